@@ -1,0 +1,1 @@
+"""Chat template, token spans and residual activations of the subject model."""

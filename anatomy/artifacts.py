@@ -1,0 +1,112 @@
+"""Names of everything in a run directory, atomic writes, and the manifest that marks completion.
+
+This is the only module that knows a file name. A file is written beside its place and renamed, so that a killed
+process never leaves half a file under a final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anatomy.errors import RunError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+HEALTH = "health.json"
+ROWS = "rows.parquet"
+FEATURES = "features"
+CLUSTERS = "clusters.parquet"
+DATA_CLUSTERS = "data_clusters.parquet"
+HYPOTHESES = "hypotheses.parquet"
+LABELS = "labels.json"
+SUMMARY = "summary.json"
+SUMMARY_TEXT = "summary.md"
+NULL = "null.json"
+
+
+def shard_name(number: int) -> str:
+    """File name of feature shard ``number`` inside the ``features`` folder."""
+    return f"shard-{number:05d}.parquet"
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it into place on success, delete it on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN and infinities become null."""
+    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, str | bytes):  # numpy scalars
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing or broken file is a :class:`RunError` that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as zstd-compressed Parquet, atomically."""
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet artifact; a missing file is a :class:`RunError` that names it."""
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+    return pq.read_table(path, columns=columns)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

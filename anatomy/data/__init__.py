@@ -1,0 +1,1 @@
+"""Rows: loading, recognising formats, data health."""

@@ -1,0 +1,29 @@
+"""One exception tree. A message is one line: what is wrong, where, and how to mend it. The CLI exits with 2."""
+
+
+class AnatomyError(Exception):
+    """Base of every error that a user can mend; shown without a traceback."""
+
+
+class RowsError(AnatomyError):
+    """The preference rows cannot be read as they are (file, column, row, value)."""
+
+
+class SettingsError(AnatomyError):
+    """A flag, a configuration file or a combination of settings is wrong."""
+
+
+class ModelError(AnatomyError):
+    """The subject model, its tokenizer or its chat template cannot be used."""
+
+
+class SAEError(AnatomyError):
+    """The sparse autoencoder is missing, does not fit the model, or is unhealthy on these rows."""
+
+
+class RunError(AnatomyError):
+    """The run directory lacks an artifact, or holds one of another run."""
+
+
+class MissingDependencyError(AnatomyError):
+    """An optional package is not installed; the message names the command that installs it."""

@@ -1,0 +1,1 @@
+"""Pooled SAE features of each span, as sparse shards on disk."""

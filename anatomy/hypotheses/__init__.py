@@ -1,0 +1,1 @@
+"""Effects, their uncertainty, baselines, the null check and labels."""

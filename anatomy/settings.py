@@ -1,0 +1,171 @@
+"""Typed settings: one source for flags, YAML keys, validation and the manifest.
+
+Each stage reads one of these models; a verb's settings are the union of its stages' models. Unknown keys are
+refused and all errors are reported at once. ``None`` means "scale with the data": the resolved value is recorded
+in the manifest and printed, never applied silently.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from anatomy.errors import SettingsError
+
+RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class RowSettings(Settings):
+    """Where the rows come from and how to read them."""
+
+    rows: str = Field(
+        description="Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not)."
+    )
+    config: str | None = Field(None, description="Hub configuration name.")
+    split: str | None = Field(None, description="Hub split; default: train, or the only one.")
+    revision: str | None = Field(None, description="Hub revision (commit, tag or branch).")
+    format: RowFormat = Field("auto", description="Row format; recognised from the columns by default.")
+    limit: int | None = Field(None, ge=1, description="Read at most this many rows.")
+    sample: int | None = Field(
+        None, ge=1, description="Keep a random sample of this many rows, spread over the set."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random in the run.")
+
+
+class ModelSettings(Settings):
+    """The subject model, and how it is run."""
+
+    model: str | None = Field(
+        None, description="Hub id or folder of the model that will be trained; default: the laptop model."
+    )
+    model_revision: str | None = Field(None, description="Hub revision of the model.")
+    chat_template: Path | None = Field(None, description="Jinja file, for a model that has no chat template.")
+    max_length: int = Field(1024, ge=16, description="Tokens kept of prompt plus response, template included.")
+    max_prompt_length: int = Field(
+        512,
+        ge=8,
+        description="Tokens kept of the prompt (its end), template included; the response keeps its start.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where it is fast."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU.")
+    batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
+    trust_remote_code: bool = Field(
+        False, description="Run model code from the Hub; off unless you ask for it."
+    )
+
+
+class SAESettings(Settings):
+    """The sparse autoencoder."""
+
+    sae: str | None = Field(
+        None, description="sae-lens `release/id` or a local sae-lens folder; default: the laptop model's own."
+    )
+    force: bool = Field(False, description="Go on although the SAE is unhealthy on these rows.")
+
+
+class HarvestSettings(RowSettings, ModelSettings, SAESettings):
+    """Everything that decides the pooled features."""
+
+
+class ClusterSettings(Settings):
+    """Response clusters, data clusters, prompt clusters (method.md §4–6)."""
+
+    edge_fraction: float = Field(
+        0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges (nMI)."
+    )
+    min_community: int = Field(4, ge=1, description="Communities of fewer features are dissolved.")
+    graph_samples: int = Field(100_000, ge=100, description="Responses sampled for the co-firing graph.")
+    silent_fraction: float = Field(
+        0.05, ge=0, lt=1, description="Rows with least activity, left out of every test."
+    )
+    data_clusters: int | None = Field(
+        None, ge=1, description="K of spherical k-means; default: rows/50, at most 512."
+    )
+    prompt_clusters: int | None = Field(
+        None, ge=1, description="Clusters of prompt features; default scales, ≤ 512."
+    )
+    shift_clusters: int | None = Field(
+        None, ge=1, description="Clusters of response deltas; default scales, ≤ 512."
+    )
+    embedding_rows: int = Field(30_000, ge=10, description="Rows sampled for the feature embedding (SVD).")
+    embedding_dim: int = Field(128, ge=2, description="Components of the randomised SVD.")
+    min_fires: int | None = Field(
+        None,
+        ge=1,
+        description="Rows a feature must fire on in the prompt view; default: 200 at 260k rows, at least 20.",
+    )
+
+
+class HypothesisSettings(Settings):
+    """Statistics (method.md §5–6)."""
+
+    tau: float = Field(
+        0.01, gt=0, lt=1, description="A feature is present when it fires on more than this share."
+    )
+    min_features: int = Field(10, ge=1, description="Features a response cluster needs to be tested.")
+    min_rows: int = Field(25, ge=2, description="Rows a context needs to be tested.")
+    prompt_statistic: Literal["max", "freq"] = Field("freq", description="Pooled statistic of the prompt view.")
+    prompt_score: Literal["fires", "value"] = Field(
+        "fires", description="Prompt score: firing indicator or value."
+    )
+    top_rows: int | None = Field(
+        None, ge=2, description="Rows in a prompt context; default: 2 % of rows, at least 50."
+    )
+    rank_by: Literal["delta_min", "effect", "d", "z"] = Field("delta_min", description="Ranking key.")
+    q_threshold: float = Field(
+        0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding."
+    )
+
+
+class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings):
+    """All stages."""
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: Path | None = None) -> SettingsT:
+    """Merge a YAML file with command-line flags (flags win) and validate.
+
+    Raises:
+        SettingsError: the file is missing or not a mapping, or any key or value is wrong; all faults in one line.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        import yaml
+
+        try:
+            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{config}: cannot read the configuration ({error.strerror})") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from None
+        if not isinstance(loaded, dict):
+            raise SettingsError(f"{config}: expected `key: value` lines, found {type(loaded).__name__}")
+        values.update({str(key).replace("-", "_"): value for key, value in loaded.items()})
+    values.update({key: value for key, value in flags.items() if value is not None})
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        faults = [_fault(kind, dict(item)) for item in error.errors()]
+        where = f"{config}: " if config is not None else ""
+        raise SettingsError(where + "; ".join(faults)) from None
+
+
+def _fault(kind: type[Settings], item: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting `{key}` (allowed: {', '.join(sorted(kind.model_fields))})"
+    if item["type"] == "missing":
+        return f"`{key}` is required"
+    return f"`{key}` = {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"

@@ -1,0 +1,1 @@
+"""The four interventions and the DPO loop they share."""

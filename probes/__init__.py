@@ -1,0 +1,1 @@
+"""Detectors of concepts: how they are fitted and evaluated."""
