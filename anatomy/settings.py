@@ -26,17 +26,13 @@ class Settings(BaseModel):
 class RowSettings(Settings):
     """Where the rows come from and how to read them."""
 
-    rows: str = Field(
-        description="Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not)."
-    )
+    rows: str = Field(description="Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not).")
     config: str | None = Field(None, description="Hub configuration name.")
     split: str | None = Field(None, description="Hub split; default: train, or the only one.")
     revision: str | None = Field(None, description="Hub revision (commit, tag or branch).")
     format: RowFormat = Field("auto", description="Row format; recognised from the columns by default.")
     limit: int | None = Field(None, ge=1, description="Read at most this many rows.")
-    sample: int | None = Field(
-        None, ge=1, description="Keep a random sample of this many rows, spread over the set."
-    )
+    sample: int | None = Field(None, ge=1, description="Keep a random sample of this many rows, spread over the set.")
     seed: int = Field(0, ge=0, description="Seed of everything random in the run.")
 
 
@@ -54,14 +50,10 @@ class ModelSettings(Settings):
         ge=8,
         description="Tokens kept of the prompt (its end), template included; the response keeps its start.",
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 where it is fast."
-    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU.")
     batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
-    trust_remote_code: bool = Field(
-        False, description="Run model code from the Hub; off unless you ask for it."
-    )
+    trust_remote_code: bool = Field(False, description="Run model code from the Hub; off unless you ask for it.")
 
 
 class SAESettings(Settings):
@@ -80,23 +72,13 @@ class HarvestSettings(RowSettings, ModelSettings, SAESettings):
 class ClusterSettings(Settings):
     """Response clusters, data clusters, prompt clusters (method.md §4–6)."""
 
-    edge_fraction: float = Field(
-        0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges (nMI)."
-    )
+    edge_fraction: float = Field(0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges (nMI).")
     min_community: int = Field(4, ge=1, description="Communities of fewer features are dissolved.")
     graph_samples: int = Field(100_000, ge=100, description="Responses sampled for the co-firing graph.")
-    silent_fraction: float = Field(
-        0.05, ge=0, lt=1, description="Rows with least activity, left out of every test."
-    )
-    data_clusters: int | None = Field(
-        None, ge=1, description="K of spherical k-means; default: rows/50, at most 512."
-    )
-    prompt_clusters: int | None = Field(
-        None, ge=1, description="Clusters of prompt features; default scales, ≤ 512."
-    )
-    shift_clusters: int | None = Field(
-        None, ge=1, description="Clusters of response deltas; default scales, ≤ 512."
-    )
+    silent_fraction: float = Field(0.05, ge=0, lt=1, description="Rows with least activity, left out of every test.")
+    data_clusters: int | None = Field(None, ge=1, description="K of spherical k-means; default: rows/50, at most 512.")
+    prompt_clusters: int | None = Field(None, ge=1, description="Clusters of prompt features; default scales, ≤ 512.")
+    shift_clusters: int | None = Field(None, ge=1, description="Clusters of response deltas; default scales, ≤ 512.")
     embedding_rows: int = Field(30_000, ge=10, description="Rows sampled for the feature embedding (SVD).")
     embedding_dim: int = Field(128, ge=2, description="Components of the randomised SVD.")
     min_fires: int | None = Field(
@@ -109,22 +91,14 @@ class ClusterSettings(Settings):
 class HypothesisSettings(Settings):
     """Statistics (method.md §5–6)."""
 
-    tau: float = Field(
-        0.01, gt=0, lt=1, description="A feature is present when it fires on more than this share."
-    )
+    tau: float = Field(0.01, gt=0, lt=1, description="A feature is present when it fires on more than this share.")
     min_features: int = Field(10, ge=1, description="Features a response cluster needs to be tested.")
     min_rows: int = Field(25, ge=2, description="Rows a context needs to be tested.")
     prompt_statistic: Literal["max", "freq"] = Field("freq", description="Pooled statistic of the prompt view.")
-    prompt_score: Literal["fires", "value"] = Field(
-        "fires", description="Prompt score: firing indicator or value."
-    )
-    top_rows: int | None = Field(
-        None, ge=2, description="Rows in a prompt context; default: 2 % of rows, at least 50."
-    )
+    prompt_score: Literal["fires", "value"] = Field("fires", description="Prompt score: firing indicator or value.")
+    top_rows: int | None = Field(None, ge=2, description="Rows in a prompt context; default: 2 % of rows, at least 50.")
     rank_by: Literal["delta_min", "effect", "d", "z"] = Field("delta_min", description="Ranking key.")
-    q_threshold: float = Field(
-        0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding."
-    )
+    q_threshold: float = Field(0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding.")
 
 
 class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings):
