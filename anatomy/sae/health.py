@@ -47,8 +47,8 @@ class HealthSums(NamedTuple):
     l0_sum: float
     error_sum: float
     norm_sum: float
-    x_sum: Float[np.ndarray, "D"]
-    fires: Int[np.ndarray, "F"]
+    x_sum: Float[np.ndarray, " D"]
+    fires: Int[np.ndarray, " F"]
 
     @classmethod
     def zero(cls, width: int, n_features: int) -> HealthSums:
