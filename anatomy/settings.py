@@ -56,6 +56,10 @@ class ModelSettings(Settings):
     trust_remote_code: bool = Field(False, description="Run model code from the Hub; off unless you ask for it.")
 
 
+class CheckSettings(RowSettings, ModelSettings):
+    """Data health: the rows, and the tokenizer that measures them."""
+
+
 class SAESettings(Settings):
     """The sparse autoencoder."""
 

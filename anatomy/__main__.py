@@ -1,0 +1,7 @@
+"""``python -m anatomy`` is the command line."""
+
+import sys
+
+from anatomy.cli import main
+
+sys.exit(main())
