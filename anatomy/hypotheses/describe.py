@@ -1,0 +1,103 @@
+"""What can be said of a cluster without a language model: its tokens, the trivial concepts it follows, a name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from anatomy.hypotheses.exemplars import Spans
+from anatomy.hypotheses.ngrams import MIN_Z, Contrast, log_odds_z
+from anatomy.hypotheses.text import visible
+
+TOP = 12
+NAMING_R = 0.4
+"""A trivial concept names a cluster from this |r| on."""
+MIN_R = 0.1
+LENGTH = "length"
+
+
+def top_tokens(spans: Spans, pieces: Sequence[Sequence[str]]) -> dict[int, list[dict[str, Any]]]:
+    """Per cluster, the tokens at its hits that are more frequent there than in all sampled spans, by z.
+
+    ``weight`` is the token's share of the cluster's activation over all hits.
+    """
+    everywhere = Counter(_key(piece) for tokens in pieces for piece in tokens)
+    names = list(everywhere)
+    number = {token: position for position, token in enumerate(names)}
+    total_V = np.fromiter(everywhere.values(), np.float64, len(everywhere))
+    where = zip(spans.hits.span.tolist(), spans.hits.position.tolist(), strict=True)
+    token_H = np.array([number[_key(pieces[span][position])] for span, position in where], np.int64)
+    found = {}
+    order = np.argsort(spans.hits.cluster, kind="stable")
+    clusters, start = np.unique(spans.hits.cluster[order], return_index=True)
+    for cluster, here in zip(clusters.tolist(), np.split(order, start[1:]), strict=bool(len(clusters))):
+        found[cluster] = _lifted_tokens(token_H[here], spans.hits.value[here], total_V, names)
+    return found
+
+
+def _lifted_tokens(token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray, names: list[str]) -> list[Any]:
+    count_V = np.bincount(token_H, minlength=total_V.size).astype(np.float64)
+    share_V = np.bincount(token_H, weights=value_H, minlength=total_V.size) / max(value_H.sum(), 1e-12)
+    z_V = log_odds_z(count_V, total_V - count_V)
+    return [
+        {"token": visible(names[item]), "weight": round(float(share_V[item]), 4), "z": round(float(z_V[item]), 3)}
+        for item in np.argsort(-z_V, kind="stable")[:TOP]
+        if z_V[item] >= MIN_Z
+    ]
+
+
+def _key(piece: str) -> str:
+    """`` word`` and ``word`` are one token to a reader."""
+    return piece.strip(" ") or piece
+
+
+def correlates(
+    activity_SM: Float[np.ndarray, "S M"], texts: Sequence[str], concepts: Mapping[str, Callable[[str], float]]
+) -> list[list[dict[str, Any]]]:
+    """Spearman correlation over spans of each cluster's activity with trivial concepts, strongest first.
+
+    Concepts are counts per word, so that length does not stand in for all of them; length itself is one more.
+    Listed from |r| ≥ 0.1 and four standard errors of a null correlation, ``4/√S``.
+    """
+    n_words_S = np.array([len(text.split()) for text in texts], np.float64)
+    columns = {LENGTH: n_words_S}
+    for concept, count in concepts.items():
+        columns.setdefault(concept, np.array([count(text) for text in texts]) / np.maximum(n_words_S, 1))
+    r_MC = _unit_ranks(activity_SM).T @ _unit_ranks(np.stack(list(columns.values()), axis=1))
+    least = max(MIN_R, 4 / np.sqrt(len(texts)))
+    return [_strong(list(columns), r_C, least) for r_C in r_MC]
+
+
+def _strong(names: list[str], r_C: np.ndarray, least: float) -> list[dict[str, Any]]:
+    order = np.argsort(-np.abs(r_C), kind="stable")
+    return [{"concept": names[i], "r": round(float(r_C[i]), 3)} for i in order if abs(r_C[i]) >= least]
+
+
+def _unit_ranks(values_SX: np.ndarray) -> np.ndarray:
+    """Columns of ranks, centred, at unit length; a constant column becomes zeros."""
+    rank_SX = rankdata(values_SX, axis=0)
+    rank_SX -= rank_SX.mean(0)
+    return np.asarray(rank_SX / np.maximum(np.linalg.norm(rank_SX, axis=0), 1e-12))
+
+
+def name(
+    tokens: Sequence[Mapping[str, Any]],
+    ngrams: Sequence[Contrast],
+    correlated: Sequence[Mapping[str, Any]],
+    ngrams_first: bool,
+) -> str:
+    """Trivial concept where one correlates enough, then what is quoted most; empty where there is nothing to say."""
+    from_tokens, from_ngrams = [item["token"] for item in tokens], [visible(found.ngram) for found in ngrams]
+    candidates = [*from_ngrams, *from_tokens] if ngrams_first else [*from_tokens, *from_ngrams]
+    distinct = list(dict.fromkeys(candidate.lower() for candidate in candidates))
+    quoted = ", ".join(f"«{text[:30]}»" for text in distinct[:4])
+    strong = next((found for found in correlated if abs(found["r"]) >= NAMING_R), None)
+    if strong is None:
+        return quoted
+    concept = strong["concept"] if strong["r"] > 0 else f"less {strong['concept']}"
+    return f"{concept} ({quoted})" if quoted else str(concept)

@@ -1,0 +1,252 @@
+"""Names for clusters without a language model: tokens, n-grams, trivial correlates and exemplars.
+
+Feature clusters (R, S: responses; P: prompts) are read from a uniform sample of rows. Data clusters (D) are groups of
+rows: their exemplars are prompts, and what fires in these are the prompt features that set the cluster apart. A name
+describes; it is not a test. Everything is drawn with the given seed and does not depend on the order of clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
+
+from anatomy.hypotheses import describe
+from anatomy.hypotheses.exemplars import Shard, Spans, blocks, choose, gather
+from anatomy.hypotheses.ngrams import MIN_Z, Contrast, contrast_ngrams, log_odds_z
+from anatomy.hypotheses.text import excerpt, visible
+from anatomy.types import SIDES
+
+SAMPLE_ROWS = 4_000
+"""Rows read to name feature clusters; bounds memory and time whatever the size of the set."""
+NEAREST, RANDOM = 30, 20
+FEATURES_PER_DATA_CLUSTER = 20
+TOP_SHARE = 0.1
+"""Share of sampled spans, those with most activity, whose text is held against the others'."""
+SILENT = "rows with least activity (in no test)"
+
+Label = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The retained rows in the order of the feature store, and their text.
+
+    ``text_of(row, span)`` and ``tokens_of(row, span)`` take a position in that order and ``prompt``, ``chosen`` or
+    ``rejected``; tokens are the strings of the span's tokens, in order. They are asked only for :func:`sampled_rows`.
+    """
+
+    row_ids: Sequence[str]
+    indices: Sequence[int]
+    prompt_ids: Sequence[str]
+    text_of: Callable[[int, str], str]
+    tokens_of: Callable[[int, str], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Cluster of each feature (``*_F``) and row (``data_N``), 0 for none; cosine of each row to its own centroid."""
+
+    response_F: Int[np.ndarray, " F"]
+    shift_F: Int[np.ndarray, " F"]
+    prompt_F: Int[np.ndarray, " F"]
+    data_N: Int[np.ndarray, " N"]
+    cosine_N: Float[np.ndarray, " N"]
+
+
+def label_clusters(
+    shards: Callable[[], Iterable[Shard]],
+    rows: Rows,
+    clusters: Clusters,
+    concepts: Mapping[str, Callable[[str], float]],
+    seed: int,
+) -> dict[str, dict[str, Label]]:
+    """The content of ``labels.json``: kind (``response``, ``data``, ``prompt``) → cluster id → label.
+
+    Args:
+        shards: gives a fresh pass over the feature store.
+        concepts: name → count of a trivial concept in a text (bold, lists, refusal words …).
+        seed: of the rows and exemplars drawn.
+
+    Returns:
+        Per cluster ``label``, ``top_tokens``, ``ngrams``, ``correlates``, ``exemplars``, ``n_spans`` of
+        ``n_spans_sampled`` in which it fires, and ``n_features`` (data clusters: ``n_rows``).
+    """
+    uniform = _uniform_rows(len(rows.row_ids), seed)
+    namer = _Namer(rows, concepts, seed)
+    response = {}
+    for prefix, labels_F in (("R", clusters.response_F), ("S", clusters.shift_F)):
+        response.update(_name_features(shards, uniform, SIDES, labels_F, prefix, namer))
+    prompt = _name_features(shards, uniform, ("prompt",), clusters.prompt_F, "P", namer)
+    return {"response": response, "data": _name_rows(shards, clusters, namer), "prompt": prompt}
+
+
+def sampled_rows(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> Int[np.ndarray, " R"]:
+    """All rows (ascending positions) whose text :func:`label_clusters` asks for, so that they can be read at once."""
+    members = [row for chosen in _members(prompt_ids, clusters, seed).values() for part in chosen for row in part]
+    return np.union1d(_uniform_rows(len(prompt_ids), seed), np.asarray(members, np.int64))
+
+
+def _uniform_rows(n_rows: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng([seed, n_rows])
+    return np.sort(generator.choice(n_rows, min(SAMPLE_ROWS, n_rows), replace=False))
+
+
+def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[int, tuple[list[int], list[int]]]:
+    """Per data cluster, the rows nearest to its centroid and random others."""
+    chosen = {}
+    for number in range(1, int(clusters.data_N.max(initial=0)) + 1):
+        row_R = np.flatnonzero(clusters.data_N == number)
+        score_R = np.maximum(clusters.cosine_N[row_R], np.finfo(np.float32).tiny)
+        generator = np.random.default_rng([seed, ord("D"), number])
+        best, others = choose(score_R, [prompt_ids[row] for row in row_R.tolist()], NEAREST, RANDOM, generator)
+        chosen[number] = (row_R[best].tolist(), row_R[others].tolist())
+    return chosen
+
+
+def _name_features(
+    shards: Callable[[], Iterable[Shard]],
+    rows: np.ndarray,
+    sides: Sequence[str],
+    labels_F: np.ndarray,
+    prefix: str,
+    namer: _Namer,
+) -> dict[str, Label]:
+    n_clusters = int(labels_F.max(initial=0))
+    if n_clusters == 0 or rows.size == 0:
+        return {}
+    spans = gather(shards, rows, sides, lambda _, feature: labels_F[feature], n_clusters)
+    prompt_S = [namer.rows.prompt_ids[row] for row in spans.row_S]
+    exemplars = {}
+    for number in range(1, n_clusters + 1):
+        generator = np.random.default_rng([namer.seed, ord(prefix), number])
+        exemplars[number] = choose(spans.activity_SM[:, number], prompt_S, NEAREST, RANDOM, generator)
+    sizes = np.bincount(labels_F, minlength=n_clusters + 1)
+    extra = {number: {"n_features": int(sizes[number])} for number in exemplars}
+    return namer.labels(spans, _most_active(spans.activity_SM), exemplars, prefix, extra)
+
+
+def _most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"]:
+    """The tenth of spans with most activity in each cluster, of those with any."""
+    rank_SM = rankdata(-activity_SM, axis=0, method="min")
+    return (activity_SM > 0) & (rank_SM <= max(2, TOP_SHARE * len(activity_SM)))
+
+
+def _name_rows(shards: Callable[[], Iterable[Shard]], clusters: Clusters, namer: _Namer) -> dict[str, Label]:
+    members = _members(namer.rows.prompt_ids, clusters, namer.seed)
+    sizes = np.bincount(clusters.data_N, minlength=1)
+    silent = (
+        {"D0": _label("rows with least activity (in no test)", counts={"n_rows": int(sizes[0])})} if sizes[0] else {}
+    )
+    if not members:
+        return silent
+    sample = np.unique(np.concatenate([np.asarray(part, np.int64) for chosen in members.values() for part in chosen]))
+    lifted_KF = _lifted_features(shards, sample, clusters.data_N, len(clusters.prompt_F))
+
+    def assign(row_E: np.ndarray, feature_E: np.ndarray) -> np.ndarray:
+        cluster_E = clusters.data_N[row_E]
+        return np.where(lifted_KF[cluster_E, feature_E], cluster_E, 0)
+
+    spans = gather(shards, sample, ("prompt",), assign, max(members))
+    inside_SM = clusters.data_N[spans.row_S][:, None] == np.arange(max(members) + 1)
+    spans = spans._replace(activity_SM=inside_SM.astype(np.float32))
+    at = {row: position for position, row in enumerate(spans.row_S.tolist())}
+    chosen = {number: ([at[row] for row in best], [at[row] for row in others])
+              for number, (best, others) in members.items()}  # fmt: skip
+    extra = {number: {"n_rows": int(sizes[number])} for number in members}
+    return silent | namer.labels(spans, inside_SM, chosen, "D", extra)
+
+
+def _lifted_features(
+    shards: Callable[[], Iterable[Shard]], sample: np.ndarray, data_N: np.ndarray, n_features: int
+) -> Bool[np.ndarray, "K F"]:
+    """For each data cluster, the prompt features that fire in more of its sampled rows than elsewhere."""
+    count_KF = np.zeros((int(data_N.max()) + 1, n_features), np.float32)
+    for shard, inside, local in blocks(shards(), sample, "prompt"):
+        fires = shard.matrix("prompt", "fires")[local].tocoo()
+        np.add.at(count_KF, (data_N[inside[fires.row]], fires.col), fires.data > 0)
+    total_F = count_KF.sum(0, dtype=np.float64)
+    lifted_KF = np.zeros(count_KF.shape, bool)
+    for cluster in range(1, len(count_KF)):
+        z_F = log_odds_z(count_KF[cluster], total_F - count_KF[cluster])
+        best = np.argsort(-z_F, kind="stable")[:FEATURES_PER_DATA_CLUSTER]
+        lifted_KF[cluster, best[z_F[best] >= MIN_Z]] = True
+    return lifted_KF
+
+
+@dataclass(frozen=True)
+class _Namer:
+    """Turns the sampled spans of a set of clusters into labels; holds what is the same for all of them."""
+
+    rows: Rows
+    concepts: Mapping[str, Callable[[str], float]]
+    seed: int
+
+    def labels(
+        self,
+        spans: Spans,
+        inside_SM: Bool[np.ndarray, "S M"],
+        exemplars: Mapping[int, tuple[list[int], list[int]]],
+        prefix: str,
+        extra: Mapping[int, Mapping[str, int]],
+    ) -> dict[str, Label]:
+        where = list(zip(spans.row_S.tolist(), spans.side_S, strict=True))
+        texts = [self.rows.text_of(row, side) for row, side in where]
+        pieces = [self.rows.tokens_of(row, side) for row, side in where]
+        tokens = describe.top_tokens(spans, pieces)
+        ngrams = contrast_ngrams(texts, inside_SM, describe.TOP)
+        correlates = describe.correlates(spans.activity_SM, texts, self.concepts)
+        positions = _positions(spans)
+        labels = {}
+        for number, (nearest, random) in exemplars.items():
+            shown = [self._exemplar(spans, item, kind, pieces[item], positions.get((item, number), []))
+                     for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
+            found = (tokens.get(number, []), ngrams[number], correlates[number])
+            text = describe.name(*found, ngrams_first=prefix == "D") or f"no clear name ({prefix}{number})"
+            fired = int((spans.activity_SM[:, number] > 0).sum())
+            counts = {"n_spans": fired, "n_spans_sampled": len(texts), **extra[number]}
+            labels[f"{prefix}{number}"] = _label(text, *found, shown, counts=counts)
+        return labels
+
+    def _exemplar(self, spans: Spans, item: int, kind: str, pieces: Sequence[str], positions: list[int]) -> Label:
+        row = int(spans.row_S[item])
+        return {
+            "row_id": self.rows.row_ids[row],
+            "index": int(self.rows.indices[row]),
+            "side": spans.side_S[item],
+            "kind": kind,
+            "text": excerpt(pieces, positions[0] if positions else 0),
+            "positions": positions,
+            "tokens": [visible(pieces[position]) for position in positions],
+        }
+
+
+def _label(
+    label: str,
+    top_tokens: Sequence[Label] = (),
+    ngrams: Sequence[Contrast] = (),
+    correlates: Sequence[Label] = (),
+    exemplars: Sequence[Label] = (),
+    *,
+    counts: Mapping[str, int],
+) -> Label:
+    return {
+        "label": label,
+        "top_tokens": list(top_tokens),
+        "ngrams": [{"ngram": visible(found.ngram), "z": found.z, "n_texts": found.n_texts} for found in ngrams],
+        "correlates": list(correlates),
+        "exemplars": list(exemplars),
+        **counts,
+    }
+
+
+def _positions(spans: Spans) -> dict[tuple[int, int], list[int]]:
+    """(span, cluster) → token positions, strongest first."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for span, cluster, position in zip(*(part.tolist() for part in spans.hits[:3]), strict=True):
+        found.setdefault((span, cluster), []).append(position)
+    return found
