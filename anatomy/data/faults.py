@@ -1,0 +1,51 @@
+"""Why a row is not analysed: the closed list of reasons, and the row that could not become a pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MISSING_RESPONSE = "missing-response"
+EMPTY_RESPONSE = "empty-response"
+NON_TEXT = "non-text"
+NO_ASSISTANT_TURN = "no-assistant-turn"
+IDENTICAL_PAIR = "identical-pair"
+TIE = "tie"
+DUPLICATE_ROW = "duplicate-row"
+OPPOSITE_LABEL = "opposite-label"
+IDENTICAL_AFTER_TRUNCATION = "identical-after-truncation"
+PROMPT_FILLS_WINDOW = "prompt-fills-window"
+
+REASONS = {
+    MISSING_RESPONSE: "the chosen or the rejected response is absent",
+    EMPTY_RESPONSE: "the final assistant turn of a side has no text",
+    NON_TEXT: "NaN, an image or another non-text value stands where text belongs",
+    NO_ASSISTANT_TURN: "a side does not end in an assistant turn",
+    IDENTICAL_PAIR: "chosen and rejected are the same",
+    TIE: "both responses have the same rating",
+    DUPLICATE_ROW: "the same row came before",
+    OPPOSITE_LABEL: "the same two responses came before with the labels swapped",
+    IDENTICAL_AFTER_TRUNCATION: "chosen and rejected are the same once cut to the window",
+    PROMPT_FILLS_WINDOW: "the prompt leaves no room for a response in the window",
+}
+"""Reasons for which a row is not retained, in the order in which they are looked for, with their meaning."""
+
+RATING_AGAINST_LABEL = "rating-against-label"
+EMPTY_PROMPT = "empty-prompt"
+
+FLAGS = {
+    RATING_AGAINST_LABEL: "the rejected response has the higher rating",
+    EMPTY_PROMPT: "the two sides share no prompt text",
+}
+"""Peculiarities of rows that are retained all the same, with their meaning."""
+
+RETAINED = "retained"
+"""Status of a row without a reason against it."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row that cannot become a pair: its 0-based position in the source, one of ``REASONS``, and what was found."""
+
+    index: int
+    reason: str
+    detail: str

@@ -1,0 +1,226 @@
+"""Data health: which rows are retained, why the others are not, and what is odd about the set.
+
+Memory holds one 16-byte digest for each distinct row, prompt and response (about 400 bytes a row in all), and no text
+beyond three examples a reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from anatomy.data import faults
+from anatomy.data.faults import Fault
+from anatomy.data.lengths import LengthTable
+from anatomy.errors import RowsError
+from anatomy.types import SIDES, SPANS, Message, Pair, content_hash
+
+EXAMPLES = 3
+TOP_NAMES = 20
+MOST_NAMES = 10_000
+SOURCE_COLUMNS = ("source", "dataset", "data_source")
+MODEL_COLUMNS = ("{side}_model", "{side}-model", "model_{side}")
+RATING_WORDS = ("score", "rating", "reward", "avg_rating")
+
+
+class JudgeResult(NamedTuple):
+    """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span."""
+
+    reason: str | None
+    lengths: Mapping[str, int]
+
+
+Judge = Callable[[Pair], JudgeResult | None]
+
+
+class HealthTable:
+    """Counts over all rows seen so far; ``add`` one row after the other, in order.
+
+    A duplicate keeps its first row. Of two rows with the same responses and opposite labels the first is kept and
+    the later one removed: one pass over the rows cannot know which label is right, and the count says how many.
+    Distinct prompts, responses, lengths, sources and models are those of retained rows.
+    """
+
+    def __init__(self, format_name: str, judge: Judge | None = None) -> None:
+        self._format, self._judge = format_name, judge
+        self._rows = 0
+        self._reasons: Counter[str] = Counter()
+        self._flags: Counter[str] = Counter()
+        self._examples: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._seen: set[bytes] = set()
+        self._prompts: Counter[bytes] = Counter()
+        self._responses: Counter[bytes] = Counter()
+        self._sources: Counter[str] = Counter()
+        self._models = {side: Counter[str]() for side in SIDES}
+        self._lengths = {span: LengthTable() for span in SPANS}
+
+    @property
+    def retained(self) -> int:
+        """Rows without a reason against them."""
+        return self._rows - self._reasons.total()
+
+    def add(self, row: Pair | Fault) -> str:
+        """Take one row into account; returns its status, ``"retained"`` or the first reason against it."""
+        self._rows += 1
+        if isinstance(row, Fault):
+            return self._note(self._reasons, row.reason, row.index, row.detail)
+        prompt, *responses = (_digest(row.prompt_id), *(_digest(content_hash(list(row.side(side)))) for side in SIDES))
+        reason = self._reason(row, prompt, *responses)
+        verdict = self._judge(row) if self._judge is not None and reason is None else None
+        reason = reason or (verdict.reason if verdict else None)
+        if reason is not None:
+            return self._note(self._reasons, reason, row.index, excerpt(row))
+        self._describe(row, verdict)
+        self._prompts[prompt] += 1
+        self._responses.update(responses)
+        return faults.RETAINED
+
+    def _note(self, counts: Counter[str], reason: str, index: int, text: str) -> str:
+        counts[reason] += 1
+        if len(self._examples[reason]) < EXAMPLES:
+            self._examples[reason].append({"index": index, "excerpt": text})
+        return reason
+
+    def _reason(self, pair: Pair, prompt: bytes, chosen: bytes, rejected: bytes) -> str | None:
+        if chosen == rejected:
+            return faults.IDENTICAL_PAIR
+        ratings = read_ratings(pair.metadata)
+        if ratings is not None and ratings[0] == ratings[1]:
+            return faults.TIE
+        same, opposite = _digest(prompt + chosen + rejected), _digest(prompt + rejected + chosen)
+        if same in self._seen:
+            return faults.DUPLICATE_ROW
+        if opposite in self._seen:
+            return faults.OPPOSITE_LABEL
+        self._seen.add(same)
+        return None
+
+    def _describe(self, pair: Pair, verdict: JudgeResult | None) -> None:
+        """Flags, lengths, source and models of a retained row."""
+        ratings = read_ratings(pair.metadata)
+        if ratings is not None and ratings[0] < ratings[1]:
+            text = f"{ratings[0]:g} < {ratings[1]:g}: {excerpt(pair)}"
+            self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.index, text)
+        if not text_of(pair.prompt).strip():
+            self._note(self._flags, faults.EMPTY_PROMPT, pair.index, excerpt(pair))
+        lengths = verdict.lengths if verdict is not None else character_lengths(pair)
+        for span in SPANS:
+            self._lengths[span].add(lengths[span])
+        _count(self._sources, _first(pair.metadata, SOURCE_COLUMNS))
+        for side in SIDES:
+            _count(self._models[side], _first(pair.metadata, [name.format(side=side) for name in MODEL_COLUMNS]))
+
+    def require_retained(self, name: str) -> None:
+        """Refuse a set of which nothing is left.
+
+        Raises:
+            RowsError: every row has a reason against it; tells the most frequent one, with an example.
+        """
+        if self.retained > 0:
+            return
+        if self._rows == 0:
+            raise RowsError(f"{name}: no rows; write or download the set again")
+        reason, count = self._reasons.most_common(1)[0]
+        example = self._examples[reason][0]
+        raise RowsError(
+            f"{name}: none of {self._rows:,} rows can be used; {count:,} are `{reason}` ({faults.REASONS[reason]}), "
+            f"e.g. row {example['index'] + 1}: {example['excerpt']}; check the columns, or set `format`"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as plain values: what ``health.json`` holds."""
+        unit = "tokens" if self._judge is not None else "characters"
+        return {
+            "rows": self._rows,
+            "retained": self.retained,
+            "format": self._format,
+            "reasons": self._noted(self._reasons, faults.REASONS),
+            "flags": self._noted(self._flags, faults.FLAGS),
+            "lengths": {span: {"unit": unit, **table.to_dict()} for span, table in self._lengths.items()},
+            "prompts": {
+                "distinct": len(self._prompts),
+                "largest_group": max(self._prompts.values(), default=0),
+                "repeated_rows": _repeated(self._prompts),
+            },
+            "responses": {"distinct": len(self._responses), "repeated": _repeated(self._responses)},
+            "sources": dict(_top(self._sources)),
+            "models": self._model_counts(),
+        }
+
+    def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, Any]:
+        return {name: {"count": counts[name], "examples": self._examples[name]} for name in known if counts[name]}
+
+    def _model_counts(self) -> dict[str, dict[str, int]]:
+        both = self._models["chosen"] + self._models["rejected"]
+        return {name: {side: self._models[side][name] for side in SIDES} for name, _ in _top(both)}
+
+
+def read_ratings(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Ratings of chosen and rejected, where a pair of columns holds two finite numbers.
+
+    Knows ``score``, ``rating``, ``reward`` and ``avg_rating``, before or after the side, joined by ``_`` or ``-``.
+    """
+    columns = {name.lower().replace("-", "_"): name for name in metadata}
+    for word in RATING_WORDS:
+        for pattern in (f"{word}_{{side}}", f"{{side}}_{word}"):
+            names = [columns.get(pattern.format(side=side)) for side in SIDES]
+            numbers = [_number(metadata[name]) for name in names if name is not None]
+            if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
+                return numbers[0], numbers[1]
+    return None
+
+
+def text_of(messages: Any) -> str:
+    """The messages' contents, one after the other."""
+    return "\n".join(message["content"] for message in messages)
+
+
+def character_lengths(pair: Pair) -> dict[str, int]:
+    """Characters of the prompt messages and of the two final assistant turns."""
+    finals: dict[str, Message] = {side: pair.side(side)[-1] for side in SIDES}
+    prompt = sum(len(message["content"]) for message in pair.prompt)
+    return {"prompt": prompt, **{side: len(final["content"]) for side, final in finals.items()}}
+
+
+def excerpt(pair: Pair) -> str:
+    """Start of the last prompt message and of the chosen response, on one line."""
+    asked = pair.prompt[-1]["content"] if pair.prompt else ""
+    return f"{_cut(asked, 80)} → {_cut(pair.chosen[-1]['content'], 60)}"
+
+
+def _cut(text: str, width: int) -> str:
+    line = " ".join(text[: 4 * width].split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _digest(value: str | bytes) -> bytes:
+    return hashlib.blake2b(value.encode() if isinstance(value, str) else value, digest_size=16).digest()
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _first(metadata: Mapping[str, Any], names: Any) -> str | None:
+    return next((str(metadata[name]) for name in names if metadata.get(name) not in (None, "")), None)
+
+
+def _count(counts: Counter[str], name: str | None) -> None:
+    """Count a name; past 10,000 different ones (a column of URLs) new ones are counted together."""
+    if name is not None:
+        counts[name if name in counts or len(counts) < MOST_NAMES else "(other)"] += 1
+
+
+def _top(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_NAMES]
+
+
+def _repeated(counts: Counter[bytes]) -> int:
+    return sum(count for count in counts.values() if count > 1)

@@ -1,0 +1,43 @@
+"""The first stage: read the rows, check them, write ``rows.parquet``, and say what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from anatomy.artifacts import ROWS
+from anatomy.data.faults import Fault
+from anatomy.data.health import HealthTable, Judge
+from anatomy.data.load import PairStream
+from anatomy.data.rows_table import write_rows
+from anatomy.settings import RowSettings
+from anatomy.types import Pair
+
+
+def ingest(
+    settings: RowSettings,
+    out_dir: Path,
+    judge: Judge | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Any]:
+    """Stream the rows into ``out_dir/rows.parquet`` and return their health table (see ``HealthTable.to_dict``).
+
+    ``judge`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
+    the number of rows done since the last call (``tqdm.update`` fits).
+
+    Raises:
+        RowsError: the set cannot be read, or none of its rows can be used; nothing is written then.
+    """
+    stream = PairStream(settings)
+    health = HealthTable(stream.format, judge)
+
+    def checked() -> Iterator[tuple[Pair | Fault, str]]:
+        for row in stream:
+            yield row, health.add(row)
+            if progress is not None:
+                progress(1)
+        health.require_retained(settings.rows)
+
+    write_rows(out_dir / ROWS, checked())
+    return health.to_dict()

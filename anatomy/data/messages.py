@@ -1,0 +1,151 @@
+"""One cell of a preference row to chat messages: plain text, message lists, ShareGPT turns, HH transcripts."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from anatomy.data.faults import MISSING_RESPONSE, NO_ASSISTANT_TURN, NON_TEXT
+from anatomy.types import Message
+
+ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "function": "tool",
+    "observation": "tool",
+}
+"""ShareGPT's role names in chat-template terms; other names stay as they are."""
+
+MESSAGE_KEYS = (
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "functions",
+    "function_calls",
+    "thinking",
+    "reasoning_content",
+)
+"""Keys that chat templates read beside role and content. Others (turn ids, times) would make equal turns differ."""
+
+TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant|System):")
+ENCODED_MESSAGES = re.compile(r"\s*\[\s*\{\s*['\"](?:role|content|from|value)['\"]\s*:")
+
+
+class RowFault(Exception):
+    """This row cannot become a pair; the reader counts it and goes on."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+class WrongType(Exception):
+    """A column does not hold what its name promises; the reader stops and names file and row."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(column, problem)
+        self.column, self.problem = column, problem
+
+
+def describe(value: object) -> str:
+    """Type and start of a value, for one line of an error message."""
+    text = " ".join(repr(value).split())
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:39] + '…'}"
+
+
+def is_messages(value: object) -> bool:
+    """Whether a cell holds a message, a non-empty list of messages, or such a list as JSON text."""
+    if isinstance(value, str):
+        return bool(ENCODED_MESSAGES.match(value))
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def is_transcript(value: object) -> bool:
+    """Whether a cell holds an HH transcript: text that opens with a turn marker and has an assistant turn."""
+    return isinstance(value, str) and bool(TURN.match(value)) and "\n\nAssistant:" in value
+
+
+def to_messages(value: object, column: str, role: str) -> list[Message]:
+    """Messages of one cell; plain text becomes one message of ``role``.
+
+    Raises:
+        RowFault: nothing, NaN or a non-text part stands where text belongs.
+        WrongType: the cell is neither text nor messages.
+    """
+    if value is None or value == []:
+        raise RowFault(MISSING_RESPONSE if role == "assistant" else NON_TEXT, f"`{column}` is {describe(value)}")
+    if isinstance(value, float) and math.isnan(value):
+        raise RowFault(NON_TEXT, f"`{column}` is NaN")
+    if isinstance(value, str) and ENCODED_MESSAGES.match(value):
+        value = _decoded(value, column)
+    if isinstance(value, str):
+        return [{"role": role, "content": _text(value, column)}]
+    turns = [value] if isinstance(value, dict) else value
+    if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
+        return [_message(turn, column) for turn in turns]
+    raise WrongType(column, f"holds {describe(value)} where text or a list of messages belongs")
+
+
+def split_transcript(text: str, column: str) -> list[Message]:
+    r"""Turns of an HH transcript (``\n\nHuman: … \n\nAssistant: …``), stripped of the space around them.
+
+    Raises:
+        RowFault: the text has no turn markers.
+    """
+    before, *parts = TURN.split(_text(text, column))
+    if not parts or before.strip():
+        raise RowFault(NO_ASSISTANT_TURN, f"`{column}` does not start with `Human:` or `Assistant:`")
+    roles = {"Human": "user", "Assistant": "assistant", "System": "system"}
+    return [
+        {"role": roles[name], "content": content.strip()} for name, content in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def _decoded(text: str, column: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise WrongType(column, "holds a list of messages as text that is not JSON (Python's repr?)") from None
+
+
+def _message(turn: dict[str, Any], column: str) -> Message:
+    role = turn.get("role") or turn.get("from")
+    if not isinstance(role, str):
+        raise RowFault(NON_TEXT, f"`{column}` has a message without a role")
+    role = role.strip().lower()
+    content = turn["content"] if turn.get("content") is not None else turn.get("value")
+    message: dict[str, Any] = {"role": ROLES.get(role, role), "content": _content(content, column)}
+    message.update({key: turn[key] for key in MESSAGE_KEYS if turn.get(key) is not None})
+    return message
+
+
+def _content(content: object, column: str) -> str:
+    """Text of one message; text parts are joined, nothing (a tool call's content) becomes empty text."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return "".join(_part(part, column) for part in content)
+    return _text(content, column)
+
+
+def _part(part: object, column: str) -> str:
+    if isinstance(part, dict) and part.get("type", "text") == "text":
+        return _text(part.get("text"), column)
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    raise RowFault(NON_TEXT, f"`{column}` has a content part of type {kind}")
+
+
+def _text(value: object, column: str) -> str:
+    if not isinstance(value, str):
+        raise RowFault(NON_TEXT, f"`{column}` has {describe(value)} where text belongs")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise RowFault(NON_TEXT, f"`{column}` has half a surrogate pair, which is not text") from None
+    return value

@@ -1,0 +1,113 @@
+"""``rows.parquet``: one line for each source row, in order, with its pair and its status."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anatomy.artifacts import atomic_path
+from anatomy.data.faults import RETAINED, Fault
+from anatomy.errors import RunError
+from anatomy.types import SPANS, Message, Pair
+
+GROUP_ROWS = 1024
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
+SCHEMA = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("row_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("status", pa.string()),
+        *[(span, MESSAGES) for span in SPANS],
+        ("tools", pa.string()),
+        ("chat_template_kwargs", pa.string()),
+        ("metadata", pa.string()),
+    ]
+)
+"""``extra`` holds a message's other keys; it, ``tools``, ``chat_template_kwargs`` and ``metadata`` are JSON or null."""
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """A retained row as read back: the pair and its two ids."""
+
+    pair: Pair
+    row_id: str
+    prompt_id: str
+    status: str
+
+
+def write_rows(path: Path, stream: Iterable[tuple[Pair | Fault, str]]) -> int:
+    """Write ``(row, status)`` of every source row, a batch at a time, atomically; returns how many were written."""
+    written, rows = 0, iter(stream)
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        while group := list(itertools.islice(rows, GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist([_line(row, status) for row, status in group], SCHEMA))
+            written += len(group)
+    return written
+
+
+def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
+    """Retained rows in source order, ``batch`` lines in memory at a time.
+
+    Raises:
+        RunError: the file is not there.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+    with pq.ParquetFile(path) as table:
+        for lines in table.iter_batches(batch):
+            for line in lines.to_pylist():
+                if line["status"] == RETAINED:
+                    yield StoredPair(_pair(line), line["row_id"], line["prompt_id"], line["status"])
+
+
+def _line(row: Pair | Fault, status: str) -> dict[str, Any]:
+    if isinstance(row, Fault):
+        return {"index": row.index, "status": status}
+    return {
+        "index": row.index,
+        "row_id": row.row_id,
+        "prompt_id": row.prompt_id,
+        "status": status,
+        **{span: _packed(getattr(row, span)) for span in SPANS},
+        "tools": _json(row.tools),
+        "chat_template_kwargs": _json(row.chat_template_kwargs),
+        "metadata": _json(row.metadata),
+    }
+
+
+def _pair(line: Mapping[str, Any]) -> Pair:
+    prompt, chosen, rejected = (_unpacked(line[span]) for span in SPANS)
+    metadata, tools, template_kwargs = (_parsed(line[key]) for key in ("metadata", "tools", "chat_template_kwargs"))
+    return Pair(line["index"], prompt, chosen, rejected, metadata, tools, template_kwargs)
+
+
+def _packed(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    fields = ("role", "content")
+    rest = [{key: value for key, value in message.items() if key not in fields} for message in messages]
+    return [
+        {**{key: message[key] for key in fields}, "extra": _json(extra or None)}
+        for message, extra in zip(messages, rest, strict=True)
+    ]
+
+
+def _unpacked(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+    return [{"role": m["role"], "content": m["content"], **(_parsed(m["extra"]) or {})} for m in messages]
+
+
+def _json(value: Any) -> str | None:
+    """ASCII JSON (metadata may hold half a surrogate pair, which Parquet cannot)."""
+    return None if value is None else json.dumps(value, sort_keys=True)
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,0 +1,97 @@
+"""Where rows come from: one file, a folder, a glob, or a data set on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import glob
+import re
+from functools import partial
+from pathlib import Path
+
+from anatomy.data.hub import hub_source
+from anatomy.data.readers import READERS, Source, count_rows, read_file, suffix_of
+from anatomy.errors import RowsError
+from anatomy.settings import RowSettings
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
+SHARD_SUFFIX = re.compile(r"[-_.]\d+(-of-\d+)?$")
+SIDE_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+"""What `datasets` writes beside its data; not rows."""
+
+
+def find_sources(settings: RowSettings) -> list[Source]:
+    """The files (sorted by name) or the Hub split that ``settings.rows`` names.
+
+    Raises:
+        RowsError: nothing is there, files of different kinds are mixed, or a split has to be chosen.
+    """
+    path = Path(settings.rows).expanduser()
+    if path.is_dir():
+        return _files(_of_split(path, _same_kind(settings.rows, _data_files(path)), settings.split), settings)
+    if path.exists():
+        return _files([path], settings)
+    if glob.has_magic(settings.rows):
+        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if not matches:
+            raise RowsError(f"{settings.rows}: no file matches this pattern; check it, and quote it for the shell")
+        return _files(_same_kind(settings.rows, matches), settings)
+    if suffix_of(path) in READERS or not HUB_ID.fullmatch(settings.rows):
+        raise RowsError(f"{settings.rows}: no such file or folder; check the path (relative to {Path.cwd()})")
+    return [hub_source(settings)]
+
+
+def _files(paths: list[Path], settings: RowSettings) -> list[Source]:
+    for key in ("config", "revision"):
+        if getattr(settings, key) is not None:
+            raise RowsError(f"{settings.rows}: `{key}` is for data sets on the Hub, and this is local; leave it out")
+    if settings.split is not None and not Path(settings.rows).expanduser().is_dir():
+        raise RowsError(f"{settings.rows}: `split` is for folders and the Hub; leave it out")
+    return [Source(str(path), partial(read_file, path), partial(count_rows, path)) for path in paths]
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Data files in a folder, at any depth; not hidden ones, documentation and the side files of `datasets`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    hidden = [any(part.startswith(".") for part in path.relative_to(folder).parts) for path in paths]
+    found = [
+        path
+        for path, is_hidden in zip(paths, hidden, strict=True)
+        if suffix_of(path) in READERS and not is_hidden and path.name not in SIDE_FILES
+    ]
+    if not found:
+        raise RowsError(
+            f"{folder}: no data files in this folder; known extensions: {', '.join(READERS)}, also with .gz"
+        )
+    return found
+
+
+def _same_kind(name: str, paths: list[Path]) -> list[Path]:
+    kinds = sorted({suffix_of(path) or path.name for path in paths})
+    if len(kinds) > 1:
+        raise RowsError(
+            f"{name}: mixes {', '.join(kinds)} files; name the ones that hold rows with a pattern (*{kinds[0]})"
+        )
+    return paths
+
+
+def _of_split(folder: Path, paths: list[Path], wanted: str | None) -> list[Path]:
+    """Files of the wanted split; by default all, unless their names tell splits apart: then `train`."""
+    groups: dict[str | None, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(_split_of(path.relative_to(folder)), []).append(path)
+    if wanted is None and len(groups) == 1:
+        return paths
+    chosen = wanted or ("train" if None not in groups else None)
+    if chosen is None or chosen not in groups:
+        names = ", ".join(sorted(name or "(none)" for name in groups))
+        raise RowsError(
+            f"{folder}: {f'no split `{wanted}`' if wanted else 'files of several splits'}; "
+            f"splits by file name: {names}; choose one with `split`, or name files with a pattern"
+        )
+    return groups[chosen]
+
+
+def _split_of(path: Path) -> str | None:
+    """Split that a file's or a folder's name tells, as on the Hub: ``train-00000-of-00002``, ``test_prefs/…``."""
+    names = [SHARD_SUFFIX.sub("", path.name.split(".")[0]), *reversed(path.parts[:-1])]
+    return next((name for name in names if SPLIT_NAME.match(name)), None)
