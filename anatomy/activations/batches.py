@@ -13,11 +13,11 @@ class Batch(NamedTuple):
     """Right-padded token ids, each row's length, and each row's position in the window it came from."""
 
     ids_BT: Int32[np.ndarray, "B T"]
-    lengths_B: Int64[np.ndarray, "B"]
-    positions_B: Int64[np.ndarray, "B"]
+    lengths_B: Int64[np.ndarray, " B"]
+    positions_B: Int64[np.ndarray, " B"]
 
 
-def token_batches(sequences: Sequence[Int32[np.ndarray, "T"]], budget: int) -> Iterator[Batch]:
+def token_batches(sequences: Sequence[Int32[np.ndarray, " T"]], budget: int) -> Iterator[Batch]:
     """Cut ``sequences``, longest first, into batches of at most ``budget`` padded tokens (one sequence at least).
 
     A batch also ends where the next sequence would be padded by more than a quarter of the batch's length. The result

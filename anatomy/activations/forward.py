@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -40,6 +40,7 @@ def residuals(subject: Subject, batch: Batch, layer: int) -> Float[torch.Tensor,
 def _last_block(subject: Subject, ids_BT: torch.Tensor) -> torch.Tensor:
     """``stop_at_layer`` stops before a block; after the last one there is none, so its output hook is read."""
     kept: list[torch.Tensor] = []
-    hooks = [(f"blocks.{subject.n_layers - 1}.hook_out", lambda tensor, hook: kept.append(tensor))]
+    name = f"blocks.{subject.n_layers - 1}.hook_out"
+    hooks: list[Any] = [(name, lambda tensor, hook: kept.append(tensor))]
     subject.bridge.run_with_hooks(ids_BT, return_type=None, fwd_hooks=hooks, use_cache=False)
     return kept[0]

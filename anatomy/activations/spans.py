@@ -1,0 +1,256 @@
+"""Which tokens of a pair belong to the prompt, the chosen and the rejected response (method.md §2).
+
+The chat template is rendered twice, once with a placeholder for each message's content: the text between placeholders
+is the template's own and belongs to no span, so a default system message is never mistaken for the user's words.
+The text before the final response and the response's content are tokenised apart, as in generation: both sides have
+the same prompt ids and no token mixes header and response. What follows the content (EOT) cannot change what precedes
+it in a causal model and is left out. Special tokens that a message's own text spells out stay in the sequence, as in
+training, and belong to no span.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+from anatomy.errors import ModelError
+from anatomy.settings import ModelSettings
+from anatomy.types import SIDES, Pair, content_hash
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IDENTICAL = "identical-after-truncation"
+PROMPT_FILLS_WINDOW = "prompt-fills-window"
+EMPTY_RESPONSE = "empty-response"
+PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+
+
+@dataclass(frozen=True)
+class EncodedSide:
+    """Token ids of prompt and response, and masks over them: ``spans["prompt"]`` and ``spans["response"]``."""
+
+    ids: Int32[np.ndarray, " T"]
+    spans: dict[str, Bool[np.ndarray, " T"]]
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """Both sides as token ids. ``lengths`` counts tokens before truncation (the prompt's with its template).
+
+    ``prompt_ids`` is what precedes the chosen response, after truncation; the rejected side's is the same unless the
+    sides hold turns of their own before the final one. ``special_in_text`` counts special tokens spelt out by messages.
+    """
+
+    prompt_ids: Int32[np.ndarray, " T"]
+    chosen: EncodedSide
+    rejected: EncodedSide
+    lengths: dict[str, int]
+    truncated: dict[str, bool]
+    special_in_text: int
+    fault: str | None
+
+    def side(self, name: str) -> EncodedSide:
+        """The ``"chosen"`` or the ``"rejected"`` side."""
+        return {"chosen": self.chosen, "rejected": self.rejected}[name]
+
+
+class Judged(NamedTuple):
+    """Why a pair cannot be used (None: it can), and its token lengths before truncation."""
+
+    reason: str | None
+    lengths: dict[str, int]
+
+
+class PairJudge:
+    """Callable that says whether a pair survives tokenisation and truncation; counts what was cut."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
+        self.special_in_text = 0
+
+    def __call__(self, pair: Pair) -> Judged:
+        encoded = encode_pair(pair, self.tokenizer, self.settings)
+        for span, cut in encoded.truncated.items():
+            self.truncated[span] += cut
+        self.special_in_text += encoded.special_in_text > 0
+        return Judged(encoded.fault, encoded.lengths)
+
+
+class _Tokens(NamedTuple):
+    ids: Int32[np.ndarray, " T"]
+    content: Bool[np.ndarray, " T"]
+    special: Bool[np.ndarray, " T"]
+    special_in_text: int
+
+
+def template_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Content hash of the chat template."""
+    return content_hash(tokenizer.chat_template)
+
+
+def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedPair:
+    """Tokenise both sides, cut them to the window, and mark the spans.
+
+    The prompt keeps its first token where that is special, and its end; the response keeps its start.
+
+    Raises:
+        ModelError: the chat template refuses the messages or changes their text.
+    """
+    sides: dict[str, tuple[_Tokens, _Tokens]] = {}
+    for name in SIDES:
+        text, ranges = _render(pair, name, tokenizer)
+        start, stop = ranges.pop(len(pair.prompt) + len(pair.side(name)) - 1, (len(text), len(text)))
+        shared = [place for number, place in ranges.items() if number < len(pair.prompt)]
+        sides[name] = (
+            _tokenise(text[:start], shared, tokenizer),
+            _tokenise(text[start:stop], [(0, stop - start)], tokenizer),
+        )
+    return _fit_window(sides, settings)
+
+
+def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedPair:
+    """Cut prompt and response to the window, and name the fault if nothing useful is left."""
+    lengths = {"prompt": len(sides["chosen"][0].ids)} | {
+        name: len(response.ids) for name, (_, response) in sides.items()
+    }
+    prompts = {name: _keep_end(prompt, settings.max_prompt_length) for name, (prompt, _) in sides.items()}
+    room = {name: max(0, settings.max_length - len(prompt.ids)) for name, prompt in prompts.items()}
+    encoded = {name: _join(prompts[name], response, room[name]) for name, (_, response) in sides.items()}
+    fault = None
+    if not all(response.content.any() for _, response in sides.values()):
+        fault = EMPTY_RESPONSE
+    elif not all(side.spans["response"].any() for side in encoded.values()):
+        fault = PROMPT_FILLS_WINDOW
+    elif np.array_equal(encoded["chosen"].ids, encoded["rejected"].ids):
+        fault = IDENTICAL
+    return EncodedPair(
+        prompt_ids=prompts["chosen"].ids,
+        **encoded,
+        lengths=lengths,
+        truncated={"prompt": lengths["prompt"] > len(prompts["chosen"].ids)}
+        | {name: lengths[name] > room[name] for name in sides},
+        special_in_text=sides["chosen"][0].special_in_text + sum(text.special_in_text for _, text in sides.values()),
+        fault=fault,
+    )
+
+
+def _keep_end(tokens: _Tokens, limit: int) -> _Tokens:
+    """The last ``limit`` tokens; the first of them gives way to the sequence's own first where that is special."""
+    if len(tokens.ids) <= limit:
+        return tokens
+    kept = np.arange(len(tokens.ids) - limit, len(tokens.ids))
+    if tokens.special[0]:
+        kept[0] = 0  # BOS
+    return _Tokens(tokens.ids[kept], tokens.content[kept], tokens.special[kept], tokens.special_in_text)
+
+
+def _join(prompt: _Tokens, response: _Tokens, room: int) -> EncodedSide:
+    ids = np.concatenate([prompt.ids, response.ids[:room]])
+    spans = {"prompt": np.zeros(len(ids), dtype=bool), "response": np.zeros(len(ids), dtype=bool)}
+    spans["prompt"][: len(prompt.ids)] = prompt.content
+    spans["response"][len(prompt.ids) :] = response.content[:room]
+    return EncodedSide(ids, spans)
+
+
+def _tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
+    """Tokenise ``text`` and mark the tokens of its character ``ranges``, special tokens left out."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    ids = np.asarray(encoded["input_ids"], dtype=np.int32)
+    offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
+    inside = np.zeros(len(ids), dtype=bool)
+    for start, stop in ranges:
+        inside |= _overlap(text, offsets, start, stop)
+    special = np.isin(ids, _special_ids(tokenizer))
+    return _Tokens(ids, inside & ~special, special, int((inside & special).sum()))
+
+
+def _overlap(text: str, offsets: Int64[np.ndarray, "T 2"], start: int, stop: int) -> Bool[np.ndarray, " T"]:
+    """Tokens inside ``[start, stop)``; one that straddles an end counts if it holds visible text of the range."""
+    first, last = np.maximum(offsets[:, 0], start), np.minimum(offsets[:, 1], stop)
+    overlaps = first < last
+    straddles = overlaps & ((offsets[:, 0] < start) | (offsets[:, 1] > stop))
+    for token in np.flatnonzero(straddles):
+        overlaps[token] = bool(text[first[token] : last[token]].strip())
+    return overlaps
+
+
+@lru_cache(maxsize=8)
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> Int64[np.ndarray, " S"]:
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return np.array(sorted(added | set(tokenizer.all_special_ids)), dtype=np.int64)
+
+
+def _render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
+    """One side through the chat template, and the character range of each message that has text and is shown."""
+    turns = [*pair.prompt, *pair.side(side)]
+    messages = [{**message, "content": message.get("content") or ""} for message in turns]
+    with_text = [number for number, message in enumerate(messages) if message["content"]]
+    holes = [
+        {**message, "content": f"\ue000{number}\ue001"} if number in with_text else message
+        for number, message in enumerate(messages)
+    ]
+    text = _apply_template(pair, messages, tokenizer)
+    literals = PLACEHOLDER.split(_apply_template(pair, holes, tokenizer))  # template, number, template, number, ...
+    shown = [int(number) for number in literals[1::2]]
+    ranges: list[tuple[int, int]] | None = None
+    if shown == sorted(set(shown)):
+        ranges = _fill(text, literals[::2], [messages[number]["content"] for number in shown])
+    if ranges is None:  # a template that treats some text specially, as those that move <think> blocks
+        shown = with_text
+        ranges = _search(text, [messages[number]["content"] for number in shown])
+    if ranges is None or set(with_text) - set(shown) & {len(messages) - 1}:
+        raise ModelError(f"row {pair.index}: the chat template changes the text of a message; use --chat-template FILE")
+    return text, dict(zip(shown, ranges, strict=True))
+
+
+def _fill(text: str, literals: Sequence[str], contents: Sequence[str]) -> list[tuple[int, int]] | None:
+    """Where each content stands if ``text`` is literals and contents in turn; templates may strip the contents."""
+    ranges, position = [], len(literals[0])
+    if not text.startswith(literals[0]):
+        return None
+    for content, following in zip(contents, literals[1:], strict=True):
+        for form in (content, content.strip(), content.lstrip(), content.rstrip()):
+            if text.startswith(form + following, position):
+                break
+        else:
+            return None
+        ranges.append((position, position + len(form)))
+        position += len(form) + len(following)
+    return ranges if position == len(text) else None
+
+
+def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
+    """Where each content stands if every one is found once after the one before; None rather than a guess."""
+    ranges, position = [], 0
+    for content in contents:
+        form = content if content in text else content.strip()
+        if not form or text.count(form, position) != 1:
+            return None
+        position = text.index(form, position)
+        ranges.append((position, position + len(form)))
+        position += len(form)
+    return ranges
+
+
+def _apply_template(pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        tools: list[Any] | None = list(pair.tools) if pair.tools else None
+        arguments = dict(pair.chat_template_kwargs or {})
+        return str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **arguments))
+    except (TemplateError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        roles = ", ".join(str(message.get("role")) for message in messages)
+        raise ModelError(
+            f"row {pair.index}: the chat template refuses turns ({roles}): {reason}; remove the row"
+        ) from None

