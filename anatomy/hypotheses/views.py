@@ -1,0 +1,180 @@
+"""The three views of a preference set, as tidy columns (method.md §5–6).
+
+``global``: each response over all rows, against 0; what DPO amplifies everywhere. ``feature``: inside a data cluster
+against the other active rows. ``prompt``: rows whose prompts express a prompt cluster most, against all other rows.
+A finding needs a q-value *and* two halves that agree; agreement alone is passed by half of all nulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Int, Num
+
+from anatomy.clusters.labels import sizes
+from anatomy.hypotheses.clustered import q_values
+from anatomy.hypotheses.contrast import contrast_effects
+from anatomy.hypotheses.effects import Effects, mean_effects, stable
+from anatomy.hypotheses.prompts import Prompts
+from anatomy.hypotheses.signals import members, top_rows
+
+RankKey = Literal["delta_min", "effect", "d", "z"]
+Direction = Literal["chosen", "rejected"]
+EVERYWHERE = "all"
+
+
+class Responses(NamedTuple):
+    """Signals to test, with their ids; further columns (scores of a detector, say) are appended to both."""
+
+    values_NM: Num[np.ndarray, "N M"]
+    ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """One entry per tested (context, response); all arrays have the same length H. Effects > 0 favour chosen."""
+
+    view: np.ndarray
+    context: np.ndarray
+    response: np.ndarray
+    n: np.ndarray  # rows in the context
+    prompts: np.ndarray  # distinct prompts among them
+    effect: np.ndarray
+    effect_low: np.ndarray  # 95 % interval
+    effect_high: np.ndarray
+    effect_length_adjusted: np.ndarray
+    d: np.ndarray
+    z: np.ndarray
+    z_welch: np.ndarray
+    p: np.ndarray
+    q: np.ndarray  # Benjamini–Hochberg over the view; NaN: untested
+    half_a: np.ndarray
+    half_b: np.ndarray
+    delta_min: np.ndarray  # method.md §5, Δ^min
+    stable: np.ndarray
+    direction: np.ndarray  # the side that the effect favours
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Name → array, in the order of the table."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def take(self, rows: Int[np.ndarray, " n"] | Bool[np.ndarray, " H"]) -> Hypotheses:
+        """Some of the entries."""
+        return Hypotheses(**{name: column[rows] for name, column in self.columns().items()})
+
+    @staticmethod
+    def concatenate(parts: Sequence[Hypotheses]) -> Hypotheses:
+        """Several views in one table; q-values stay those of each view."""
+        names = [field.name for field in fields(Hypotheses)]
+        return Hypotheses(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def default_top_rows(n_rows: int) -> int:
+    """Rows in a prompt context: 2 % of all, at least 50."""
+    return max(50, round(0.02 * n_rows))
+
+
+def responses(
+    prefix: str, values_NM: Num[np.ndarray, "N M"], labels_F: Int[np.ndarray, " F"], min_features: int
+) -> Responses:
+    """Columns of clusters with ``t_m ≥ min_features`` (method.md §5), named ``{prefix}1`` and so on by cluster."""
+    kept = np.flatnonzero(sizes(labels_F) >= min_features)
+    return Responses(values_NM[:, kept], [f"{prefix}{m + 1}" for m in kept])
+
+
+def global_view(tested: Responses, prompts: Prompts, length_N: Float[np.ndarray, " N"]) -> Hypotheses:
+    """Mean of each response over all rows, against 0."""
+    effects = mean_effects(tested.values_NM, prompts, length_N)
+    one_row = Effects(*(np.asarray(part)[None] for part in effects))
+    counts = np.array([len(length_N)]), np.array([len(prompts.half_G)])
+    return _table("global", [EVERYWHERE], tested.ids, *counts, one_row)
+
+
+def feature_view(
+    tested: Responses,
+    labels_N: Int[np.ndarray, " N"],
+    prompts: Prompts,
+    length_N: Float[np.ndarray, " N"],
+    min_rows: int = 25,
+) -> Hypotheses:
+    """Each data cluster D1..DK against the other active rows; rows labelled 0 (silent) are in no test."""
+    active_N = labels_N > 0
+    values_NM, labels_N, prompts = tested.values_NM[active_N], labels_N[active_N], prompts.take(active_N)
+    member_KN = members(labels_N)
+    return _contexts("feature", "D", Responses(values_NM, tested.ids), member_KN, prompts, length_N[active_N], min_rows)
+
+
+def prompt_view(
+    tested: Responses,
+    score_NK: Float[np.ndarray, "N K"],
+    prompts: Prompts,
+    length_N: Float[np.ndarray, " N"],
+    n_top: int,
+    min_rows: int = 25,
+) -> Hypotheses:
+    """The ``n_top`` rows of highest score in each prompt cluster P1..PK against all other rows."""
+    member_KN = top_rows(score_NK, n_top, prompts.rank_N)
+    return _contexts("prompt", "P", tested, member_KN, prompts, length_N, min_rows)
+
+
+def findings(table: Hypotheses, q_threshold: float = 0.05) -> Bool[np.ndarray, " H"]:
+    """What may be reported: ``q ≤ q_threshold`` and both halves agree (``SC``)."""
+    with np.errstate(invalid="ignore"):
+        return (table.q <= q_threshold) & table.stable
+
+
+def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarray, " n"]:
+    """Entries that favour ``direction``, strongest first by ``|key|`` (method.md §5); NaN last."""
+    rows = np.flatnonzero(table.direction == direction)
+    strength = np.abs(getattr(table, key)[rows])
+    return rows[np.argsort(-np.nan_to_num(strength, nan=-1.0), kind="stable")]
+
+
+def _contexts(
+    view: str,
+    prefix: str,
+    tested: Responses,
+    member_KN: sp.csr_array,
+    prompts: Prompts,
+    length_N: np.ndarray,
+    least: int,
+) -> Hypotheses:
+    n_K = np.diff(member_KN.indptr)
+    kept = np.flatnonzero((n_K >= least) & (n_K < len(length_N)))  # method.md §5, n_k; an outside must exist
+    member_KN = member_KN[kept]
+    contexts = [f"{prefix}{k + 1}" for k in kept]
+    by_context = np.split(prompts.code_N[member_KN.indices], member_KN.indptr[1:-1])
+    prompts_K = np.array([len(np.unique(codes)) for codes in by_context[: len(kept)]], dtype=np.int64)
+    effects = contrast_effects(tested.values_NM, member_KN, prompts, length_N)
+    return _table(view, contexts, tested.ids, n_K[kept], prompts_K, effects)
+
+
+def _table(
+    view: str, contexts: Sequence[str], ids: Sequence[str], n_K: np.ndarray, prompts_K: np.ndarray, effects: Effects
+) -> Hypotheses:
+    flat = Effects(*(np.ascontiguousarray(part).reshape(-1) for part in effects))
+    return Hypotheses(
+        view=np.full(len(flat.effect), view),
+        context=np.repeat(np.asarray(contexts, dtype=str), len(ids)),
+        response=np.tile(np.asarray(ids, dtype=str), len(contexts)),
+        n=np.repeat(n_K, len(ids)),
+        prompts=np.repeat(prompts_K, len(ids)),
+        effect=flat.effect,
+        effect_low=flat.low,
+        effect_high=flat.high,
+        effect_length_adjusted=flat.adjusted,
+        d=flat.d,
+        z=flat.z,
+        z_welch=flat.z_welch,
+        p=flat.p,
+        q=q_values(flat.p),
+        half_a=flat.half_a,
+        half_b=flat.half_b,
+        delta_min=np.minimum(np.abs(flat.half_a), np.abs(flat.half_b)),
+        stable=stable(flat.half_a, flat.half_b),
+        direction=np.where(flat.effect > 0, "chosen", "rejected"),
+    )
