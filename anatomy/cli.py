@@ -54,45 +54,45 @@ def _load(verb: str, arguments: argparse.Namespace, flags: dict[str, Any], **fix
 
 
 def _audit(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
     settings = _load("audit", arguments, flags, rows=arguments.rows)
-    out = arguments.out or stages.default_run_dir(settings)
+    out = arguments.out or verbs.default_run_dir(settings)
     if arguments.dry_run:
-        print(stages.dry_run(settings))
+        print(verbs.dry_run(settings))
         return 0
-    stages.audit(settings, out)
-    print(stages.show(out, top=arguments.top))
+    verbs.audit(settings, out)
+    print(verbs.show(out, top=arguments.top))
     return 0
 
 
 def _check(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    print(stages.check(_load("check", arguments, flags, rows=arguments.rows), arguments.out))
+    print(verbs.check(_load("check", arguments, flags, rows=arguments.rows), arguments.out))
     return 0
 
 
 def _harvest(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
     settings = _load("harvest", arguments, flags, rows=arguments.rows)
-    stages.harvest_only(settings, arguments.out or stages.default_run_dir(settings))
+    verbs.harvest_only(settings, arguments.out or verbs.default_run_dir(settings))
     return 0
 
 
 def _cluster(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    stages.rerun(arguments.run, _from_file("cluster", arguments, flags), until="cluster")
+    verbs.rerun(arguments.run, _from_file("cluster", arguments, flags), until="cluster")
     return 0
 
 
 def _hypotheses(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    stages.rerun(arguments.run, _from_file("hypotheses", arguments, flags), until="summary")
-    print(stages.show(arguments.run, top=arguments.top))
+    verbs.rerun(arguments.run, _from_file("hypotheses", arguments, flags), until="summary")
+    print(verbs.show(arguments.run, top=arguments.top))
     return 0
 
 
@@ -103,16 +103,16 @@ def _from_file(verb: str, arguments: argparse.Namespace, flags: dict[str, Any]) 
 
 
 def _null(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    print(stages.null(arguments.run, arguments.repetitions, arguments.seed))
+    print(verbs.null(arguments.run, arguments.repetitions, arguments.seed))
     return 0
 
 
 def _show(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    print(stages.show(arguments.run, cluster=arguments.cluster, view=arguments.view, top=arguments.top))
+    print(verbs.show(arguments.run, cluster=arguments.cluster, view=arguments.view, top=arguments.top))
     return 0
 
 
@@ -124,9 +124,9 @@ def _sae_train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
 
 
 def _sae_health(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import stages
+    from anatomy import verbs
 
-    print(stages.sae_health(_load("sae health", arguments, flags, rows=arguments.rows), arguments.tokens))
+    print(verbs.sae_health(_load("sae health", arguments, flags, rows=arguments.rows), arguments.tokens))
     return 0
 
 

@@ -33,13 +33,13 @@ def hub_source(settings: RowSettings) -> Source:
     return Source(name, lambda: _records(name, stream), count)
 
 
-def probe(hub_id: str, revision: str | None) -> None:
-    """One request with a short timeout; fails with the reason why ``hub_id`` cannot be read."""
+def probe(hub_id: str, revision: str | None) -> str:
+    """One request with a short timeout: the commit that ``revision`` means, or the reason why it cannot be read."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        HfApi().dataset_info(hub_id, revision=revision, timeout=TIMEOUT_SECONDS)
+        return str(HfApi().dataset_info(hub_id, revision=revision, timeout=TIMEOUT_SECONDS).sha)
     except GatedRepoError:
         raise RowsError(f"{hub_id}: gated on the Hub; accept its terms there, then run `hf auth login`") from None
     except RepositoryNotFoundError:

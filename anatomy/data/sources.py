@@ -7,7 +7,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from anatomy.data.hub import hub_source
+from anatomy.artifacts import file_hash
+from anatomy.data.hub import hub_source, probe
 from anatomy.data.readers import READERS, Source, count_rows, read_file, suffix_of
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
@@ -38,6 +39,18 @@ def find_sources(settings: RowSettings) -> list[Source]:
     if suffix_of(path) in READERS or not HUB_ID.fullmatch(settings.rows):
         raise RowsError(f"{settings.rows}: no such file or folder; check the path (relative to {Path.cwd()})")
     return [hub_source(settings)]
+
+
+def source_fingerprint(settings: RowSettings) -> dict[str, str]:
+    """What the rows are made of: SHA-256 of each local file, or the commit of the Hub data set.
+
+    Raises:
+        RowsError: as :func:`find_sources`.
+    """
+    sources = find_sources(settings)
+    if Path(sources[0].name).is_file():
+        return {source.name: file_hash(Path(source.name)) for source in sources}
+    return {sources[0].name: probe(settings.rows, settings.revision)}
 
 
 def _files(paths: list[Path], settings: RowSettings) -> list[Source]:

@@ -1,0 +1,68 @@
+"""The lens of a run: tokenizer, subject model and SAE, each loaded when first asked for."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from anatomy import artifacts
+from anatomy.settings import CheckSettings, HarvestSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from anatomy.activations.model import Subject
+    from anatomy.activations.spans import PairJudge
+    from anatomy.sae.load import LoadedSAE
+
+
+class Lens:
+    """Tokenizer, subject model and SAE of a run, each loaded when first asked for."""
+
+    def __init__(self, settings: CheckSettings | HarvestSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The subject's tokenizer, with its chat template."""
+        from anatomy.activations.model import load_tokenizer
+
+        return load_tokenizer(self.settings)
+
+    @cached_property
+    def judge(self) -> PairJudge:
+        """What only a tokenizer knows of a pair: truncation, token lengths."""
+        from anatomy.activations.spans import PairJudge
+
+        return PairJudge(self.tokenizer, self.settings)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The model that will be trained."""
+        from anatomy.activations.model import load_subject
+
+        subject = load_subject(self.settings, self.tokenizer)
+        print(f"model: {subject.name} ({subject.origin}), {subject.dtype}, {subject.device}", file=sys.stderr)
+        return subject
+
+    @cached_property
+    def sae(self) -> LoadedSAE:
+        """The SAE, checked against the subject."""
+        from anatomy.sae.load import load_sae
+
+        assert isinstance(self.settings, HarvestSettings)
+        sae = load_sae(self.settings, self.subject)
+        print(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}", file=sys.stderr)
+        return sae
+
+    def token_settings(self) -> dict[str, Any]:
+        """What decides token ids and spans."""
+        from anatomy.activations.spans import template_hash
+
+        return {
+            "template": template_hash(self.tokenizer),
+            "tokenizer": artifacts.text_hash(self.tokenizer.backend_tokenizer.to_str()),
+            "max_length": self.settings.max_length,
+            "max_prompt_length": self.settings.max_prompt_length,
+        }
