@@ -73,8 +73,9 @@ def label_clusters(
         seed: of the rows and exemplars drawn.
 
     Returns:
-        Per cluster ``label``, ``top_tokens``, ``ngrams``, ``correlates``, ``exemplars``, ``n_spans`` of
-        ``n_spans_sampled`` in which it fires, and ``n_features`` (data clusters: ``n_rows``).
+        Per cluster ``label``, ``top_tokens``, ``ngrams``, ``correlates``, ``exemplars``; of feature clusters also
+        ``n_features`` and on how many of the sampled spans they fire (``n_spans`` of ``n_spans_sampled``), of data
+        clusters ``n_rows``.
     """
     uniform = _uniform_rows(len(rows.row_ids), seed)
     namer = _Namer(rows, concepts, seed)
@@ -126,8 +127,16 @@ def _name_features(
         generator = np.random.default_rng([namer.seed, ord(prefix), number])
         exemplars[number] = choose(spans.activity_SM[:, number], prompt_S, NEAREST, RANDOM, generator)
     sizes = np.bincount(labels_F, minlength=n_clusters + 1)
-    extra = {number: {"n_features": int(sizes[number])} for number in exemplars}
-    return namer.labels(spans, _most_active(spans.activity_SM), exemplars, prefix, extra)
+    fired = (spans.activity_SM > 0).sum(0)
+    counts = {
+        number: {
+            "n_features": int(sizes[number]),
+            "n_spans": int(fired[number]),
+            "n_spans_sampled": len(prompt_S),
+        }
+        for number in exemplars
+    }
+    return namer.labels(spans, _most_active(spans.activity_SM), exemplars, prefix, counts)
 
 
 def _most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"]:
@@ -157,8 +166,8 @@ def _name_rows(shards: Callable[[], Iterable[Shard]], clusters: Clusters, namer:
     at = {row: position for position, row in enumerate(spans.row_S.tolist())}
     chosen = {number: ([at[row] for row in best], [at[row] for row in others])
               for number, (best, others) in members.items()}  # fmt: skip
-    extra = {number: {"n_rows": int(sizes[number])} for number in members}
-    return silent | namer.labels(spans, inside_SM, chosen, "D", extra)
+    counts = {number: {"n_rows": int(sizes[number])} for number in members}
+    return silent | namer.labels(spans, inside_SM, chosen, "D", counts)
 
 
 def _lifted_features(
@@ -192,7 +201,7 @@ class _Namer:
         inside_SM: Bool[np.ndarray, "S M"],
         exemplars: Mapping[int, tuple[list[int], list[int]]],
         prefix: str,
-        extra: Mapping[int, Mapping[str, int]],
+        counts: Mapping[int, Mapping[str, int]],
     ) -> dict[str, Label]:
         where = list(zip(spans.row_S.tolist(), spans.side_S, strict=True))
         texts = [self.rows.text_of(row, side) for row, side in where]
@@ -207,9 +216,7 @@ class _Namer:
                      for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
             found = (tokens.get(number, []), ngrams[number], correlates[number])
             text = describe.name(*found, ngrams_first=prefix == "D") or f"no clear name ({prefix}{number})"
-            fired = int((spans.activity_SM[:, number] > 0).sum())
-            counts = {"n_spans": fired, "n_spans_sampled": len(texts), **extra[number]}
-            labels[f"{prefix}{number}"] = _label(text, *found, shown, counts=counts)
+            labels[f"{prefix}{number}"] = _label(text, *found, shown, counts=counts[number])
         return labels
 
     def _exemplar(self, spans: Spans, item: int, kind: str, pieces: Sequence[str], positions: list[int]) -> Label:

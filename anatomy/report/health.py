@@ -1,0 +1,102 @@
+"""Data and SAE health as text: what was retained, why the rest was not, and what trivial rules already get right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from anatomy.data.faults import FLAGS, REASONS
+from anatomy.report.layout import WIDTH, count, fit, share, table
+
+TOP_NAMES = 5
+
+
+def format_health(health: Mapping[str, Any]) -> str:
+    """``health.json`` for the terminal; parts that are absent are left out."""
+    lines = [f"{count(health.get('retained'))} of {count(health.get('rows'))} rows retained"
+             + (f"; format: {fit(health['format'], 60)}" if health.get("format") else "")]  # fmt: skip
+    for part in (_noted, _lengths, _repeats, _names, baselines, sae_health):
+        lines += part(health)
+    return "\n".join(lines)
+
+
+def _noted(health: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons and flags with their counts, meanings and example rows (counted from 1, as an editor does)."""
+    titles = {"reasons": ("Not retained", REASONS), "flags": ("Retained, but odd", FLAGS)}
+    for key, (title, meanings) in titles.items():
+        noted = health.get(key) or {}
+        if noted:
+            yield f"{title}:"
+        for name, entry in sorted(noted.items(), key=lambda item: (-item[1]["count"], item[0])):
+            meaning = f" ({meanings[name]})" if name in meanings else ""
+            yield fit(f"  {count(entry['count'])}  {name}{meaning}", WIDTH)
+            for example in entry.get("examples") or []:
+                yield fit(f"      row {example['index'] + 1}: {example['excerpt']}", WIDTH)
+
+
+def _lengths(health: Mapping[str, Any]) -> Iterator[str]:
+    lengths = health.get("lengths") or {}
+    columns = ("mean", "p5", "p50", "p95", "max")
+    rows = [(span, *(f"{row[name]:,.0f}" if row.get(name) is not None else "?" for name in columns))
+            for span, row in lengths.items()]  # fmt: skip
+    if rows:
+        unit = next(iter(lengths.values())).get("unit", "")
+        yield f"Lengths ({unit}):" if unit else "Lengths:"
+        yield from table([("span", *columns), *rows], right=range(1, 6))
+
+
+def _repeats(health: Mapping[str, Any]) -> Iterator[str]:
+    prompts, responses = health.get("prompts") or {}, health.get("responses") or {}
+    if prompts:
+        yield (
+            f"Prompts: {count(prompts.get('distinct'))} distinct; {count(prompts.get('repeated_rows'))} rows share "
+            f"theirs, at most {count(prompts.get('largest_group'))} to one"
+        )
+    if responses:
+        yield f"Responses: {count(responses.get('distinct'))} distinct; {count(responses.get('repeated'))} repeated"
+
+
+def _names(health: Mapping[str, Any]) -> Iterator[str]:
+    sources, models = health.get("sources") or {}, health.get("models") or {}
+    if sources:
+        named = ", ".join(f"{name} {count(number)}" for name, number in list(sources.items())[:TOP_NAMES])
+        yield fit(f"Sources: {named}" + (" …" if len(sources) > TOP_NAMES else ""), WIDTH)
+    if models:
+        yield "Models:"
+        rows = [(fit(name, 60), count(sides.get("chosen")), count(sides.get("rejected")))
+                for name, sides in list(models.items())[:TOP_NAMES]]  # fmt: skip
+        yield from table([("model", "chosen", "rejected"), *rows], right=(1, 2))
+
+
+def baselines(health: Mapping[str, Any]) -> Iterator[str]:
+    """How often trivial rules pick the chosen side, with 95 % intervals."""
+    found = health.get("baselines") or {}
+    if found:
+        yield "Trivial rules, and how often each picks the chosen side:"
+        yield from table(
+            [(fit(name, 50), share(rule.get("accuracy")), f"[{share(rule.get('low'))}, {share(rule.get('high'))}]")
+             for name, rule in found.items()], right=(1,),
+        )  # fmt: skip
+
+
+def sae_health(health: Mapping[str, Any]) -> Iterator[str]:
+    """Measured L0, variance explained and dead share, beside what the SAE claims of itself."""
+    sae = health.get("sae") or {}
+    if not sae:
+        return
+    yield f"SAE on {count(sae.get('tokens'))} tokens of these rows:"
+    yield from table(
+        [
+            ("", "measured", "claimed"),
+            ("L0", _number(sae.get("l0")), _number(sae.get("claimed_l0"))),
+            ("variance explained", share(sae.get("variance_explained")), share(sae.get("claimed_variance_explained"))),
+            ("dead features", share(sae.get("dead_share")), ""),
+        ],
+        right=(1, 2),
+    )
+    for fault in sae.get("faults") or []:
+        yield fit(f"  unhealthy: {fault}", WIDTH)
+
+
+def _number(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, int | float) else "?"

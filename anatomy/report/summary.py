@@ -1,0 +1,181 @@
+"""What an audit found, in the order in which a person should read it: ``summary.json``.
+
+A finding is a tested pair with ``q`` below the threshold whose two halves agree. Effects are signed: positive leans to
+the chosen side. Ranked by the key in the settings (``delta_min``: the smaller of the two halves' effects,
+method.md §5), chosen-leaning and rejected-leaning apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anatomy.settings import HypothesisSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VIEWS = ("global", "feature", "prompt")
+DIRECTIONS = ("chosen", "rejected")
+STORED = 25
+"""Findings kept per view and direction; all of them are in the table of hypotheses."""
+MOSTLY_LENGTH = 0.5
+"""An effect is called mostly length when less than this share of it is left at equal length."""
+EXCERPTS = 3
+
+Labels = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``labels.json``: kind (``response``, ``data``, ``prompt``) → cluster id → label."""
+
+
+class Evidence(NamedTuple):
+    """Rows of the context on which the signal has the finding's sign: how many, and the strongest of them.
+
+    Each of ``rows`` has ``row_id``, ``index`` and excerpts ``chosen`` and ``rejected``, and may have more.
+    """
+
+    n_rows: int
+    rows: list[dict[str, Any]]
+
+
+RowsBehind = Callable[[str, str, str, str], Evidence]
+"""(view, context, response, direction) → the rows behind a finding."""
+
+
+def strongest_rows(
+    signal_N: Float[np.ndarray, " N"], inside_N: Bool[np.ndarray, " N"], direction: str, top: int = EXCERPTS
+) -> tuple[int, Int[np.ndarray, " R"]]:
+    """Number of rows inside whose signal has the direction's sign, and the ``top`` strongest, strongest first."""
+    leaning_N = np.where(inside_N, signal_N if direction == "chosen" else -signal_N, 0.0)
+    order = np.argsort(-leaning_N, kind="stable")[:top]
+    return int((leaning_N > 0).sum()), order[leaning_N[order] > 0]
+
+
+def summarise(
+    hypotheses: pa.Table,
+    labels: Labels,
+    health: Mapping[str, Any],
+    settings: HypothesisSettings,
+    rows_behind: RowsBehind,
+) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Args:
+        hypotheses: one row per tested pair, as in ``hypotheses.parquet``; a NaN ``p`` means that no test was possible.
+        labels: as in ``labels.json``.
+        health: as in ``health.json``; its baselines and counts are repeated here.
+        rows_behind: asked once for each finding kept.
+    """
+    return {
+        "rows": health.get("rows"),
+        "retained": health.get("retained"),
+        "q_threshold": settings.q_threshold,
+        "rank_by": settings.rank_by,
+        "views": {view: _view(hypotheses, view, labels, settings, rows_behind) for view in VIEWS},
+        "baselines": dict(health.get("baselines") or {}),
+        "not_assessed": _not_assessed(labels, health, settings),
+    }
+
+
+def _view(
+    hypotheses: pa.Table, view: str, labels: Labels, settings: HypothesisSettings, rows_behind: RowsBehind
+) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    table = hypotheses.filter(pc.equal(hypotheses["view"], view))
+    testable = pc.is_finite(pc.fill_null(table["p"], math.nan))
+    passed = pc.and_(pc.less(pc.fill_null(table["q"], math.nan), settings.q_threshold), table["stable"])
+    found = table.filter(pc.fill_null(passed, False)).to_pylist()
+    result: dict[str, Any] = {
+        "tested": pc.sum(testable, min_count=0).as_py(),
+        "untestable": table.num_rows - pc.sum(testable, min_count=0).as_py(),
+        "found": {},
+    }
+    for direction in DIRECTIONS:
+        leaning = [row for row in found if (row["effect"] > 0) == (direction == "chosen")]
+        leaning.sort(key=lambda row: (-ranking_key(row, settings.rank_by), row["context"], row["response"]))
+        result["found"][direction] = len(leaning)
+        result[direction] = [_finding(row, direction, labels, rows_behind) for row in leaning[:STORED]]
+    return result
+
+
+def ranking_key(row: Mapping[str, Any], rank_by: str) -> float:
+    """The number by which findings are ranked, largest first; method.md §5, Δ^min by default."""
+    if rank_by == "delta_min":
+        return float(min(abs(row["half_a"]), abs(row["half_b"])))
+    return float(abs(row[rank_by]))
+
+
+def _finding(row: Mapping[str, Any], direction: str, labels: Labels, rows_behind: RowsBehind) -> dict[str, Any]:
+    context_kind = {"feature": "data", "prompt": "prompt"}.get(row["view"], "")
+    evidence = rows_behind(row["view"], row["context"], row["response"], direction)
+    names = {
+        "context_label": _label(labels, context_kind, row["context"]),
+        "response_label": _label(labels, "response", row["response"]),
+    }
+    return {
+        "sentence": sentence({**row, **names}, direction),
+        "direction": direction,
+        **names,
+        **{name: value for name, value in row.items() if name not in ("stable", "direction")},
+        "mostly_length": _mostly_length(row["effect"], row.get("effect_length_adjusted")),
+        "rows_affected": evidence.n_rows,
+        "rows": evidence.rows,
+    }
+
+
+def _label(labels: Labels, kind: str, cluster: str) -> str:
+    return str(labels.get(kind, {}).get(cluster, {}).get("label", ""))
+
+
+def sentence(row: Mapping[str, Any], direction: str) -> str:
+    """A finding in plain words, with effect, interval, q and d; labels are quoted as they are (escape on display)."""
+    response = _named(row["response"], row["response_label"])
+    context = _named(row["context"], row["context_label"])
+    other = "rejected" if direction == "chosen" else "chosen"
+    claim = {
+        "global": f"{direction.capitalize()} responses show {response} more than {other} ones",
+        "feature": f"In {context}, {response} leans more to the {direction} side than elsewhere",
+        "prompt": f"When the prompt shows {context}, {response} leans more to the {direction} side than elsewhere",
+    }[row["view"]]
+    interval = f"[{row['effect_low']:+.3f}, {row['effect_high']:+.3f}]"
+    text = f"{claim}: {row['effect']:+.3f} {interval}, d {row['d']:+.2f}, q {row['q']:.2g}, {row['n']:,} rows"
+    if _mostly_length(row["effect"], row.get("effect_length_adjusted")):
+        text += f"; only {row['effect_length_adjusted']:+.3f} of it is left at equal length"
+    return text
+
+
+def _named(cluster: str, label: str) -> str:
+    return f"{cluster} ({label})" if label else cluster
+
+
+def _mostly_length(effect: float, adjusted: float | None) -> bool:
+    """Less than half of the effect is left when chosen and rejected are equally long."""
+    return adjusted is not None and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH
+
+
+def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: HypothesisSettings) -> list[dict[str, Any]]:
+    """What the audit cannot speak about: ``what``, ``count``, ``why``; only what occurs."""
+    data = {name: label for name, label in labels.get("data", {}).items() if name != "D0"}
+    small = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
+    thin = [name for name, label in labels.get("response", {}).items()
+            if name.startswith("R") and label["n_features"] < settings.min_features]  # fmt: skip
+    silent = labels.get("data", {}).get("D0", {}).get("n_rows", 0)
+    entries = [
+        ("rows", reason["count"], f"not retained: {name}") for name, reason in (health.get("reasons") or {}).items()
+    ]
+    entries += [("rows", silent, "silent: too little activity to belong to a context (feature view only)")]
+    entries += [("rows", flag["count"], f"{name}: only the part that the model saw was read")
+                for name, flag in (health.get("flags") or {}).items() if "truncat" in name]  # fmt: skip
+    entries += [
+        ("data clusters", len(small), f"fewer than {settings.min_rows} rows: {_some(small)}"),
+        ("response clusters", len(thin), f"fewer than {settings.min_features} features: {_some(thin)}"),
+    ]
+    return [{"what": what, "count": count, "why": why} for what, count, why in entries if count]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (" …" if len(names) > 8 else "")

@@ -1,0 +1,157 @@
+"""``anatomy show RUN``: a run in the terminal, from its artifacts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anatomy import artifacts
+from anatomy.errors import RunError
+from anatomy.report.health import format_health
+from anatomy.report.layout import WIDTH, count, fit, table, wrap
+from anatomy.report.summary import DIRECTIONS, VIEWS
+
+TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
+EXEMPLARS = 10
+DEFAULT_TOP = 5
+
+
+def render(run_dir: Path, view: str | None = None, top: int = DEFAULT_TOP, cluster: str | None = None) -> str:
+    """The findings of a run, or one cluster of it, as plain text of at most 110 columns.
+
+    Args:
+        view: ``global``, ``feature`` or ``prompt``; default: all.
+        top: findings per view and direction.
+        cluster: id of a cluster (``R12``, ``S3``, ``D4``, ``P7``) to show instead.
+
+    Raises:
+        RunError: an artifact is missing or broken, or the run has no such cluster.
+    """
+    labels = artifacts.read_json(run_dir / artifacts.LABELS)
+    if cluster is not None:
+        lines = [*_cluster(labels, cluster, run_dir), *_tests(run_dir, cluster, labels, view, top)]
+        return "\n".join(lines)
+    summary = artifacts.read_json(run_dir / artifacts.SUMMARY)
+    lines = [*_manifest(artifacts.read_json(run_dir / artifacts.MANIFEST), run_dir), ""]
+    lines += [format_health(artifacts.read_json(run_dir / artifacts.HEALTH)), ""]
+    for name in VIEWS if view is None else (view,):
+        lines += [*_view(name, summary, top), ""]
+    return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
+
+
+def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
+    yield fit(f"Run {run_dir}", WIDTH)
+    settings = manifest.get("settings") or {}
+    for name in ("rows", "model", "sae", "seed"):
+        if settings.get(name) is not None:
+            yield fit(f"  {name}: {settings[name]}", WIDTH)
+    stages = manifest.get("stages") or {}
+    unfinished = [
+        f"{name} {record.get('status')}" for name, record in stages.items() if record.get("status") != "complete"
+    ]
+    yield fit(f"  not complete: {', '.join(unfinished)}" if unfinished else "  all stages complete", WIDTH)
+
+
+def _view(view: str, summary: Mapping[str, Any], top: int) -> Iterator[str]:
+    found = summary["views"][view]
+    yield f"{TITLES[view]}: {count(found['tested'])} tested, q < {summary['q_threshold']:g}, by {summary['rank_by']}"
+    for direction in DIRECTIONS:
+        total = found["found"][direction]
+        yield f"  leaning to {direction}: {count(total) if total else 'nothing'}"
+        shown = found[direction][: max(top, 0)]
+        yield from _findings(shown)
+        if 0 < len(shown) < total:
+            yield f"    … {count(total - len(shown))} more"
+
+
+_HEADER = ("effect", "95 % interval", "d", "q", "rows", "same length", "what, where")
+
+
+def _findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Numbers and response cluster on one line, the context below it; nothing for no rows."""
+    lines: list[Sequence[str]] = [_HEADER]
+    for row in rows:
+        lines.append((*_numbers(row), _named(row["response"], row["response_label"])))
+        if row["view"] != "global":
+            lines.append(("",) * 6 + (f"in {_named(row['context'], row['context_label'])}",))
+    return table(lines, right=range(6), indent="    ") if rows else []
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Signed effects; rows are those affected, of those in the context."""
+    interval = f"[{_signed(row['effect_low'])}, {_signed(row['effect_high'])}]"
+    q = "?" if row["q"] is None else f"{row['q']:.0e}"
+    rows = "/".join(count(row[name]) for name in ("rows_affected", "n") if name in row)
+    return (_signed(row["effect"]), interval, _signed(row["d"], 2), q, rows, _signed(row["effect_length_adjusted"]))
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return "?" if value is None else f"{value:+.{digits}f}"
+
+
+def _named(cluster: str, label: str) -> str:
+    return f"{cluster} {label}".strip()
+
+
+def _not_assessed(summary: Mapping[str, Any]) -> Iterator[str]:
+    entries = summary.get("not_assessed") or []
+    if entries:
+        yield "NOT ASSESSED"
+        yield from table([(count(entry["count"]), entry["what"], entry["why"]) for entry in entries], right=(0,))
+
+
+def _more(run_dir: Path) -> list[str]:
+    return [fit(f"One cluster with its tokens and rows: anatomy show {run_dir} R1", WIDTH)]
+
+
+def _cluster(labels: Mapping[str, Any], cluster: str, run_dir: Path) -> Iterator[str]:
+    found = next((kind[cluster] for kind in labels.values() if cluster in kind), None)
+    if found is None:
+        raise RunError(f"{run_dir}: no cluster `{cluster}`; there are {_ranges(labels)}")
+    yield fit(f"{cluster}: {found['label']}", WIDTH)
+    sizes = [f"{count(found[name])} {name.removeprefix('n_')}" for name in ("n_features", "n_rows") if name in found]
+    if "n_spans" in found:
+        sizes.append(f"fires on {count(found['n_spans'])} of {count(found['n_spans_sampled'])} sampled spans")
+    yield f"  {', '.join(sizes)}"
+    tokens = "  ".join(f"«{item['token']}» {item['weight']:.0%}" for item in found["top_tokens"])
+    ngrams = "  ".join(f"«{item['ngram']}» z {item['z']:.1f}" for item in found["ngrams"])
+    follows = "  ".join(f"{item['concept']} r {item['r']:+.2f}" for item in found["correlates"])
+    for title, text in (("fires on", tokens), ("texts say", ngrams), ("follows", follows)):
+        yield from wrap(text or "nothing that stands out", first=f"  {title}: ", indent="    ")
+    for exemplar in _some_of_each(found["exemplars"]):
+        places = zip(exemplar["tokens"], exemplar["positions"], strict=True)
+        at = ", at " * bool(exemplar["tokens"]) + ", ".join(f"«{token}»@{position}" for token, position in places)
+        yield fit(f"  {exemplar['kind']}, row {exemplar['index'] + 1}, {exemplar['side']}{at}", WIDTH)
+        yield from wrap(exemplar["text"], first="    ", indent="    ")
+
+
+def _some_of_each(exemplars: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kinds = {"nearest": EXEMPLARS, "random": EXEMPLARS // 2}
+    return [item for kind, number in kinds.items() for item in [e for e in exemplars if e["kind"] == kind][:number]]
+
+
+def _ranges(labels: Mapping[str, Any]) -> str:
+    """``R1–R42, S1–S7``: the ids that exist."""
+    names = [name for kind in labels.values() for name in kind]
+    last: dict[str, int] = {}
+    for name in names:
+        last[name[0]] = max(last.get(name[0], 0), int(name[1:]))
+    return ", ".join(f"{prefix}1–{prefix}{number}" for prefix, number in last.items()) or "no clusters at all"
+
+
+def _tests(run_dir: Path, cluster: str, labels: Mapping[str, Any], view: str | None, top: int) -> Iterator[str]:
+    """The tests in which the cluster takes part, smallest q first."""
+    import pyarrow.compute as pc
+
+    hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
+    mine = pc.or_(pc.equal(hypotheses["context"], cluster), pc.equal(hypotheses["response"], cluster))
+    tests = hypotheses.filter(pc.and_(mine, pc.is_finite(hypotheses["q"])))
+    if view is not None:
+        tests = tests.filter(pc.equal(tests["view"], view))
+    yield f"  {count(tests.num_rows)} tests with it" + (", smallest q first:" if tests.num_rows else "")
+    best = tests.sort_by([("q", "ascending"), ("context", "ascending"), ("response", "ascending")]).slice(0, top)
+    every = {name: label["label"] for kind in labels.values() for name, label in kind.items()}
+    rows = [{**row, "context_label": every.get(row["context"], ""), "response_label": every.get(row["response"], "")}
+            for row in best.to_pylist()]  # fmt: skip
+    yield from _findings(rows)

@@ -1,0 +1,19 @@
+"""Dataset text that tries to break out of Markdown, HTML and the terminal, and rows of a table of hypotheses."""
+
+from anatomy.report.summary import Evidence
+
+HOSTILE = "<script>alert(1)</script> | \x1b[31mred\x1b[0m \x9b2J \u202egnp [a](http://x.y) `c` **b**\n# head & www.a.b"
+
+
+def hypothesis(view, context, response, effect, q=0.001, stable=True, **other):
+    row = {
+        "view": view, "context": context, "response": response, "n": 120, "effect": effect, "effect_low": effect - 0.05,
+        "effect_high": effect + 0.05, "effect_length_adjusted": effect * 0.9, "d": effect * 2, "z": effect * 10,
+        "p": q / 10, "q": q, "half_a": effect * 1.1, "half_b": effect * 0.9, "stable": stable,
+        "direction": "chosen" if effect > 0 else "rejected",
+    }  # fmt: skip
+    return {**row, **other}
+
+
+def rows_behind(view, context, response, direction):
+    return Evidence(77, [{"row_id": "r", "index": 4, "chosen": HOSTILE, "rejected": "plain"}])

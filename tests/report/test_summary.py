@@ -1,0 +1,147 @@
+"""Which hypotheses become findings, in which order, what is said of them, and that Markdown stays inert."""
+
+import re
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from run_samples import HOSTILE, hypothesis, rows_behind
+
+from anatomy.hypotheses.text import visible
+from anatomy.report.markdown import escape, to_markdown
+from anatomy.report.summary import STORED, Evidence, strongest_rows, summarise
+from anatomy.settings import HypothesisSettings
+
+RENDER = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render
+
+
+def ids(findings):
+    return [(finding["context"], finding["response"]) for finding in findings]
+
+
+def test_findings_pass_q_and_stability_and_are_ranked_by_the_smaller_half(summary):
+    """D1/R2 has the larger effect (0.4) but halves 0.44 and 0.05; D1/R1 has 0.33 and 0.27."""
+    feature = summary["views"]["feature"]
+    assert ids(feature["chosen"]) == [("D1", "R1"), ("D1", "R2")]
+    assert ids(feature["rejected"]) == [("D2", "R1")]
+    assert feature["found"] == {"chosen": 2, "rejected": 1}
+    assert (feature["tested"], feature["untestable"]) == (4, 1)
+    assert ids(summary["views"]["global"]["chosen"]) == [("all", "R1")]
+    assert ids(summary["views"]["prompt"]["chosen"]) == [("P1", "S1")]
+
+
+@pytest.mark.parametrize(("rank_by", "first"), [("delta_min", "R1"), ("effect", "R2"), ("d", "R2"), ("z", "R2")])
+def test_ranking_key_is_the_setting(hypotheses, labels, health, rank_by, first):
+    summary = summarise(hypotheses, labels, health, HypothesisSettings(rank_by=rank_by), rows_behind)
+    assert summary["views"]["feature"]["chosen"][0]["response"] == first
+
+
+def test_threshold_is_the_setting(hypotheses, labels, health):
+    loose = summarise(hypotheses, labels, health, HypothesisSettings(q_threshold=0.5), rows_behind)
+    assert ids(loose["views"]["global"]["chosen"]) == [("all", "R2"), ("all", "R1")]
+
+
+def test_sentences_say_side_place_and_numbers(summary):
+    first = {view: summary["views"][view]["chosen"][0]["sentence"] for view in ("global", "prompt")}
+    assert first["global"].startswith(
+        f"Chosen responses show R1 ({HOSTILE}) more than rejected ones: +0.200 [+0.150, +0.250]"
+    )
+    assert first["prompt"].startswith("When the prompt shows P1 («code»), S1 (shift) leans more to the chosen side")
+    rejected = summary["views"]["feature"]["rejected"][0]["sentence"]
+    assert rejected.startswith("In D2 («cooking»), R1")
+    assert (
+        "leans more to the rejected side than elsewhere: -0.500 [-0.550, -0.450], d -1.00, q 0.001, 120 rows"
+        in rejected
+    )
+
+
+def test_length_is_named_where_it_explains_most(summary):
+    mostly, not_so = summary["views"]["feature"]["chosen"]
+    assert mostly["mostly_length"]
+    assert mostly["sentence"].endswith("only +0.100 of it is left at equal length")
+    assert not not_so["mostly_length"]
+    assert "equal length" not in not_so["sentence"]
+
+
+def test_rows_behind_are_asked_for_each_finding(summary):
+    finding = summary["views"]["feature"]["rejected"][0]
+    assert finding["rows_affected"] == 77
+    assert finding["rows"][0]["row_id"] == "r"
+
+
+def test_what_was_not_assessed(summary):
+    entries = {(entry["what"], entry["count"]): entry["why"] for entry in summary["not_assessed"]}
+    assert entries["rows", 60] == "not retained: tie"
+    assert "silent" in entries["rows", 11]
+    assert "truncated" in entries["rows", 8]
+    assert entries["data clusters", 1] == "fewer than 25 rows: D3"
+    assert entries["response clusters", 1] == "fewer than 10 features: R2"
+
+
+def test_nulls_give_no_finding(hypotheses, labels, health):
+    nothing = summarise(hypotheses.slice(1, 1), labels, health, HypothesisSettings(), rows_behind)
+    assert all(not view["chosen"] and not view["rejected"] for view in nothing["views"].values())
+    assert "Leaning to chosen: 0" in to_markdown(nothing)
+
+
+def test_only_so_many_are_kept_and_the_rest_is_counted(hypotheses, labels, health):
+    many = hypotheses.from_pylist([hypothesis("feature", f"D{k}", "R1", 0.1 + k / 1000) for k in range(1, STORED + 6)])
+    view = summarise(many, labels, health, HypothesisSettings(), rows_behind)["views"]["feature"]
+    assert (len(view["chosen"]), view["found"]["chosen"]) == (STORED, STORED + 5)
+    assert view["chosen"][0]["context"] == f"D{STORED + 5}"
+
+
+def test_strongest_rows_by_hand():
+    """Inside: rows 0–3 with signals 0.2, −0.1, 0.5, 0; row 4 (0.9) is outside."""
+    signal, inside = np.array([0.2, -0.1, 0.5, 0.0, 0.9]), np.array([1, 1, 1, 1, 0], bool)
+    for direction, expected in (("chosen", [2, 0]), ("rejected", [1])):
+        count, rows = strongest_rows(signal, inside, direction)
+        assert (count, rows.tolist()) == (len(expected), expected)
+
+
+def test_summary_is_deterministic(hypotheses, labels, health, summary):
+    assert summarise(hypotheses, labels, health, HypothesisSettings(), rows_behind) == summary
+
+
+def test_escaped_text_reads_the_same_and_does_nothing():
+    html = RENDER(f"| a | b |\n|---|---|\n| {escape(HOSTILE)} | z |")
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert len(cells) == 2
+    assert "<" not in cells[0]
+    text = cells[0].replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+    assert text == visible(HOSTILE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- item", "1. item", "12) item", "# head", "> quote", "+ x", "---", "===", "    code",
+     "| a | b |", "![i](u)", "<b>", "&lt;", "~~s~~", "\\", "a\nb", "`c`", "__b__", "[^1]"],
+)  # fmt: skip
+def test_escape_leaves_one_plain_paragraph(text):
+    assert re.fullmatch(r"<p>[^<]*</p>\n", RENDER(escape(text)))
+
+
+@pytest.mark.parametrize("text", ["see https://x.example", "WWW.x.example", "mail a@b.example"])
+def test_escape_breaks_what_would_become_a_link(text):
+    assert not re.search(r"\w://|www\.|\w@", escape(text), re.IGNORECASE)
+
+
+def test_markdown_lets_no_dataset_text_act(summary):
+    document = to_markdown(summary)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", document)
+    html = RENDER(document)
+    assert "<script" not in html
+    assert "<a " not in html
+    assert "<strong>" not in html
+    assert html.count("<h1>") == 1
+    assert "longer wins" in html
+    assert "62.0%" in html
+
+
+def test_markdown_structure_is_independent_of_the_text(summary, hypotheses, labels, health):
+    """Tags rendered from hostile labels are the tags rendered from plain ones."""
+    plain_labels = {**labels, "response": {name: {**label, "label": "x"} for name, label in labels["response"].items()}}
+    behind = Evidence(77, [{"index": 4, "chosen": "x", "rejected": "y"}])
+    plain = summarise(hypotheses, plain_labels, health, HypothesisSettings(), lambda *_: behind)
+    tags = [re.findall(r"</?\w+", RENDER(to_markdown(document))) for document in (summary, plain)]
+    assert tags[0] == tags[1]
