@@ -19,7 +19,7 @@ from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError, SAEError
 from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.baselines import trivial_baselines
-from anatomy.hypotheses.build import Signals, hypothesis_table, read_signals
+from anatomy.hypotheses.build import Signals, read_signals
 from anatomy.hypotheses.heuristics import TEXT_COUNTS
 from anatomy.hypotheses.labels import Clusters, Rows, label_clusters, sampled_rows
 from anatomy.hypotheses.signals import response_signals
@@ -143,8 +143,9 @@ def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Non
         artifacts.write_table(run.file(artifacts.CLUSTERS), pa.table(table))
         data = {"row_id": store.row_ids, "cluster": [f"D{label}" for label in rows.label_N], "cosine": rows.cosine_N}
         artifacts.write_table(run.file(artifacts.DATA_CLUSTERS), pa.table(data))
-        return {**found.resolved, **{f"{names[p]}_clusters": int(v.max(initial=0)) for p, v in kinds.items()},
-                "data_clusters": int(rows.label_N.max(initial=0)), "silent_rows": int((rows.label_N == 0).sum())}  # fmt: skip
+        counts = {f"{names[prefix]}_clusters": int(labels.max(initial=0)) for prefix, labels in kinds.items()}
+        counts |= {"data_clusters": int(rows.label_N.max(initial=0)), "silent_rows": int((rows.label_N == 0).sum())}
+        return {**found.resolved, **counts}
 
     depends = {
         "features": run.require("harvest")["fingerprint"],
@@ -178,12 +179,13 @@ def hypotheses_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> 
     signals = read_signals(store, read_clusters(run, store), settings)
 
     def work() -> dict[str, Any]:
-        table = hypothesis_table(signals, settings)
-        artifacts.write_table(run.file(artifacts.HYPOTHESES), table)
+        found = signals.tested()
+        artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
+        baselines = trivial_baselines(_response_texts(run), signals.prompts)
         return {
-            "baselines": trivial_baselines(_response_texts(run), store.prompt_ids),
-            "tested": {view: int(np.sum(np.array(table["view"]) == view)) for view in ("global", "feature", "prompt")},
-            **signals.resolved,
+            "baselines": {item.rule: item._asdict() for item in baselines},
+            "tested": {view: int((found.view == view).sum()) for view in ("global", "feature", "prompt")},
+            "top_rows": signals.top_rows,
         }
 
     depends = {

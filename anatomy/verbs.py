@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from anatomy import artifacts
 from anatomy.data.ingest import ingest
+from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.store import FeatureStore
-from anatomy.hypotheses.build import read_signals
-from anatomy.hypotheses.null import null_check
+from anatomy.hypotheses.build import null_report, read_signals
 from anatomy.lens import Lens
 from anatomy.report.health import format_health
 from anatomy.report.terminal import render
@@ -19,7 +20,25 @@ from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, RowSettings
 from anatomy.stages import analysis_stages, harvest_stage, progress_bar, read_clusters, rows_stage
 
+if TYPE_CHECKING:
+    from anatomy.sae.health import SAEHealth
+
 DEMO = Path(__file__).parent / "data" / "demo" / "pairs.jsonl"
+
+DRY_RUN_TOKENS = 8_192
+"""Tokens run to measure speed and size; the padded tokens of one default batch."""
+
+
+class Probe(NamedTuple):
+    """What was measured on the first rows: their number, tokens through the model, seconds, bytes, the SAE's health."""
+
+    health: dict[str, Any]
+    rows: int
+    tokens: int
+    seconds: float
+    bytes: int
+    sae: SAEHealth
+
 
 RowsT = TypeVar("RowsT", bound=RowSettings)
 
@@ -87,6 +106,64 @@ def rerun(out: Path, changes: dict[str, Any], until: str) -> None:
         analysis_stages(run, settings, Lens(settings), until)
 
 
+def probe(settings: HarvestSettings, tokens: int) -> Probe:
+    """Harvest rows into a temporary folder until ``tokens`` tokens are reached, to measure what all of them would cost.
+
+    Raises:
+        AnatomyError: as the stages that it runs.
+    """
+    from anatomy.activations.spans import encode_pair
+    from anatomy.features.harvest import harvest
+    from anatomy.sae.health import SAEHealth
+
+    lens = Lens(settings)
+    with tempfile.TemporaryDirectory(prefix="anatomy-") as name, progress_bar("rows", "row") as bar:
+        folder = Path(name)
+        health = ingest(settings, folder, lens.judge, bar.update)
+        pairs, measured = [], 0
+        for stored in read_rows(folder / artifacts.ROWS):
+            encoded = encode_pair(stored.pair, lens.tokenizer, settings)
+            pairs.append(stored.pair)
+            measured += len(encoded.chosen.ids) + len(encoded.rejected.ids)
+            if measured >= tokens:
+                break
+        _ = lens.sae  # loading is not part of the time
+        start = time.monotonic()
+        sums = harvest(pairs, lens.tokenizer, lens.subject, lens.sae, folder / artifacts.FEATURES, "probe", settings)
+        seconds = time.monotonic() - start
+        size = sum(path.stat().st_size for path in (folder / artifacts.FEATURES).iterdir())
+    return Probe(health, len(pairs), measured, seconds, size, SAEHealth.from_sums(sums, lens.sae.claimed))
+
+
+def dry_run(settings: AuditSettings) -> str:
+    """What an audit would cost: measured on a few rows with the real model and SAE, scaled to all of them."""
+    found = probe(located(settings), DRY_RUN_TOKENS)
+    scale = found.health["retained"] / found.rows
+    clusters = 3 * 512 * 4 * found.health["retained"]
+    return "\n".join(
+        [
+            f"rows:    {found.health['rows']:,} read, {found.health['retained']:,} retained",
+            f"tokens:  about {found.tokens * scale:,.0f} through the model",
+            f"time:    about {found.seconds * scale / 60:,.1f} minutes of harvest "
+            f"({found.tokens / found.seconds:,.0f} tokens/s on {found.rows} rows here)",
+            f"disk:    about {found.bytes * scale / 1e6:,.0f} MB of features",
+            f"memory:  model and SAE, then up to {clusters / 1e6:,.0f} MB for the analysis",
+        ]
+    )
+
+
+def sae_health(settings: HarvestSettings, tokens: int) -> str:
+    """L0, variance explained and dead share of the SAE on these rows, beside what it claims."""
+    health = probe(located(settings), tokens).sae
+    claims = {"L0": health.claimed_l0, "variance explained": health.claimed_variance_explained}
+    measured = {"L0": health.l0, "variance explained": health.variance_explained, "dead share": health.dead_share}
+    lines = [f"{'':20} {'measured':>10} {'claimed':>10}   ({health.tokens:,} tokens)"]
+    for name, value in measured.items():
+        claim = claims.get(name)
+        lines.append(f"{name:20} {value:10.3f} {'not stated' if claim is None else f'{claim:.3f}':>10}")
+    return "\n".join([*lines, *(health.faults() or ["healthy"])])
+
+
 def null(out: Path, repetitions: int, seed: int) -> str:
     """Flip labels at random within the set, test every view again, write ``null.json``; returns a table."""
     load_manifest(out)
@@ -95,14 +172,13 @@ def null(out: Path, repetitions: int, seed: int) -> str:
         settings = AuditSettings.model_validate(run.manifest["settings"])
         store = FeatureStore(run.file(artifacts.FEATURES))
         signals = read_signals(store, read_clusters(run, store), settings)
-        with progress_bar("null", "relabelling", repetitions) as bar:
-            result = null_check(signals, settings, repetitions, seed, bar.update)
-        artifacts.write_json(run.file(artifacts.NULL), result)
-    lines = [f"{'view':10} {'tested':>8} {'false positives at 5 %':>24}   discoveries at q < {settings.q_threshold}"]
-    for view, numbers in result["views"].items():
-        lines.append(
-            f"{view:10} {numbers['tested']:8} {numbers['false_positive_rate']:24.3f}   {numbers['discoveries']}"
-        )
+        report = null_report(signals.null(repetitions, seed))
+        artifacts.write_json(run.file(artifacts.NULL), report)
+    lines = [f"{'view':8} {'tested':>8} {'false positives at 5 %':>24} {'95 % interval':>16} {'q < 5 %, mean':>14}"]
+    for view, rate in report.items():
+        interval = f"{rate['low']:.3f} to {rate['high']:.3f}"
+        share, found = f"{rate['false_positive_rate']:.3f}", f"{rate['discoveries']:.2f}"
+        lines.append(f"{view:8} {rate['tested']:8} {share:>24} {interval:>16} {found:>14}")
     return "\n".join(lines)
 
 
