@@ -65,12 +65,13 @@ def correlates(
     Listed from |r| ≥ 0.1 and four standard errors of a null correlation, ``4/√S``.
     """
     n_words_S = np.array([len(text.split()) for text in texts], np.float64)
-    columns = {LENGTH: n_words_S}
-    for concept, count in concepts.items():
-        columns.setdefault(concept, np.array([count(text) for text in texts]) / np.maximum(n_words_S, 1))
-    r_MC = _unit_ranks(activity_SM).T @ _unit_ranks(np.stack(list(columns.values()), axis=1))
+    names = [LENGTH, *(concept for concept in concepts if concept != LENGTH)]
+    counts_SC = np.array([[n_words, *(concepts[name](text) for name in names[1:])]
+                          for text, n_words in zip(texts, n_words_S, strict=True)])  # fmt: skip
+    counts_SC[:, 1:] /= np.maximum(n_words_S, 1)[:, None]
+    r_MC = _unit_ranks(activity_SM).T @ _unit_ranks(counts_SC)
     least = max(MIN_R, 4 / np.sqrt(len(texts)))
-    return [_strong(list(columns), r_C, least) for r_C in r_MC]
+    return [_strong(names, r_C, least) for r_C in r_MC]
 
 
 def _strong(names: list[str], r_C: np.ndarray, least: float) -> list[dict[str, Any]]:

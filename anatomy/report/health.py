@@ -15,7 +15,7 @@ def format_health(health: Mapping[str, Any]) -> str:
     """``health.json`` for the terminal; parts that are absent are left out."""
     lines = [f"{count(health.get('retained'))} of {count(health.get('rows'))} rows retained"
              + (f"; format: {fit(health['format'], 60)}" if health.get("format") else "")]  # fmt: skip
-    for part in (_noted, _lengths, _repeats, _names, baselines, sae_health):
+    for part in (_noted, _lengths, _truncated, _repeats, _names, baselines, sae_health):
         lines += part(health)
     return "\n".join(lines)
 
@@ -43,6 +43,12 @@ def _lengths(health: Mapping[str, Any]) -> Iterator[str]:
         unit = next(iter(lengths.values())).get("unit", "")
         yield f"Lengths ({unit}):" if unit else "Lengths:"
         yield from table([("span", *columns), *rows], right=range(1, 6))
+
+
+def _truncated(health: Mapping[str, Any]) -> Iterator[str]:
+    cut = {span: number for span, number in (health.get("truncated") or {}).items() if number}
+    if cut:
+        yield "Cut to the window: " + ", ".join(f"{span} of {count(number)} rows" for span, number in cut.items())
 
 
 def _repeats(health: Mapping[str, Any]) -> Iterator[str]:

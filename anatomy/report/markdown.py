@@ -30,7 +30,7 @@ def escape(text: object) -> str:
 def to_markdown(summary: Mapping[str, Any]) -> str:
     """The summary as CommonMark with pipe tables."""
     lines = ["# What these preferences teach", ""]
-    lines += [f"{_count(summary['retained'])} of {_count(summary['rows'])} rows were read. A finding has q below "
+    lines += [f"{_count(summary['retained'])} of {_count(summary['rows'])} rows were read. A finding has q of at most "
               f"{summary['q_threshold']:g} and the same sign in both halves of the prompts; ranked by "
               f"`{summary['rank_by']}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
     lines += _baselines(summary["baselines"])

@@ -1,12 +1,14 @@
 """What an audit found, in the order in which a person should read it: ``summary.json``.
 
-A finding is a tested pair with ``q`` below the threshold whose two halves agree. Effects are signed: positive leans to
+A finding is a tested combination of context and response cluster with ``q`` at most the threshold, whose two halves
+agree. Effects are signed: positive leans to
 the chosen side. Ranked by the key in the settings (``delta_min``: the smaller of the two halves' effects,
 method.md §5), chosen-leaning and rejected-leaning apart.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
 from anatomy.settings import HypothesisSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VIEWS = ("global", "feature", "prompt")
-DIRECTIONS = ("chosen", "rejected")
+DIRECTIONS: tuple[Direction, ...] = ("chosen", "rejected")
 STORED = 25
 """Findings kept per view and direction; all of them are in the table of hypotheses."""
 MOSTLY_LENGTH = 0.5
@@ -69,58 +72,46 @@ def summarise(
         health: as in ``health.json``; its baselines and counts are repeated here.
         rows_behind: asked once for each finding kept.
     """
+    table = _hypotheses(hypotheses)
     return {
         "rows": health.get("rows"),
         "retained": health.get("retained"),
         "q_threshold": settings.q_threshold,
         "rank_by": settings.rank_by,
-        "views": {view: _view(hypotheses, view, labels, settings, rows_behind) for view in VIEWS},
+        "views": {view: _view(table.take(table.view == view), labels, settings, rows_behind) for view in VIEWS},
         "baselines": dict(health.get("baselines") or {}),
         "not_assessed": _not_assessed(labels, health, settings),
     }
 
 
-def _view(
-    hypotheses: pa.Table, view: str, labels: Labels, settings: HypothesisSettings, rows_behind: RowsBehind
-) -> dict[str, Any]:
-    import pyarrow.compute as pc
-
-    table = hypotheses.filter(pc.equal(hypotheses["view"], view))
-    testable = pc.is_finite(pc.fill_null(table["p"], math.nan))
-    passed = pc.and_(pc.less(pc.fill_null(table["q"], math.nan), settings.q_threshold), table["stable"])
-    found = table.filter(pc.fill_null(passed, False)).to_pylist()
-    result: dict[str, Any] = {
-        "tested": pc.sum(testable, min_count=0).as_py(),
-        "untestable": table.num_rows - pc.sum(testable, min_count=0).as_py(),
-        "found": {},
-    }
+def _view(table: Hypotheses, labels: Labels, settings: HypothesisSettings, rows_behind: RowsBehind) -> dict[str, Any]:
+    tested = int(np.isfinite(table.p).sum())
+    result: dict[str, Any] = {"tested": tested, "untestable": len(table.p) - tested, "found": {}}
+    found = table.take(findings(table, settings.q_threshold))
     for direction in DIRECTIONS:
-        leaning = [row for row in found if (row["effect"] > 0) == (direction == "chosen")]
-        leaning.sort(key=lambda row: (-ranking_key(row, settings.rank_by), row["context"], row["response"]))
-        result["found"][direction] = len(leaning)
-        result[direction] = [_finding(row, direction, labels, rows_behind) for row in leaning[:STORED]]
+        leaning = found.take(rank(found, settings.rank_by, direction))
+        result["found"][direction] = len(leaning.p)
+        columns = {name: column[:STORED].tolist() for name, column in leaning.columns().items()}
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        result[direction] = [_finding(row, labels, rows_behind) for row in rows]
     return result
 
 
-def ranking_key(row: Mapping[str, Any], rank_by: str) -> float:
-    """The number by which findings are ranked, largest first; method.md §5, Δ^min by default."""
-    if rank_by == "delta_min":
-        return float(min(abs(row["half_a"]), abs(row["half_b"])))
-    return float(abs(row[rank_by]))
+def _hypotheses(table: pa.Table) -> Hypotheses:
+    return Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
 
 
-def _finding(row: Mapping[str, Any], direction: str, labels: Labels, rows_behind: RowsBehind) -> dict[str, Any]:
+def _finding(row: Mapping[str, Any], labels: Labels, rows_behind: RowsBehind) -> dict[str, Any]:
     context_kind = {"feature": "data", "prompt": "prompt"}.get(row["view"], "")
-    evidence = rows_behind(row["view"], row["context"], row["response"], direction)
+    evidence = rows_behind(row["view"], row["context"], row["response"], row["direction"])
     names = {
         "context_label": _label(labels, context_kind, row["context"]),
         "response_label": _label(labels, "response", row["response"]),
     }
     return {
-        "sentence": sentence({**row, **names}, direction),
-        "direction": direction,
+        "sentence": sentence({**row, **names}),
         **names,
-        **{name: value for name, value in row.items() if name not in ("stable", "direction")},
+        **{name: value for name, value in row.items() if name != "stable"},
         "mostly_length": _mostly_length(row["effect"], row.get("effect_length_adjusted")),
         "rows_affected": evidence.n_rows,
         "rows": evidence.rows,
@@ -131,10 +122,11 @@ def _label(labels: Labels, kind: str, cluster: str) -> str:
     return str(labels.get(kind, {}).get(cluster, {}).get("label", ""))
 
 
-def sentence(row: Mapping[str, Any], direction: str) -> str:
+def sentence(row: Mapping[str, Any]) -> str:
     """A finding in plain words, with effect, interval, q and d; labels are quoted as they are (escape on display)."""
     response = _named(row["response"], row["response_label"])
     context = _named(row["context"], row["context_label"])
+    direction = row["direction"]
     other = "rejected" if direction == "chosen" else "chosen"
     claim = {
         "global": f"{direction.capitalize()} responses show {response} more than {other} ones",
@@ -168,8 +160,8 @@ def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: Hypothesi
         ("rows", reason["count"], f"not retained: {name}") for name, reason in (health.get("reasons") or {}).items()
     ]
     entries += [("rows", silent, "silent: too little activity to belong to a context (feature view only)")]
-    entries += [("rows", flag["count"], f"{name}: only the part that the model saw was read")
-                for name, flag in (health.get("flags") or {}).items() if "truncat" in name]  # fmt: skip
+    entries += [("rows", cut, f"{span} longer than the window: only the part that the model saw was read")
+                for span, cut in (health.get("truncated") or {}).items()]  # fmt: skip
     entries += [
         ("data clusters", len(small), f"fewer than {settings.min_rows} rows: {_some(small)}"),
         ("response clusters", len(thin), f"fewer than {settings.min_features} features: {_some(thin)}"),

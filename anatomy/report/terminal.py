@@ -42,10 +42,11 @@ def render(run_dir: Path, view: str | None = None, top: int = DEFAULT_TOP, clust
 
 def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
     yield fit(f"Run {run_dir}", WIDTH)
-    settings = manifest.get("settings") or {}
-    for name in ("rows", "model", "sae", "seed"):
-        if settings.get(name) is not None:
-            yield fit(f"  {name}: {settings[name]}", WIDTH)
+    settings, inputs = manifest.get("settings") or {}, manifest.get("inputs") or {}
+    named = {name: (inputs.get(name) or {}).get("name") for name in ("model", "sae")}
+    for name, value in ({"rows": settings.get("rows"), **named, "seed": settings.get("seed")}).items():
+        if value is not None:
+            yield fit(f"  {name}: {value}", WIDTH)
     stages = manifest.get("stages") or {}
     unfinished = [
         f"{name} {record.get('status')}" for name, record in stages.items() if record.get("status") != "complete"
@@ -55,7 +56,7 @@ def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
 
 def _view(view: str, summary: Mapping[str, Any], top: int) -> Iterator[str]:
     found = summary["views"][view]
-    yield f"{TITLES[view]}: {count(found['tested'])} tested, q < {summary['q_threshold']:g}, by {summary['rank_by']}"
+    yield f"{TITLES[view]}: {count(found['tested'])} tested, q ≤ {summary['q_threshold']:g}, by {summary['rank_by']}"
     for direction in DIRECTIONS:
         total = found["found"][direction]
         yield f"  leaning to {direction}: {count(total) if total else 'nothing'}"

@@ -51,8 +51,8 @@ def health():
         "rows": 1000, "retained": 900, "format": "explicit",
         "reasons": {"tie": {"count": 60, "examples": [{"index": 2, "excerpt": HOSTILE}]},
                     "identical-pair": {"count": 40, "examples": []}},
-        "flags": {name: {"count": size, "examples": []}
-                  for name, size in (("rating-against-label", 5), ("response-truncated", 8))},
+        "flags": {"rating-against-label": {"count": 5, "examples": []}},
+        "truncated": {"prompt": 8, "chosen": 0, "rejected": 3},
         "lengths": {"prompt": {"unit": "tokens", "mean": 40.4, "p5": 4, "p50": 30, "p95": 200, "max": 1234}},
         "prompts": {"distinct": 800, "largest_group": 12, "repeated_rows": 180},
         "responses": {"distinct": 1700, "repeated": 100},
@@ -71,7 +71,12 @@ def summary(hypotheses, labels, health):
 
 @pytest.fixture
 def run_dir(tmp_path, hypotheses, labels, health, summary):
-    manifest = {"settings": {"rows": "set.jsonl", "model": "m", "seed": 0}, "stages": {"rows": {"status": "complete"}}}
+    inputs = {"model": {"name": "laptop"}, "sae": {"name": "its own"}}
+    manifest = {
+        "settings": {"rows": "set.jsonl", "seed": 0},
+        "inputs": inputs,
+        "stages": {"rows": {"status": "complete"}},
+    }
     documents = {
         artifacts.MANIFEST: manifest,
         artifacts.HEALTH: health,

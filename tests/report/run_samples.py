@@ -9,10 +9,12 @@ def hypothesis(view, context, response, effect, q=0.001, stable=True, **other):
     row = {
         "view": view, "context": context, "response": response, "n": 120, "effect": effect, "effect_low": effect - 0.05,
         "effect_high": effect + 0.05, "effect_length_adjusted": effect * 0.9, "d": effect * 2, "z": effect * 10,
-        "p": q / 10, "q": q, "half_a": effect * 1.1, "half_b": effect * 0.9, "stable": stable,
+        "p": q / 10, "q": q, "prompts": 100, "z_welch": effect * 11, "half_a": effect * 1.1, "half_b": effect * 0.9,
+        "stable": stable,
         "direction": "chosen" if effect > 0 else "rejected",
     }  # fmt: skip
-    return {**row, **other}
+    row |= other
+    return {**row, "delta_min": min(abs(row["half_a"]), abs(row["half_b"]))}
 
 
 def rows_behind(view, context, response, direction):

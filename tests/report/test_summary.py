@@ -73,7 +73,8 @@ def test_what_was_not_assessed(summary):
     entries = {(entry["what"], entry["count"]): entry["why"] for entry in summary["not_assessed"]}
     assert entries["rows", 60] == "not retained: tie"
     assert "silent" in entries["rows", 11]
-    assert "truncated" in entries["rows", 8]
+    assert entries["rows", 8].startswith("prompt longer than the window")
+    assert ("rows", 0) not in entries
     assert entries["data clusters", 1] == "fewer than 25 rows: D3"
     assert entries["response clusters", 1] == "fewer than 10 features: R2"
 

@@ -25,7 +25,8 @@ def check(text):
 def test_a_run_shows_health_findings_and_gaps(run_dir):
     text = check(render(run_dir))
     for part in ("900 of 1,000 rows retained", "longer wins", "62.0%", "variance explained", "EVERYWHERE", "set.jsonl",
-                 "leaning to rejected: 1", "NOT ASSESSED", "all stages complete", "in P1 «code»"):  # fmt: skip
+                 "leaning to rejected: 1", "NOT ASSESSED", "all stages complete", "in P1 «code»",
+                 "model: laptop", "prompt of 8 rows, rejected of 3 rows"):  # fmt: skip
         assert part in text, part
     assert "lists" in text
     assert "R2 lists" not in text[text.index("EVERYWHERE") : text.index("IN GROUPS")]  # q = 0.2 is no finding
