@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from anatomy.errors import SettingsError
 
@@ -107,6 +107,52 @@ class HypothesisSettings(Settings):
 
 class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings):
     """All stages."""
+
+
+class SAEFitSettings(Settings):
+    """How a BatchTopK SAE is fitted to activations (method.md §3)."""
+
+    k: int = Field(128, ge=1, description="Features active per token, on average over a batch.")
+    epochs: int = Field(2, ge=1, description="Passes over the activations.")
+    batch: int = Field(4096, ge=1, description="Activations in one step.")
+    learning_rate: float = Field(3e-4, gt=0, description="Adam's peak learning rate.")
+    warm_up: float = Field(0.02, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    decay: float = Field(0.2, ge=0, lt=1, description="Share of the steps, at the end, with a rate falling to 0.")
+    auxiliary: float = Field(1 / 32, ge=0, description="Weight of the loss that revives dead features.")
+    dead_tokens: int = Field(10_000_000, ge=1, description="Tokens without firing that make a feature dead.")
+    buffer_tokens: int = Field(1 << 20, ge=1, description="Activations loaded and shuffled together.")
+    checkpoint_tokens: int = Field(50_000_000, ge=1, description="Tokens between checkpoints.")
+    seed: int = Field(0, ge=0, description="Seed of the initial weights and of every shuffle.")
+
+
+class CorpusSource(RowSettings):
+    """One source of the SAE's training text."""
+
+    kind: Literal["pairs", "conversations", "text"] = Field(
+        "pairs", description="Preference rows, chats (`messages`, `conversation(s)`), or plain text (`text`)."
+    )
+    weight: float = Field(1.0, gt=0, description="Share of the mixture's tokens, relative to the other sources.")
+
+
+class SAETrainSettings(ModelSettings, SAEFitSettings):
+    """Everything that decides a trained SAE. Layer and corpus have no default: the paper states two of each."""
+
+    layer: int = Field(ge=0, description="Block after which the residual stream is read, counted from 0.")
+    corpus: tuple[CorpusSource, ...] = Field(min_length=1, description="Sources of text; a path or id, or a list.")
+    expansion: int = Field(16, ge=1, description="Features per residual dimension.")
+    features: int | None = Field(None, ge=1, description="Number of features; default: expansion x width.")
+    tokens: int | None = Field(None, ge=1, description="Distinct tokens to train on; default: the whole corpus.")
+    held_out: float = Field(0.02, gt=0, lt=0.5, description="Share of prompts kept out of training, by their hash.")
+    held_out_tokens: int = Field(200_000, ge=1, description="Held-out tokens measured, at most.")
+    cache_tokens: int = Field(
+        20_000_000, ge=0, description="Activations kept on disk (2 bytes x width a token) if the corpus is no larger."
+    )
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        items = [value] if isinstance(value, str | dict) else value
+        return [{"rows": item} if isinstance(item, str) else item for item in items]
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

@@ -71,7 +71,14 @@ class HealthSums(NamedTuple):
 
     def plus(self, other: HealthSums) -> HealthSums:
         """The sums over the tokens of both."""
-        return HealthSums(*(a + b for a, b in zip(self, other, strict=True)))
+        return HealthSums(
+            self.tokens + other.tokens,
+            self.l0_sum + other.l0_sum,
+            self.error_sum + other.error_sum,
+            self.norm_sum + other.norm_sum,
+            self.x_sum + other.x_sum,
+            self.fires + other.fires,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -110,6 +117,22 @@ class SAEHealth:
             claimed_variance_explained=claimed.get("variance_explained"),
         )
 
+    def __str__(self) -> str:
+        """Measured beside claimed, one quantity a line."""
+
+        def claim(value: float | None, form: str) -> str:
+            return "not stated" if value is None else f"{value:{form}}"
+
+        return "\n".join(
+            [
+                f"{'over ' + format(self.tokens, ',') + ' tokens':<20} {'measured':>9}  claimed",
+                f"{'L0':<20} {self.l0:>9.1f}  {claim(self.claimed_l0, '.1f')}",
+                f"{'variance explained':<20} {self.variance_explained:>9.3f}  "
+                f"{claim(self.claimed_variance_explained, '.3f')}",
+                f"{'dead features':<20} {self.dead_share:>9.1%}  -",
+            ]
+        )
+
     def faults(self) -> list[str]:
         """Why the SAE must not be trusted on these rows, one line each; empty when healthy."""
         found = []
@@ -126,8 +149,13 @@ class SAEHealth:
         return found
 
 
-def measure(sae: Codec, x_ND: Tensor, chunk: int = 4096) -> HealthSums:
-    """Health sums of ``sae`` over activations ``x_ND``, ``chunk`` tokens at a time."""
+CHUNK_ENTRIES = 1 << 24
+"""Dense tokens x features entries encoded at once (64 MiB in float32)."""
+
+
+def measure(sae: Codec, x_ND: Tensor) -> HealthSums:
+    """Health sums of ``sae`` over activations ``x_ND``, some tokens at a time."""
+    chunk = max(1, CHUNK_ENTRIES // sae.n_features)
     sums = HealthSums.zero(x_ND.shape[1], sae.n_features)
     for x_BD in x_ND.split(chunk):
         a_BF = sae.encode(x_BD.float())

@@ -1,0 +1,112 @@
+"""Training batches of activations: blocks on disk or made on demand, mixed in a buffer, in an order fixed by a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from anatomy.artifacts import atomic_path
+
+OUTLIER_FACTOR = 6.0  # method.md §3: tokens whose norm exceeds 6x the mean are dropped
+
+
+def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    """Without tokens that are not finite or whose norm exceeds ``OUTLIER_FACTOR`` times the mean norm."""
+    x_ND = x_ND[x_ND.isfinite().all(1)]
+    norm_N = x_ND.float().norm(dim=1)
+    return x_ND[norm_N <= OUTLIER_FACTOR * norm_N.mean()]
+
+
+@dataclass
+class Blocks:
+    """``count`` blocks of activations; block ``i`` is always the same ``[tokens, D]``.
+
+    ``make(i)`` runs the model. With a ``folder`` every block is kept there in float16 and made once; without one it is
+    made anew whenever it is asked for (a corpus too large for the disk).
+    """
+
+    count: int
+    make: Callable[[int], Tensor]
+    folder: Path | None = None
+
+    def load(self, index: int) -> Float[Tensor, "N D"]:
+        """Block ``index``, norm outliers dropped."""
+        from safetensors.torch import load_file, save_file
+
+        if self.folder is None:
+            return drop_outliers(self.make(index))
+        path = self.folder / f"block-{index:05d}.safetensors"
+        if not path.is_file():
+            with atomic_path(path) as temporary:
+                save_file({"x": self.make(index).half().contiguous()}, temporary)
+        return drop_outliers(load_file(path)["x"])
+
+
+class Position(NamedTuple):
+    """Where a stream stands: the next batch it will give."""
+
+    epoch: int = 0
+    buffer: int = 0
+    batch: int = 0
+
+
+class BatchStream:
+    """Endless iterator over shuffled float32 batches ``[batch, D]``: sae-lens's activation provider.
+
+    Each epoch permutes the blocks; ``per_buffer`` consecutive ones are loaded together and their tokens shuffled.
+    Everything follows from ``seed`` and :attr:`position`, so that a resumed stream goes on with the same batch and
+    reloads one buffer only. What is left of a buffer after whole batches is dropped.
+    """
+
+    def __init__(
+        self, blocks: Blocks, batch: int, per_buffer: int, seed: int, position: Position | None = None
+    ) -> None:
+        self.blocks, self.batch, self.per_buffer, self.seed = blocks, batch, per_buffer, seed
+        self.position = position or Position()
+        self._loaded: tuple[int, int] | None = None
+        self._x_ND = torch.empty(0)
+        self._order_N = torch.empty(0, dtype=torch.long)
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def __next__(self) -> Float[Tensor, "B D"]:
+        self._settle()
+        start = self.position.batch * self.batch
+        rows = self._order_N[start : start + self.batch]
+        self.position = self.position._replace(batch=self.position.batch + 1)
+        return self._x_ND[rows].float()
+
+    def sample(self, tokens: int) -> Float[Tensor, "N D"]:
+        """The first ``tokens`` (or fewer) of the current buffer, without moving on."""
+        self._settle()
+        return self._x_ND[self._order_N[:tokens]].float()
+
+    def _settle(self) -> None:
+        """Load the buffer of the current position, passing on to the next one when this is used up."""
+        for _ in range(self.blocks.count + 2):
+            self._load(self.position.epoch, self.position.buffer)
+            if (self.position.batch + 1) * self.batch <= len(self._order_N):
+                return
+            last = (self.position.buffer + 1) * self.per_buffer >= self.blocks.count
+            epoch, buffer = self.position.epoch, self.position.buffer
+            self.position = Position(epoch + 1) if last else Position(epoch, buffer + 1)
+        raise ValueError(f"no buffer of {self.per_buffer} blocks holds a batch of {self.batch} tokens")
+
+    def _load(self, epoch: int, buffer: int) -> None:
+        if self._loaded == (epoch, buffer):
+            return
+        self._x_ND = torch.empty(0)  # frees the last buffer before the next one is built
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(self.blocks.count, generator=generator).tolist()
+        wanted = order[buffer * self.per_buffer : (buffer + 1) * self.per_buffer]
+        self._x_ND = torch.cat([self.blocks.load(index) for index in wanted])
+        generator.manual_seed((self.seed * 1_000_003 + epoch) * 1_000_003 + buffer)
+        self._order_N = torch.randperm(len(self._x_ND), generator=generator)
+        self._loaded = (epoch, buffer)

@@ -1,0 +1,243 @@
+"""Training text of an SAE as token blocks on disk: sources mixed by weight, repeats and held-out prompts set apart.
+
+A document is one sequence for the model with a mask of the tokens that are learned from: content tokens only, no
+template, role header, BOS or EOT. A prompt's tokens are learned from once, however many responses it has. Blocks of
+about equal size are written before anything is trained, so that any block can be asked for at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int32
+from tqdm import tqdm
+
+from anatomy.activations.spans import encode_pair
+from anatomy.artifacts import atomic_path, read_json, write_json
+from anatomy.data.faults import Fault
+from anatomy.data.load import read_pairs
+from anatomy.data.messages import RowFault, WrongType, to_messages
+from anatomy.data.sources import find_sources
+from anatomy.errors import RowsError
+from anatomy.settings import CorpusSource, ModelSettings, SAETrainSettings
+from anatomy.types import Pair, content_hash
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+INDEX = "index.json"
+HELD_OUT = "held-out"
+CHAT_COLUMNS = ("messages", "conversation", "conversations")
+
+
+class Document(NamedTuple):
+    """Token ids, the tokens that count, and what decides on which side of the held-out split the document falls."""
+
+    ids: Int32[np.ndarray, " T"]
+    counts: Bool[np.ndarray, " T"]
+    key: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token blocks in ``folder``: ``blocks`` of them with ``tokens`` counted tokens, and the held-out one."""
+
+    folder: Path
+    blocks: int
+    tokens: int
+    held_out_tokens: int
+    source_tokens: dict[str, int]
+
+    def block(self, name: int | str) -> list[Document]:
+        """Documents of a training block (its number) or of ``HELD_OUT``."""
+        from safetensors.numpy import load_file
+
+        arrays = load_file(_block_path(self.folder, name))
+        cuts = np.cumsum(arrays["lengths"])[:-1]
+        pairs = zip(np.split(arrays["ids"], cuts), np.split(arrays["counts"].astype(bool), cuts), strict=True)
+        return [Document(ids, counts, "") for ids, counts in pairs]
+
+
+def documents(source: CorpusSource, tokenizer: PreTrainedTokenizerBase, model: ModelSettings) -> Iterator[Document]:
+    """Documents of one source, in its order; empty ones and repeats left out.
+
+    Raises:
+        RowsError: the source cannot be read, or lacks the column that its kind needs.
+    """
+    readers: dict[str, Callable[..., Iterator[Document]]] = {
+        "pairs": _from_pairs,
+        "conversations": _from_conversations,
+        "text": _from_text,
+    }
+    seen: set[bytes] = set()
+    for document in readers[source.kind](source, tokenizer, model):
+        fingerprint = hashlib.sha256(document.ids.tobytes()).digest()
+        if document.counts.any() and fingerprint not in seen:
+            seen.add(fingerprint)
+            yield document
+
+
+def _from_pairs(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
+    prompts: set[str] = set()
+    for pair in read_pairs(source):
+        if isinstance(pair, Fault):
+            continue
+        encoded = encode_pair(pair, tokenizer, model)
+        for side in (encoded.chosen, encoded.rejected):
+            counts = side.spans["response"].copy()
+            if pair.prompt_id not in prompts:
+                prompts.add(pair.prompt_id)
+                counts |= side.spans["prompt"]
+            yield Document(side.ids, counts, _opening(pair))
+
+
+def _from_conversations(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
+    for place, value in _cells(source, CHAT_COLUMNS):
+        try:
+            messages = to_messages(value, "messages", "user")
+        except RowFault:
+            continue
+        except WrongType as error:
+            raise RowsError(f"{place}: {error.problem}; correct this row") from None
+        while messages and messages[-1].get("role") != "assistant":
+            messages.pop()
+        if messages:
+            pair = Pair(0, messages[:-1], messages[-1:], messages[-1:])
+            side = encode_pair(pair, tokenizer, model).chosen
+            yield Document(side.ids, side.spans["prompt"] | side.spans["response"], _opening(pair))
+
+
+def _from_text(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
+    """The first ``max_length`` tokens of each text, with the tokenizer's own BOS, which does not count."""
+    special = np.array(tokenizer.all_special_ids)
+    for _, value in _cells(source, ("text",)):
+        if isinstance(value, str) and value:
+            ids = np.asarray(tokenizer(value, truncation=True, max_length=model.max_length)["input_ids"], np.int32)
+            yield Document(ids, ~np.isin(ids, special), content_hash(value))
+
+
+def _cells(source: CorpusSource, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Place and value of the first of the columns ``names`` that each record has."""
+    read = 0
+    for found in find_sources(source):
+        for record in found.records():
+            if source.limit is not None and read >= source.limit:
+                return
+            read += 1
+            column = next((name for name in names if name in record.values), None)
+            if column is None:
+                wanted = " or ".join(f"`{name}`" for name in names)
+                raise RowsError(f"{record.place}: no column {wanted}; set the source's `kind`")
+            yield record.place, record.values[column]
+
+
+def _opening(pair: Pair) -> str:
+    """Hash of the first user message: conversations that grew from one prompt stay on one side of the split."""
+    turns = [*pair.prompt, *pair.chosen]
+    return content_hash(next((turn.get("content") for turn in turns if turn.get("role") == "user"), None))
+
+
+def mixed(settings: SAETrainSettings, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[int, Document]]:
+    """Documents of all sources with their source's number; the source furthest behind its weight gives the next."""
+    streams = {number: documents(source, tokenizer, settings) for number, source in enumerate(settings.corpus)}
+    given = dict.fromkeys(streams, 0.0)
+    while streams:
+        number = min(streams, key=lambda each: given[each])
+        document = next(streams[number], None)
+        if document is None:
+            del streams[number]
+            continue
+        given[number] += document.counts.sum() / settings.corpus[number].weight
+        yield number, document
+
+
+def is_held_out(key: str, share: float) -> bool:
+    """Whether a document with this key belongs to the held-out share; the same in every run."""
+    return int(content_hash(["held-out", key])[:8], 16) < share * 16**8
+
+
+class _Writer:
+    """Collects documents, writes a block whenever it holds ``per_block`` counted tokens, and keeps the totals."""
+
+    def __init__(self, folder: Path, per_block: int, sources: Sequence[CorpusSource]) -> None:
+        self.folder, self.per_block = folder, per_block
+        self.names = [source.rows for source in sources]
+        self.source_tokens = dict.fromkeys(self.names, 0)
+        self.blocks = 0
+        self.block: list[Document] = []
+        self.held_out: list[Document] = []
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.source_tokens.values())
+
+    def add(self, number: int, document: Document) -> None:
+        self.block.append(document)
+        self.source_tokens[self.names[number]] += int(document.counts.sum())
+        if _count(self.block) >= self.per_block:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.block:
+            _write_block(self.folder, self.blocks, self.block)
+            self.blocks, self.block = self.blocks + 1, []
+
+    def finish(self) -> Corpus:
+        self.flush()
+        if not self.blocks or not self.held_out:
+            raise RowsError(
+                "corpus: too few documents to train on and to hold some out; give more rows, or raise `held_out`"
+            )
+        _write_block(self.folder, HELD_OUT, self.held_out)
+        corpus = Corpus(self.folder, self.blocks, self.tokens, _count(self.held_out), self.source_tokens)
+        entries = {name: value for name, value in vars(corpus).items() if name != "folder"}
+        write_json(self.folder / INDEX, entries)
+        return corpus
+
+
+def build_corpus(
+    settings: SAETrainSettings, tokenizer: PreTrainedTokenizerBase, folder: Path, per_block: int
+) -> Corpus:
+    """Tokenise the corpus into ``folder`` (or take what is there), blocks of at least ``per_block`` counted tokens.
+
+    Raises:
+        RowsError: a source cannot be read, or nothing is left to train on or to hold out.
+    """
+    if (folder / INDEX).is_file():
+        return Corpus(folder, **read_json(folder / INDEX))
+    writer = _Writer(folder, per_block, settings.corpus)
+    with tqdm(desc="Tokenising", unit=" tokens", total=settings.tokens) as bar:
+        for number, document in mixed(settings, tokenizer):
+            if not is_held_out(document.key, settings.held_out):
+                writer.add(number, document)
+                bar.update(int(document.counts.sum()))
+            elif _count(writer.held_out) < settings.held_out_tokens:
+                writer.held_out.append(document)
+            if settings.tokens is not None and writer.tokens >= settings.tokens:
+                break
+    return writer.finish()
+
+
+def _count(block: list[Document]) -> int:
+    return sum(int(document.counts.sum()) for document in block)
+
+
+def _block_path(folder: Path, name: int | str) -> Path:
+    return folder / (f"tokens-{name:05d}.safetensors" if isinstance(name, int) else f"tokens-{name}.safetensors")
+
+
+def _write_block(folder: Path, name: int | str, block: list[Document]) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {
+        "ids": np.concatenate([document.ids for document in block]),
+        "counts": np.concatenate([document.counts for document in block]).astype(np.uint8),
+        "lengths": np.array([len(document.ids) for document in block], dtype=np.int64),
+    }
+    with atomic_path(_block_path(folder, name)) as temporary:
+        save_file(arrays, temporary)
