@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from anatomy.hypotheses.exemplars import Spans
-from anatomy.hypotheses.ngrams import MIN_Z, Contrast, log_odds_z
+from anatomy.hypotheses.ngrams import MIN_Z, Contrast, NgramCounts, count_ngrams, log_odds_z
 from anatomy.hypotheses.text import visible
 
 TOP = 12
@@ -19,19 +20,43 @@ NAMING_R = 0.4
 """A trivial concept names a cluster from this |r| on."""
 MIN_R = 0.1
 LENGTH = "length"
+NAMES = {LENGTH: ("long text", "short text")}
+"""Names of more and of less of a concept, where "less …" is no English."""
 
 
-def top_tokens(spans: Spans, pieces: Sequence[Sequence[str]]) -> dict[int, list[dict[str, Any]]]:
+@dataclass(frozen=True)
+class Reading:
+    """What S spans say, whatever the clusters: tokens, n-grams, and ranks of trivial concepts (length first)."""
+
+    tokens: Sequence[Sequence[str]]
+    ngrams: NgramCounts
+    concepts: Sequence[str]
+    rank_SC: Float[np.ndarray, "S C"]
+
+
+def read(
+    texts: Sequence[str], tokens: Sequence[Sequence[str]], concepts: Mapping[str, Callable[[str], float]]
+) -> Reading:
+    """Read spans once. Concepts are counted per word, so that length does not stand in for all of them."""
+    names = [LENGTH, *(name for name in concepts if name != LENGTH)]
+    counts_SC = np.empty((len(texts), len(names)))
+    for row, text in enumerate(texts):
+        n_words = len(text.split())
+        counts_SC[row] = [n_words, *(concepts[name](text) / max(n_words, 1) for name in names[1:])]
+    return Reading(tokens, count_ngrams(texts), names, _unit_ranks(counts_SC))
+
+
+def top_tokens(spans: Spans, tokens: Sequence[Sequence[str]]) -> dict[int, list[dict[str, Any]]]:
     """Per cluster, the tokens at its hits that are more frequent there than in all sampled spans, by z.
 
     ``weight`` is the token's share of the cluster's activation over all hits.
     """
-    everywhere = Counter(_key(piece) for tokens in pieces for piece in tokens)
+    everywhere = Counter(_key(token) for span in tokens for token in span)
     names = list(everywhere)
     number = {token: position for position, token in enumerate(names)}
     total_V = np.fromiter(everywhere.values(), np.float64, len(everywhere))
     where = zip(spans.hits.span.tolist(), spans.hits.position.tolist(), strict=True)
-    token_H = np.array([number[_key(pieces[span][position])] for span, position in where], np.int64)
+    token_H = np.array([number[_key(tokens[span][position])] for span, position in where], np.int64)
     found = {}
     order = np.argsort(spans.hits.cluster, kind="stable")
     clusters, start = np.unique(spans.hits.cluster[order], return_index=True)
@@ -51,30 +76,22 @@ def _lifted_tokens(token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray
     ]
 
 
-def _key(piece: str) -> str:
+def _key(token: str) -> str:
     """`` word`` and ``word`` are one token to a reader."""
-    return piece.strip(" ") or piece
+    return token.strip(" ") or token
 
 
-def correlates(
-    activity_SM: Float[np.ndarray, "S M"], texts: Sequence[str], concepts: Mapping[str, Callable[[str], float]]
-) -> list[list[dict[str, Any]]]:
+def correlates(activity_SM: Float[np.ndarray, "S M"], reading: Reading) -> list[list[dict[str, Any]]]:
     """Spearman correlation over spans of each cluster's activity with trivial concepts, strongest first.
 
-    Concepts are counts per word, so that length does not stand in for all of them; length itself is one more.
     Listed from |r| ≥ 0.1 and four standard errors of a null correlation, ``4/√S``.
     """
-    n_words_S = np.array([len(text.split()) for text in texts], np.float64)
-    names = [LENGTH, *(concept for concept in concepts if concept != LENGTH)]
-    counts_SC = np.array([[n_words, *(concepts[name](text) for name in names[1:])]
-                          for text, n_words in zip(texts, n_words_S, strict=True)])  # fmt: skip
-    counts_SC[:, 1:] /= np.maximum(n_words_S, 1)[:, None]
-    r_MC = _unit_ranks(activity_SM).T @ _unit_ranks(counts_SC)
-    least = max(MIN_R, 4 / np.sqrt(len(texts)))
-    return [_strong(names, r_C, least) for r_C in r_MC]
+    r_MC = _unit_ranks(activity_SM).T @ reading.rank_SC
+    least = max(MIN_R, 4 / np.sqrt(len(activity_SM)))
+    return [_strong(reading.concepts, r_C, least) for r_C in r_MC]
 
 
-def _strong(names: list[str], r_C: np.ndarray, least: float) -> list[dict[str, Any]]:
+def _strong(names: Sequence[str], r_C: np.ndarray, least: float) -> list[dict[str, Any]]:
     order = np.argsort(-np.abs(r_C), kind="stable")
     return [{"concept": names[i], "r": round(float(r_C[i]), 3)} for i in order if abs(r_C[i]) >= least]
 
@@ -100,5 +117,6 @@ def name(
     strong = next((found for found in correlated if abs(found["r"]) >= NAMING_R), None)
     if strong is None:
         return quoted
-    concept = strong["concept"] if strong["r"] > 0 else f"less {strong['concept']}"
-    return f"{concept} ({quoted})" if quoted else str(concept)
+    more, less = NAMES.get(strong["concept"], (strong["concept"], f"less {strong['concept']}"))
+    concept = more if strong["r"] > 0 else less
+    return f"{concept} ({quoted})" if quoted else concept

@@ -53,6 +53,11 @@ Assign = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(rows, features) → the cluster each of these activations counts for; 0 = none."""
 
 
+def by_feature(labels_F: Int[np.ndarray, " F"]) -> Assign:
+    """Activations count for the cluster of their feature."""
+    return lambda _, feature_E: labels_F[feature_E]
+
+
 def blocks(
     shards: Iterable[Shard], rows: Int[np.ndarray, " R"], span: str
 ) -> Iterator[tuple[Shard, np.ndarray, np.ndarray]]:

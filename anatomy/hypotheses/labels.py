@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from anatomy.hypotheses import describe
-from anatomy.hypotheses.exemplars import Shard, Spans, blocks, choose, gather
+from anatomy.hypotheses.describe import Reading
+from anatomy.hypotheses.exemplars import Shard, Spans, blocks, by_feature, choose, gather
 from anatomy.hypotheses.ngrams import MIN_Z, Contrast, contrast_ngrams, log_odds_z
 from anatomy.hypotheses.text import excerpt, visible
 from anatomy.types import SIDES
@@ -30,6 +31,8 @@ TOP_SHARE = 0.1
 SILENT = "rows with least activity (in no test)"
 
 Label = dict[str, Any]
+Chosen = tuple[list[int], list[int]]
+"""Nearest and random exemplars."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,12 @@ def label_clusters(
         ``n_features`` and on how many of the sampled spans they fire (``n_spans`` of ``n_spans_sampled``), of data
         clusters ``n_rows``.
     """
-    uniform = _uniform_rows(len(rows.row_ids), seed)
-    namer = _Namer(rows, concepts, seed)
-    response = {}
-    for prefix, labels_F in (("R", clusters.response_F), ("S", clusters.shift_F)):
-        response.update(_name_features(shards, uniform, SIDES, labels_F, prefix, namer))
-    prompt = _name_features(shards, uniform, ("prompt",), clusters.prompt_F, "P", namer)
-    return {"response": response, "data": _name_rows(shards, clusters, namer), "prompt": prompt}
+    namer = _Namer(shards, rows, concepts, seed)
+    return {
+        "response": namer.features(SIDES, {"R": clusters.response_F, "S": clusters.shift_F}),
+        "data": namer.data(clusters),
+        "prompt": namer.features(("prompt",), {"P": clusters.prompt_F}),
+    }
 
 
 def sampled_rows(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> Int[np.ndarray, " R"]:
@@ -97,7 +99,7 @@ def _uniform_rows(n_rows: int, seed: int) -> np.ndarray:
     return np.sort(generator.choice(n_rows, min(SAMPLE_ROWS, n_rows), replace=False))
 
 
-def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[int, tuple[list[int], list[int]]]:
+def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[int, Chosen]:
     """Per data cluster, the rows nearest to its centroid and random others."""
     chosen = {}
     for number in range(1, int(clusters.data_N.max(initial=0)) + 1):
@@ -109,65 +111,10 @@ def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[i
     return chosen
 
 
-def _name_features(
-    shards: Callable[[], Iterable[Shard]],
-    rows: np.ndarray,
-    sides: Sequence[str],
-    labels_F: np.ndarray,
-    prefix: str,
-    namer: _Namer,
-) -> dict[str, Label]:
-    n_clusters = int(labels_F.max(initial=0))
-    if n_clusters == 0 or rows.size == 0:
-        return {}
-    spans = gather(shards, rows, sides, lambda _, feature: labels_F[feature], n_clusters)
-    prompt_S = [namer.rows.prompt_ids[row] for row in spans.row_S]
-    exemplars = {}
-    for number in range(1, n_clusters + 1):
-        generator = np.random.default_rng([namer.seed, ord(prefix), number])
-        exemplars[number] = choose(spans.activity_SM[:, number], prompt_S, NEAREST, RANDOM, generator)
-    sizes = np.bincount(labels_F, minlength=n_clusters + 1)
-    fired = (spans.activity_SM > 0).sum(0)
-    counts = {
-        number: {
-            "n_features": int(sizes[number]),
-            "n_spans": int(fired[number]),
-            "n_spans_sampled": len(prompt_S),
-        }
-        for number in exemplars
-    }
-    return namer.labels(spans, _most_active(spans.activity_SM), exemplars, prefix, counts)
-
-
 def _most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"]:
     """The tenth of spans with most activity in each cluster, of those with any."""
     rank_SM = rankdata(-activity_SM, axis=0, method="min")
     return (activity_SM > 0) & (rank_SM <= max(2, TOP_SHARE * len(activity_SM)))
-
-
-def _name_rows(shards: Callable[[], Iterable[Shard]], clusters: Clusters, namer: _Namer) -> dict[str, Label]:
-    members = _members(namer.rows.prompt_ids, clusters, namer.seed)
-    sizes = np.bincount(clusters.data_N, minlength=1)
-    silent = (
-        {"D0": _label("rows with least activity (in no test)", counts={"n_rows": int(sizes[0])})} if sizes[0] else {}
-    )
-    if not members:
-        return silent
-    sample = np.unique(np.concatenate([np.asarray(part, np.int64) for chosen in members.values() for part in chosen]))
-    lifted_KF = _lifted_features(shards, sample, clusters.data_N, len(clusters.prompt_F))
-
-    def assign(row_E: np.ndarray, feature_E: np.ndarray) -> np.ndarray:
-        cluster_E = clusters.data_N[row_E]
-        return np.where(lifted_KF[cluster_E, feature_E], cluster_E, 0)
-
-    spans = gather(shards, sample, ("prompt",), assign, max(members))
-    inside_SM = clusters.data_N[spans.row_S][:, None] == np.arange(max(members) + 1)
-    spans = spans._replace(activity_SM=inside_SM.astype(np.float32))
-    at = {row: position for position, row in enumerate(spans.row_S.tolist())}
-    chosen = {number: ([at[row] for row in best], [at[row] for row in others])
-              for number, (best, others) in members.items()}  # fmt: skip
-    counts = {number: {"n_rows": int(sizes[number])} for number in members}
-    return silent | namer.labels(spans, inside_SM, chosen, "D", counts)
 
 
 def _lifted_features(
@@ -189,34 +136,82 @@ def _lifted_features(
 
 @dataclass(frozen=True)
 class _Namer:
-    """Turns the sampled spans of a set of clusters into labels; holds what is the same for all of them."""
+    """What naming needs, whatever the clusters: features, texts, trivial concepts, seed."""
 
+    shards: Callable[[], Iterable[Shard]]
     rows: Rows
     concepts: Mapping[str, Callable[[str], float]]
     seed: int
 
-    def labels(
+    def features(self, sides: Sequence[str], clusterings: Mapping[str, np.ndarray]) -> dict[str, Label]:
+        """Labels of clusters of features, by prefix, from the sides of a uniform sample of rows."""
+        sample = _uniform_rows(len(self.rows.row_ids), self.seed)
+        if sample.size == 0 or not any(labels_F.any() for labels_F in clusterings.values()):
+            return {}
+        reading = self._read(sample, sides)
+        labels: dict[str, Label] = {}
+        for prefix, labels_F in clusterings.items():
+            sizes = np.bincount(labels_F)
+            spans = gather(self.shards, sample, sides, by_feature(labels_F), len(sizes) - 1)
+            shown, counts = self._choose(spans, prefix), _counts(sizes, spans)
+            labels |= self._labels(spans, reading, _most_active(spans.activity_SM), prefix, shown, counts)
+        return labels
+
+    def data(self, clusters: Clusters) -> dict[str, Label]:
+        """Labels of clusters of rows, from the prompts of rows near their centroid and of random ones."""
+        sizes = np.bincount(clusters.data_N, minlength=1)
+        silent = {"D0": _label(SILENT, counts={"n_rows": int(sizes[0])})} if sizes[0] else {}
+        members = _members(self.rows.prompt_ids, clusters, self.seed)
+        if not members:
+            return silent
+        sample = np.unique([row for chosen in members.values() for part in chosen for row in part])
+        lifted_KF = _lifted_features(self.shards, sample, clusters.data_N, len(clusters.prompt_F))
+
+        def assign(row_E: np.ndarray, feature_E: np.ndarray) -> np.ndarray:
+            cluster_E = clusters.data_N[row_E]
+            return np.where(lifted_KF[cluster_E, feature_E], cluster_E, 0)
+
+        spans = gather(self.shards, sample, ("prompt",), assign, len(sizes) - 1)
+        inside_SM = clusters.data_N[sample][:, None] == np.arange(len(sizes))
+        shown = {number: (np.searchsorted(sample, near).tolist(), np.searchsorted(sample, others).tolist())
+                 for number, (near, others) in members.items()}  # fmt: skip
+        counts = {number: {"n_rows": int(sizes[number])} for number in members}
+        spans = spans._replace(activity_SM=inside_SM.astype(np.float32))
+        return silent | self._labels(spans, self._read(sample, ("prompt",)), inside_SM, "D", shown, counts)
+
+    def _read(self, sample: np.ndarray, sides: Sequence[str]) -> Reading:
+        where = [(row, side) for side in sides for row in sample.tolist()]
+        texts, tokens = [self.rows.text_of(*place) for place in where], [self.rows.tokens_of(*place) for place in where]
+        return describe.read(texts, tokens, self.concepts)
+
+    def _choose(self, spans: Spans, prefix: str) -> dict[int, Chosen]:
+        prompt_S = [self.rows.prompt_ids[row] for row in spans.row_S.tolist()]
+        chosen = {}
+        for number in range(1, spans.activity_SM.shape[1]):
+            generator = np.random.default_rng([self.seed, ord(prefix), number])
+            chosen[number] = choose(spans.activity_SM[:, number], prompt_S, NEAREST, RANDOM, generator)
+        return chosen
+
+    def _labels(
         self,
         spans: Spans,
+        reading: Reading,
         inside_SM: Bool[np.ndarray, "S M"],
-        exemplars: Mapping[int, tuple[list[int], list[int]]],
         prefix: str,
+        shown: Mapping[int, Chosen],
         counts: Mapping[int, Mapping[str, int]],
     ) -> dict[str, Label]:
-        where = list(zip(spans.row_S.tolist(), spans.side_S, strict=True))
-        texts = [self.rows.text_of(row, side) for row, side in where]
-        pieces = [self.rows.tokens_of(row, side) for row, side in where]
-        tokens = describe.top_tokens(spans, pieces)
-        ngrams = contrast_ngrams(texts, inside_SM, describe.TOP)
-        correlates = describe.correlates(spans.activity_SM, texts, self.concepts)
-        positions = _positions(spans)
+        tokens = describe.top_tokens(spans, reading.tokens)
+        ngrams = contrast_ngrams(reading.ngrams, inside_SM, describe.TOP)
+        correlates = describe.correlates(spans.activity_SM, reading)
+        positions = _positions(spans, shown)
         labels = {}
-        for number, (nearest, random) in exemplars.items():
-            shown = [self._exemplar(spans, item, kind, pieces[item], positions.get((item, number), []))
-                     for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
+        for number, (nearest, random) in shown.items():
+            exemplars = [self._exemplar(spans, item, kind, reading.tokens[item], positions.get((item, number), []))
+                         for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
             found = (tokens.get(number, []), ngrams[number], correlates[number])
             text = describe.name(*found, ngrams_first=prefix == "D") or f"no clear name ({prefix}{number})"
-            labels[f"{prefix}{number}"] = _label(text, *found, shown, counts=counts[number])
+            labels[f"{prefix}{number}"] = _label(text, *found, exemplars, counts=counts[number])
         return labels
 
     def _exemplar(self, spans: Spans, item: int, kind: str, pieces: Sequence[str], positions: list[int]) -> Label:
@@ -251,9 +246,20 @@ def _label(
     }
 
 
-def _positions(spans: Spans) -> dict[tuple[int, int], list[int]]:
-    """(span, cluster) → token positions, strongest first."""
+def _counts(sizes_M: np.ndarray, spans: Spans) -> dict[int, dict[str, int]]:
+    fired_M = (spans.activity_SM > 0).sum(0)
+    names = ("n_features", "n_spans", "n_spans_sampled")
+    numbers = [sizes_M.tolist(), fired_M.tolist(), [len(spans.row_S)] * len(fired_M)]
+    return {number: dict(zip(names, row, strict=True)) for number, row in enumerate(zip(*numbers, strict=True))}
+
+
+def _positions(spans: Spans, shown: Mapping[int, Chosen]) -> dict[tuple[int, int], list[int]]:
+    """(span, cluster) → token positions, strongest first, where they will be shown."""
+    shown_SM = np.zeros(spans.activity_SM.shape, bool)
+    for number, chosen in shown.items():
+        shown_SM[[*chosen[0], *chosen[1]], number] = True
+    kept = shown_SM[spans.hits.span, spans.hits.cluster]
     found: dict[tuple[int, int], list[int]] = {}
-    for span, cluster, position in zip(*(part.tolist() for part in spans.hits[:3]), strict=True):
+    for span, cluster, position in zip(*(part[kept].tolist() for part in spans.hits[:3]), strict=True):
         found.setdefault((span, cluster), []).append(position)
     return found

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 PRIOR, PRIOR_SHARE = 500.0, 0.1
@@ -33,6 +33,14 @@ class Contrast(NamedTuple):
     ngram: str
     z: float
     n_texts: int
+
+
+class NgramCounts(NamedTuple):
+    """Indicator matrix of V n-grams in U distinct texts, the n-grams, and the distinct text of each of S texts."""
+
+    holds_UV: sparse.csr_array
+    ngrams: list[str]
+    text_S: Int[np.ndarray, " S"]
 
 
 def words(text: str) -> list[str]:
@@ -63,44 +71,37 @@ def _log_odds(y_V: np.ndarray, a_V: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(y_V + a_V) - np.log(rest_V))
 
 
-def contrast_ngrams(texts: Sequence[str], inside_SM: Bool[np.ndarray, "S M"], top: int = 12) -> list[list[Contrast]]:
-    """For each of M groups of texts, up to ``top`` 1–3-grams that set it apart from the other texts.
-
-    Args:
-        texts: S texts; only the first 1,500 characters of each are read.
-        inside_SM: which texts are in each group; a group of all or none gets no n-grams.
-
-    Returns:
-        M lists by decreasing z ≥ 2; no n-gram is part of another in the same list. Ties go by alphabet.
-    """
-    distinct, group_S = np.unique(np.asarray([text[:TEXT_CHARS] for text in texts], dtype=object), return_inverse=True)
-    counted = _count(list(distinct))
-    if counted is None:
-        return [[] for _ in range(inside_SM.shape[1])]
-    counts_UV, vocabulary = counted
-    total_V = np.asarray(counts_UV.sum(0)).ravel()
-    results = []
-    for inside_S in inside_SM.T:
-        inside_U = np.zeros(len(distinct), bool)
-        inside_U[group_S[inside_S]] = True
-        inside_V = counts_UV.T @ inside_U.astype(np.float64)
-        results.append(_best(vocabulary, inside_V, log_odds_z(inside_V, total_V - inside_V), top))
-    return results
-
-
-def _count(texts: list[str]) -> tuple[sparse.csr_array, list[str]] | None:
-    """Which text holds which n-gram, and the n-grams; None where no n-gram is in two texts."""
+def count_ngrams(texts: Sequence[str]) -> NgramCounts:
+    """Which of S texts holds which 1–3-gram, of those in at least two distinct texts (the 50,000 most frequent)."""
     from sklearn.feature_extraction.text import CountVectorizer
 
+    distinct, text_S = np.unique(np.asarray([text[:TEXT_CHARS] for text in texts], dtype=object), return_inverse=True)
     vectorizer = CountVectorizer(
         tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 3), binary=True, min_df=2,
         max_features=MAX_VOCABULARY,
     )  # fmt: skip
     try:
-        counts: Any = vectorizer.fit_transform(texts)
+        counts: Any = vectorizer.fit_transform(distinct)
     except ValueError:  # scikit-learn's answer to an empty vocabulary
-        return None
-    return sparse.csr_array(counts, dtype=np.float64), list(vectorizer.get_feature_names_out())
+        return NgramCounts(sparse.csr_array((len(distinct), 0)), [], text_S)
+    return NgramCounts(sparse.csr_array(counts, dtype=np.float64), list(vectorizer.get_feature_names_out()), text_S)
+
+
+def contrast_ngrams(counted: NgramCounts, inside_SM: Bool[np.ndarray, "S M"], top: int = 12) -> list[list[Contrast]]:
+    """For each of M groups of the S texts, up to ``top`` n-grams that set it apart from the other texts.
+
+    Returns:
+        M lists by decreasing z ≥ 2; no n-gram is part of another in the same list. Ties go by alphabet. Empty for a
+        group of no text or of all.
+    """
+    total_V = counted.holds_UV.sum(0)
+    results = []
+    for inside_S in inside_SM.T:
+        inside_U = np.zeros(counted.holds_UV.shape[0])
+        inside_U[counted.text_S[inside_S]] = 1
+        inside_V = counted.holds_UV.T @ inside_U
+        results.append(_best(counted.ngrams, inside_V, log_odds_z(inside_V, total_V - inside_V), top))
+    return results
 
 
 def _best(vocabulary: Sequence[str], count_V: np.ndarray, z_V: np.ndarray, top: int) -> list[Contrast]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from anatomy.hypotheses.exemplars import choose, gather
+from anatomy.hypotheses.exemplars import by_feature, choose, gather
 from anatomy.hypotheses.labels import Clusters, Rows, label_clusters, sampled_rows
-from anatomy.hypotheses.ngrams import contrast_ngrams, log_odds_z
+from anatomy.hypotheses.ngrams import contrast_ngrams, count_ngrams, log_odds_z
 from anatomy.hypotheses.text import excerpt, visible
 from anatomy.types import SPANS
 
@@ -208,7 +208,7 @@ def test_only_announced_rows_are_read(world: World, monkeypatch: pytest.MonkeyPa
 def test_gather_equals_brute_force(world: World) -> None:
     labels_F = world.clusters().response_F
     rows = np.array([0, 5, 63, 64, 200, 239])
-    spans = gather(world.shards, rows, ("chosen", "rejected"), lambda _, feature: labels_F[feature], 3)
+    spans = gather(world.shards, rows, ("chosen", "rejected"), by_feature(labels_F), 3)
     assert spans.row_S.tolist() == rows.tolist() * 2
     for position, (row, side) in enumerate(zip(spans.row_S, spans.side_S, strict=True)):
         frequency = world.dense[side, "freq"][row]
@@ -254,20 +254,20 @@ def test_one_repeated_text_does_not_name_a_group() -> None:
     inside = np.zeros((100, 1), bool)
     inside[:30], inside[80:] = True, True
     texts[:30] = [f"{text} quasar pulsar" for text in texts[:30]]
-    found = [item.ngram for item in contrast_ngrams(texts, inside)[0]]
+    found = [item.ngram for item in contrast_ngrams(count_ngrams(texts), inside)[0]]
     assert found[0] in ("quasar pulsar", "quasar", "pulsar")
     assert not any("zorp" in ngram for ngram in found)
 
 
 def test_contrast_of_nothing_is_empty() -> None:
-    assert contrast_ngrams([], np.zeros((0, 2), bool)) == [[], []]
-    assert contrast_ngrams(["same words"] * 4, np.ones((4, 1), bool)) == [[]]
+    assert contrast_ngrams(count_ngrams([]), np.zeros((0, 2), bool)) == [[], []]
+    assert contrast_ngrams(count_ngrams(["same words"] * 4), np.ones((4, 1), bool)) == [[]]
 
 
 def test_no_ngram_is_part_of_another() -> None:
     texts = [f"as an ai model {word}" for word in FILLER] + [f"well then my friend {word}" for word in FILLER]
     inside = np.arange(len(texts))[:, None] < len(FILLER)
-    found = [item.ngram for item in contrast_ngrams(texts, inside)[0]]
+    found = [item.ngram for item in contrast_ngrams(count_ngrams(texts), inside)[0]]
     assert found
     assert not any(f" {a} " in f" {b} " for a in found for b in found if a != b)
 
