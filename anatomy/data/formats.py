@@ -42,6 +42,7 @@ PROMPT_COLUMN: dict[str, str] = {
     "sharegpt": "conversations",
 }
 KNOWN = "prompt/chosen/rejected, chosen/rejected message lists or HH transcripts, conversations/chosen/rejected"
+MOST_LISTED = 15
 OPENING_ROLES = ("system", "developer", "user")
 
 
@@ -57,10 +58,16 @@ def recognise(head: Sequence[Record], wanted: RowFormat = "auto") -> RowFormat:
     for column in needed:
         if column not in columns:
             raise RowsError(
-                f"{head[0].place}: no column `{column}`; columns here: {', '.join(columns) or 'none'}; "
+                f"{head[0].place}: no column `{column}`; columns here: {_listed(columns)}; "
                 f"rename yours to fit a known format ({KNOWN})"
             )
     return name
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """The first columns' names, on one line."""
+    names = " ".join(", ".join(columns[:MOST_LISTED]).split())
+    return (names or "none") + (f" and {len(columns) - MOST_LISTED} more" if len(columns) > MOST_LISTED else "")
 
 
 def _detected(head: Sequence[Record], columns: Sequence[str]) -> RowFormat:
@@ -169,7 +176,7 @@ def _transcript(values: Mapping[str, Any], side: str) -> list[Message]:
 def _check_response(messages: Sequence[Message], side: str) -> None:
     last = messages[-1]
     if last["role"] != "assistant":
-        raise RowFault(NO_ASSISTANT_TURN, f"`{side}` ends in a turn of `{last['role']}`")
+        raise RowFault(NO_ASSISTANT_TURN, f"`{side}` ends in a turn of {describe(last['role'])}")
     if not last["content"].strip():
         raise RowFault(EMPTY_RESPONSE, f"`{side}` has no text in its final assistant turn")
 

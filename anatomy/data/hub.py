@@ -22,8 +22,8 @@ def hub_source(settings: RowSettings) -> Source:
     Raises:
         RowsError: no network, an unknown or gated id, or an unknown revision, configuration or split.
     """
-    probe(settings.rows, settings.revision)
-    split, stream = _split(settings, _streams(settings))
+    commit = probe(settings.rows, settings.revision)
+    split, stream = _split(settings, _streams(settings, commit))
     name = f"{settings.rows} ({split})"
 
     def count() -> int:
@@ -55,13 +55,12 @@ def probe(hub_id: str, revision: str | None) -> str:
         ) from None
 
 
-def _streams(settings: RowSettings) -> dict[str, Any]:
+def _streams(settings: RowSettings, commit: str) -> dict[str, Any]:
+    """Streams by split, at one commit: every pass over the rows sees the same ones."""
     import datasets
 
     try:
-        return dict(
-            datasets.load_dataset(settings.rows, settings.config, revision=settings.revision, streaming=True).items()
-        )
+        return dict(datasets.load_dataset(settings.rows, settings.config, revision=commit, streaming=True))
     except Exception as error:  # whatever a repository's layout makes `datasets` raise; the user needs its one line
         raise RowsError(
             f"{settings.rows}: `datasets` cannot open it ({_line(error)}); check `config` and `revision`"

@@ -99,11 +99,12 @@ class JSONStream:
                 if not self._cut_off(error) or not self._more():
                     self._position += error.pos - start
                     raise self._error(error.msg) from None
-            except RecursionError:
-                raise self._error("nested too deeply") from None
+            except (RecursionError, ValueError) as error:  # nested without end, or a number of thousands of digits
+                raise self._error(str(error)) from None
             else:
-                if end == len(self._window) and isinstance(value, int | float) and self._more():
-                    continue  # `12` may have been the start of `123`
+                near_end = end >= len(self._window) - LONGEST_LITERAL
+                if near_end and isinstance(value, int | float) and self._more():
+                    continue  # `12`, `12.` or `12e` may be the start of a longer number
                 self._position += end - start
                 return value
 

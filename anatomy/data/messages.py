@@ -137,8 +137,7 @@ def _content(content: object, column: str) -> str:
 def _part(part: object, column: str) -> str:
     if isinstance(part, dict) and part.get("type", "text") == "text":
         return _text(part.get("text"), column)
-    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-    raise RowFault(NON_TEXT, f"`{column}` has a content part of type {kind}")
+    raise RowFault(NON_TEXT, f"`{column}` has a content part that is not text: {describe(part)}")
 
 
 def _text(value: object, column: str) -> str:

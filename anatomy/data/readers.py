@@ -59,7 +59,9 @@ def mending(path: Path) -> Iterator[None]:
             f"{path}: not sound gzip data ({_line(error)}); compress it again, or drop .gz from its name"
         ) from None
     except (pa.ArrowException, OSError) as error:
-        raise RowsError(f"{path}: cannot be read as {path.name} ({_line(error)}); write or download it again") from None
+        raise RowsError(
+            f"{path}: cannot be read as {suffix_of(path)} ({_line(error)}); write or download it again"
+        ) from None
 
 
 def _line(error: Exception) -> str:
@@ -72,37 +74,36 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 @contextlib.contextmanager
-def _seekable(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes for readers that jump; a gzipped file is unpacked to a temporary file, not to memory."""
-    with open_bytes(path) as source:
-        if path.suffix != ".gz":
-            yield source
-            return
-        with tempfile.TemporaryFile() as unpacked:
+def _unpacked(path: Path) -> Iterator[Path]:
+    """A file that readers can jump in: ``path``, or its content unpacked to a temporary file (not to memory)."""
+    if path.suffix != ".gz":
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as unpacked:
+        with open_bytes(path) as source:
             shutil.copyfileobj(source, unpacked)
-            unpacked.seek(0)
-            yield unpacked
+        unpacked.flush()
+        yield Path(unpacked.name)
 
 
 def read_parquet(path: Path) -> Iterator[Record]:
     """Rows of a Parquet file, a batch at a time."""
-    with _seekable(path) as stream:
-        table = pq.ParquetFile(stream)
+    with _unpacked(path) as plain, pq.ParquetFile(plain) as table:
         yield from _batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS))
 
 
 def read_arrow(path: Path) -> Iterator[Record]:
-    """Rows of an Arrow IPC file (Feather 2) or stream (as `datasets` writes it), a record batch at a time."""
-    with _seekable(path) as stream:
-        is_file = stream.read(6) == b"ARROW1"
-        stream.seek(0)
+    """Rows of an Arrow IPC file (Feather 2) or stream (as `datasets` writes it), mapped into memory, not read."""
+    with _unpacked(path) as plain, pa.memory_map(str(plain)) as mapped:
+        is_file = mapped.read(6) == b"ARROW1"
+        mapped.seek(0)
         if is_file:
-            table = pa.ipc.open_file(stream)
+            table = pa.ipc.open_file(mapped)
             batches = (table.get_batch(number) for number in range(table.num_record_batches))
             yield from _batches(path, table.schema, batches)
         else:
-            source = pa.ipc.open_stream(stream)
-            yield from _batches(path, source.schema, iter(source))
+            stream = pa.ipc.open_stream(mapped)
+            yield from _batches(path, stream.schema, iter(stream))
 
 
 def _batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
@@ -110,7 +111,13 @@ def _batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -
     row = 0
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):
-            for values in batch.slice(start, BATCH_ROWS).to_pylist():
+            try:
+                rows = batch.slice(start, BATCH_ROWS).to_pylist()
+            except (ValueError, OverflowError) as error:  # text that is not UTF-8, dates that Python does not know
+                raise RowsError(
+                    f"{path}, row {row + 1} or later: a value cannot be read ({_line(error)}); write the file again"
+                ) from None
+            for values in rows:
                 row += 1
                 yield Record(f"{path}, row {row}", without_absent(values))
 
@@ -142,8 +149,8 @@ def _parsed(line: bytes, place: str) -> Any:
         raise RowsError(
             f"{place}, column {error.colno}: invalid JSON ({error.msg}); JSON lines need one complete object a line"
         ) from None
-    except RecursionError:
-        raise RowsError(f"{place}: JSON nested too deeply to be a row; remove it") from None
+    except (RecursionError, ValueError) as error:  # nested without end, or a number of thousands of digits
+        raise RowsError(f"{place}: JSON that cannot be a row ({_line(error)}); remove it") from None
 
 
 def read_json(path: Path) -> Iterator[Record]:
@@ -157,7 +164,10 @@ def read_json(path: Path) -> Iterator[Record]:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise RowsError(f"{place}: expected an object with columns, found {type(value).__name__}; correct this row")
+        raise RowsError(
+            f"{place}: expected an object with columns, found {type(value).__name__}; correct this row, "
+            "or name the file .json if it is one array"
+        )
     return value
 
 
