@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
@@ -40,7 +43,6 @@ def save_tokenizer(folder: Path, chat_template: str = CHATML) -> None:
 
 def save_model(folder: Path, arch: str, layers: int = 4) -> None:
     """Save a random model of width 32: ``llama`` (Llama 3.1's rotary scaling) or ``olmo3`` (sliding windows of 8)."""
-    import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Olmo3Config, Olmo3ForCausalLM
 
     shape = {
@@ -75,3 +77,19 @@ def save_tiny(folder: Path, arch: str) -> Path:
     save_tokenizer(folder)
     save_model(folder, arch)
     return folder
+
+
+class TinySAE:
+    """A random JumpReLU SAE; ``threshold`` sets how seldom features fire."""
+
+    def __init__(self, width: int = 32, n_features: int = 96, layer: int = 1, threshold: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.width, self.n_features, self.layer, self.threshold = width, n_features, layer, threshold
+        self.W_DF = torch.randn(width, n_features, generator=generator) / width**0.5
+
+    def encode(self, x_BD: Tensor) -> Tensor:
+        a_BF = x_BD @ self.W_DF
+        return torch.where(a_BF > self.threshold, a_BF, 0.0)
+
+    def decode(self, a_BF: Tensor) -> Tensor:
+        return a_BF @ self.W_DF.T / self.n_features * self.width

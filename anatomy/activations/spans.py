@@ -117,6 +117,15 @@ def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelS
     return _fit_window(sides, settings)
 
 
+def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Text of each token of ``"prompt"``, ``"chosen"`` or ``"rejected"``; position ``at`` of a shard counts in it.
+
+    A character that several tokens share is shown as replacement marks.
+    """
+    side, kind = (encoded.chosen, "prompt") if span == "prompt" else (encoded.side(span), "response")
+    return [str(tokenizer.decode([token])) for token in side.ids[side.spans[kind]].tolist()]
+
+
 def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedPair:
     """Cut prompt and response to the window, and name the fault if nothing useful is left."""
     lengths = {"prompt": len(sides["chosen"][0].ids)} | {

@@ -1,0 +1,178 @@
+"""Pooled features on disk: Parquet shards of 512 rows, readable with Arrow by anybody.
+
+A shard has one line per retained row: ``row_id``, ``prompt_id``, and for each span its ``{span}_tokens`` and four lists
+of equal length, ascending in the feature: ``{span}_index``, ``{span}_max`` (float16), ``{span}_count`` (tokens on which
+the feature fires) and ``{span}_at`` (the token, from 0, that reaches the maximum). A list column's offsets and values
+are a CSR matrix. Schema metadata holds the harvest's fingerprint, ``n_features`` and the SAE's health sums.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from anatomy.artifacts import atomic_path, shard_name
+from anatomy.errors import RunError
+from anatomy.types import SPANS
+
+SHARD_ROWS = 512
+META = "anatomy."
+SMALLEST, LARGEST = 2.0**-24, 65504.0
+"""The range of positive float16 numbers: activations beyond it are stored as its ends, never as 0 or infinity."""
+
+
+@dataclass(frozen=True)
+class SpanFeatures:
+    """The features that fire in one span, ascending, and the span's number of tokens."""
+
+    tokens: int
+    index: Int[np.ndarray, " E"]
+    max: Float[np.ndarray, " E"]
+    at: Int[np.ndarray, " E"]
+    count: Int[np.ndarray, " E"]
+
+
+class Shard:
+    """Consecutive rows of the store; columns are read when asked for and kept with the shard."""
+
+    def __init__(self, path: Path, n_features: int) -> None:
+        self.path = path
+        self.n_features = n_features
+        self._columns: dict[str, pa.Array] = {}
+
+    @cached_property
+    def row_ids(self) -> list[str]:
+        """Row ids in order."""
+        return list(self._column("row_id").to_pylist())
+
+    @cached_property
+    def prompt_ids(self) -> list[str]:
+        """Prompt ids in order; rows that share one are not independent."""
+        return list(self._column("prompt_id").to_pylist())
+
+    def tokens(self, span: str) -> Int[np.ndarray, " N"]:
+        """Tokens of ``span`` in each row."""
+        return np.asarray(self._column(f"{span}_tokens"))
+
+    def matrix(self, span: str, statistic: str) -> sparse.csr_array:
+        """CSR array [rows, F], float32: ``max``; ``freq`` = share of the span's tokens on which a feature fires;
+        ``fires`` = 1; ``at`` = position of the maximum in the span, plus one.
+        """
+        index = self._column(f"{span}_index")
+        indptr = np.asarray(index.offsets)
+        values = self._values(span, statistic, np.diff(indptr))
+        shape = (len(indptr) - 1, self.n_features)
+        return sparse.csr_array((values, np.asarray(index.values).astype(np.int32), indptr), shape=shape)
+
+    def _values(self, span: str, statistic: str, sizes_N: np.ndarray) -> np.ndarray:
+        if statistic == "fires":
+            return np.ones(int(sizes_N.sum()), np.float32)
+        if statistic == "freq":
+            counts = np.asarray(self._column(f"{span}_count").values).astype(np.float32)
+            return counts / np.repeat(self.tokens(span), sizes_N).astype(np.float32)  # method.md §2, freq
+        values = np.asarray(self._column(f"{span}_{statistic}").values).astype(np.float32)
+        return values + 1 if statistic == "at" else values
+
+    def _column(self, name: str) -> pa.Array:
+        if name not in self._columns:
+            column = pq.read_table(self.path, columns=[name]).column(0)
+            self._columns[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        return self._columns[name]
+
+
+class FeatureStore:
+    """All shards of a run.
+
+    Raises:
+        RunError: no shard, one missing in the sequence, or shards of different harvests.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.paths = sorted(path.glob("shard-*.parquet"))
+        if not self.paths:
+            raise RunError(f"{path}: no features; run `anatomy harvest` or `anatomy audit` first")
+        if [found.name for found in self.paths] != [shard_name(number) for number in range(len(self.paths))]:
+            raise RunError(f"{path}: a shard is missing between the first and the last; run the harvest again")
+        marks = [read_mark(found) for found in self.paths]
+        if any(mark != marks[0] for mark in marks):
+            raise RunError(f"{path}: shards of different harvests; run the harvest again")
+        self.n_features = int(marks[0]["n_features"])
+        self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
+
+    def shards(self) -> Iterator[Shard]:
+        """The shards in order; memory holds those that the caller keeps."""
+        return (Shard(path, self.n_features) for path in self.paths)
+
+    @cached_property
+    def row_ids(self) -> list[str]:
+        """Row ids of all rows in order."""
+        return [row_id for shard in self.shards() for row_id in shard.row_ids]
+
+    @cached_property
+    def prompt_ids(self) -> list[str]:
+        """Prompt ids of all rows in order."""
+        return [prompt_id for shard in self.shards() for prompt_id in shard.prompt_ids]
+
+    def tokens(self, span: str) -> Int[np.ndarray, " N"]:
+        """Tokens of ``span`` in each row."""
+        return np.concatenate([shard.tokens(span) for shard in self.shards()])
+
+    def matrix(self, span: str, statistic: str) -> sparse.csr_array:
+        """All rows of :meth:`Shard.matrix` at once; for small sets."""
+        return sparse.vstack([shard.matrix(span, statistic) for shard in self.shards()], format="csr")
+
+
+def read_mark(path: Path) -> dict[str, str]:
+    """What made a shard: ``fingerprint`` and ``n_features``."""
+    metadata = pq.read_schema(path).metadata or {}
+    return {name: metadata.get(f"{META}{name}".encode(), b"").decode() for name in ("fingerprint", "n_features")}
+
+
+def read_health(path: Path) -> dict[str, Any]:
+    """The SAE's health sums over the tokens of a shard, as they were given to :func:`write_shard`."""
+    return dict(json.loads(pq.read_schema(path).metadata[f"{META}health".encode()]))
+
+
+def write_shard(
+    path: Path,
+    ids: Sequence[tuple[str, str]],
+    spans: Mapping[str, Sequence[SpanFeatures]],
+    mark: Mapping[str, str],
+    health: Mapping[str, Any],
+) -> None:
+    """Write one shard atomically; equal arguments give equal bytes.
+
+    Args:
+        path: final place of the shard.
+        ids: ``(row_id, prompt_id)`` of each row.
+        spans: for each of prompt, chosen, rejected: its features in each row.
+        mark: ``fingerprint`` and ``n_features``.
+        health: health sums of the shard's tokens, JSON-ready.
+    """
+    columns: dict[str, pa.Array] = {
+        "row_id": pa.array([row_id for row_id, _ in ids], pa.string()),
+        "prompt_id": pa.array([prompt_id for _, prompt_id in ids], pa.string()),
+    }
+    index_type = np.uint16 if int(mark["n_features"]) <= 1 << 16 else np.uint32
+    for span in SPANS:
+        rows = spans[span]
+        offsets = pa.array(np.cumsum([0, *(len(row.index) for row in rows)]), pa.int32())
+        columns[f"{span}_tokens"] = pa.array([row.tokens for row in rows], pa.int32())
+        for name, kind in (("index", index_type), ("max", np.float16), ("count", np.uint16), ("at", np.uint16)):
+            values = np.concatenate([getattr(row, name) for row in rows])
+            values = values.clip(SMALLEST, LARGEST) if name == "max" else values
+            columns[f"{span}_{name}"] = pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind)))
+    metadata = {**mark, "health": json.dumps(health)}
+    table = pa.table(columns).replace_schema_metadata({f"{META}{name}": text for name, text in metadata.items()})
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
