@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
+from anatomy.data.health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair, content_hash
@@ -61,13 +62,6 @@ class EncodedPair:
         return {"chosen": self.chosen, "rejected": self.rejected}[name]
 
 
-class Judged(NamedTuple):
-    """Why a pair cannot be used (None: it can), and its token lengths before truncation."""
-
-    reason: str | None
-    lengths: dict[str, int]
-
-
 class PairJudge:
     """Callable that says whether a pair survives tokenisation and truncation; counts what was cut."""
 
@@ -77,12 +71,12 @@ class PairJudge:
         self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
         self.special_in_text = 0
 
-    def __call__(self, pair: Pair) -> Judged:
+    def __call__(self, pair: Pair) -> JudgeResult:
         encoded = encode_pair(pair, self.tokenizer, self.settings)
         for span, cut in encoded.truncated.items():
             self.truncated[span] += cut
         self.special_in_text += encoded.special_in_text > 0
-        return Judged(encoded.fault, encoded.lengths)
+        return JudgeResult(encoded.fault, encoded.lengths)
 
 
 class _Tokens(NamedTuple):

@@ -29,7 +29,9 @@ from anatomy.settings import HypothesisSettings
 class Store(Protocol):
     """What is read of the feature store."""
 
-    prompt_ids: Sequence[str]
+    @property
+    def prompt_ids(self) -> Sequence[str]:
+        """Prompt id of each row."""
 
     def shards(self) -> Iterable[Shard]:
         """A pass over the shards."""
