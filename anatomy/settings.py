@@ -118,7 +118,7 @@ class SAEFitSettings(Settings):
     learning_rate: float = Field(3e-4, gt=0, description="Adam's peak learning rate.")
     warm_up: float = Field(0.02, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
     decay: float = Field(0.2, ge=0, lt=1, description="Share of the steps, at the end, with a rate falling to 0.")
-    auxiliary: float = Field(1 / 32, ge=0, description="Weight of the loss that revives dead features.")
+    auxiliary: float = Field(1.0, ge=0, description="Weight of the loss that revives dead features.")
     dead_tokens: int = Field(10_000_000, ge=1, description="Tokens without firing that make a feature dead.")
     buffer_tokens: int = Field(1 << 20, ge=1, description="Activations loaded and shuffled together.")
     checkpoint_tokens: int = Field(50_000_000, ge=1, description="Tokens between checkpoints.")

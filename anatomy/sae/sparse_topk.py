@@ -6,6 +6,7 @@ every feature. The numbers are those of ``BatchTopKTrainingSAE`` (tested); only 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE
 from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from scipy.sparse import csr_array
 from torch import Tensor
+
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 class _Pattern:
