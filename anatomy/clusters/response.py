@@ -47,13 +47,16 @@ def cofiring_graph(fires_SF: sp.csr_array, edge_fraction: float = 0.01) -> Graph
         Edges with nMI in (0, 1], in the numbering of ``fires_SF``. Pairs of zero nMI are never edges.
     """
     n_samples, n_features = fires_SF.shape
-    count_F = np.bincount(fires_SF.indices[fires_SF.data != 0], minlength=n_features)
+    fired = (fires_SF.data != 0).astype(np.float32)
+    indicator_SF = sp.csr_array((fired, fires_SF.indices, fires_SF.indptr), shape=fires_SF.shape, copy=True)
+    indicator_SF.eliminate_zeros()
+    count_F = np.bincount(indicator_SF.indices, minlength=n_features)
     active = np.flatnonzero((count_F > 0) & (count_F < n_samples))
     keep = int(edge_fraction * len(active) * (len(active) - 1) / 2)
     top = _TopPairs(keep)
     if keep:
         table = _n_log_n(n_samples)
-        for start, joint in _joint_counts(fires_SF[:, active]):
+        for start, joint in _joint_counts(indicator_SF[:, active]):
             top.add(start, _nmi(joint, count_F[active], start, table))
     source, target, weight = top.result()
     return Graph(active[source], active[target], weight, n_features)
@@ -82,18 +85,17 @@ def _n_log_n(n: int) -> Float[np.ndarray, " n1"]:
     return counts * np.log(np.maximum(counts, 1))
 
 
-def _joint_counts(fires_SF: sp.csr_array) -> Iterator[tuple[int, np.ndarray]]:
+def _joint_counts(indicator_SF: sp.csr_array) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(start, counts)`` for blocks of features: counts[i, j] = samples on which start+i and start+j fire.
 
     Columns are cut once for a panel of blocks: cutting a sparse matrix's columns costs as much as multiplying it.
     """
-    n_samples, n_features = fires_SF.shape
-    indicator = sp.csr_array((np.ones(fires_SF.nnz, np.float32), fires_SF.indices, fires_SF.indptr), fires_SF.shape)
-    dense = fires_SF.nnz > _DENSE_ABOVE * n_samples * n_features
-    transposed = indicator.T.tocsr()
+    n_samples, n_features = indicator_SF.shape
+    dense = indicator_SF.nnz > _DENSE_ABOVE * n_samples * n_features
+    transposed = indicator_SF.T.tocsr()
     panel, block = (max(1, min(1024, cells // n_features)) for cells in (_PANEL_CELLS, _BLOCK_CELLS))
     for start in range(0, n_features, panel):
-        left, right = transposed[start : start + panel], indicator[:, start:]
+        left, right = transposed[start : start + panel], indicator_SF[:, start:]
         counts = _dense_product(left, right) if dense else (left @ right).toarray()
         for row in range(0, len(counts), block):
             yield start + row, counts[row : row + block, row:]

@@ -23,7 +23,7 @@ from jaxtyping import Float, Num
 
 from anatomy.hypotheses.clustered import half_width, two_sided_p
 from anatomy.hypotheses.contexts import Cells, Geometry, SignalSums, context_cells, geometry, signal_sums
-from anatomy.hypotheses.effects import Effects, positive, spread
+from anatomy.hypotheses.effects import Effects, positive, rounding, spread
 from anatomy.hypotheses.prompts import Prompts, prompt_totals
 
 _COLUMNS = 128  # signals handled at once: bounds memory, and keeps a context's rows in the processor's cache
@@ -39,7 +39,7 @@ class _Pool(NamedTuple):
     by_size: np.ndarray  # Σ_g n_g T_g
     half_b: np.ndarray  # Σ_rows u over half B
     half_rows_2: np.ndarray  # rows in halves A, B
-    scale: np.ndarray  # mean square of u before centring
+    rounding: np.ndarray  # variance that counts as none
 
 
 class _Arms(NamedTuple):
@@ -77,10 +77,10 @@ def contrast_effects(
 def _contrast_block(
     u_NM: np.ndarray, cells: list[Cells], shape: Geometry, prompts: Prompts, length_N: np.ndarray
 ) -> Effects:
-    scale_M = (u_NM**2).mean(axis=0)
+    rounding_M = rounding(u_NM)
     u_NM = u_NM - u_NM.mean(axis=0)
     total_GM = prompt_totals(u_NM, prompts)
-    pool = _pool(u_NM, total_GM, prompts, scale_M)
+    pool = _pool(u_NM, total_GM, prompts, rounding_M)
     sums = signal_sums(u_NM, total_GM, cells, prompts)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         arms = _arms(sums, shape, pool)
@@ -103,7 +103,7 @@ def _contrast_block(
         )
 
 
-def _pool(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, scale_M: np.ndarray) -> _Pool:
+def _pool(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, rounding_M: np.ndarray) -> _Pool:
     half_b = int(prompts.half_N.sum())
     return _Pool(
         n=len(u_NM),
@@ -113,15 +113,15 @@ def _pool(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, scale_M: np.
         by_size=prompts.size_G.astype(np.float64) @ total_GM,
         half_b=prompts.half_G.astype(np.float64) @ total_GM,
         half_rows_2=np.array([len(u_NM) - half_b, half_b]),
-        scale=scale_M,
+        rounding=rounding_M,
     )
 
 
 def _arms(sums: SignalSums, shape: Geometry, pool: _Pool) -> _Arms:
     n_in, n_out = _column(shape.inside.n), _column(shape.outside.n)
     mean_in, mean_out = sums.total / n_in, -sums.total / n_out  # u is centred: its total is 0
-    var_in = positive((sums.square - n_in * mean_in**2) / (n_in - 1), pool.scale)
-    var_out = positive((pool.square - sums.square - n_out * mean_out**2) / (n_out - 1), pool.scale)
+    var_in = positive((sums.square - n_in * mean_in**2) / (n_in - 1), pool.rounding)
+    var_out = positive((pool.square - sums.square - n_out * mean_out**2) / (n_out - 1), pool.rounding)
     var_pooled = ((n_in - 1) * var_in + (n_out - 1) * var_out) / (pool.n - 2)
     return _Arms(mean_in, mean_out, var_in, var_out, var_pooled)
 
@@ -138,15 +138,15 @@ def _own_error(sums: SignalSums, arms: _Arms, shape: Geometry, pool: _Pool) -> t
 
     everyone = pool.prompt_square - 2 * b * pool.by_size + b**2 * (ii + 2 * io + oo)  # Σ_g (T_g − n_g b)²
     shared = sums.cross - b * (sums.total_by_inside + sums.by_inside + sums.by_outside) + b**2 * (ii + io)
-    square_in = positive(inside_square(a), pool.scale)  # Σ_g A_g²
-    square_out = positive(everyone - 2 * shared + inside_square(b), pool.scale)  # Σ_g B_g²
+    square_in = positive(inside_square(a), pool.n * pool.rounding)  # Σ_g A_g²
+    square_out = positive(everyone - 2 * shared + inside_square(b), pool.n * pool.rounding)  # Σ_g B_g²
     product = sums.cross - sums.cell_square - b * sums.by_outside  # Σ_g A_g B_g, with the next line
     product = product - a * (sums.total_by_inside - sums.by_inside) + a * b * io
 
     part_in, part_out = correct_in * square_in / n_in**2, correct_out * square_out / n_out**2
     covariance = np.sqrt(correct_in * correct_out) * product / (n_in * n_out)
     satterthwaite = (part_in + part_out) ** 2 / (part_in**2 / df_in + part_out**2 / df_out)
-    error = np.sqrt(positive(part_in + part_out - 2 * covariance, pool.scale / pool.n))
+    error = np.sqrt(positive(part_in + part_out - 2 * covariance, pool.rounding / pool.n))
     return error, np.minimum(satterthwaite, pool.prompts - 1)
 
 

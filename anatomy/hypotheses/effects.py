@@ -16,7 +16,6 @@ from anatomy.hypotheses.clustered import arm, half_width, power_sums, two_sided_
 from anatomy.hypotheses.prompts import Prompts, prompt_totals
 
 STABLE_EPSILON = 1e-6  # method.md §5, ε
-_NO_VARIANCE = 1e-12  # relative to the mean square: below it a variance is rounding
 
 
 class Effects(NamedTuple):
@@ -54,7 +53,7 @@ def mean_effects(u_NM: Num[np.ndarray, "N M"], prompts: Prompts, length_N: Float
     centred_NM = u_NM - mean_M
     rows = arm(power_sums(prompts.size_G))
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance_M = positive((centred_NM**2).sum(axis=0) / (n - 1), (u_NM**2).mean(axis=0))
+        variance_M = positive((centred_NM**2).sum(axis=0) / (n - 1), rounding(u_NM))
         deviation_M = np.sqrt(np.where(variance_M > 0, variance_M, np.nan))
         error_M = np.sqrt(rows.correction * (prompt_totals(centred_NM, prompts) ** 2).sum(axis=0)) / n
         error_M = np.where((variance_M > 0) & np.isfinite(error_M) & (error_M > 0), error_M, np.nan)
@@ -74,9 +73,14 @@ def mean_effects(u_NM: Num[np.ndarray, "N M"], prompts: Prompts, length_N: Float
         )
 
 
-def positive(variance: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """A variance that is only rounding beside the mean square ``scale`` becomes exactly 0."""
-    return np.where(variance > _NO_VARIANCE * scale, variance, 0.0)
+def rounding(u_NM: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " M"]:
+    """Variance below which a signal, or a part of it, is constant but for the rounding of float64; per signal."""
+    return np.maximum(1e-12 * u_NM.var(axis=0), 1e-24 * (u_NM**2).mean(axis=0))
+
+
+def positive(variance: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """A variance of at most ``least`` (see :func:`rounding`) becomes exactly 0."""
+    return np.where(variance > least, variance, 0.0)
 
 
 def spread(length_N: Float[np.ndarray, " N"]) -> float:
