@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from anatomy.hypotheses.exemplars import Spans
-from anatomy.hypotheses.ngrams import MIN_Z, Contrast, NgramCounts, count_ngrams, log_odds_z
+from anatomy.hypotheses.ngrams import MIN_Z, Contrast, NgramCounts, contrast_z, count_ngrams
 from anatomy.hypotheses.text import visible
 
 TOP = 12
@@ -68,7 +68,7 @@ def top_tokens(spans: Spans, tokens: Sequence[Sequence[str]]) -> dict[int, list[
 def _lifted_tokens(token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray, names: list[str]) -> list[Any]:
     count_V = np.bincount(token_H, minlength=total_V.size).astype(np.float64)
     share_V = np.bincount(token_H, weights=value_H, minlength=total_V.size) / max(value_H.sum(), 1e-12)
-    z_V = log_odds_z(count_V, total_V - count_V)
+    z_V = contrast_z(count_V, total_V - count_V)
     return [
         {"token": visible(names[item]), "weight": round(float(share_V[item]), 4), "z": round(float(z_V[item]), 3)}
         for item in np.argsort(-z_V, kind="stable")[:TOP]

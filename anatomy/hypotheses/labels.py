@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from anatomy.hypotheses import describe
 from anatomy.hypotheses.describe import Reading
 from anatomy.hypotheses.exemplars import Shard, Spans, blocks, by_feature, choose, gather
-from anatomy.hypotheses.ngrams import MIN_Z, Contrast, contrast_ngrams, log_odds_z
+from anatomy.hypotheses.ngrams import MIN_Z, Contrast, contrast_ngrams, contrast_z
 from anatomy.hypotheses.text import excerpt, visible
 from anatomy.types import SIDES
 
@@ -128,7 +128,7 @@ def _lifted_features(
     total_F = count_KF.sum(0, dtype=np.float64)
     lifted_KF = np.zeros(count_KF.shape, bool)
     for cluster in range(1, len(count_KF)):
-        z_F = log_odds_z(count_KF[cluster], total_F - count_KF[cluster])
+        z_F = contrast_z(count_KF[cluster], total_F - count_KF[cluster])
         best = np.argsort(-z_F, kind="stable")[:FEATURES_PER_DATA_CLUSTER]
         lifted_KF[cluster, best[z_F[best] >= MIN_Z]] = True
     return lifted_KF

@@ -1,10 +1,12 @@
-"""Which words set a group of texts apart: log-odds ratios with an informative Dirichlet prior.
+"""Which words set a group of texts apart: signed roots of log-likelihood ratios (Dunning 1993).
 
-Monroe, Colaresi and Quinn, "Fightin' Words" (2008), with ``a_w = a_0 · (share of w in all counts)``:
-``δ_w = log (y_w + a_w)/(n + a_0 − y_w − a_w)`` inside minus the same outside, ``z = δ / sqrt(1/(y + a) + 1/(y' + a))``.
+For each n-gram the table (this n-gram, all others) × (inside, outside) is held against independence:
+``G² = 2 Σ observed · log(observed / expected)`` and ``z = ± √G²``, positive where it is more frequent inside. Log-odds
+with a Dirichlet prior (Monroe et al. 2008) were tried first: their variance is so large for a word that never occurs
+outside that "recipe", in 17 of 18 prompts about recipes and in no other, came after "give me a".
 
-Departure: a text counts an n-gram once however often it repeats it, and equal texts count once together, so that one
-response that occurs twelve times, or one that repeats itself, cannot name a cluster.
+A text counts an n-gram once however often it repeats it, and equal texts count once together, so that one response that
+occurs twelve times, or one that repeats itself, cannot name a cluster.
 """
 
 from __future__ import annotations
@@ -16,11 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
+from scipy.special import rel_entr
 
-PRIOR, PRIOR_SHARE = 500.0, 0.1
-"""``a_0``: pseudo-counts spread over the vocabulary like the counts of all texts; at most this share of those."""
-MIN_Z = 2.0
-"""Names are descriptions, not tests; below this an n-gram is no more frequent inside than by chance."""
+MIN_Z = 4.0
+"""Below this the best of 50,000 n-grams is no more frequent inside than by chance."""
 MAX_VOCABULARY = 50_000
 TEXT_CHARS = 1_500
 """Only the start of a text is read; bounds time and memory."""
@@ -28,7 +29,7 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*|([^\w\s])\1*")
 
 
 class Contrast(NamedTuple):
-    """An n-gram, the z of its log-odds, and the distinct texts inside that hold it."""
+    """An n-gram, its signed root of G², and the distinct texts inside that hold it."""
 
     ngram: str
     z: float
@@ -48,27 +49,21 @@ def words(text: str) -> list[str]:
     return [match.group() for match in _WORD.finditer(text[:TEXT_CHARS].lower())]
 
 
-def log_odds_z(inside_V: Float[np.ndarray, " V"], outside_V: Float[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
-    """z of the log-odds ratio of each item, inside against outside; positive: more frequent inside.
+def contrast_z(inside_V: Float[np.ndarray, " V"], outside_V: Float[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
+    """Signed root of G² for each item's share of the counts inside against outside; positive: larger inside.
 
-    Both are counts ≥ 0. Items without any count have z = 0. Source: Monroe et al. 2008.
+    Both are counts ≥ 0. Standard normal where the shares are equal and counts are not small; 0 for an item without
+    any count. Source: Dunning 1993.
     """
     inside_V, outside_V = np.asarray(inside_V, np.float64), np.asarray(outside_V, np.float64)
-    total_V = inside_V + outside_V
-    seen_V = total_V > 0
-    if not inside_V.any() or not outside_V.any():
-        return np.zeros_like(total_V)
-    prior_V = total_V * min(PRIOR / total_V.sum(), PRIOR_SHARE)  # Monroe et al., a_w
-    z_V = np.zeros_like(total_V)
-    y_V, y_out_V, a_V = inside_V[seen_V], outside_V[seen_V], prior_V[seen_V]
-    delta_V = _log_odds(y_V, a_V) - _log_odds(y_out_V, a_V)  # Monroe et al., δ
-    z_V[seen_V] = delta_V / np.sqrt(1 / (y_V + a_V) + 1 / (y_out_V + a_V))  # Monroe et al., z
-    return z_V
-
-
-def _log_odds(y_V: np.ndarray, a_V: np.ndarray) -> np.ndarray:
-    rest_V = np.maximum(y_V.sum() + a_V.sum() - y_V - a_V, 1e-9)  # one item alone has no rest
-    return np.asarray(np.log(y_V + a_V) - np.log(rest_V))
+    n_in, n_out = inside_V.sum(), outside_V.sum()
+    if n_in == 0 or n_out == 0:
+        return np.zeros_like(inside_V)
+    share_V = (inside_V + outside_V) / (n_in + n_out)
+    g_V = np.zeros_like(share_V)
+    for count_V, n in ((inside_V, n_in), (outside_V, n_out)):
+        g_V += 2 * (rel_entr(count_V, n * share_V) + rel_entr(n - count_V, n * (1 - share_V)))  # Dunning 1993, G²
+    return np.sign(inside_V / n_in - share_V) * np.sqrt(np.maximum(g_V, 0.0))
 
 
 def count_ngrams(texts: Sequence[str]) -> NgramCounts:
@@ -91,7 +86,7 @@ def contrast_ngrams(counted: NgramCounts, inside_SM: Bool[np.ndarray, "S M"], to
     """For each of M groups of the S texts, up to ``top`` n-grams that set it apart from the other texts.
 
     Returns:
-        M lists by decreasing z ≥ 2; no n-gram is part of another in the same list. Ties go by alphabet. Empty for a
+        M lists by decreasing z ≥ 4; no n-gram is part of another in the same list. Ties go by alphabet. Empty for a
         group of no text or of all.
     """
     total_V = counted.holds_UV.sum(0)
@@ -100,7 +95,7 @@ def contrast_ngrams(counted: NgramCounts, inside_SM: Bool[np.ndarray, "S M"], to
         inside_U = np.zeros(counted.holds_UV.shape[0])
         inside_U[counted.text_S[inside_S]] = 1
         inside_V = counted.holds_UV.T @ inside_U
-        results.append(_best(counted.ngrams, inside_V, log_odds_z(inside_V, total_V - inside_V), top))
+        results.append(_best(counted.ngrams, inside_V, contrast_z(inside_V, total_V - inside_V), top))
     return results
 
 

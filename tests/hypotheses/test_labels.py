@@ -11,7 +11,7 @@ from scipy import sparse, stats
 
 from anatomy.hypotheses.exemplars import by_feature, choose, gather
 from anatomy.hypotheses.labels import Clusters, Rows, label_clusters, sampled_rows
-from anatomy.hypotheses.ngrams import contrast_ngrams, count_ngrams, log_odds_z
+from anatomy.hypotheses.ngrams import contrast_ngrams, contrast_z, count_ngrams
 from anatomy.hypotheses.text import excerpt, visible
 from anatomy.types import SPANS
 
@@ -231,21 +231,32 @@ def test_choose_by_hand() -> None:
     assert others == []
 
 
-def test_log_odds_by_hand() -> None:
-    """Two words, 30 and 10 inside, 10 and 30 outside: a = 80/10/2 = 4, δ = 2·log(34/14), variance 1/34 + 1/14."""
-    z = log_odds_z(np.array([30.0, 10.0]), np.array([10.0, 30.0]))
-    expected = 2 * np.log(34 / 14) / np.sqrt(1 / 34 + 1 / 14)
-    np.testing.assert_allclose(z, [expected, -expected], rtol=1e-12)
-    assert log_odds_z(np.array([0.0, 4.0]), np.array([0.0, 9.0]))[0] == 0
-    assert not log_odds_z(np.zeros(2), np.ones(2)).any()
-
-
-def test_log_odds_of_a_null_split_are_standard_normal() -> None:
+def test_contrast_z_equals_scipy() -> None:
     generator = np.random.default_rng(0)
-    inside, outside = generator.poisson(20, 4000), generator.poisson(20, 4000)
-    z = log_odds_z(inside.astype(float), outside.astype(float))
+    inside, outside = generator.poisson(3, 40).astype(float), generator.poisson(9, 40).astype(float)
+    outside[:5], inside[5:8] = 0, 0
+    z = contrast_z(inside, outside)
+    for item in np.flatnonzero(inside + outside):
+        table = [[inside[item], inside.sum() - inside[item]], [outside[item], outside.sum() - outside[item]]]
+        g = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+        more = inside[item] / inside.sum() > outside[item] / outside.sum()
+        assert z[item] == pytest.approx(np.sqrt(g) * (1 if more else -1), abs=1e-6)
+    assert not contrast_z(np.zeros(2), np.ones(2)).any()
+    assert contrast_z(np.array([0.0, 4.0]), np.array([0.0, 9.0]))[0] == 0
+
+
+def test_contrast_z_of_a_null_split_is_standard_normal() -> None:
+    generator = np.random.default_rng(0)
+    inside, outside = generator.poisson(20, 4000), generator.poisson(60, 4000)
+    z = contrast_z(inside.astype(float), outside.astype(float))
     assert abs(z.mean()) < 0.1
-    assert 0.9 < z.std() < 1.1
+    assert 0.95 < z.std() < 1.05
+
+
+def test_a_word_found_only_inside_leads_one_that_is_frequent_everywhere() -> None:
+    """17 of 17 texts against 16 of 24; rare accidents (2 of 2) come after both."""
+    z = contrast_z(np.array([17.0, 16, 2, 1600]), np.array([0.0, 8, 0, 19400]))
+    assert z[0] > z[1] > z[2] > z[3]
 
 
 def test_one_repeated_text_does_not_name_a_group() -> None:
