@@ -233,6 +233,8 @@ def test_prompt_never_ends_inside_a_message() -> None:
 
 def test_shared_prefix_leaves_each_side_its_last_message() -> None:
     assert split_shared([u("q"), a("x")], [u("q"), a("x")]) == ([u("q")], [a("x")], [a("x")])
+    parted = [u("q"), a("x"), u("r"), a("y")], [u("q"), a("z"), u("r"), a("w")]
+    assert split_shared(*parted) == ([u("q")], parted[0][1:], parted[1][1:])
     longer = [u("q"), a("x"), u("r"), a("y")]
     assert split_shared([u("q"), a("x")], longer) == ([u("q")], [a("x")], longer[1:])
 

@@ -54,7 +54,10 @@ def test_each_reason_is_given_to_its_row() -> None:
 
 def test_a_removed_row_makes_no_later_row_a_duplicate() -> None:
     """The tie is not retained, so its rated copy is the first usable row, not a duplicate."""
-    statuses, _ = table_of(pair(0, "Q", "A", "B", score_chosen=1, score_rejected=1), pair(1, "Q", "A", "B"))
+    statuses, _ = table_of(
+        pair(0, "Q", "A", "B", score_chosen=1, score_rejected=1),
+        pair(1, "Q", "A", "B", rating_chosen=5, rating_rejected=4),
+    )
     assert statuses == ["tie", "retained"]
 
 
@@ -104,16 +107,17 @@ def test_examples_are_few_and_short() -> None:
 
 
 def test_repeated_prompts_and_responses_by_hand() -> None:
-    """Prompts Q Q Q R S: 3 distinct, largest group 3, 3 rows in groups. Responses A×4 B C D E F Z: A repeats."""
+    """Prompts Q Q Q R R S: 3 distinct, largest group 3, 5 rows in groups. Responses A×5 B×2 C D E F Z: 7 repeat."""
     _, table = table_of(
         pair(0, "Q", "A", "B"),
         pair(1, "Q", "A", "C"),
         pair(2, "Q", "D", "A"),
         pair(3, "R", "A", "E"),
         pair(4, "S", "F", "Z"),
+        pair(5, "R", "A", "B"),
     )
-    assert table["prompts"] == {"distinct": 3, "largest_group": 3, "repeated_rows": 3}
-    assert table["responses"] == {"distinct": 7, "repeated": 4}
+    assert table["prompts"] == {"distinct": 3, "largest_group": 3, "repeated_rows": 5}
+    assert table["responses"] == {"distinct": 7, "repeated": 7}
 
 
 def test_sources_and_models_of_retained_rows() -> None:
@@ -166,6 +170,13 @@ def test_quantiles_against_numpy() -> None:
     assert table.to_dict()["max"] == max(lengths)
     assert table.to_dict()["mean"] == round(float(np.mean(lengths)), 1)
     assert len(table._counts) < 1000 + 900 * 4
+
+
+def test_long_lengths_are_rounded_to_three_digits() -> None:
+    for length, kept in {999: 999, 1996: 2000, 1004: 1000, 123_456: 123_000}.items():
+        table = LengthTable()
+        table.add(length)
+        assert (table.quantile(0.5), table.to_dict()["max"]) == (kept, length)
 
 
 def test_require_retained() -> None:

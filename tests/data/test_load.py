@@ -55,6 +55,20 @@ def test_message_lists_survive_every_kind_of_file(kind: str, write: Write) -> No
     assert first.row_id == pairs(write("again.jsonl", records))[0].row_id
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_columnar_files_add_no_keys_to_tool_calls(kind: str, write: Write) -> None:
+    """Parquet and Arrow give every call the arguments of all calls, null where absent: prompts would change."""
+    arguments = [{"city": "Rome"}, {"query": "x"}]
+    calls = [{"role": "assistant", "content": "A", "tool_calls": [{"arguments": given}]} for given in arguments]
+    tools = [[{"name": "weather", "city": {"type": "string"}}], [{"name": "search"}]]
+    records = [
+        {"prompt": "Q", "chosen": [call], "rejected": "B", "tools": t} for call, t in zip(calls, tools, strict=True)
+    ]
+    read = pairs(write(f"rows.{kind}", records))
+    assert [pair.chosen[0]["tool_calls"][0]["arguments"] for pair in read] == arguments
+    assert [pair.tools for pair in read] == tools
+
+
 def test_byte_order_mark_is_not_part_of_the_first_column(write: Write) -> None:
     for name, text in {"a.csv": "prompt,chosen,rejected\nQ,A,B\n", "a.jsonl": json.dumps(TEXTS[0])}.items():
         assert len(pairs(write(name, b"\xef\xbb\xbf" + text.encode()))) == 1
@@ -106,7 +120,8 @@ def test_sample_is_seeded_spread_and_in_order(write: Write) -> None:
     assert len(first) == 100
     quarters = [sum(start <= index < start + 250 for index in first) for start in range(0, 1000, 250)]
     assert min(quarters) >= 12, f"hypergeometric: 25 ± 4 in each quarter, found {quarters}"
-    assert max(sampled(sample=50, limit=200)) < 200
+    within = sampled(sample=50, limit=200)
+    assert (len(within), max(within) < 200) == (50, True)
     assert sampled(sample=5000) == list(range(1000))
 
 
