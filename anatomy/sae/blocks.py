@@ -27,8 +27,8 @@ def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
 class Blocks:
     """``count`` blocks of activations; block ``i`` is always the same ``[tokens, D]``.
 
-    ``make(i)`` runs the model. With a ``folder`` every block is kept there in float16 and made once; without one it is
-    made anew whenever it is asked for (a corpus too large for the disk).
+    ``make(i)`` runs the model. With a ``folder`` every block is kept there and made once; without one it is made anew
+    whenever it is asked for (a corpus too large for the disk). Either way its numbers are float16.
     """
 
     count: int
@@ -40,7 +40,7 @@ class Blocks:
         from safetensors.torch import load_file, save_file
 
         if self.folder is None:
-            return drop_outliers(self.make(index))
+            return drop_outliers(self.make(index).half())
         path = self.folder / f"block-{index:05d}.safetensors"
         if not path.is_file():
             with atomic_path(path) as temporary:

@@ -82,7 +82,7 @@ def train_sae(settings: SAETrainSettings, out: Path) -> SAEHealth:
 
 
 def sae_health(settings: HarvestSettings, max_tokens: int = 100_000) -> SAEHealth:
-    """L0, variance explained and dead share of the SAE on the first ``max_tokens`` tokens of the rows' spans.
+    """L0, variance explained and dead share of the SAE on about the first ``max_tokens`` tokens of the rows' spans.
 
     Repeated responses and prompts are measured once.
 
@@ -101,7 +101,7 @@ def sae_health(settings: HarvestSettings, max_tokens: int = 100_000) -> SAEHealt
 def measure_documents(
     sae: LoadedSAE, subject: Subject, found: Iterable[Document], settings: ModelSettings, max_tokens: int
 ) -> SAEHealth:
-    """Health on the first documents that hold ``max_tokens`` counted tokens (or on all there are)."""
+    """Health on the first documents that together hold ``max_tokens`` counted tokens, or on all there are."""
     sums, window = HealthSums.zero(sae.width, sae.n_features), list[Document]()
     waiting = 0
     for document in found:
