@@ -55,6 +55,8 @@ class Run:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(f"{path}: another anatomy process is writing there; wait for it, or use --out") from None
+            for left in path.rglob(".*.part"):  # of a killed process
+                left.unlink()
             yield cls(path, load_manifest(path) if (path / artifacts.MANIFEST).exists() else {"stages": {}})
 
     def file(self, name: str) -> Path:

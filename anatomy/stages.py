@@ -219,9 +219,10 @@ def labels_stage(run: Run, settings: AuditSettings, store: FeatureStore, lens: L
 
 def _text_rows(run: Run, store: FeatureStore, lens: Lens, needed: set[int]) -> Rows:
     """Texts and tokens of the needed rows, encoded as they were for the model."""
-    from anatomy.activations.spans import encode_pair, span_tokens
+    from anatomy.activations.spans import encode_pair, span_text, span_tokens
 
     pieces: dict[tuple[int, str], list[str]] = {}
+    texts: dict[tuple[int, str], str] = {}
     indices = []
     for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
         indices.append(stored.pair.index)
@@ -229,11 +230,12 @@ def _text_rows(run: Run, store: FeatureStore, lens: Lens, needed: set[int]) -> R
             encoded = encode_pair(stored.pair, lens.tokenizer, lens.settings)
             for span in ("prompt", "chosen", "rejected"):
                 pieces[position, span] = span_tokens(encoded, span, lens.tokenizer)
+                texts[position, span] = span_text(encoded, span, lens.tokenizer)
     return Rows(
         row_ids=store.row_ids,
         indices=indices,
         prompt_ids=store.prompt_ids,
-        text_of=lambda row, span: "".join(pieces[row, span]),
+        text_of=lambda row, span: texts[row, span],
         tokens_of=lambda row, span: pieces[row, span],
     )
 

@@ -116,8 +116,17 @@ def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerB
 
     A character that several tokens share is shown as replacement marks.
     """
+    return [str(tokenizer.decode([token])) for token in _span_ids(encoded, span)]
+
+
+def span_text(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Text of the tokens of ``"prompt"``, ``"chosen"`` or ``"rejected"``: what the model saw of it."""
+    return str(tokenizer.decode(_span_ids(encoded, span)))
+
+
+def _span_ids(encoded: EncodedPair, span: str) -> list[int]:
     side, kind = (encoded.chosen, "prompt") if span == "prompt" else (encoded.side(span), "response")
-    return [str(tokenizer.decode([token])) for token in side.ids[side.spans[kind]].tolist()]
+    return [int(token) for token in side.ids[side.spans[kind]]]
 
 
 def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedPair:
