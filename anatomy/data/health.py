@@ -23,7 +23,11 @@ TOP_NAMES = 20
 MOST_NAMES = 10_000
 SOURCE_COLUMNS = ("source", "dataset", "data_source")
 MODEL_COLUMNS = ("{side}_model", "{side}-model", "model_{side}")
-RATING_WORDS = ("score", "rating", "reward", "avg_rating")
+RATING_COLUMNS = [
+    (pattern.format(word, "chosen"), pattern.format(word, "rejected"))
+    for word in ("score", "rating", "reward", "avg_rating")
+    for pattern in ("{0}_{1}", "{1}_{0}")
+]
 
 
 class JudgeResult(NamedTuple):
@@ -164,12 +168,11 @@ def read_ratings(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
     Knows ``score``, ``rating``, ``reward`` and ``avg_rating``, before or after the side, joined by ``_`` or ``-``.
     """
     columns = {name.lower().replace("-", "_"): name for name in metadata}
-    for word in RATING_WORDS:
-        for pattern in (f"{word}_{{side}}", f"{{side}}_{word}"):
-            names = [columns.get(pattern.format(side=side)) for side in SIDES]
-            numbers = [_number(metadata[name]) for name in names if name is not None]
-            if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
-                return numbers[0], numbers[1]
+    for names in RATING_COLUMNS:
+        if columns.keys() >= set(names):
+            chosen, rejected = (_number(metadata[columns[name]]) for name in names)
+            if chosen is not None and rejected is not None:
+                return chosen, rejected
     return None
 
 
