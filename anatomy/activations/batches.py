@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32, Int64
 
+MAX_PADDING = 0.1
+
 
 class Batch(NamedTuple):
     """Right-padded token ids, each row's length, and each row's position in the window it came from."""
@@ -20,16 +22,17 @@ class Batch(NamedTuple):
 def token_batches(sequences: Sequence[Int32[np.ndarray, " T"]], budget: int) -> Iterator[Batch]:
     """Cut ``sequences``, longest first, into batches of at most ``budget`` padded tokens (one sequence at least).
 
-    A batch also ends where the next sequence would be padded by more than a quarter of the batch's length. The result
-    depends on the sequences and the budget only.
+    A batch also ends where more than a tenth of it would be padding. The result depends on the sequences and the
+    budget only.
     """
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        longest = max(1, lengths[order[start]])
-        stop = min(len(order), start + max(1, budget // longest))
-        stop = start + max(1, int(np.searchsorted(-lengths[order[start:stop]], -0.75 * longest, side="right")))
+        longest = max(1, int(lengths[order[start]]))
+        candidates = lengths[order[start : start + max(1, budget // longest)]]
+        filled = candidates.cumsum() >= (1 - MAX_PADDING) * longest * np.arange(1, len(candidates) + 1)
+        stop = start + max(1, int(filled.sum()))  # sorted lengths: once too much is padding, it stays so
         yield _padded(sequences, order[start:stop], lengths)
         start = stop
 

@@ -58,6 +58,8 @@ def harvest(
     if settings.max_length > MAX_TOKENS:
         raise SettingsError(f"`max_length` = {settings.max_length}: pooled counts are 16-bit; use at most {MAX_TOKENS}")
     mark = {"fingerprint": fingerprint, "n_features": str(sae.n_features)}
+    for unfinished in out_dir.glob(".shard-*.part"):  # left by a killed process
+        unfinished.unlink()
     total = HealthSums.zero(subject.width, sae.n_features)
     number = 0
     for number, rows in enumerate(_groups(pairs), start=1):

@@ -1,6 +1,6 @@
 """Harvest made-up pairs with a tiny model; kill this process for real at the given point.
 
-Usage: killed_harvest.py MODEL OUT POINT, POINT one of never, encode (amid the third shard), write (before its rename).
+Usage: killed_harvest.py MODEL OUT POINT, POINT being encode (amid the third shard) or write (before its rename).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from anatomy.features import harvest as module
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 
+SETTINGS = {"device": "cpu", "dtype": "float32", "batch_tokens": 256, "max_length": 60, "max_prompt_length": 30}
 SHARD_ROWS = 6
 PAIRS = 40
 
@@ -41,7 +42,7 @@ def pairs() -> list[Pair]:
 
 
 def main(model: str, out: str, point: str) -> None:
-    settings = ModelSettings(model=model, device="cpu", dtype="float32", batch_tokens=256)
+    settings = ModelSettings(model=model, **SETTINGS)
     tokenizer = load_tokenizer(settings)
     subject, sae = load_subject(settings, tokenizer), TinySAE()
     module.SHARD_ROWS = SHARD_ROWS

@@ -28,10 +28,7 @@ PAIRS = killed_harvest.pairs()
 
 @pytest.fixture(scope="module")
 def lens(tiny_model_dir):
-    settings = ModelSettings(
-        model=str(tiny_model_dir("llama")), device="cpu", dtype="float32", batch_tokens=256, max_length=60,
-        max_prompt_length=30,
-    )  # fmt: skip
+    settings = ModelSettings(model=str(tiny_model_dir("llama")), **killed_harvest.SETTINGS)
     tokenizer = load_tokenizer(settings)
     return tokenizer, load_subject(settings, tokenizer), settings
 
@@ -85,20 +82,16 @@ def test_pooled_features_equal_brute_force(lens, tmp_path, small_shards):
 
 
 @pytest.mark.parametrize("point", ["encode", "write"])
-def test_a_killed_harvest_goes_on_to_the_same_bytes(point, tiny_model_dir, tmp_path):
-    def start(out: str, kill: str) -> int:
-        command = [sys.executable, str(SCRIPT), str(tiny_model_dir("llama")), str(tmp_path / out), kill]
-        return subprocess.run(command, check=False, timeout=120).returncode
-
-    assert start("whole", "never") == 0
-    assert start("killed", point) == -9
-    shards = sorted((tmp_path / "killed").glob("shard-*"))
-    assert len(shards) == 2
-    before = [path.stat().st_mtime_ns for path in shards]
-    assert start("killed", "never") == 0
-    assert [path.stat().st_mtime_ns for path in shards] == before
-    finished = {name: data for name, data in contents(tmp_path / "killed").items() if name.startswith("shard-")}
-    assert finished == contents(tmp_path / "whole")
+def test_a_killed_harvest_goes_on_to_the_same_bytes(point, lens, tiny_model_dir, tmp_path, small_shards):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, str(SCRIPT), str(tiny_model_dir("llama")), str(killed), point]
+    assert subprocess.run(command, check=False, timeout=200).returncode == -9
+    before = {path: path.stat().st_mtime_ns for path in killed.glob("shard-*")}
+    assert len(before) == 2
+    run(lens, killed)
+    run(lens, whole)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert contents(killed) == contents(whole)
 
 
 def test_only_what_is_done_with_the_same_inputs_is_kept(lens, tmp_path, small_shards):
