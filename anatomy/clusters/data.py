@@ -7,6 +7,7 @@ inside a cluster is not circular. Each centroid is the unit-length mean directio
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 from sklearn.cluster import kmeans_plusplus
 
@@ -27,7 +28,11 @@ def silent_rows(s_NM: Float[np.ndarray, "N M"], fraction: float = 0.05) -> Bool[
 
 
 def spherical_kmeans(
-    s_NM: Float[np.ndarray, "N M"], k: int, seed: int, silent_N: Bool[np.ndarray, " N"] | None = None, steps: int = 100
+    s_NM: Float[np.ndarray, "N M"],
+    k: int,
+    seed: int,
+    silent_N: Bool[np.ndarray, " N"] | None = None,
+    gain: float = 5e-4,
 ) -> Int[np.ndarray, " N"]:
     """Labels of rows: 0 for the silent bucket, 1..K by decreasing size for the others.
 
@@ -36,29 +41,28 @@ def spherical_kmeans(
         k: clusters; lowered to the number of active rows where those are fewer.
         seed: of the k-means++ start.
         silent_N: from :func:`silent_rows`; default: only the rows without activity.
-        steps: most iterations; it stops earlier when no row moves.
+        gain: it stops when a step raises the mean cosine to the centroids by no more than this share of it.
     """
     silent_N = silent_rows(s_NM, 0) if silent_N is None else silent_N
     raw_N = np.full(len(s_NM), -1, dtype=np.int64)
     unit_NM = unit(s_NM[~silent_N].astype(np.float32))
     if len(unit_NM):
-        raw_N[~silent_N] = _assign(unit_NM, min(k, len(unit_NM)), np.random.default_rng(seed), steps)
+        raw_N[~silent_N] = _assign(unit_NM, min(k, len(unit_NM)), np.random.default_rng(seed), gain)
     return by_size(raw_N)
 
 
-def _assign(unit_NM: np.ndarray, k: int, generator: np.random.Generator, steps: int) -> np.ndarray:
-    start = generator.choice(len(unit_NM), min(len(unit_NM), 20 * k), replace=False)
+def _assign(unit_NM: np.ndarray, k: int, generator: np.random.Generator, gain: float) -> np.ndarray:
+    start = generator.choice(len(unit_NM), min(len(unit_NM), 10 * k), replace=False)
     centroid_KM, _ = kmeans_plusplus(unit_NM[start], k, random_state=int(generator.integers(2**31)))
-    labels_N = np.full(len(unit_NM), -1)
-    for _ in range(steps):
+    fit = -np.inf
+    while True:
         cosine_NK = unit_NM @ centroid_KM.T
-        moved_N = cosine_NK.argmax(axis=1)
-        _refill(moved_N, cosine_NK.max(axis=1), k)
-        if np.array_equal(moved_N, labels_N):
-            break
-        labels_N = moved_N
-        centroid_KM = unit(_sum_by(labels_N, unit_NM, k))
-    return labels_N
+        labels_N, best_N = cosine_NK.argmax(axis=1), cosine_NK.max(axis=1)
+        _refill(labels_N, best_N, k)
+        last, fit = fit, float(best_N.mean(dtype=np.float64))
+        if fit - last <= gain * fit:
+            return labels_N
+        centroid_KM = unit(_indicator(labels_N, k) @ unit_NM)
 
 
 def _refill(labels_N: np.ndarray, cosine_N: np.ndarray, k: int) -> None:
@@ -71,10 +75,9 @@ def _refill(labels_N: np.ndarray, cosine_N: np.ndarray, k: int) -> None:
         labels_N[row] = empty
 
 
-def _sum_by(labels_N: np.ndarray, values_NM: np.ndarray, k: int) -> np.ndarray:
-    order = np.argsort(labels_N, kind="stable")
-    starts = np.searchsorted(labels_N[order], np.arange(k))
-    return np.add.reduceat(values_NM[order], starts, axis=0)
+def _indicator(labels_N: np.ndarray, k: int) -> sp.csr_array:
+    rows = np.arange(len(labels_N))
+    return sp.csr_array((np.ones(len(rows), np.float32), (labels_N, rows)), shape=(k, len(rows)))
 
 
 def unit(rows: Float[np.ndarray, "X M"]) -> Float[np.ndarray, "X M"]:

@@ -16,10 +16,10 @@ from anatomy.hypotheses.prompts import Prompts
 
 
 class Cells(NamedTuple):
-    """Rows of one context, sorted by prompt, and per cell: first row, prompt, and the prompt's rows in and out."""
+    """Rows of one context and, per cell: which of them it holds, its prompt, and the prompt's rows in and out."""
 
     rows: np.ndarray
-    starts: np.ndarray
+    group: sp.csr_array  # indicator [cells, rows]
     prompt: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
@@ -56,9 +56,10 @@ def context_cells(member_KN: sp.csr_array, prompts: Prompts) -> list[Cells]:
     cells = []
     for k in range(member_KN.shape[0]):
         rows = member_KN.indices[member_KN.indptr[k] : member_KN.indptr[k + 1]]
-        rows = rows[np.argsort(prompts.code_N[rows], kind="stable")]
-        prompt, starts, inside = np.unique(prompts.code_N[rows], return_index=True, return_counts=True)
-        cells.append(Cells(rows, starts, prompt, inside, size_G[prompt] - inside))
+        rows = rows[np.argsort(prompts.code_N[rows], kind="stable")]  # so that a row is its cell where none repeats
+        prompt, cell, inside = np.unique(prompts.code_N[rows], return_inverse=True, return_counts=True)
+        group = sp.csr_array((np.ones(len(rows)), (cell, np.arange(len(rows)))), shape=(len(prompt), len(rows)))
+        cells.append(Cells(rows, group, prompt, inside, size_G[prompt] - inside))
     return cells
 
 
@@ -87,7 +88,7 @@ def signal_sums(u_NM: np.ndarray, total_GM: np.ndarray, cells: list[Cells], prom
 def _cell_sums(u_NM: np.ndarray, total_GM: np.ndarray, c: Cells, half_G: np.ndarray) -> np.ndarray:
     inside = u_NM[c.rows]
     repeated = len(c.prompt) < len(c.rows)
-    sums = np.add.reduceat(inside, c.starts, axis=0) if repeated else inside
+    sums = c.group @ inside if repeated else inside
     weights = np.stack([np.ones(len(c.prompt)), half_G[c.prompt], c.inside, c.outside])
     total, half_b, by_inside, by_outside = weights @ sums
     cell_square = np.einsum("gm,gm->m", sums, sums)

@@ -79,10 +79,12 @@ def top_rows(c_NK: Float[np.ndarray, "N K"], n_top: int, rank_N: Int[np.ndarray,
     Scores tie often (all rows of a prompt do); ties go by ``rank_N`` (:attr:`Prompts.rank_N`), not by file order.
     """
     order_N = np.argsort(rank_N, kind="stable")
+    n_top = min(n_top, len(order_N))
     chosen = []
-    for c_N in c_NK.T:
-        best = order_N[np.argsort(-c_N[order_N], kind="stable")[:n_top]]
-        chosen.append(np.sort(best[c_N[best] > 0]))
+    for c_N in np.ascontiguousarray(c_NK.T)[:, order_N]:
+        least = max(np.partition(c_N, -n_top)[-n_top], np.finfo(np.float32).tiny)
+        above, level = np.flatnonzero(c_N > least), np.flatnonzero(c_N == least)
+        chosen.append(np.sort(order_N[np.concatenate([above, level[: n_top - len(above)]])]))
     return _indicator(chosen, len(c_NK))
 
 

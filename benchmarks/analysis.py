@@ -1,0 +1,168 @@
+"""Speed of the analysis on synthetic sparse features, one core: CPU and wall seconds beside a named baseline.
+
+    python benchmarks/analysis.py            # 20,000 pairs, 8,192 features, 146 non-zeros a span
+    python benchmarks/analysis.py --growth   # and how each part grows with pairs and with features
+
+A baseline is the straightforward loop over the same statistic with a library function, run on a part and scaled to
+the whole (the share that was run is printed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from anatomy.clusters.data import spherical_kmeans
+from anatomy.clusters.features import shift_moments
+from anatomy.clusters.response import cofiring_graph, leiden_communities
+from anatomy.hypotheses.prompts import Prompts
+from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
+from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
+
+PAIRS, FEATURES, NONZEROS, SHARD = 20_000, 8_192, 146, 512
+DATA_CLUSTERS, RESPONSE_CLUSTERS, PROMPT_CLUSTERS = 128, 400, 512
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass
+class Shard:
+    """Some rows of every span; one matrix serves as both statistics."""
+
+    spans: dict[str, sp.csr_array]
+
+    def matrix(self, span: str, statistic: str) -> sp.csr_array:
+        return self.spans[span]
+
+
+def synthetic_span(n: int, f: int, nonzeros: int, generator: np.random.Generator) -> sp.csr_array:
+    """Half of a span's features come from five topics of twenty features, half from anywhere."""
+    half = nonzeros // 2
+    topics = generator.integers(0, f // 20, (n, 5))[:, np.arange(half) % 5]
+    index = np.hstack(
+        [20 * topics + generator.integers(0, 20, (n, half)), generator.integers(0, f, (n, nonzeros - half))]
+    )
+    values = generator.uniform(0.002, 0.2, index.shape).astype(np.float32)
+    pointers = np.arange(0, index.size + 1, nonzeros)
+    matrix = sp.csr_array((values.ravel(), index.ravel().astype(np.int32), pointers), shape=(n, f))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def in_shards(spans: dict[str, sp.csr_array]) -> list[Shard]:
+    n = spans["prompt"].shape[0]
+    return [Shard({name: x[start : start + SHARD] for name, x in spans.items()}) for start in range(0, n, SHARD)]
+
+
+def timed(name: str, work: Callable[[], ResultT], share: float = 1.0) -> tuple[ResultT, float]:
+    """Run and print one line; seconds are divided by the share of the whole that was run."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work()
+    wall, cpu = (time.perf_counter() - wall) / share, (time.process_time() - cpu) / share
+    note = "" if share == 1 else f"  (scaled from {share:.2%} of it)"
+    print(f"  {name:58} {cpu:9.2f} CPU s {wall:9.2f} wall s{note}", flush=True)
+    return result, cpu
+
+
+def graph_and_communities(spans: dict[str, sp.csr_array], baseline: bool) -> float:
+    fires = sp.csr_array(sp.vstack([spans["chosen"], spans["rejected"]], format="csr"))
+    graph, count = timed("co-firing graph, top 1 % of pairs", lambda: cofiring_graph(fires))
+    labels, leiden = timed("Leiden", lambda: leiden_communities(graph, seed=0))
+    print(f"  {len(graph.weight)} edges, {labels.max()} communities")
+    if baseline:
+        part = fires[:, : fires.shape[1] // 8]
+        timed("baseline: numpy, dense counts and logarithms", lambda: dense_nmi(part), 1 / 64)
+    return count + leiden
+
+
+def dense_nmi(fires: sp.csr_array) -> np.ndarray:
+    """nMI of all pairs of features as the formula reads: a dense product, then a logarithm per joint state."""
+    indicator = (fires.toarray() > 0).astype(np.float32)
+    both, count = indicator.T @ indicator, indicator.sum(axis=0, dtype=np.float64)
+    n = len(indicator)
+    information = np.zeros(both.shape)
+    for mine, other in ((1, 1), (1, 0), (0, 1), (0, 0)):
+        rows, columns = count if mine else n - count, count if other else n - count
+        joint = both if mine and other else (rows[:, None] - both if mine else columns - both)
+        if not mine and not other:
+            joint = n - count[:, None] - count + both
+        independent = rows[:, None] * columns / n
+        information += np.where(joint > 0, joint * np.log(np.maximum(joint, 1e-12) / independent), 0)
+    share = count / n
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    return np.asarray(information / n / np.sqrt(entropy[:, None] * entropy))
+
+
+def feature_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: bool) -> float:
+    labels_F = np.arange(f) * RESPONSE_CLUSTERS // f + 1
+    n = len(prompts.code_N)
+    (activity, u), reading = timed("signals s and u", lambda: response_signals(shards, labels_F))
+    label_N, _ = timed("spherical k-means", lambda: spherical_kmeans(activity, DATA_CLUSTERS, seed=0))
+    tested = Responses(u, [f"R{m}" for m in range(RESPONSE_CLUSTERS)])
+    _, testing = timed("every test", lambda: feature_view(tested, label_N, prompts, np.zeros(n)))
+    if baseline:
+        some = range(1, 9)
+        timed("baseline: scipy ttest_ind by data cluster (Welch alone)", lambda: [
+            stats.ttest_ind(u[label_N == k], u[label_N != k], equal_var=False) for k in some
+        ], len(some) / DATA_CLUSTERS)  # fmt: skip
+    return reading + testing
+
+
+def prompt_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: bool) -> float:
+    labels_F = np.arange(f) * PROMPT_CLUSTERS // f + 1
+    n = len(prompts.code_N)
+    moments, reading = timed("moments of D", lambda: shift_moments(shards, "freq"))
+    shift, scoring = timed("signals u", lambda: shift_signals(shards, labels_F, moments, "freq").shift_NM)
+    score, ranking = timed("prompt scores", lambda: prompt_scores(shards, labels_F))
+    tested = Responses(shift, [f"S{m}" for m in range(PROMPT_CLUSTERS)])
+    n_top = default_top_rows(n)
+    _, testing = timed("every test", lambda: prompt_view(tested, score, prompts, np.zeros(n), n_top))
+    if baseline:
+        inside = top_rows(score[:, :8], n_top, prompts.rank_N).toarray()
+        timed("baseline: scipy ttest_ind by prompt cluster (Welch alone)", lambda: [
+            stats.ttest_ind(shift[rows], shift[~rows], equal_var=False) for rows in inside
+        ], 8 / PROMPT_CLUSTERS)  # fmt: skip
+    return reading + scoring + ranking + testing
+
+
+def run(n: int, f: int, baseline: bool) -> tuple[float, float, float]:
+    """Total CPU seconds of the three parts, from pooled features to numbers (k-means apart)."""
+    generator = np.random.default_rng(0)
+    spans = {name: synthetic_span(n, f, NONZEROS, generator) for name in ("prompt", "chosen", "rejected")}
+    shards, prompts = in_shards(spans), Prompts.from_ids([str(i // 2) for i in range(n)])
+    print(f"\n{n} pairs, {f} features, {NONZEROS} non-zeros a span, two pairs a prompt\nfeature graph and Leiden")
+    graph = graph_and_communities(spans, baseline)
+    print(f"feature-conditioned, {DATA_CLUSTERS} data clusters × {RESPONSE_CLUSTERS} response clusters")
+    feature = feature_conditioned(shards, f, prompts, baseline)
+    print(f"prompt-conditioned, {PROMPT_CLUSTERS} × {PROMPT_CLUSTERS}")
+    prompt = prompt_conditioned(shards, f, prompts, baseline)
+    print(f"totals, CPU s: graph + Leiden {graph:.2f}, feature {feature:.2f}, prompt {prompt:.2f}")
+    return graph, feature, prompt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--growth", action="store_true", help="also 5,000–40,000 pairs and 2,048–32,768 features")
+    arguments = parser.parse_args()
+    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, one thread")
+    with threadpool_limits(1):
+        sizes = {(PAIRS, FEATURES): run(PAIRS, FEATURES, baseline=True)}
+        if arguments.growth:
+            wanted = [(n, FEATURES) for n in (5_000, 10_000, 40_000)] + [(PAIRS, f) for f in (2_048, 32_768)]
+            sizes |= {size: run(*size, baseline=False) for size in wanted}
+    print("\n| pairs | features | graph + Leiden | feature-conditioned | prompt-conditioned |\n|---|---|---|---|---|")
+    for (n, f), seconds in sorted(sizes.items()):
+        print(f"| {n} | {f} | " + " | ".join(f"{value:.2f}" for value in seconds) + " |")
+
+
+if __name__ == "__main__":
+    main()
