@@ -95,26 +95,27 @@ def sae_health(settings: HarvestSettings, max_tokens: int = 100_000) -> SAEHealt
     names = set(CorpusSource.model_fields) & set(HarvestSettings.model_fields)
     source = CorpusSource(**{name: getattr(settings, name) for name in names})
     found = documents(source, tokenizer, settings)
-    return measure_documents(sae, subject, found, settings, max_tokens)
+    return SAEHealth.from_sums(measure_documents(sae, subject, found, settings, max_tokens), sae.claimed)
 
 
 def measure_documents(
     sae: LoadedSAE, subject: Subject, found: Iterable[Document], settings: ModelSettings, max_tokens: int
-) -> SAEHealth:
-    """Health on the first documents that together hold ``max_tokens`` counted tokens, or on all there are."""
-    sums, window = HealthSums.zero(sae.width, sae.n_features), list[Document]()
+) -> HealthSums:
+    """Health sums over the first documents that together hold ``max_tokens`` counted tokens, or over all there are."""
+    sums = HealthSums.zero(sae.width, sae.n_features)
+    window: list[Document] = []
     waiting = 0
     for document in found:
-        if sums.tokens + waiting >= max_tokens:
-            break
         window.append(document)
         waiting += int(document.counts.sum())
-        if len(window) == DOCUMENTS:
+        if len(window) == DOCUMENTS or sums.tokens + waiting >= max_tokens:
             sums = sums.plus(measure(sae, activations(subject, window, sae.layer, settings.batch_tokens)))
             window, waiting = [], 0
+        if sums.tokens >= max_tokens:
+            break
     if window:
         sums = sums.plus(measure(sae, activations(subject, window, sae.layer, settings.batch_tokens)))
-    return SAEHealth.from_sums(sums, sae.claimed)
+    return sums
 
 
 def activations(subject: Subject, block: list[Document], layer: int, batch_tokens: int) -> Float[Tensor, "N D"]:
@@ -149,12 +150,13 @@ def state_in_card(folder: Path, values: dict[str, Any]) -> None:
 
 def _state_health(out: Path, subject: Subject, corpus: Corpus, settings: SAETrainSettings) -> SAEHealth:
     sae = load_sae(SAESettings(sae=str(out), force=False), subject)
-    health = measure_documents(sae, subject, corpus.block(HELD_OUT), settings, corpus.held_out_tokens)
+    sums = measure_documents(sae, subject, corpus.block(HELD_OUT), settings, corpus.held_out_tokens)
+    health = SAEHealth.from_sums(sums)
     state_in_card(
         out,
         {"l0": health.l0, "variance_explained": health.variance_explained, "alive_share": 1 - health.dead_share},
     )
-    return replace(health, claimed_l0=settings.k, claimed_variance_explained=None)
+    return replace(health, claimed_l0=settings.k)
 
 
 def _claim(out: Path, settings: SAETrainSettings, subject: Subject, template: str) -> Path:
