@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
+from anatomy.data.faults import EMPTY_RESPONSE, IDENTICAL_AFTER_TRUNCATION, PROMPT_FILLS_WINDOW
 from anatomy.data.health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
@@ -27,9 +28,6 @@ from anatomy.types import SIDES, Pair, content_hash
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-IDENTICAL = "identical-after-truncation"
-PROMPT_FILLS_WINDOW = "prompt-fills-window"
-EMPTY_RESPONSE = "empty-response"
 PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 
 
@@ -143,7 +141,7 @@ def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettin
     elif not all(side.spans["response"].any() for side in encoded.values()):
         fault = PROMPT_FILLS_WINDOW
     elif np.array_equal(encoded["chosen"].ids, encoded["rejected"].ids):
-        fault = IDENTICAL
+        fault = IDENTICAL_AFTER_TRUNCATION
     return EncodedPair(
         prompt_ids=prompts["chosen"].ids,
         **encoded,

@@ -7,7 +7,7 @@ import pytest
 from tiny import CHATML, save_tokenizer
 
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import PairJudge, encode_pair, template_hash
+from anatomy.activations.spans import PairJudge, encode_pair, span_text, span_tokens, template_hash
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
@@ -95,6 +95,12 @@ def test_the_sequence_is_the_rendered_text_up_to_the_end_of_the_response(chatml)
         "rejected": int(encoded.rejected.spans["response"].sum()),
     }
     assert encoded.truncated == {"prompt": False, "chosen": False, "rejected": False}
+
+
+def test_pieces_of_a_span_are_its_text(chatml):
+    encoded = encode_pair(pair_of(chosen="The good dog."), chatml, ModelSettings())
+    for span, text in (("prompt", "".join(turn["content"] for turn in TURNS)), ("chosen", "The good dog.")):
+        assert "".join(span_tokens(encoded, span, chatml)) == span_text(encoded, span, chatml) == text
 
 
 def test_only_the_final_assistant_turn_is_the_response(chatml):
