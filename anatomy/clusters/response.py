@@ -137,7 +137,7 @@ class _TopPairs:
         pairs = ((row + start).astype(np.int32), (column + start).astype(np.int32), nmi[row, column].astype(np.float32))
         self.parts.append(pairs)
         self.held += len(row)
-        if self.held > 3 * self.keep:
+        if self.held > 2 * self.keep:
             self._cut()
 
     def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,7 +150,9 @@ class _TopPairs:
 
     def _cut(self) -> None:
         source, target, weight = (np.concatenate(part) for part in zip(*self.parts, strict=True))
-        best = np.argsort(-weight, kind="stable")[: self.keep]  # ties: the earlier pair, so that runs agree
-        best.sort()
+        least = np.partition(weight, -self.keep)[-self.keep]
+        level = np.flatnonzero(weight == least)  # ties: the earlier pair, so that runs agree
+        best = weight > least
+        best[level[: self.keep - best.sum()]] = True
         self.parts = [(source[best], target[best], weight[best])]
-        self.threshold, self.held = float(weight[best].min()), len(best)
+        self.threshold, self.held = float(least), self.keep
