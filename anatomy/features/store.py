@@ -27,6 +27,8 @@ from anatomy.types import SPANS
 
 SHARD_ROWS = 512
 META = "anatomy."
+ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
+"""Ascending indices and floats pack a third smaller so than with Parquet's default dictionaries."""
 SMALLEST, LARGEST = 2.0**-24, 65504.0
 """The range of positive float16 numbers: activations beyond it are stored as its ends, never as 0 or infinity."""
 
@@ -174,5 +176,7 @@ def write_shard(
             columns[f"{span}_{name}"] = pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind)))
     metadata = {**mark, "health": json.dumps(health)}
     table = pa.table(columns).replace_schema_metadata({f"{META}{name}": text for name, text in metadata.items()})
+    packed = {f"{span}_{name}.list.element": code for span in SPANS for name, code in ENCODINGS.items()}
+    others = [f"{span}_{name}.list.element" for span in SPANS for name in ("count", "at")]
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=others, column_encoding=packed)
