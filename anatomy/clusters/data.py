@@ -43,7 +43,7 @@ def spherical_kmeans(
         silent_N: from :func:`silent_rows`; default: only the rows without activity.
         gain: it stops when a step raises the mean cosine to the centroids by no more than this share of it.
     """
-    silent_N = silent_rows(s_NM, 0) if silent_N is None else silent_N
+    silent_N = silent_rows(s_NM, 0.0) if silent_N is None else silent_N
     raw_N = np.full(len(s_NM), -1, dtype=np.int64)
     unit_NM = unit(s_NM[~silent_N].astype(np.float32))
     if len(unit_NM):

@@ -8,7 +8,7 @@ formed: its product with a block of vectors is a sparse product minus a rank-one
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +21,7 @@ from anatomy.clusters.labels import by_size
 MIN_STD, MIN_MEAN_ABS, SIGMA_FLOOR = 1e-3, 1e-4, 1e-6  # method.md §6
 
 
+@runtime_checkable
 class Shard(Protocol):
     """Pooled features of consecutive rows."""
 

@@ -24,7 +24,7 @@ class Prompts:
     rank_G: Int[np.ndarray, " G"]
 
     @classmethod
-    def from_ids(cls, prompt_ids: Sequence[str]) -> Prompts:
+    def from_ids(cls, prompt_ids: Sequence[str] | np.ndarray) -> Prompts:
         """Group rows by prompt id (any strings; rows that share one share a prompt)."""
         ids, code_N = np.unique(np.asarray(prompt_ids, dtype=str), return_inverse=True)
         digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in ids]

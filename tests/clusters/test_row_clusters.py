@@ -32,7 +32,7 @@ def test_directions_are_found_whatever_the_norms() -> None:
 def test_each_row_is_nearest_to_the_mean_direction_of_its_own_cluster() -> None:
     generator = np.random.default_rng(1)
     s = generator.random((500, 6))
-    labels = spherical_kmeans(s, 7, seed=1, gain=0)
+    labels = spherical_kmeans(s, 7, seed=1, gain=0.0)
     unit = s / np.linalg.norm(s, axis=1, keepdims=True)
     centroids = np.stack([unit[labels == k].mean(axis=0) for k in range(1, 8)])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
