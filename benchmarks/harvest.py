@@ -1,6 +1,6 @@
 """Harvest against a bare forward pass of the Hugging Face model to the same layer, on the same padded batches.
 
-    python benchmarks/harvest.py [ROWS] [--pairs 48] [--repeats 2] [--sae SAE] [--random-sae] [model flags as YAML keys]
+    python benchmarks/harvest.py [ROWS] [--pairs 48] [--repeats 2] [--sae SAE | --random-sae] [--model MODEL]
 
 The harvest counts everything from messages to Parquet: template, tokens, forward pass, SAE, pooling, health, writing.
 Both are run in turn in one process, best of ``repeats``; the target is a ratio of tokens/s ≥ 0.85 with ≤ 10 % padding.
