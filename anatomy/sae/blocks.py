@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anatomy.artifacts import atomic_path
+from anatomy.errors import SettingsError
 
 OUTLIER_FACTOR = 6.0  # method.md §3: tokens whose norm exceeds 6x the mean are dropped
 
@@ -97,7 +98,10 @@ class BatchStream:
             last = (self.position.buffer + 1) * self.per_buffer >= self.blocks.count
             epoch, buffer = self.position.epoch, self.position.buffer
             self.position = Position(epoch + 1) if last else Position(epoch, buffer + 1)
-        raise ValueError(f"no buffer of {self.per_buffer} blocks holds a batch of {self.batch} tokens")
+        raise SettingsError(
+            f"batch = {self.batch}: no buffer of activations is that large; lower `batch`, raise `buffer_tokens`, "
+            "or give more text"
+        )
 
     def _load(self, epoch: int, buffer: int) -> None:
         if self._loaded == (epoch, buffer):

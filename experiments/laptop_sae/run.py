@@ -16,13 +16,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the three preference sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the SAE; the split goes beside it")
-    parser.add_argument("--tokens", type=int, help="distinct tokens (default: the whole training part)")
-    parser.add_argument("--epochs", type=int, help="passes over them (default: the configuration's)")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="settings (default: the laptop model's)")
     arguments = parser.parse_args()
     paths = write_split(arguments.data, arguments.out.with_name(arguments.out.name + "-corpus"))
-    changes = {"tokens": arguments.tokens, "epochs": arguments.epochs}
     corpus = [{"rows": str(path)} for path in paths["train"].values()]
-    settings = load_settings(SAETrainSettings, {"corpus": corpus, **changes}, CONFIG)
+    settings = load_settings(SAETrainSettings, {"corpus": corpus}, arguments.config)
     print(train_sae(settings, arguments.out))
 
 

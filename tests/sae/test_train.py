@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.errors import ModelError, RowsError, RunError
+from anatomy.errors import ModelError, RowsError, RunError, SettingsError
 from anatomy.sae import train
 from anatomy.sae.corpus import HELD_OUT, Document, build_corpus, documents, is_held_out, mixed
 from anatomy.sae.health import SAEHealth
@@ -200,3 +200,8 @@ def test_corpus_too_small_to_hold_out(tiny_model_dir: Folder, tmp_path: Path) ->
     one = _rows(tmp_path / "one.jsonl", 1)
     with pytest.raises(RowsError, match="too few documents"):
         train.train_sae(_settings(tiny_model_dir("llama"), str(one)), tmp_path / "sae")
+
+
+def test_batch_larger_than_the_corpus(tiny_model_dir: Folder, rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="batch = 100000"):
+        train.train_sae(_settings(tiny_model_dir("llama"), str(rows), batch=100_000), tmp_path / "sae")
