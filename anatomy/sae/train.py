@@ -25,11 +25,11 @@ from anatomy.activations.spans import template_hash
 from anatomy.artifacts import read_json, write_json
 from anatomy.errors import ModelError, RunError
 from anatomy.sae.blocks import Blocks
-from anatomy.sae.corpus import HELD_OUT, Corpus, Document, build_corpus, documents
+from anatomy.sae.corpus import HELD_OUT, Corpus, Document, build_corpus
 from anatomy.sae.fit import fit_sae
 from anatomy.sae.health import HealthSums, SAEHealth, measure
 from anatomy.sae.load import LoadedSAE, load_sae
-from anatomy.settings import CorpusSource, HarvestSettings, ModelSettings, SAESettings, SAETrainSettings
+from anatomy.settings import ModelSettings, SAESettings, SAETrainSettings
 from anatomy.types import content_hash
 
 if TYPE_CHECKING:
@@ -79,23 +79,6 @@ def train_sae(settings: SAETrainSettings, out: Path) -> SAEHealth:
     health = _state_health(out, subject, corpus, settings)
     shutil.rmtree(work)
     return health
-
-
-def sae_health(settings: HarvestSettings, max_tokens: int = 100_000) -> SAEHealth:
-    """L0, variance explained and dead share of the SAE on about the first ``max_tokens`` tokens of the rows' spans.
-
-    Repeated responses and prompts are measured once.
-
-    Raises:
-        ModelError, SAEError, RowsError: model, SAE or rows cannot be used.
-    """
-    tokenizer = load_tokenizer(settings)
-    subject = load_subject(settings, tokenizer)
-    sae = load_sae(settings, subject)
-    names = set(CorpusSource.model_fields) & set(HarvestSettings.model_fields)
-    source = CorpusSource(**{name: getattr(settings, name) for name in names})
-    found = documents(source, tokenizer, settings)
-    return SAEHealth.from_sums(measure_documents(sae, subject, found, settings, max_tokens), sae.claimed)
 
 
 def measure_documents(

@@ -17,7 +17,8 @@ from anatomy.errors import ModelError, RowsError, RunError, SettingsError
 from anatomy.sae import train
 from anatomy.sae.corpus import HELD_OUT, Document, build_corpus, documents, is_held_out, mixed
 from anatomy.sae.health import SAEHealth
-from anatomy.settings import CorpusSource, HarvestSettings, ModelSettings, SAETrainSettings
+from anatomy.sae.load import load_sae
+from anatomy.settings import CorpusSource, ModelSettings, SAESettings, SAETrainSettings
 
 Folder = Callable[[str], Path]
 
@@ -71,16 +72,25 @@ def test_trained_sae_states_what_it_is(trained: tuple[Path, SAEHealth]) -> None:
 def test_health_of_trained_and_of_misscaled_sae(
     trained: tuple[Path, SAEHealth], tiny_model_dir: Folder, rows: Path, tmp_path: Path
 ) -> None:
-    settings = {"rows": str(rows), "model": str(tiny_model_dir("llama")), "dtype": "float32", "device": "cpu"}
-    sound = train.sae_health(HarvestSettings.model_validate({**settings, "sae": str(trained[0])}), 2000)
+    settings = ModelSettings.model_validate(
+        {"model": str(tiny_model_dir("llama")), "dtype": "float32", "device": "cpu"}
+    )
+    tokenizer = load_tokenizer(settings)
+    subject = load_subject(settings, tokenizer)
+
+    def health(folder: Path) -> SAEHealth:
+        sae = load_sae(SAESettings(sae=str(folder)), subject)
+        found = documents(CorpusSource(rows=str(rows)), tokenizer, settings)
+        return SAEHealth.from_sums(train.measure_documents(sae, subject, found, settings, 2000), sae.claimed)
+
+    sound = health(trained[0])
     assert sound.faults() == []
     assert sound.claimed_l0 == pytest.approx(trained[1].l0)
     assert 2000 <= sound.tokens < 2100
     tensors = load_file(trained[0] / "sae_weights.safetensors")
     save_file({**tensors, "W_enc": tensors["W_enc"] * 3}, tmp_path / "sae_weights.safetensors")
     (tmp_path / "cfg.json").write_bytes((trained[0] / "cfg.json").read_bytes())
-    wrong = train.sae_health(HarvestSettings.model_validate({**settings, "sae": str(tmp_path)}), 2000)
-    assert wrong.faults()
+    assert health(tmp_path).faults()
 
 
 class _Killed(BaseException):
