@@ -1,4 +1,4 @@
-"""Pooled features on disk: Parquet shards of 512 rows, readable with Arrow by anybody.
+"""Pooled features on disk: Parquet shards of 128 rows, readable with Arrow by anybody.
 
 A shard has one line per retained row: ``row_id``, ``prompt_id``, and for each span its ``{span}_tokens`` and four lists
 of equal length, ascending in the feature: ``{span}_index``, ``{span}_max`` (float16), ``{span}_count`` (tokens on which
@@ -25,7 +25,7 @@ from anatomy.artifacts import atomic_path, shard_name
 from anatomy.errors import RunError
 from anatomy.types import SPANS
 
-SHARD_ROWS = 512
+SHARD_ROWS = 128
 META = "anatomy."
 ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
 """Ascending indices and floats pack a third smaller so than with Parquet's default dictionaries."""
