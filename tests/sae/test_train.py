@@ -44,6 +44,10 @@ def _settings(model: Path, corpus: Any, **changes: Any) -> SAETrainSettings:
     return SAETrainSettings.model_validate({**values, **changes})
 
 
+def _model(folder: Path) -> ModelSettings:
+    return ModelSettings.model_validate({"model": str(folder), "dtype": "float32", "device": "cpu"})
+
+
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _rows(tmp_path_factory.mktemp("rows") / "pairs.jsonl")
@@ -72,9 +76,7 @@ def test_trained_sae_states_what_it_is(trained: tuple[Path, SAEHealth]) -> None:
 def test_health_of_trained_and_of_misscaled_sae(
     trained: tuple[Path, SAEHealth], tiny_model_dir: Folder, rows: Path, tmp_path: Path
 ) -> None:
-    settings = ModelSettings.model_validate(
-        {"model": str(tiny_model_dir("llama")), "dtype": "float32", "device": "cpu"}
-    )
+    settings = _model(tiny_model_dir("llama"))
     tokenizer = load_tokenizer(settings)
     subject = load_subject(settings, tokenizer)
 
@@ -120,9 +122,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
 
 
 def test_activations_are_those_of_hugging_face(tiny_model_dir: Folder) -> None:
-    settings = ModelSettings.model_validate(
-        {"model": str(tiny_model_dir("llama")), "dtype": "float32", "device": "cpu"}
-    )
+    settings = _model(tiny_model_dir("llama"))
     subject = load_subject(settings, load_tokenizer(settings))
     rng = np.random.default_rng(0)
     block = [
