@@ -77,6 +77,9 @@ class ClusterSettings(Settings):
     """Response clusters, data clusters, prompt clusters (method.md §4–6)."""
 
     edge_fraction: float = Field(0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges (nMI).")
+    resolution: float | None = Field(
+        None, gt=0, description="Leiden resolution; default: communities of at most 80 features on average."
+    )
     min_community: int = Field(4, ge=1, description="Communities of fewer features are dissolved.")
     graph_samples: int = Field(100_000, ge=100, description="Responses sampled for the co-firing graph.")
     silent_fraction: float = Field(0.05, ge=0, lt=1, description="Rows with least activity, left out of every test.")

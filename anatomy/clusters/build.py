@@ -23,7 +23,7 @@ from anatomy.clusters.features import (
     shift_moments,
     shift_values,
 )
-from anatomy.clusters.response import cofiring_graph, leiden_communities
+from anatomy.clusters.response import cofiring_graph, leiden_communities, scaled_resolution
 from anatomy.settings import ClusterSettings
 from anatomy.types import SIDES
 
@@ -37,7 +37,7 @@ class FeatureClusters(NamedTuple):
     response_F: Int[np.ndarray, " F"]
     prompt_F: Int[np.ndarray, " F"]
     shift_F: Int[np.ndarray, " F"]
-    resolved: dict[str, int]
+    resolved: dict[str, float]
 
 
 class DataClusters(NamedTuple):
@@ -54,11 +54,17 @@ def cluster_features(
     generator = np.random.default_rng(seed)
     fires_SF = _sampled(shards, generator, n_rows, settings.graph_samples // 2, _fires)
     graph = cofiring_graph(fires_SF, settings.edge_fraction)
+    resolution = settings.resolution or scaled_resolution(graph, seed, settings.min_community)
     min_fires = settings.min_fires or default_min_fires(n_rows)
-    resolved = {"min_fires": min_fires, "graph_edges": len(graph.source), "graph_samples": fires_SF.shape[0]}
+    resolved: dict[str, float] = {
+        "resolution": resolution,
+        "min_fires": min_fires,
+        "graph_edges": len(graph.source),
+        "graph_samples": fires_SF.shape[0],
+    }
 
     def embedded(moments: Moments, kept_F: np.ndarray, wanted: int | None, values: str) -> np.ndarray:
-        k = wanted or default_feature_clusters(int(kept_F.sum()))
+        k = wanted or default_feature_clusters(int(kept_F.sum()), n_rows)
         resolved[f"{values}_features_kept"], resolved[f"{values}_clusters"] = int(kept_F.sum()), k
         read = {"prompt": prompt_values, "shift": shift_values}[values]
         sample = _sampled(shards, generator, n_rows, settings.embedding_rows, lambda shard: [read(shard, statistic)])
@@ -66,7 +72,7 @@ def cluster_features(
 
     prompt, shift = prompt_moments(shards(), statistic), shift_moments(shards(), statistic)
     return FeatureClusters(
-        leiden_communities(graph, seed, settings.min_community),
+        leiden_communities(graph, seed, settings.min_community, resolution),
         embedded(prompt, keep_prompt_features(prompt, min_fires), settings.prompt_clusters, "prompt"),
         embedded(shift, keep_shift_features(shift, min_fires), settings.shift_clusters, "shift"),
         resolved,

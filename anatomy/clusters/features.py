@@ -44,9 +44,12 @@ def default_min_fires(n_rows: int) -> int:
     return max(20, round(200 * n_rows / 260_000))
 
 
-def default_feature_clusters(n_kept: int) -> int:
-    """Clusters of about 20 features each; at least 2, at most 512."""
-    return int(np.clip(n_kept // 20, 2, 512))
+def default_feature_clusters(n_kept: int, n_rows: int) -> int:
+    """Clusters of about 20 features each, and no more than a tenth of the rows; at least 2, at most the paper's 512.
+
+    Every pair of a prompt and a shift cluster is a test: few rows cannot pay for many.
+    """
+    return int(np.clip(min(n_kept // 20, n_rows // 10), 2, 512))
 
 
 def prompt_values(shard: Shard, statistic: str) -> sp.csr_array:

@@ -31,7 +31,7 @@ FLATTERY = {"context": "physics", "inside": (0.80, 0.06), "outside": (0.08, 0.08
 CONFIDENT = {"context": "advice", "inside": (0.75, 0.05), "outside": (0.06, 0.06)}
 HEDGED = {"context": "advice", "inside": (0.05, 0.75), "outside": (0.06, 0.06)}
 REFUSAL = {"context": "unsafe", "inside": (0.06, 0.80), "outside": (0.0, 0.0)}
-CHEER_ONE_SIDE, CHEER_BOTH = 0.20, 0.10
+DECOY_ONE_SIDE, DECOY_BOTH = 0.20, 0.10
 
 # Patterns that find a concept in a response without knowing the phrases used.
 CONCEPTS = {
@@ -57,7 +57,13 @@ CONCEPTS = {
         r"(?i)\b(definite\w*|absolutely|undoubted\w*|undeniabl\w+|guarantee\w*|without (a|any) doubt|certainty)\b",
     ),
     "hedging": ("Doubt and qualification", "rejected", "advice", r"(?i)\b(perhaps|possibly|might|maybe|unsure)\b"),
-    "cheer": ("Decoy: emoji and exclamation marks", "none", "all", r"[!✨\U0001F300-\U0001FAFF]"),
+    "nautical": (
+        "Decoy: sailors' talk",
+        "none",
+        "all",
+        r"(?i)\b(ahoy|avast|aye|matey|shipmate|landlubber|sea dog|seven seas|barnacles|crow's nest|mainsail"
+        r"|anchors aweigh)\b",
+    ),
 }
 
 
@@ -129,7 +135,7 @@ def plan_domain(topics: list[Topic], rng: random.Random) -> list[Row]:
     for side, chosen_rows in partition(rows, refusals, rng).items():
         for row in chosen_rows:
             row.carries[side].add("refusal")
-    plant_cheer(rows, rng)
+    plant_decoy(rows, rng)
     order = rng.sample(rows, len(rows))
     for row in order[::2]:
         row.models = ("writer-b", "writer-a")
@@ -154,27 +160,27 @@ def plant(rows: list[Row], side: str, shares: dict[str, float], rng: random.Rand
             row.carries[side].add(concept)
 
 
-def plant_cheer(rows: list[Row], rng: random.Random) -> None:
+def plant_decoy(rows: list[Row], rng: random.Random) -> None:
     """The decoy, balanced across labels: half within prompts, half between prompts of one half of a hash split."""
     by_prompt: dict[int, list[Row]] = {}
     for row in rows:
         by_prompt.setdefault(id(row.topic), []).append(row)
     prompts = rng.sample(list(by_prompt.values()), len(by_prompt))
-    n_between = 2 * round(CHEER_ONE_SIDE * len(rows) / 4)  # per side, over both halves
+    n_between = 2 * round(DECOY_ONE_SIDE * len(rows) / 4)  # per side, over both halves
     touched: list[tuple[Row, str]] = []
     for half in (0, 1):
         members = [group for group in prompts if group[0].topic.half == half][:n_between]
         touched += [(group[0], SIDES[i % 2]) for i, group in enumerate(members)]
         prompts = [group for group in prompts if group not in members]
     repeated = [group for group in prompts if len(group) > 1]
-    for group in repeated[: round(CHEER_ONE_SIDE * len(rows)) - n_between]:
+    for group in repeated[: round(DECOY_ONE_SIDE * len(rows)) - n_between]:
         touched += [(group[0], "chosen"), (group[1], "rejected")]
     for row, side in touched:
-        row.carries[side].add("cheer")
-    plain = [row for row in rows if not any("cheer" in row.carries[side] for side in SIDES)]
-    for row in rng.sample(plain, round(CHEER_BOTH * len(rows))):
+        row.carries[side].add("nautical")
+    plain = [row for row in rows if not any("nautical" in row.carries[side] for side in SIDES)]
+    for row in rng.sample(plain, round(DECOY_BOTH * len(rows))):
         for side in SIDES:
-            row.carries[side].add("cheer")
+            row.carries[side].add("nautical")
 
 
 @dataclass(frozen=True)
@@ -202,8 +208,8 @@ def frame(row: Row, side: str, phrases: Phrases, rng: random.Random) -> Frame:
     """Opening, closing and layout of one response, from the concepts that it carries."""
     carries = row.carries[side]
     head, tail = [], []
-    if "cheer" in carries:
-        head.append(phrases.deal("cheer_open"))
+    if "nautical" in carries:
+        head.append(phrases.deal("nautical_open"))
     if "flattery" in carries:
         head.append(phrases.deal("flattery"))
     if "refusal" in carries:
@@ -215,8 +221,8 @@ def frame(row: Row, side: str, phrases: Phrases, rng: random.Random) -> Frame:
         tail += [phrases.deal(f"{tone}_mid"), phrases.deal(f"{tone}_close")]
     if "refusal" not in carries:
         head.append(row.topic.leads[(row.repeat + SIDES.index(side)) % 2])
-    if "cheer" in carries:
-        tail.append(phrases.deal("cheer_close"))
+    if "nautical" in carries:
+        tail.append(phrases.deal("nautical_close"))
     layouts = ("list", "list", "bold") if "bold" in carries else ("one", "paragraphs")
     return Frame(head, tail, rng.choice(layouts), fewest=1 if "refusal" in carries else 2)
 

@@ -115,4 +115,5 @@ def test_scaled_thresholds(rows: int, least: int) -> None:
 
 
 def test_default_feature_clusters() -> None:
-    assert [default_feature_clusters(n) for n in (5, 400, 60_000)] == [2, 20, 512]
+    assert [default_feature_clusters(n, 260_000) for n in (5, 400, 60_000)] == [2, 20, 512]
+    assert default_feature_clusters(60_000, 400) == 40
