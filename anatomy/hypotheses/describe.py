@@ -16,7 +16,7 @@ from anatomy.hypotheses.ngrams import MIN_Z, Contrast, NgramCounts, contrast_z, 
 from anatomy.hypotheses.text import visible
 
 TOP = 12
-NAMING_R = 0.4
+NAMING_R = 0.6
 """A trivial concept names a cluster from this |r| on."""
 MIN_R = 0.1
 LENGTH = "length"
@@ -107,12 +107,10 @@ def name(
     tokens: Sequence[Mapping[str, Any]],
     ngrams: Sequence[Contrast],
     correlated: Sequence[Mapping[str, Any]],
-    ngrams_first: bool,
 ) -> str:
-    """Trivial concept where one correlates enough, then what is quoted most; empty where there is nothing to say."""
+    """Trivial concept where one correlates enough, then contrasting n-grams, then tokens; empty if there is nothing."""
     from_tokens, from_ngrams = [item["token"] for item in tokens], [visible(found.ngram) for found in ngrams]
-    candidates = [*from_ngrams, *from_tokens] if ngrams_first else [*from_tokens, *from_ngrams]
-    distinct = list(dict.fromkeys(candidate.lower() for candidate in candidates))
+    distinct = list(dict.fromkeys(candidate.lower() for candidate in [*from_ngrams, *from_tokens]))
     quoted = ", ".join(f"«{text[:30]}»" for text in distinct[:4])
     strong = next((found for found in correlated if abs(found["r"]) >= NAMING_R), None)
     if strong is None:

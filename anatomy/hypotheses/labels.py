@@ -210,7 +210,7 @@ class _Namer:
             exemplars = [self._exemplar(spans, item, kind, reading.tokens[item], positions.get((item, number), []))
                          for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
             found = (tokens.get(number, []), ngrams[number], correlates[number])
-            text = describe.name(*found, ngrams_first=prefix == "D") or f"no clear name ({prefix}{number})"
+            text = describe.name(*found) or f"no clear name ({prefix}{number})"
             labels[f"{prefix}{number}"] = _label(text, *found, exemplars, counts=counts[number])
         return labels
 
