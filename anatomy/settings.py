@@ -28,7 +28,9 @@ class RowSettings(Settings):
 
     rows: str = Field(description="Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not).")
     config: str | None = Field(None, description="Hub configuration name.")
-    split: str | None = Field(None, description="Hub split; default: train, or the only one.")
+    split: str | None = Field(
+        None, description="Split, on the Hub or told by file names in a folder; default: train, or the only one."
+    )
     revision: str | None = Field(None, description="Hub revision (commit, tag or branch).")
     format: RowFormat = Field("auto", description="Row format; recognised from the columns by default.")
     limit: int | None = Field(None, ge=1, description="Read at most this many rows.")
@@ -44,7 +46,9 @@ class ModelSettings(Settings):
     )
     model_revision: str | None = Field(None, description="Hub revision of the model.")
     chat_template: Path | None = Field(None, description="Jinja file, for a model that has no chat template.")
-    max_length: int = Field(1024, ge=16, description="Tokens kept of prompt plus response, template included.")
+    max_length: int = Field(
+        1024, ge=16, le=65_535, description="Tokens kept of prompt plus response, template included."
+    )
     max_prompt_length: int = Field(
         512,
         ge=8,

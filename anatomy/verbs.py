@@ -155,13 +155,7 @@ def dry_run(settings: AuditSettings) -> str:
 def sae_health(settings: HarvestSettings, tokens: int) -> str:
     """L0, variance explained and dead share of the SAE on these rows, beside what it claims."""
     health = probe(located(settings), tokens).sae
-    claims = {"L0": health.claimed_l0, "variance explained": health.claimed_variance_explained}
-    measured = {"L0": health.l0, "variance explained": health.variance_explained, "dead share": health.dead_share}
-    lines = [f"{'':20} {'measured':>10} {'claimed':>10}   ({health.tokens:,} tokens)"]
-    for name, value in measured.items():
-        claim = claims.get(name)
-        lines.append(f"{name:20} {value:10.3f} {'not stated' if claim is None else f'{claim:.3f}':>10}")
-    return "\n".join([*lines, *(health.faults() or ["healthy"])])
+    return "\n".join([str(health), *(health.faults() or ["healthy"])])
 
 
 def null(out: Path, repetitions: int, seed: int) -> str:

@@ -56,9 +56,8 @@ def test_a_lost_or_edited_output_is_made_again(tmp_path, damage):
 
 def test_a_failed_stage_is_not_complete_and_later_ones_are_stale(tmp_path):
     two_stages(tmp_path, [])
-    with Run.open(tmp_path) as run:
-        with pytest.raises(ZeroDivisionError):
-            run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0})
+    with Run.open(tmp_path) as run, pytest.raises(ZeroDivisionError):
+        run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0})
     stages = load_manifest(tmp_path)["stages"]
     assert stages["rows"]["status"] == "running"
     assert stages["harvest"]["status"] == "stale"

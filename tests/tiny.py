@@ -93,3 +93,22 @@ class TinySAE:
 
     def decode(self, a_BF: Tensor) -> Tensor:
         return a_BF @ self.W_DF.T / self.n_features * self.width
+
+
+def save_sae(folder: Path, model: Path, scale: float = 1.0, threshold: float = 0.6) -> Path:
+    """Save an SAE for a tiny model: one feature each way along 32 random axes; ``scale`` ≠ 1 spoils its outputs."""
+    import json
+
+    from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+
+    axes_DD, _ = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(1)))
+    sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=32, d_sae=64))
+    with torch.no_grad():
+        sae.W_enc.copy_(torch.cat([axes_DD, -axes_DD], dim=1))
+        sae.W_dec.copy_(sae.W_enc.T * scale)
+        sae.threshold.fill_(threshold)
+    sae.save_model(folder)
+    card = json.loads((folder / "cfg.json").read_text())
+    card["metadata"] |= {"model_name": str(model), "hook_name": "blocks.1.hook_resid_post"}
+    (folder / "cfg.json").write_text(json.dumps(card))
+    return folder
