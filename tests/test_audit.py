@@ -87,7 +87,7 @@ def test_hypotheses_resolve_and_hold_the_planted_effect(reference):
     assert (found["direction"] == "chosen").any()
     top = found.sort_values("effect").iloc[-1]
     correlates = {item["concept"]: item["r"] for item in labels["response"][top["response"]]["correlates"]}
-    assert correlates["bold"] > 0.5
+    assert correlates["bold"] > 0.25  # five standard errors over 480 responses
     assert labels["response"][top["response"]]["exemplars"]
 
 
