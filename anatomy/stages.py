@@ -80,7 +80,10 @@ def harvest_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
         return {**asdict(health), "faults": faults}
 
     def work() -> dict[str, Any]:
-        retained = run.require("rows")["facts"]["health"]["retained"]
+        health = run.require("rows")["facts"]["health"]
+        retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
+        tokens = retained * (2 * means["prompt"] + means["chosen"] + means["rejected"])
+        print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         fingerprint = artifacts.text_hash(str(depends))
         with progress_bar("harvest", "row", retained) as bar:
