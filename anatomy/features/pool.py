@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from anatomy.sae.blocks import ordinary
 from anatomy.sae.health import HealthSums
 
 DENSE_CELLS = 1 << 24
@@ -57,8 +58,12 @@ def pool_spans(
         span_N: the span (any number ≥ 0) of each token.
         at_N: the token's position in its span, from 0.
         sae: the encoder, and decoder for the health sums of the same tokens.
+
+    Tokens of enormous norm (:func:`anatomy.sae.blocks.ordinary`) fire nothing; the health sums count them apart.
     """
-    health = HealthSums.zero(x_ND.shape[1], sae.n_features)
+    ordinary_N = ordinary(x_ND)
+    health = HealthSums.zero(x_ND.shape[1], sae.n_features)._replace(outliers=int((~ordinary_N).sum()))
+    x_ND, span_N, at_N = x_ND[ordinary_N], span_N[ordinary_N], at_N[ordinary_N]
     parts = []
     chunk = max(1, DENSE_CELLS // sae.n_features)
     for x_BD, span_B, at_B in zip(x_ND.split(chunk), span_N.split(chunk), at_N.split(chunk), strict=True):

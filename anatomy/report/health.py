@@ -90,7 +90,8 @@ def sae_health(health: Mapping[str, Any]) -> Iterator[str]:
     sae = health.get("sae") or {}
     if not sae:
         return
-    yield f"SAE on {count(sae.get('tokens'))} tokens of these rows:"
+    left_out = f" ({count(sae['outliers'])} of enormous norm left out)" if sae.get("outliers") else ""
+    yield f"SAE on {count(sae.get('tokens'))} tokens of these rows{left_out}:"
     yield from table(
         [
             ("", "measured", "claimed"),

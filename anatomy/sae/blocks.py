@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anatomy.artifacts import atomic_path
@@ -17,11 +17,20 @@ from anatomy.errors import SettingsError
 OUTLIER_FACTOR = 6.0  # method.md §3: tokens whose norm exceeds 6x the mean are dropped
 
 
-def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
-    """Without tokens that are not finite or whose norm exceeds ``OUTLIER_FACTOR`` times the mean norm."""
-    x_ND = x_ND[x_ND.isfinite().all(1)]
+def ordinary(x_ND: Float[Tensor, "N D"]) -> Bool[Tensor, " N"]:
+    """Tokens that are finite and whose norm is at most ``OUTLIER_FACTOR`` times the mean norm (method.md §3).
+
+    The others are attention sinks: a few tokens of enormous norm that no SAE is trained on, of which a single one
+    spoils the variance explained of 100,000 tokens and sets hundreds of features off.
+    """
     norm_N = x_ND.float().norm(dim=1)
-    return x_ND[norm_N <= OUTLIER_FACTOR * norm_N.mean()]
+    finite_N = norm_N.isfinite()
+    return finite_N & (norm_N <= OUTLIER_FACTOR * norm_N[finite_N].mean())
+
+
+def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    """Without the tokens that are not :func:`ordinary`."""
+    return x_ND[ordinary(x_ND)]
 
 
 @dataclass

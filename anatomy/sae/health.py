@@ -49,6 +49,7 @@ class HealthSums(NamedTuple):
     norm_sum: float
     x_sum: Float[np.ndarray, " D"]
     fires: Int[np.ndarray, " F"]
+    outliers: int = 0  # tokens of enormous norm that were left out of all the other sums
 
     @classmethod
     def zero(cls, width: int, n_features: int) -> HealthSums:
@@ -78,6 +79,7 @@ class HealthSums(NamedTuple):
             self.norm_sum + other.norm_sum,
             self.x_sum + other.x_sum,
             self.fires + other.fires,
+            self.outliers + other.outliers,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +103,7 @@ class SAEHealth:
     dead_share: float
     claimed_l0: float | None = None
     claimed_variance_explained: float | None = None
+    outliers: int = 0
 
     @classmethod
     def from_sums(cls, sums: HealthSums, claimed: Mapping[str, float] | None = None) -> SAEHealth:
@@ -115,6 +118,7 @@ class SAEHealth:
             dead_share=float((sums.fires == 0).mean()),
             claimed_l0=claimed.get("l0"),
             claimed_variance_explained=claimed.get("variance_explained"),
+            outliers=sums.outliers,
         )
 
     def __str__(self) -> str:

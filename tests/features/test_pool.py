@@ -65,3 +65,17 @@ def test_nothing_fires():
     )
     assert found.feature.size == 0
     assert health.l0_sum == 0
+
+
+def test_a_token_of_enormous_norm_fires_nothing_and_spoils_no_sum():
+    x_ND = torch.randn(60, 32, generator=torch.Generator().manual_seed(2))
+    x_ND[7] *= 1000
+    span_N, at_N = torch.zeros(60, dtype=torch.long), torch.arange(60)
+    found, health = pool_spans(x_ND, span_N, at_N, TinySAE())
+    others = torch.arange(60) != 7
+    expected, sums = pool_spans(x_ND[others], span_N[others], at_N[others], TinySAE())
+    np.testing.assert_array_equal(found.feature, expected.feature)
+    np.testing.assert_array_equal(found.max, expected.max)
+    assert 7 not in found.at
+    assert (health.tokens, health.outliers) == (59, 1)
+    assert health.error_sum == sums.error_sum
