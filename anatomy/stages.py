@@ -153,7 +153,7 @@ def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Non
     depends = {
         "features": run.require("harvest")["fingerprint"],
         "settings": settings.model_dump(
-            mode="json", include=set(ClusterSettings.model_fields) | {"prompt_statistic", "tau", "seed"}
+            mode="json", include=set(ClusterSettings.model_fields) | {"prompt_statistic", "seed"}
         ),
     }
     run.stage("cluster", depends, [artifacts.CLUSTERS, artifacts.DATA_CLUSTERS], work)
