@@ -28,6 +28,7 @@ from anatomy.report.markdown import to_markdown
 from anatomy.report.summary import Evidence, strongest_rows, summarise
 from anatomy.run import Run
 from anatomy.settings import AuditSettings, ClusterSettings, HypothesisSettings, RowSettings
+from anatomy.types import SIDES
 
 EXCERPT = 300
 
@@ -82,7 +83,7 @@ def harvest_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
     def work() -> dict[str, Any]:
         health = run.require("rows")["facts"]["health"]
         retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
-        tokens = retained * (2 * means["prompt"] + means["chosen"] + means["rejected"])
+        tokens = retained * sum(min(settings.max_length, means["prompt"] + means[side]) for side in SIDES)
         print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         fingerprint = artifacts.text_hash(str(depends))
