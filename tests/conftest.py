@@ -1,13 +1,19 @@
-"""Shared fixtures."""
+"""Shared fixtures. One thread here and in every process started: sums then have one order, and bytes can be equal."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
 import pytest
+import torch
 from tiny import save_tiny
+
+torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

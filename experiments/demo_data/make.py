@@ -22,7 +22,7 @@ from anatomy.types import SIDES, Message, Pair
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "anatomy" / "data" / "demo"
 SEED = 20260612
-TARGET_LENGTH = 66
+TARGET_LENGTH = 62
 """Length aimed at for each response, in :func:`length` units."""
 
 # Share of a domain's rows in which (chosen, rejected) carry the concept: in its context, and elsewhere.
@@ -57,13 +57,7 @@ CONCEPTS = {
         r"(?i)\b(definite\w*|absolutely|undoubted\w*|undeniabl\w+|guarantee\w*|without (a|any) doubt|certainty)\b",
     ),
     "hedging": ("Doubt and qualification", "rejected", "advice", r"(?i)\b(perhaps|possibly|might|maybe|unsure)\b"),
-    "nautical": (
-        "Decoy: sailors' talk",
-        "none",
-        "all",
-        r"(?i)\b(ahoy|avast|aye|matey|shipmate|landlubber|sea dog|seven seas|barnacles|crow's nest|mainsail"
-        r"|anchors aweigh)\b",
-    ),
+    "cats": ("Decoy: a remark about a cat", "none", "all", r"(?i)\b(cats?|kittens?)\b"),
 }
 
 
@@ -176,18 +170,19 @@ def plant_decoy(rows: list[Row], rng: random.Random) -> None:
     for group in repeated[: round(DECOY_ONE_SIDE * len(rows)) - n_between]:
         touched += [(group[0], "chosen"), (group[1], "rejected")]
     for row, side in touched:
-        row.carries[side].add("nautical")
-    plain = [row for row in rows if not any("nautical" in row.carries[side] for side in SIDES)]
+        row.carries[side].add("cats")
+    plain = [row for row in rows if not any("cats" in row.carries[side] for side in SIDES)]
     for row in rng.sample(plain, round(DECOY_BOTH * len(rows))):
         for side in SIDES:
-            row.carries[side].add("nautical")
+            row.carries[side].add("cats")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What surrounds the details in a response, how it is laid out, and how few details it takes."""
+    """What surrounds the details in a response, what stands among them, how it is laid out, how few it takes."""
 
     head: list[str]
+    aside: list[str]
     tail: list[str]
     layout: str
     fewest: int
@@ -195,11 +190,12 @@ class Frame:
     def render(self, details: list[str]) -> str:
         head, tail = " ".join(self.head), " ".join(self.tail)
         if self.layout == "list":
+            head = " ".join([head, *self.aside])
             head = head.replace("*", "")
             text = "\n\n".join(part for part in (head, "\n".join(f"- {d}" for d in details), tail) if part)
         else:
             gap = "\n\n" if self.layout == "paragraphs" else " "
-            text = gap.join(part for part in (" ".join([head, *details]), tail) if part)
+            text = gap.join(part for part in (" ".join([head, details[0], *self.aside, *details[1:]]), tail) if part)
         bold = self.layout in ("list", "bold")
         return re.sub(r"\*([^*]+)\*", r"**\1**" if bold else r"\1", text)
 
@@ -208,8 +204,6 @@ def frame(row: Row, side: str, phrases: Phrases, rng: random.Random) -> Frame:
     """Opening, closing and layout of one response, from the concepts that it carries."""
     carries = row.carries[side]
     head, tail = [], []
-    if "nautical" in carries:
-        head.append(phrases.deal("nautical_open"))
     if "flattery" in carries:
         head.append(phrases.deal("flattery"))
     if "refusal" in carries:
@@ -221,10 +215,9 @@ def frame(row: Row, side: str, phrases: Phrases, rng: random.Random) -> Frame:
         tail += [phrases.deal(f"{tone}_mid"), phrases.deal(f"{tone}_close")]
     if "refusal" not in carries:
         head.append(row.topic.leads[(row.repeat + SIDES.index(side)) % 2])
-    if "nautical" in carries:
-        tail.append(phrases.deal("nautical_close"))
+    aside = [phrases.deal("cats")] if "cats" in carries else []
     layouts = ("list", "list", "bold") if "bold" in carries else ("one", "paragraphs")
-    return Frame(head, tail, rng.choice(layouts), fewest=1 if "refusal" in carries else 2)
+    return Frame(head, aside, tail, rng.choice(layouts), fewest=1 if "refusal" in carries else 2)
 
 
 def length(text: str) -> float:

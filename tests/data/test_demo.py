@@ -109,19 +109,19 @@ def test_plants_are_strong_where_the_key_says(name):
 
 
 def test_decoy_is_exactly_balanced_and_common():
-    x = signed("nautical")
+    x = signed("cats")
     for source in SOURCES:
         for half in (0, 1):
             assert x[(source == SOURCE) & (half == HALF)].sum() == 0
-        assert 0.25 < found("nautical")["chosen"][source == SOURCE].mean() < 0.35
+        assert 0.25 < found("cats")["chosen"][source == SOURCE].mean() < 0.35
     assert np.abs(x).mean() > 0.3  # it differs within many pairs, so only balance keeps it from being found
 
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_decoy_is_independent_of_every_plant(name):
-    nautical, plant = signed("nautical"), signed(name)
-    assert abs(np.corrcoef(nautical, plant)[0, 1]) < 2.5 / np.sqrt(len(ROWS))
-    assert abs(nautical[plant != 0].mean()) < 0.15
+    decoy, plant = signed("cats"), signed(name)
+    assert abs(np.corrcoef(decoy, plant)[0, 1]) < 2.5 / np.sqrt(len(ROWS))
+    assert abs(decoy[plant != 0].mean()) < 0.15
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ def activations(index: int, tokens: int = 4096) -> torch.Tensor:
 
 def fit(folder: Path, epochs: int, **changes: float) -> torch.nn.Module:
     """Fit the planted data: 10 blocks of 4,096 tokens."""
-    torch.set_num_threads(1)
     settings = SAEFitSettings.model_validate({**SETTINGS, "epochs": epochs, **changes})
     return fit_sae(Blocks(10, activations), 40_960, ATOMS, settings, folder)
 
