@@ -39,7 +39,7 @@ def rows_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
     def work() -> dict[str, Any]:
         with progress_bar("rows", "row") as bar:
             health = ingest(settings, run.path, lens.judge, bar.update)
-        return {"health": {**health, "truncated": dict(lens.judge.truncated)}}
+        return {"health": {**health, **lens.judge.to_dict()}}
 
     names = RowSettings.model_fields.keys() - {"rows"}
     depends = {

@@ -69,7 +69,7 @@ def check(settings: CheckSettings, out: Path | None) -> str:
     with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:
         health = ingest(settings, Path(folder), judge, bar.update)
     if judge is not None:
-        health["truncated"] = dict(judge.truncated)
+        health |= judge.to_dict()
     if out is not None:
         artifacts.write_json(out / artifacts.HEALTH, health)
     return format_health(health) + note

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from anatomy.data.faults import EMPTY_RESPONSE, IDENTICAL_AFTER_TRUNCATION, PROMPT_FILLS_WINDOW
+from anatomy.data.faults import (
+    EMPTY_RESPONSE,
+    IDENTICAL_AFTER_TRUNCATION,
+    PROMPT_FILLS_WINDOW,
+    TEMPLATE_REFUSES,
+)
 from anatomy.data.health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
@@ -70,11 +75,26 @@ class PairJudge:
         self.special_in_text = 0
 
     def __call__(self, pair: Pair) -> JudgeResult:
-        encoded = encode_pair(pair, self.tokenizer, self.settings)
+        try:
+            encoded = encode_pair(pair, self.tokenizer, self.settings)
+        except TemplateError as error:
+            return JudgeResult(TEMPLATE_REFUSES, {}, error.detail)
         for span, cut in encoded.truncated.items():
             self.truncated[span] += cut
         self.special_in_text += encoded.special_in_text > 0
         return JudgeResult(encoded.fault, encoded.lengths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``health.json`` holds of it: rows cut per span, rows whose text spells out special tokens."""
+        return {"truncated": dict(self.truncated), "special_in_text": self.special_in_text}
+
+
+class TemplateError(ModelError):
+    """The chat template cannot render a row's messages as they are; ``detail`` says why."""
+
+    def __init__(self, index: int, detail: str) -> None:
+        super().__init__(f"row {index}: {detail}; remove the row, or use --chat-template FILE")
+        self.detail = detail
 
 
 class _Tokens(NamedTuple):
@@ -95,7 +115,7 @@ def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelS
     The prompt keeps its first token where that is special, and its end; the response keeps its start.
 
     Raises:
-        ModelError: the chat template refuses the messages or changes their text.
+        TemplateError: the chat template refuses the messages or changes their text.
     """
     sides: dict[str, tuple[_Tokens, _Tokens]] = {}
     for name in SIDES:
@@ -218,7 +238,7 @@ def _render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[
         shown = with_text
         ranges = _search(text, [messages[number]["content"] for number in shown])
     if ranges is None or set(with_text) - set(shown) & {len(messages) - 1}:
-        raise ModelError(f"row {pair.index}: the chat template changes the text of a message; use --chat-template FILE")
+        raise TemplateError(pair.index, "the chat template changes the text of a message")
     return text, dict(zip(shown, ranges, strict=True))
 
 
@@ -252,15 +272,13 @@ def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
 
 
 def _apply_template(pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> str:
-    from jinja2 import TemplateError
+    from jinja2 import TemplateError as JinjaError
 
     try:
         tools: list[Any] | None = list(pair.tools) if pair.tools else None
         arguments = dict(pair.chat_template_kwargs or {})
         return str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **arguments))
-    except (TemplateError, TypeError, ValueError) as error:
+    except (JinjaError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         roles = ", ".join(str(message.get("role")) for message in messages)
-        raise ModelError(
-            f"row {pair.index}: the chat template refuses turns ({roles}): {reason}; remove the row"
-        ) from None
+        raise TemplateError(pair.index, f"the chat template refuses turns ({roles}): {reason}") from None

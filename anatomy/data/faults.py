@@ -14,6 +14,7 @@ DUPLICATE_ROW = "duplicate-row"
 OPPOSITE_LABEL = "opposite-label"
 IDENTICAL_AFTER_TRUNCATION = "identical-after-truncation"
 PROMPT_FILLS_WINDOW = "prompt-fills-window"
+TEMPLATE_REFUSES = "template-refuses"
 
 REASONS = {
     MISSING_RESPONSE: "the chosen or the rejected response is absent",
@@ -24,6 +25,7 @@ REASONS = {
     TIE: "both responses have the same rating",
     DUPLICATE_ROW: "the same row came before",
     OPPOSITE_LABEL: "the same two responses came before with the labels swapped",
+    TEMPLATE_REFUSES: "the model's chat template refuses the turns, or changes their text",
     IDENTICAL_AFTER_TRUNCATION: "chosen and rejected are the same once cut to the window",
     PROMPT_FILLS_WINDOW: "the prompt leaves no room for a response in the window",
 }

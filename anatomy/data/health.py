@@ -31,10 +31,14 @@ RATING_COLUMNS = [
 
 
 class JudgeResult(NamedTuple):
-    """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span."""
+    """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span.
+
+    ``detail`` is shown beside the reason; without one, an excerpt of the row is.
+    """
 
     reason: str | None
     lengths: Mapping[str, int]
+    detail: str = ""
 
 
 Judge = Callable[[Pair], JudgeResult | None]
@@ -76,7 +80,8 @@ class HealthTable:
         verdict = self._judge(row) if self._judge is not None and reason is None else None
         reason = reason or (verdict.reason if verdict else None)
         if reason is not None:
-            return self._note(self._reasons, reason, row.index, excerpt(row))
+            detail = verdict.detail if verdict else ""
+            return self._note(self._reasons, reason, row.index, detail or excerpt(row))
         self._describe(row, verdict)
         self._prompts[prompt] += 1
         self._responses.update(responses)

@@ -47,6 +47,8 @@ def _lengths(health: Mapping[str, Any]) -> Iterator[str]:
 
 def _truncated(health: Mapping[str, Any]) -> Iterator[str]:
     cut = {span: number for span, number in (health.get("truncated") or {}).items() if number}
+    if health.get("special_in_text"):
+        yield f"Special tokens spelt out in the text (in no span): {count(health['special_in_text'])} rows"
     if cut:
         yield "Cut to the window: " + ", ".join(f"{span} of {count(number)} rows" for span, number in cut.items())
 

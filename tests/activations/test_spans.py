@@ -8,6 +8,8 @@ from tiny import CHATML, save_tokenizer
 
 from anatomy.activations.model import load_tokenizer
 from anatomy.activations.spans import PairJudge, encode_pair, span_text, span_tokens, template_hash
+from anatomy.data.faults import TEMPLATE_REFUSES
+from anatomy.data.health import HealthTable
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
@@ -176,6 +178,15 @@ def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
         ModelError, match=r"row 7: the chat template refuses turns \(user, user, assistant\): roles must"
     ):
         encode_pair(pair_of(prompt=[TURNS[0], TURNS[0]]), tokenizer, ModelSettings())
+
+
+def test_a_refused_row_is_counted_with_the_templates_words(tokenizer_of):
+    judge = PairJudge(tokenizer_of(MERGED_SYSTEM), ModelSettings())
+    table = HealthTable("explicit", judge)
+    statuses = [table.add(pair_of()), table.add(pair_of(prompt=[TURNS[0], TURNS[0]]))]
+    assert statuses == ["retained", TEMPLATE_REFUSES]
+    (example,) = table.to_dict()["reasons"][TEMPLATE_REFUSES]["examples"]
+    assert "roles must" in example["excerpt"]
 
 
 def test_tools_reach_the_template(tokenizer_of):
