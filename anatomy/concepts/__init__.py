@@ -1,0 +1,1 @@
+"""Concepts that a person decides on, and the protocol by which a detector scores responses for one."""

@@ -1,0 +1,70 @@
+"""What a detector is to the rest of the project: something that scores the tokens of a span for one concept.
+
+Detectors are fitted in ``probes`` and used in ``interventions``; the two meet here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Pooling = Literal["max", "mean", "last"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A response (or a prompt) as a detector sees it.
+
+    ``offsets_T2`` are the characters ``[start, stop)`` of each token in ``text``; ``hidden`` maps a block, counted from
+    0, to the residual stream after it, ``[T, D]``, and holds at least the layers that were asked for.
+    """
+
+    text: str
+    offsets_T2: Int[np.ndarray, "T 2"]
+    hidden: Mapping[int, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets_T2)
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A detector of one concept. Higher scores mean more of the concept; scores need not be probabilities."""
+
+    @property
+    def concept(self) -> str:
+        """Id of the concept in the library, or the user's own name."""
+
+    @property
+    def layer(self) -> int | None:
+        """Block whose residual stream is read, counted from 0; None for a detector that reads text alone."""
+
+    @property
+    def pooling(self) -> Pooling:
+        """How token scores become one score: maximum, mean, or the last token's."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Score of a span from which on it is flagged; None where none was fitted."""
+
+    def score_tokens(self, span: Span) -> Float[np.ndarray, " T"]:
+        """One score per token of the span."""
+
+
+def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
+    """Score of a span from its tokens' scores; NaN for a span without tokens (method.md §8)."""
+    if not len(scores_T):
+        return float("nan")
+    return float({"max": np.max, "mean": np.mean, "last": lambda scores: scores[-1]}[pooling](scores_T))
+
+
+def score_span(scorer: Scorer, span: Span) -> float:
+    """The scorer's one score of a span."""
+    return pooled(scorer.score_tokens(span), scorer.pooling)
