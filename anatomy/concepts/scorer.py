@@ -62,7 +62,9 @@ def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
     """Score of a span from its tokens' scores; NaN for a span without tokens (method.md §8)."""
     if not len(scores_T):
         return float("nan")
-    return float({"max": np.max, "mean": np.mean, "last": lambda scores: scores[-1]}[pooling](scores_T))
+    if pooling == "last":
+        return float(scores_T[-1])
+    return float(scores_T.max() if pooling == "max" else scores_T.mean())
 
 
 def score_span(scorer: Scorer, span: Span) -> float:
