@@ -24,7 +24,7 @@ from anatomy.types import content_hash
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
-STAGES = ("rows", "harvest", "cluster", "hypotheses", "labels", "summary")
+STAGES = ("rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary")
 
 
 class Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,9 @@ from tqdm import tqdm
 
 from anatomy import artifacts
 from anatomy.clusters.build import cluster_features, cluster_rows
+from anatomy.concepts.labels import concept_label, highest
+from anatomy.concepts.scorer import Scorer
+from anatomy.concepts.scores import read_scores, score_pairs
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.data.sources import source_fingerprint
@@ -23,6 +26,7 @@ from anatomy.hypotheses.build import Signals, read_signals
 from anatomy.hypotheses.heuristics import TEXT_COUNTS
 from anatomy.hypotheses.labels import Clusters, Rows, label_clusters, sampled_rows
 from anatomy.hypotheses.signals import response_signals
+from anatomy.hypotheses.views import Responses
 from anatomy.lens import Lens
 from anatomy.report.markdown import to_markdown
 from anatomy.report.summary import Evidence, strongest_rows, summarise
@@ -110,6 +114,53 @@ def harvest_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
     write_health(run)
 
 
+def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer]) -> None:
+    """``rows.parquet`` → ``scores/<concept>/``: chosen and rejected responses scored by every detector asked for."""
+    made_of = {"tokens": lens.token_settings(), "batch_tokens": settings.batch_tokens}
+    if any(scorer.layer is not None for scorer in scorers):
+        made_of["model"] = lens.subject.fingerprint
+
+    def work() -> dict[str, Any]:
+        pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
+        if scorers:
+            with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
+                mark = artifacts.text_hash(str(made_of))
+                score_pairs(
+                    pairs,
+                    scorers,
+                    lens.tokenizer,
+                    lambda: lens.subject,
+                    run.file(artifacts.SCORES),
+                    mark,
+                    settings,
+                    bar.update,
+                )
+        return {"concepts": {scorer.concept: _of_scorer(scorer) for scorer in scorers}}
+
+    depends = {
+        "rows": run.output_hash("rows", artifacts.ROWS),
+        "scorers": {scorer.concept: scorer.fingerprint for scorer in scorers},
+        **(made_of if scorers else {}),
+    }
+    run.stage("scores", depends, [f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers], work)
+
+
+def _of_scorer(scorer: Scorer) -> dict[str, Any]:
+    return {"detector": scorer.kind, "layer": scorer.layer, "pooling": scorer.pooling, "threshold": scorer.threshold}
+
+
+def concept_responses(run: Run, store: FeatureStore) -> Responses:
+    """Standardised chosen-minus-rejected scores of the run's concepts, one column each (none: no columns)."""
+    names = list(run.require("scores")["facts"]["concepts"])
+    columns = []
+    for name in names:
+        scores = read_scores(run.file(artifacts.SCORES) / name)
+        if scores.row_ids != list(store.row_ids):
+            raise RunError(f"{run.path}: scores of `{name}` and features are of different rows; run the audit again")
+        columns.append(scores.standardised_difference())
+    return Responses(np.stack(columns, axis=1) if columns else np.zeros((store.n_rows, 0)), names)
+
+
 def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = "summary") -> None:
     """Features → clusters → hypotheses → labels → summary."""
     store = FeatureStore(run.file(artifacts.FEATURES))
@@ -178,9 +229,14 @@ def read_clusters(run: Run, store: FeatureStore) -> Clusters:
     )
 
 
+def run_signals(run: Run, settings: AuditSettings, store: FeatureStore) -> Signals:
+    """Signals of every row: clusters', and those of the concepts that were scored."""
+    return read_signals(store, read_clusters(run, store), settings, concept_responses(run, store))
+
+
 def hypotheses_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Signals:
     """Clusters → ``hypotheses.parquet`` and the trivial baselines; returns the signals of every row."""
-    signals = read_signals(store, read_clusters(run, store), settings)
+    signals = run_signals(run, settings, store)
 
     def work() -> dict[str, Any]:
         found = signals.tested()
@@ -195,6 +251,7 @@ def hypotheses_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> 
     depends = {
         "clusters": [run.output_hash("cluster", name) for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)],
         "features": run.require("harvest")["fingerprint"],
+        "scores": run.require("scores")["fingerprint"],
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields) | {"seed"}),
     }
     run.stage("hypotheses", depends, [artifacts.HYPOTHESES], work)
@@ -207,15 +264,20 @@ def labels_stage(run: Run, settings: AuditSettings, store: FeatureStore, lens: L
 
     def work() -> None:
         clusters = read_clusters(run, store)
+        concepts = run.require("scores")["facts"]["concepts"]
+        places = {name: highest(read_scores(run.file(artifacts.SCORES) / name)) for name in concepts}
         needed = set(sampled_rows(store.prompt_ids, clusters, settings.seed).tolist())
-        rows = _text_rows(run, store, lens, needed)
+        rows = _text_rows(run, store, lens, needed | {row for found in places.values() for row, _, _ in found})
         with progress_bar("labels", "cluster"):
             labels = label_clusters(store.shards, rows, clusters, TEXT_COUNTS, settings.seed)
+        for name, facts in concepts.items():
+            labels["response"][name] = concept_label(f"concept ({facts['detector']})", facts, places[name], rows)
         artifacts.write_json(run.file(artifacts.LABELS), labels)
 
     depends = {
         "clusters": [run.output_hash("cluster", name) for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)],
         "features": run.require("harvest")["fingerprint"],
+        "scores": run.require("scores")["fingerprint"],
         "seed": settings.seed,
     }
     run.stage("labels", depends, [artifacts.LABELS], work)

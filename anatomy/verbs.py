@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -12,15 +13,16 @@ from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.store import FeatureStore
-from anatomy.hypotheses.build import null_report, read_signals
+from anatomy.hypotheses.build import null_report
 from anatomy.lens import Lens
 from anatomy.report.health import format_health
 from anatomy.report.terminal import render
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, RowSettings
-from anatomy.stages import analysis_stages, harvest_stage, progress_bar, read_clusters, rows_stage
+from anatomy.stages import analysis_stages, harvest_stage, progress_bar, rows_stage, run_signals, scores_stage
 
 if TYPE_CHECKING:
+    from anatomy.concepts.scorer import Scorer
     from anatomy.sae.health import SAEHealth
 
 DEMO = Path(__file__).parent / "data" / "demo" / "pairs.jsonl"
@@ -75,14 +77,19 @@ def check(settings: CheckSettings, out: Path | None) -> str:
     return format_health(health) + note
 
 
-def audit(settings: AuditSettings, out: Path) -> None:
-    """All stages, into ``out``; what is complete and unchanged is not done again."""
+def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence[Scorer]] = lambda lens: ()) -> None:
+    """All stages, into ``out``; what is complete and unchanged is not done again.
+
+    ``scorers`` gives the detectors of the concepts to be tested beside the clusters.
+    """
     settings = located(settings)
     with Run.open(out) as run:
         run.save(settings=settings.model_dump(mode="json"), seed=settings.seed)
         lens = Lens(settings)
         rows_stage(run, settings, lens)
+        detectors = scorers(lens)
         harvest_stage(run, settings, lens)
+        scores_stage(run, settings, lens, detectors)
         analysis_stages(run, settings, lens)
 
 
@@ -103,7 +110,11 @@ def rerun(out: Path, changes: dict[str, Any], until: str) -> None:
         run.require("harvest")
         settings = AuditSettings.model_validate({**run.manifest["settings"], **changes})
         run.save(settings=settings.model_dump(mode="json"))
-        analysis_stages(run, settings, Lens(settings), until)
+        lens = Lens(settings)
+        if "scores" not in run.manifest["stages"]:  # harvested only
+            scores_stage(run, settings, lens, ())
+        run.require("scores")
+        analysis_stages(run, settings, lens, until)
 
 
 def probe(settings: HarvestSettings, tokens: int) -> Probe:
@@ -165,7 +176,7 @@ def null(out: Path, repetitions: int, seed: int) -> str:
         run.require("hypotheses")
         settings = AuditSettings.model_validate(run.manifest["settings"])
         store = FeatureStore(run.file(artifacts.FEATURES))
-        signals = read_signals(store, read_clusters(run, store), settings)
+        signals = run_signals(run, settings, store)
         report = null_report(signals.null(repetitions, seed))
         artifacts.write_json(run.file(artifacts.NULL), report)
     lines = [f"{'view':8} {'tested':>8} {'false positives at 5 %':>24} {'95 % interval':>16} {'q < 5 %, mean':>14}"]

@@ -28,7 +28,7 @@ from anatomy.data.faults import (
 from anatomy.data.health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
-from anatomy.types import SIDES, Pair, content_hash
+from anatomy.types import SIDES, Message, Pair, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,10 +38,15 @@ PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 
 @dataclass(frozen=True)
 class EncodedSide:
-    """Token ids of prompt and response, and masks over them: ``spans["prompt"]`` and ``spans["response"]``."""
+    """Token ids of prompt and response, and masks over them: ``spans["prompt"]`` and ``spans["response"]``.
+
+    ``text`` is the response's whole text, ``offsets_R2`` the characters ``[start, stop)`` of its span's tokens.
+    """
 
     ids: Int32[np.ndarray, " T"]
     spans: dict[str, Bool[np.ndarray, " T"]]
+    text: str
+    offsets_R2: Int64[np.ndarray, "R 2"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ class TemplateError(ModelError):
 
 
 class _Tokens(NamedTuple):
+    text: str
     ids: Int32[np.ndarray, " T"]
+    offsets: Int64[np.ndarray, "T 2"]
     content: Bool[np.ndarray, " T"]
     special: Bool[np.ndarray, " T"]
     special_in_text: int
@@ -127,6 +134,20 @@ def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelS
             _tokenise(text[start:stop], [(0, stop - start)], tokenizer),
         )
     return _fit_window(sides, settings)
+
+
+def encode_prompt(
+    messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, settings: ModelSettings
+) -> Int32[np.ndarray, " T"]:
+    """Token ids of a conversation up to where the model would start to answer; its end is kept.
+
+    The last token is the template's: the place from which a refusal direction is read (method.md §8).
+
+    Raises:
+        TemplateError: the chat template refuses the messages.
+    """
+    text = _apply_template(Pair(0, messages, (), ()), [dict(message) for message in messages], tokenizer, opened=True)
+    return _keep_end(_tokenise(text, [], tokenizer), settings.max_prompt_length).ids
 
 
 def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -180,7 +201,9 @@ def _keep_end(tokens: _Tokens, limit: int) -> _Tokens:
     kept = np.arange(len(tokens.ids) - limit, len(tokens.ids))
     if tokens.special[0]:
         kept[0] = 0  # BOS
-    return _Tokens(tokens.ids[kept], tokens.content[kept], tokens.special[kept], tokens.special_in_text)
+    return tokens._replace(
+        ids=tokens.ids[kept], offsets=tokens.offsets[kept], content=tokens.content[kept], special=tokens.special[kept]
+    )
 
 
 def _join(prompt: _Tokens, response: _Tokens, room: int) -> EncodedSide:
@@ -188,7 +211,7 @@ def _join(prompt: _Tokens, response: _Tokens, room: int) -> EncodedSide:
     spans = {"prompt": np.zeros(len(ids), dtype=bool), "response": np.zeros(len(ids), dtype=bool)}
     spans["prompt"][: len(prompt.ids)] = prompt.content
     spans["response"][len(prompt.ids) :] = response.content[:room]
-    return EncodedSide(ids, spans)
+    return EncodedSide(ids, spans, response.text, response.offsets[:room][response.content[:room]])
 
 
 def _tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
@@ -200,7 +223,7 @@ def _tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTraine
     for start, stop in ranges:
         inside |= _overlap(text, offsets, start, stop)
     special = np.isin(ids, _special_ids(tokenizer))
-    return _Tokens(ids, inside & ~special, special, int((inside & special).sum()))
+    return _Tokens(text, ids, offsets, inside & ~special, special, int((inside & special).sum()))
 
 
 def _overlap(text: str, offsets: Int64[np.ndarray, "T 2"], start: int, stop: int) -> Bool[np.ndarray, " T"]:
@@ -271,13 +294,15 @@ def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
     return ranges
 
 
-def _apply_template(pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase) -> str:
+def _apply_template(
+    pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, opened: bool = False
+) -> str:
     from jinja2 import TemplateError as JinjaError
 
     try:
         tools: list[Any] | None = list(pair.tools) if pair.tools else None
-        arguments = dict(pair.chat_template_kwargs or {})
-        return str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **arguments))
+        arguments = {**(pair.chat_template_kwargs or {}), "tokenize": False, "add_generation_prompt": opened}
+        return str(tokenizer.apply_chat_template(messages, tools=tools, **arguments))
     except (JinjaError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         roles = ", ".join(str(message.get("role")) for message in messages)

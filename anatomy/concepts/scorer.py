@@ -43,6 +43,10 @@ class Scorer(Protocol):
         """Id of the concept in the library, or the user's own name."""
 
     @property
+    def kind(self) -> str:
+        """Kind of detector: ``text``, ``difference-of-means``, ``linear``, ``attention`` or ``sae``."""
+
+    @property
     def layer(self) -> int | None:
         """Block whose residual stream is read, counted from 0; None for a detector that reads text alone."""
 
@@ -53,6 +57,10 @@ class Scorer(Protocol):
     @property
     def threshold(self) -> float | None:
         """Score of a span from which on it is flagged; None where none was fitted."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of everything that decides its scores."""
 
     def score_tokens(self, span: Span) -> Float[np.ndarray, " T"]:
         """One score per token of the span."""

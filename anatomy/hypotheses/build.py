@@ -105,17 +105,23 @@ class Signals:
         return signal_N, inside_N
 
 
-def read_signals(store: Store, clusters: Clusters, settings: HypothesisSettings) -> Signals:
-    """Signals of every row from pooled features; memory is rows × clusters."""
+def read_signals(
+    store: Store, clusters: Clusters, settings: HypothesisSettings, concepts: Responses | None = None
+) -> Signals:
+    """Signals of every row from pooled features; memory is rows × clusters.
+
+    ``concepts`` are further signals, tested beside the clusters' in every view; their sign must follow the labels.
+    """
     statistic = settings.prompt_statistic
     disparity_NM = response_signals(store.shards(), clusters.response_F, settings.tau).disparity_NM
     moments = shift_moments(store.shards(), statistic)
     shifted = shift_signals(store.shards(), clusters.shift_F, moments, statistic)
     kept = responses("S", shifted.shift_NM, clusters.shift_F, 1)
+    offset_M = shifted.offset_M[[int(name[1:]) - 1 for name in kept.ids]]
     return Signals(
-        disparity=responses("R", disparity_NM, clusters.response_F, settings.min_features),
-        shift=kept,
-        shift_offset_M=shifted.offset_M[[int(name[1:]) - 1 for name in kept.ids]],
+        disparity=_beside(responses("R", disparity_NM, clusters.response_F, settings.min_features), concepts),
+        shift=_beside(kept, concepts),
+        shift_offset_M=np.concatenate([offset_M, np.zeros(len(concepts.ids) if concepts else 0)]),
         data_N=clusters.data_N,
         score_NK=prompt_scores(store.shards(), clusters.prompt_F, statistic, settings.prompt_score),
         prompts=Prompts.from_ids(store.prompt_ids),
@@ -123,6 +129,12 @@ def read_signals(store: Store, clusters: Clusters, settings: HypothesisSettings)
         top_rows=settings.top_rows or default_top_rows(len(store.prompt_ids)),
         min_rows=settings.min_rows,
     )
+
+
+def _beside(clusters: Responses, concepts: Responses | None) -> Responses:
+    if concepts is None or not concepts.ids:
+        return clusters
+    return Responses(np.hstack([clusters.values_NM, concepts.values_NM]), [*clusters.ids, *concepts.ids])
 
 
 def null_report(rates: Mapping[str, NullRate]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: Hypothesi
     data = {name: label for name, label in labels.get("data", {}).items() if name != "D0"}
     small = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
     thin = [name for name, label in labels.get("response", {}).items()
-            if name.startswith("R") and label["n_features"] < settings.min_features]  # fmt: skip
+            if name[0] == "R" and label.get("n_features", settings.min_features) < settings.min_features]  # fmt: skip
     silent = labels.get("data", {}).get("D0", {}).get("n_rows", 0)
     entries = [
         ("rows", reason["count"], f"not retained: {name}") for name, reason in (health.get("reasons") or {}).items()

@@ -137,8 +137,11 @@ def _ranges(labels: Mapping[str, Any]) -> str:
     names = [name for kind in labels.values() for name in kind]
     last: dict[str, int] = {}
     for name in names:
-        last[name[0]] = max(last.get(name[0], 0), int(name[1:]))
-    return ", ".join(f"{prefix}1–{prefix}{number}" for prefix, number in last.items()) or "no clusters at all"
+        if name[1:].isdigit():
+            last[name[0]] = max(last.get(name[0], 0), int(name[1:]))
+    ranges = [f"{prefix}1–{prefix}{number}" for prefix, number in last.items()]
+    concepts = [name for name in names if not name[1:].isdigit()]
+    return ", ".join([*ranges, *concepts]) or "no clusters at all"
 
 
 def _tests(run_dir: Path, cluster: str, labels: Mapping[str, Any], view: str | None, top: int) -> Iterator[str]:

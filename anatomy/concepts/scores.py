@@ -1,0 +1,171 @@
+"""Scores of chosen and rejected responses by detectors: one pass over the rows for all of them, a shard at a time.
+
+``scores/<concept>/shard-00000.parquet`` has one line per retained row, in their order: ``row_id``, ``prompt_id`` and,
+for each side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
+token of the response, from 0, with the highest score. A shard depends on its own rows only, and each detector's shards
+are its own: a killed run goes on where it was, and a detector that is added later scores alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+
+from anatomy.artifacts import read_table, shard_name, write_table
+from anatomy.concepts.scorer import Scorer, Span, pooled
+from anatomy.errors import RunError
+from anatomy.types import SIDES, Pair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from anatomy.activations.model import Subject
+    from anatomy.activations.spans import EncodedSide
+    from anatomy.settings import ModelSettings
+
+SHARD_ROWS = 128
+MARK = b"anatomy.fingerprint"
+
+
+class SpanScore(NamedTuple):
+    """What is kept of the token scores of one span."""
+
+    score: float
+    max: float
+    mean: float
+    at: int
+
+
+class Scores(NamedTuple):
+    """Scores of one detector over all rows; columns of ``*_N2`` are chosen and rejected."""
+
+    row_ids: list[str]
+    prompt_ids: list[str]
+    score_N2: Float[np.ndarray, "N 2"]
+    at_N2: Int[np.ndarray, "N 2"]
+
+    def standardised_difference(self) -> Float[np.ndarray, " N"]:
+        """``s̃⁺ − s̃⁻``: chosen minus rejected, in standard deviations over all responses (method.md §9); 0 if flat."""
+        spread = self.score_N2.std()
+        difference_N = self.score_N2[:, 0] - self.score_N2[:, 1]
+        return difference_N / spread if spread > 0 else np.zeros_like(difference_N)
+
+
+def score_pairs(
+    pairs: Iterable[Pair],
+    scorers: Sequence[Scorer],
+    tokenizer: PreTrainedTokenizerBase,
+    subject: Callable[[], Subject],
+    out_dir: Path,
+    made_of: str,
+    settings: ModelSettings,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Write the scores of ``pairs`` under ``out_dir``; shards that are there and unchanged are kept.
+
+    Args:
+        subject: gives the model; called only when a detector that reads activations has a shard to score.
+        made_of: hash of everything but the rows and the detectors that decides scores (model, template, window).
+        progress: called with the number of rows done.
+    """
+    number = 0
+    iterator = iter(pairs)
+    while rows := list(itertools.islice(iterator, SHARD_ROWS)):
+        path = {scorer.concept: out_dir / scorer.concept / shard_name(number) for scorer in scorers}
+        missing = [scorer for scorer in scorers if not _is_done(path[scorer.concept], _mark(scorer, made_of), rows)]
+        if missing:
+            for scorer, found in zip(missing, _score_rows(rows, missing, tokenizer, subject, settings), strict=True):
+                write_table(path[scorer.concept], _table(rows, found, _mark(scorer, made_of)))
+        number += 1
+        if progress is not None:
+            progress(len(rows))
+    for scorer in scorers:
+        for stale in sorted((out_dir / scorer.concept).glob("shard-*.parquet"))[number:]:
+            stale.unlink()
+
+
+def read_scores(folder: Path) -> Scores:
+    """All shards of one detector.
+
+    Raises:
+        RunError: there is none, or one is missing in the sequence.
+    """
+    paths = sorted(folder.glob("shard-*.parquet"))
+    if not paths or [path.name for path in paths] != [shard_name(number) for number in range(len(paths))]:
+        raise RunError(f"{folder}: scores are missing; run `anatomy probe score` or the audit again")
+    table = pa.concat_tables([read_table(path).replace_schema_metadata() for path in paths])
+    score, at = ([np.asarray(table[f"{side}_{name}"]) for side in SIDES] for name in ("score", "at"))
+    return Scores(
+        row_ids=table["row_id"].to_pylist(),
+        prompt_ids=table["prompt_id"].to_pylist(),
+        score_N2=np.stack(score, axis=1),
+        at_N2=np.stack(at, axis=1),
+    )
+
+
+def scored(scorer: Scorer, span: Span) -> SpanScore:
+    """All that is kept of a detector's token scores of a span; NaN and -1 for a span without tokens."""
+    scores_T = scorer.score_tokens(span)
+    if not len(scores_T):
+        return SpanScore(float("nan"), float("nan"), float("nan"), -1)
+    score = pooled(scores_T, scorer.pooling)
+    return SpanScore(score, float(scores_T.max()), float(scores_T.mean()), int(scores_T.argmax()))
+
+
+def score_sides(
+    sides: Sequence[EncodedSide], scorers: Sequence[Scorer], subject: Callable[[], Subject], settings: ModelSettings
+) -> list[list[SpanScore]]:
+    """Scores by detector and side; the model runs once for all detectors, and once for equal sequences."""
+    from anatomy.activations.hidden import Reading, read_hidden
+
+    layers = sorted({scorer.layer for scorer in scorers if scorer.layer is not None})
+    keys = [side.ids.tobytes() + side.spans["response"].tobytes() for side in sides]
+    distinct = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    first = {distinct[key]: side for key, side in reversed(list(zip(keys, sides, strict=True)))}
+    readings = [Reading(first[number].ids, first[number].spans["response"]) for number in range(len(distinct))]
+    found: list[list[SpanScore]] = [[] for _ in readings]
+    for number, hidden in read_hidden(subject() if layers else None, readings, layers, settings.batch_tokens):
+        span = Span(first[number].text, first[number].offsets_R2, hidden)
+        found[number] = [scored(scorer, span) for scorer in scorers]
+    return [[found[distinct[key]][place] for key in keys] for place in range(len(scorers))]
+
+
+def _score_rows(
+    rows: Sequence[Pair],
+    scorers: Sequence[Scorer],
+    tokenizer: PreTrainedTokenizerBase,
+    subject: Callable[[], Subject],
+    settings: ModelSettings,
+) -> list[list[SpanScore]]:
+    from anatomy.activations.spans import encode_pair
+
+    encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
+    return score_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings)
+
+
+def _table(rows: Sequence[Pair], found: Sequence[SpanScore], mark: str) -> pa.Table:
+    columns: dict[str, list[object]] = {
+        "row_id": [pair.row_id for pair in rows],
+        "prompt_id": [pair.prompt_id for pair in rows],
+    }
+    for place, side in enumerate(SIDES):
+        for name in SpanScore._fields:
+            columns[f"{side}_{name}"] = [getattr(score, name) for score in found[place::2]]
+    return pa.table(columns).replace_schema_metadata({MARK: mark.encode()})
+
+
+def _mark(scorer: Scorer, made_of: str) -> str:
+    return f"{scorer.fingerprint} {made_of}"
+
+
+def _is_done(path: Path, mark: str, rows: Sequence[Pair]) -> bool:
+    if not path.is_file() or (pq.read_schema(path).metadata or {}).get(MARK, b"").decode() != mark:
+        return False
+    return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == [pair.row_id for pair in rows])
