@@ -1,0 +1,248 @@
+"""Completions of the subject model: left-padded batches through Hugging Face's ``generate``, resumable on disk.
+
+A sample is drawn at uniform numbers that come from the item's key alone (conversation, settings, model, template,
+sample number), so that it does not depend on its neighbours in the batch. Like a greedy completion, it is the same in
+every call up to the rounding of padded arithmetic; in the same call it is the same to the bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int32
+from pydantic import Field
+
+from anatomy.activations.spans import TemplateError, template_hash
+from anatomy.errors import ModelError, RunError
+from anatomy.settings import Settings
+from anatomy.types import Message, content_hash
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from anatomy.activations.model import Subject
+
+Progress = Callable[[int], object]
+
+
+class GenerateSettings(Settings):
+    """How completions are sampled."""
+
+    max_new_tokens: int = Field(256, ge=1, description="Tokens of a completion, at most.")
+    temperature: float = Field(0.0, ge=0, description="Divides the logits; 0 takes the likeliest token (greedy).")
+    top_p: float = Field(1.0, gt=0, le=1, description="Sample from the fewest tokens that hold this probability.")
+    seed: int = Field(0, ge=0, description="Seed of the samples.")
+    batch_tokens: int = Field(16_384, ge=64, description="Padded tokens of a batch, prompts and completions together.")
+
+
+@dataclass(frozen=True)
+class _Item:
+    key: str
+    ids: Int32[np.ndarray, " T"]
+
+
+def generate(
+    subject: Subject,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Message]],
+    settings: GenerateSettings,
+    progress: Progress | None = None,
+) -> list[str]:
+    """One completion for each conversation, in their order, without special tokens.
+
+    A conversation that occurs several times gets as many samples (all the same where greedy). A completion ends at the
+    model's or the tokenizer's end of text, at the end of turn of the chat template, or after ``max_new_tokens``.
+
+    Args:
+        progress: called with the number of completions just done.
+
+    Raises:
+        ModelError: the template refuses a conversation, or prompt and completion exceed the model's window.
+    """
+    items = _items(subject, tokenizer, conversations, settings)
+    texts = [""] * len(items)
+    for batch in _batches(items, settings):
+        found = _complete(subject, tokenizer, [items[position] for position in batch], settings)
+        for position, text in zip(batch, found, strict=True):
+            texts[position] = text
+        if progress is not None:
+            progress(len(batch))
+    return texts
+
+
+def generate_to(
+    path: Path,
+    subject: Subject,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Message]],
+    settings: GenerateSettings,
+    progress: Progress | None = None,
+) -> list[str]:
+    """:func:`generate`, kept in the JSONL file ``path`` (``key``, ``text``) a batch at a time.
+
+    After a kill, the same call goes on with the next batch and gives the same file. The file holds the longest prompts
+    first; the result is in the order of ``conversations``. ``progress`` counts what was there already, too.
+
+    Raises:
+        ModelError: see :func:`generate`.
+        RunError: ``path`` holds completions of other conversations, settings or another model.
+    """
+    items = _items(subject, tokenizer, conversations, settings)
+    batches = _batches(items, settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = _resume(path, [[items[position].key for position in batch] for batch in batches])
+    with path.open("ab") as stream:
+        for batch in batches:
+            wanted = [items[position] for position in batch]
+            if wanted[0].key not in texts:
+                found = _complete(subject, tokenizer, wanted, settings)
+                new = {item.key: text for item, text in zip(wanted, found, strict=True)}
+                stream.write(b"".join(_line(key, text) for key, text in new.items()))
+                stream.flush()
+                os.fsync(stream.fileno())
+                texts |= new
+            if progress is not None:
+                progress(len(batch))
+    return [texts[item.key] for item in items]
+
+
+def _line(key: str, text: str) -> bytes:
+    return json.dumps({"key": key, "text": text}, ensure_ascii=False).encode() + b"\n"
+
+
+def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Texts of the batches that ``path`` holds whole, by key; what a killed run left after them is cut off."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    expected = [key for batch in batches for key in batch]
+    try:
+        rows = [json.loads(line) for line in lines]
+        same = [row["key"] for row in rows] == expected[: len(rows)]
+    except (ValueError, TypeError, KeyError):
+        same = False
+    if not same:
+        raise RunError(f"{path}: holds other completions than these inputs give; delete it or write to another file")
+    ends = np.cumsum([0, *map(len, batches)])
+    kept = int(ends[np.searchsorted(ends, len(rows), side="right") - 1])
+    if path.exists():
+        os.truncate(path, sum(map(len, lines[:kept])))
+    return {row["key"]: row["text"] for row in rows[:kept]}
+
+
+def _items(
+    subject: Subject,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Message]],
+    settings: GenerateSettings,
+) -> list[_Item]:
+    """Prompt ids and key of each conversation; the number of earlier occurrences is the sample number."""
+    shared = [settings.model_dump(exclude={"batch_tokens"}), subject.fingerprint, template_hash(tokenizer)]
+    window = getattr(_model(subject).config.get_text_config(), "max_position_embeddings", None)
+    seen: Counter[str] = Counter()
+    items = []
+    for index, conversation in enumerate(conversations):
+        ids = _prompt_ids(tokenizer, conversation, index)
+        if window is not None and len(ids) + settings.max_new_tokens > window:
+            raise ModelError(
+                f"conversation {index}: {len(ids)} tokens and max_new_tokens {settings.max_new_tokens} exceed "
+                f"the window of {subject.name} ({window}); shorten the one or lower the other"
+            )
+        content = content_hash(list(conversation))
+        items.append(_Item(content_hash([content, *shared, seen[content]]), ids))
+        seen[content] += 1
+    return items
+
+
+def _prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, conversation: Sequence[Message], index: int
+) -> Int32[np.ndarray, " T"]:
+    from jinja2 import TemplateError as JinjaError
+
+    try:
+        turns = [dict(message) for message in conversation]
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except (JinjaError, TypeError, ValueError) as error:
+        raise TemplateError(index, f"the chat template refuses it: {' '.join(str(error).split())[:200]}") from None
+    return np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int32)
+
+
+def _batches(items: Sequence[_Item], settings: GenerateSettings) -> list[list[int]]:
+    """Positions of the items, longest prompt first, cut by the token budget (one item at least)."""
+    order = sorted(range(len(items)), key=lambda position: -len(items[position].ids))
+    batches = []
+    while order:
+        longest = len(items[order[0]].ids) + settings.max_new_tokens
+        rows = max(1, settings.batch_tokens // longest)
+        batches.append(order[:rows])
+        order = order[rows:]
+    return batches
+
+
+def _complete(
+    subject: Subject, tokenizer: PreTrainedTokenizerBase, items: Sequence[_Item], settings: GenerateSettings
+) -> list[str]:
+    """Completions of one batch."""
+    import torch
+    from transformers import GenerationConfig
+
+    from anatomy.activations.sampling import sampling, stop_ids
+
+    model: Any = _model(subject)  # a PreTrainedModel; its `generate` is not typed
+    stops = stop_ids(model, tokenizer)
+    width = max(len(item.ids) for item in items)
+    ids_BT = torch.full((len(items), width), stops[0] if stops else 0)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, item in enumerate(items):
+        ids_BT[row, width - len(item.ids) :] = torch.from_numpy(item.ids)
+        mask_BT[row, width - len(item.ids) :] = 1
+    config = GenerationConfig(
+        do_sample=False,  # sampling is a logits processor of ours
+        max_new_tokens=settings.max_new_tokens,
+        eos_token_id=stops or None,
+        pad_token_id=stops[0] if stops else 0,
+        use_cache=True,
+    )
+    with torch.inference_mode(), _only_config(model, config):
+        out_BT = model.generate(
+            ids_BT.to(subject.device),
+            attention_mask=mask_BT.to(subject.device),
+            generation_config=config,
+            logits_processor=sampling(_uniform(items, settings), settings.temperature, settings.top_p, width),
+        )
+    return [_decode(tokenizer, row, stops) for row in out_BT[:, width:].tolist()]
+
+
+def _model(subject: Subject) -> PreTrainedModel:
+    from anatomy.activations.layers import hf_model
+
+    return hf_model(subject)
+
+
+@contextmanager
+def _only_config(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """Hide the model's own generation settings: ``generate`` would fill in their penalties and temperatures."""
+    own = model.generation_config
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int], stops: Sequence[int]) -> str:
+    end = next((at for at, token in enumerate(ids) if token in stops), len(ids))
+    return str(tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _uniform(items: Sequence[_Item], settings: GenerateSettings) -> Float[np.ndarray, "B N"]:
+    """Numbers in [0, 1), one a token, from each item's key."""
+    return np.stack([np.random.default_rng(int(item.key, 16)).random(settings.max_new_tokens) for item in items])
