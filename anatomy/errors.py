@@ -21,8 +21,16 @@ class SAEError(AnatomyError):
     """The sparse autoencoder is missing, does not fit the model, or is unhealthy on these rows."""
 
 
+class ProbeError(AnatomyError):
+    """A detector cannot be fitted on these examples, or a saved one does not fit what it is asked to score."""
+
+
 class RunError(AnatomyError):
     """The run directory lacks an artifact, or holds one of another run."""
+
+
+class JudgeError(AnatomyError):
+    """The judge's endpoint refuses every request (address, key, model), or its cache cannot be used."""
 
 
 class MissingDependencyError(AnatomyError):
