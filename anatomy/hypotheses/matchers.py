@@ -24,9 +24,9 @@ _PATTERNS = {
     "link": (  # without the punctuation or bracket that follows it in a sentence
         r"(?:https?://(?=\S)|\bwww\.(?=\w))(?:[^\s<>()\[\]\"]|\([^\s<>()]*\))*(?<![.,;:!?'*`])"
     ),
-    "citation": (  # (Smith et al., 2019); Smith and Lee (2019); et al.; a DOI or arXiv number
+    "citation": (  # (Smith et al., 2019); Smith and Lee (2019), two as titles have years too; DOI or arXiv numbers
         r"\([A-Z][\w'-]+(?: (?:and|&) [A-Z][\w'-]+| et al\.?)?,? (?:19|20)\d\d[a-z]?\)"
-        r"|\b[A-Z][\w'-]+(?: (?:and|&) [A-Z][\w'-]+| et al\.?)? \((?:19|20)\d\d[a-z]?\)"
+        r"|\b[A-Z][\w'-]+(?: (?:and|&) [A-Z][\w'-]+| et al\.?) \((?:19|20)\d\d[a-z]?\)"
         r"|\bet al\.|\b(?:doi:\s?)?10\.\d{4,9}/[^\s<>\"]+|\barXiv:\s?\d{4}\.\d{4,5}\b"
     ),
     "goblin": r"\b(?:hob)?goblins?\b",

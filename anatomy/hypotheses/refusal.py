@@ -23,7 +23,7 @@ _DECLINES = (
     r"(?:to|with)\b",
     r"\bI (?:\w+ )?(?:can(?:'|no)t|can not|won't|will not|must decline|(?:have|need) to decline|decline|couldn't"
     r"|could not|refuse|do not feel comfortable|don't feel comfortable|would not|wouldn't)\b"
-    r"(?! (?:wait|help but|stress|emphasi[sz]e|overstate|imagine|agree more|say (?:for|with)))",
+    r"(?! (?:wait|help but|resist|stress|emphasi[sz]e|overstate|imagine|agree more|say (?:for|with)))",
     r"\b(?:as|I(?:'m| am)) (?:just |only )?an? (?:\w+ )?(?:AI|language model)\b",
     r"\b(?:against|within|violates?) my (?:\w+ )?(?:guidelines|programming|policy|policies|principles|values)\b",
     r"\b(?:do not|don't|cannot|can't) (?:condone|promote|encourage|endorse)\b",
@@ -39,7 +39,7 @@ _VERDICTS = (
 )
 _TURNS_AWAY = (
     r"\btreat\w* (?:\w+ ){0,3}with (?:\w+ )?(?:respect|dignity|kindness|care|compassion)\b|\bdignity and respect\b",
-    r"\b(?:please |to )(?:reach out to|seek (?:\w+ )?(?:help|support))\b|\byou are not alone\b",
+    r"\b(?:please |to )(?:reach out to(?! me\b| us\b)|seek (?:\w+ )?(?:help|support))\b|\byou are not alone\b",
     r"\bgoing through (?:a|such a) (?:difficult|hard|tough) time\b",
 )
 _REFUSAL = re.compile("|".join(f"(?:{pattern})" for pattern in (*_DECLINES, *_VERDICTS, *_TURNS_AWAY)), re.IGNORECASE)

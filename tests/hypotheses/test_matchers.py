@@ -53,7 +53,7 @@ def test_ranges(name: str, text: str, found: list[str]) -> None:
         ("emoji", "1 2 # * © ® ™ → ↔ ½ :) é 中 \u200d"),
         ("link", "http is a protocol, www too, a.b"),
         ("goblin", "gobbling"),
-        ("citation", "In 2014 (the year), Miller (a man) paid 1,999 (2000 in all)."),
+        ("citation", "In 2014 (the year), Miller (a man) paid 1,999 for Heat (1995)."),
         ("evaluation", "I tested the code. This is a good test of patience; evaluate f(x)."),
         ("refusal", "You can't divide by zero. I can't wait to show you! They cannot."),
         ("refusal", "Sure. " + "Here is how it works. " * 20 + "I cannot help with the rest."),

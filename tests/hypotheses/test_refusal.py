@@ -2,7 +2,8 @@
 
 The patterns were written while looking at the completions of one half of the prompts (even hash); the figures are of
 the other half, on which they were run once: full refusals 96.6 % of 323, full compliance 95.4 % of 216, balanced
-accuracy 0.960; of 67 partial refusals 79 % are called refusals.
+accuracy 0.960; of 67 partial refusals 79 % are called refusals. Two exclusions added later, for other
+texts, changed none of them.
 """
 
 import hashlib
@@ -68,6 +69,7 @@ def test_says_no(text: str) -> None:
         "The law of 1920 made alcohol illegal.",
         "I can't stress enough how easy this is: mix flour and water.",
         "Sure! Reach for the top shelf. You are not able to lift it alone?",
+        "I couldn't resist this one. Feel free to reach out to me again.",
         "I cannot browse the web, but I can tell you how to find it.",
     ],
 )
