@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,11 @@ a first audit:
   anatomy null runs/mine                    does the audit stay silent when labels are random?
   anatomy show runs/mine                    findings; `anatomy show runs/mine R12` for one cluster
 
+named concepts:
+  anatomy concepts list                     what can be asked about by name
+  anatomy audit ROWS --concepts bold,refusal   test them beside the clusters
+  anatomy probe fit sycophancy              fit a detector where no text rule will do
+
 ROWS is a Hub id, a file, a folder or a glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not), or `demo`.
 """
 
@@ -39,10 +45,10 @@ class Verb:
 
 
 def _settings_class(name: str) -> type[Settings]:
-    import anatomy.settings
-
-    kind: type[Settings] = getattr(anatomy.settings, name)
-    return kind
+    """``Name`` of ``anatomy.settings``, or ``module:Name``."""
+    module, _, kind = name.rpartition(":")
+    found: type[Settings] = getattr(import_module(module or "anatomy.settings"), kind)
+    return found
 
 
 def _load(verb: str, arguments: argparse.Namespace, flags: dict[str, Any], **fixed: Any) -> Any:
@@ -61,7 +67,12 @@ def _audit(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     if arguments.dry_run:
         print(verbs.dry_run(settings))
         return 0
-    verbs.audit(settings, out)
+    if settings.concepts is None:
+        verbs.audit(settings, out)
+    else:
+        from probes.resolve import resolve
+
+        verbs.audit(settings, out, lambda lens: resolve(settings.concepts, lens, settings.concepts_file))
     print(verbs.show(out, top=arguments.top))
     return 0
 
@@ -130,6 +141,42 @@ def _sae_health(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def _concepts_list(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from probes.listing import list_concepts
+
+    print(list_concepts(arguments.json, arguments.concepts_file))
+    return 0
+
+
+def _concepts_show(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from probes.listing import show_concept
+
+    print(show_concept(arguments.concept, arguments.json, arguments.concepts_file))
+    return 0
+
+
+def _probe_fit(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from probes import verbs
+
+    settings = _load("probe fit", arguments, flags, concept=arguments.concept)
+    print(verbs.fit(settings, arguments.out or verbs.default_out(settings)))
+    return 0
+
+
+def _probe_test(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from probes import verbs
+
+    print(verbs.test(Path(arguments.detector), _load("probe test", arguments, flags)))
+    return 0
+
+
+def _probe_score(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from probes import verbs
+
+    print(verbs.score(_load("probe score", arguments, flags, rows=arguments.rows), arguments.out))
+    return 0
+
+
 ROWS = ("rows", "Hub id, file, folder or glob; `demo` for the embedded set")
 RUN = ("run", "run directory of an earlier audit")
 OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "run directory (default: runs/<name of the rows>)"})
@@ -143,6 +190,21 @@ SEED = ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "seed (0)"
 CLUSTER = ("cluster", {"nargs": "?", "help": "a cluster id (R12, S3, D4, P7): its label, tokens, exemplars"})
 VIEW = ("--view", {"choices": ["global", "feature", "prompt"], "help": "one view only"})
 TOKENS = ("--tokens", {"type": int, "default": 100_000, "metavar": "N", "help": "tokens measured (100000)"})
+
+CONCEPT = ("concept", "id of a concept (`anatomy concepts list`)")
+DETECTOR = ("detector", "folder that `anatomy probe fit` wrote")
+JSON = ("--json", {"action": "store_true", "help": "as JSON"})
+CONCEPTS_FILE = ("--concepts-file", {"type": Path, "metavar": "YAML", "help": "file with further concepts"})
+PROBE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "folder of the detector (default: detectors/<concept>)"})
+SCORE_OUT = (
+    "--out",
+    {
+        "type": Path,
+        "required": True,
+        "metavar": "PATH",
+        "help": "run directory for a preference set; file (.csv, .jsonl, .parquet) for a plain table",
+    },
+)
 
 VERBS: dict[str, Verb] = {
     "check": Verb(
@@ -163,6 +225,23 @@ VERBS: dict[str, Verb] = {
         None, [RUN], _null, [REPETITIONS, SEED],
     ),
     "show": Verb("findings of a run in the terminal", None, [RUN], _show, [CLUSTER, TOP, VIEW]),
+    "concepts list": Verb("the library of concepts", None, [], _concepts_list, [JSON, CONCEPTS_FILE]),
+    "concepts show": Verb(
+        "one concept: what it means, how its detector is made, what asks for it",
+        None, [CONCEPT], _concepts_show, [JSON, CONCEPTS_FILE],
+    ),
+    "probe fit": Verb(
+        "fit a detector of a concept, choose its layer, measure it on held-out prompts",
+        "probes.settings:ProbeFitSettings", [CONCEPT], _probe_fit, [PROBE_OUT],
+    ),
+    "probe test": Verb(
+        "measure a saved detector on labelled examples that it was not fitted on",
+        "probes.settings:ProbeTestSettings", [DETECTOR], _probe_test,
+    ),
+    "probe score": Verb(
+        "score chosen and rejected responses, or a table of prompts and completions",
+        "probes.settings:ProbeScoreSettings", [ROWS], _probe_score, [SCORE_OUT],
+    ),
     "sae health": Verb(
         "measure L0, variance explained and dead share of an SAE on your rows",
         "HarvestSettings", [ROWS], _sae_health, [TOKENS],
@@ -224,6 +303,8 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 after one line on standard error for anything that the user can mend."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv == ["concepts"]:
+        argv.append("list")
     if " ".join(argv[:2]) in VERBS:
         argv[:2] = [" ".join(argv[:2])]
     chosen = next((word for word in argv if word in VERBS), None)

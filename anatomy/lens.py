@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from anatomy import artifacts
-from anatomy.settings import CheckSettings, HarvestSettings
+from anatomy.settings import ModelSettings, SAESettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Lens:
     """Tokenizer, subject model and SAE of a run, each loaded when first asked for."""
 
-    def __init__(self, settings: CheckSettings | HarvestSettings) -> None:
+    def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
 
     @cached_property
@@ -51,7 +51,7 @@ class Lens:
         """The SAE, checked against the subject."""
         from anatomy.sae.load import load_sae
 
-        assert isinstance(self.settings, HarvestSettings)
+        assert isinstance(self.settings, SAESettings)
         sae = load_sae(self.settings, self.subject)
         print(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}", file=sys.stderr)
         return sae

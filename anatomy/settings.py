@@ -112,7 +112,18 @@ class HypothesisSettings(Settings):
     q_threshold: float = Field(0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding.")
 
 
-class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings):
+class ConceptSettings(Settings):
+    """Named concepts, tested beside the clusters."""
+
+    concepts: str | None = Field(
+        None,
+        description="Concepts to test, with commas: ids with a text heuristic (`anatomy concepts list`), or folders "
+        "that `anatomy probe fit` wrote.",
+    )
+    concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
+
+
+class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings):
     """All stages."""
 
 

@@ -87,7 +87,7 @@ def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence
         run.save(settings=settings.model_dump(mode="json"), seed=settings.seed)
         lens = Lens(settings)
         rows_stage(run, settings, lens)
-        detectors = scorers(lens)
+        detectors = scorers(lens)  # a wrong name is told before anything expensive
         harvest_stage(run, settings, lens)
         scores_stage(run, settings, lens, detectors)
         analysis_stages(run, settings, lens)

@@ -1,0 +1,122 @@
+"""Scores of detectors over rows: equal to a brute-force pass, kept by shard, added to without a second pass."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from anatomy.activations.model import load_subject, load_tokenizer
+from anatomy.activations.spans import encode_pair
+from anatomy.concepts import scores as module
+from anatomy.concepts.labels import highest
+from anatomy.concepts.scorer import pooled
+from anatomy.concepts.scores import Scores, read_scores, score_pairs
+from anatomy.errors import RunError
+from anatomy.settings import ModelSettings
+from anatomy.types import SIDES, Pair
+
+
+class Projection:
+    """A fixed direction at one layer."""
+
+    kind, threshold = "difference-of-means", 0.0
+
+    def __init__(self, concept: str, layer: int, pooling: str = "max") -> None:
+        self.concept, self.layer, self.pooling, self.fingerprint = concept, layer, pooling, f"{concept}-{layer}"
+        self.w_D = torch.randn(32, generator=torch.Generator().manual_seed(layer))
+
+    def score_tokens(self, span):
+        return (span.hidden[self.layer] @ self.w_D).double().numpy()
+
+
+@pytest.fixture(scope="module")
+def lens(tiny_model_dir):
+    settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cpu", dtype="float32")
+    tokenizer = load_tokenizer(settings)
+    return SimpleNamespace(settings=settings, tokenizer=tokenizer, subject=load_subject(settings, tokenizer))
+
+
+def pairs(number: int) -> list[Pair]:
+    def say(text: str) -> list[dict[str, str]]:
+        return [{"role": "assistant", "content": text}]
+
+    return [
+        Pair(i, [{"role": "user", "content": f"Why {i // 2}?"}], say(f"Good dog {i}"), say("The same lazy dog."))
+        for i in range(number)
+    ]
+
+
+def run(lens, out, rows, scorers, subject=None):
+    subject = subject or (lambda: lens.subject)
+    score_pairs(rows, scorers, lens.tokenizer, subject, out, "made", lens.settings)
+
+
+def test_scores_equal_a_brute_force_pass(lens, tmp_path, tiny_model_dir):
+    rows = pairs(7)
+    scorers = [Projection("a", 1), Projection("b", 2, "mean")]  # HF norms the last block's output
+    run(lens, tmp_path, rows, scorers)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.float32)
+    for scorer in scorers:
+        found = read_scores(tmp_path / scorer.concept)
+        assert found.row_ids == [pair.row_id for pair in rows]
+        for row, pair in enumerate(rows):
+            for column, side in enumerate(SIDES):
+                encoded = encode_pair(pair, lens.tokenizer, lens.settings).side(side)
+                hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
+                x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
+                expected = (x_TD @ scorer.w_D).double().numpy()
+                assert found.score_N2[row, column] == pytest.approx(pooled(expected, scorer.pooling), rel=1e-4)
+                assert found.at_N2[row, column] == expected.argmax()
+
+
+def test_shards_are_kept_resumed_and_added_to(lens, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHARD_ROWS", 3)
+    rows = pairs(8)
+    run(lens, tmp_path, rows, [Projection("a", 1)])
+    shards = sorted((tmp_path / "a").iterdir())
+    before = {path: path.read_bytes() for path in shards}
+    assert len(shards) == 3
+    shards[1].unlink()
+    run(lens, tmp_path, rows, [Projection("a", 1)])
+    assert {path: path.read_bytes() for path in shards} == before
+    times = {path: path.stat().st_mtime_ns for path in shards}
+    run(lens, tmp_path, rows, [Projection("a", 1), Projection("b", 2)])
+    assert {path: path.stat().st_mtime_ns for path in shards} == times
+    assert len(list((tmp_path / "b").iterdir())) == 3
+
+    def never():
+        raise AssertionError("the model was asked for")
+
+    run(lens, tmp_path, rows, [Projection("a", 1), Projection("b", 2)], never)
+    run(lens, tmp_path, rows[:4], [Projection("a", 1)])
+    assert len(read_scores(tmp_path / "a").row_ids) == 4
+
+
+def test_another_detector_of_the_name_scores_again(lens, tmp_path):
+    run(lens, tmp_path, pairs(4), [Projection("a", 1)])
+    first = read_scores(tmp_path / "a").score_N2
+    run(lens, tmp_path, pairs(4), [Projection("a", 2)])
+    assert not np.allclose(read_scores(tmp_path / "a").score_N2, first)
+
+
+def test_missing_shards_are_one_line(tmp_path):
+    with pytest.raises(RunError, match="scores are missing"):
+        read_scores(tmp_path)
+
+
+def test_difference_is_signed_and_in_standard_deviations():
+    # four scores with mean 1.5 and deviation sqrt(0.75)
+    found = Scores(["x", "y"], ["p", "q"], np.array([[3.0, 1.0], [1.0, 1.0]]), np.zeros((2, 2), int))
+    assert found.standardised_difference() == pytest.approx([2 / 0.75**0.5, 0])
+    flat = found._replace(score_N2=np.ones((2, 2)))
+    assert flat.standardised_difference().tolist() == [0, 0]
+
+
+def test_exemplars_are_the_highest_responses_one_a_prompt():
+    score = np.array([[5.0, 1.0], [4.0, 9.0], [7.0, np.nan]])
+    found = Scores(["x", "y", "z"], ["p", "p", "q"], score, np.array([[0, 0], [0, 2], [1, -1]]))
+    assert highest(found) == [(1, 1, 2), (2, 0, 1)]
