@@ -7,6 +7,7 @@ softmax, so that the output stays a ratio of two cumulative sums, in memory line
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
@@ -90,10 +91,10 @@ class AttentionProbe:
         objective = Objective("bce", self.supervision, self.pooling)
         objective.units(examples)
         moments = Moments.of(examples.x_ND)
+        examples = replace(examples, x_ND=moments.standardise(examples.x_ND))
         weights = _Weights(self.heads, examples.x_ND.shape[1], self.seed).to(examples.x_ND.device)
 
         def scores(x_ND: Tensor, lengths_S: Int[Tensor, " S"]) -> Tensor:
-            x_ND = moments.standardise(x_ND)
             return self._scores(x_ND, lengths_S, weights.query, weights.value, weights.w, weights.b)
 
         recipe = Recipe(self.learning_rate, self.weight_decay, self.epochs, self.batch, self.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from jaxtyping import Float, Int
@@ -55,12 +56,13 @@ class LinearProbe:
         if self.supervision == "token":
             examples, objective = tokens_as_sequences(examples), Objective("bce", "sequence", "last")
         moments = Moments.of(examples.x_ND)
+        examples = replace(examples, x_ND=moments.standardise(examples.x_ND))
         layer = nn.Linear(examples.x_ND.shape[1], 1).to(examples.x_ND.device)
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
 
         def scores(x_ND: Tensor, lengths_S: Int[Tensor, " S"]) -> Tensor:
-            return layer(moments.standardise(x_ND))[:, 0]
+            return layer(x_ND)[:, 0]
 
         recipe = Recipe(self.learning_rate, self.weight_decay, self.epochs, self.batch, self.seed)
         train(layer, scores, examples, objective, recipe)

@@ -1,7 +1,9 @@
 """How well scores tell positives from negatives: F1, balanced accuracy, AUROC, PR-AUC, with intervals over prompts.
 
-Intervals come from a bootstrap that draws *groups* (prompts) with replacement: items of one prompt are not
-independent, whether the items are responses or tokens. All four figures of a replicate follow from two cumulative sums
+Standard errors come from a bootstrap that draws *groups* (prompts) with replacement: items of one prompt are not
+independent, whether the items are responses or tokens. Intervals are Student's t on the logit scale: they stay inside
+[0, 1] and hold near 1, where detectors are; the bootstrap's percentiles held the truth in 86 % of simulated
+samples at an AUROC of 0.98 and 30 prompts. All four figures of a replicate follow from two cumulative sums
 over items that were sorted once; scikit-learn's functions, with the same weights, give the same numbers (tested) but
 would sort again for each figure of 1,000 replicates.
 """
@@ -12,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy import special, stats
 from sklearn.metrics import precision_recall_curve
 
 from anatomy.errors import ProbeError
@@ -51,9 +54,9 @@ def evaluate(
     """Measure scores against labels; items are sequences, or tokens with their prompts as groups.
 
     An item is flagged where its score is at least ``threshold``, which must come from other data. Replicates without
-    one of the classes are left out. Where every replicate is perfect a bootstrap knows no error: the lower end is then
-    ``0.025^(1/m)`` with ``m`` the number of independent positive-negative pairs that the prompts afford; had the
-    figure been lower, ``m`` pairs in the right order would have had a chance below 2.5 %.
+    one of the classes are left out; a single prompt has no interval (NaN). A perfect figure has no bootstrap error: its
+    lower end is ``0.025^(1/m)`` with ``m`` the number of independent positive-negative pairs that the prompts afford.
+    Had AUROC or balanced accuracy been lower, ``m`` faultless pairs would have had a chance below 2.5 %.
 
     Raises:
         ProbeError: no items, labels of one class, or scores that are NaN.
@@ -66,7 +69,7 @@ def evaluate(
     replicates_R4 = np.array([ranked.figures(draw_G[code_S]) for draw_G in draws])
     floor = _perfect_floor(y_S, code_S)
     found = zip(ranked.figures(np.ones(len(y_S))), replicates_R4.T, strict=True)
-    f1, balanced_accuracy, auroc, pr_auc = (_figure(value, replicates_R, floor) for value, replicates_R in found)
+    f1, balanced_accuracy, auroc, pr_auc = (_figure(value, replicates_R, n, floor) for value, replicates_R in found)
     positives = int(y_S.sum())
     return Metrics(f1, balanced_accuracy, auroc, pr_auc, threshold, positives, len(y_S) - positives, n)
 
@@ -128,9 +131,16 @@ class _Ranked(NamedTuple):
         )
 
 
-def _figure(value: float, replicates_R: np.ndarray, floor: float) -> Figure:
-    low, high = np.nanquantile(replicates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(value, min(float(low), floor) if np.nanmin(replicates_R) == 1 else float(low), float(high))
+def _figure(value: float, replicates_R: np.ndarray, groups: int, floor: float) -> Figure:
+    if value in (0, 1):
+        return Figure(value, floor, 1.0) if value else Figure(value, 0.0, 2 * (1 - floor) / (2 - floor))
+    replicates_R = replicates_R[~np.isnan(replicates_R)]
+    if groups < 2 or len(replicates_R) < 2:
+        return Figure(value, np.nan, np.nan)
+    error = replicates_R.std(ddof=1) * np.sqrt(groups / (groups - 1))
+    half = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * error / (value * (1 - value))  # d logit(v) = dv / (v (1 − v))
+    low, high = special.expit(special.logit(value) + np.array([-half, half]))
+    return Figure(value, float(low), float(high))
 
 
 def _perfect_floor(y_S: np.ndarray, code_S: np.ndarray) -> float:

@@ -171,7 +171,8 @@ class Moments(NamedTuple):
 
     def standardise(self, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
         """Residuals at mean 0 and deviation 1, float32."""
-        return ((x_ND.double() - self.mean_D) / self.std_D).float()
+        parts = [((x_BD.double() - self.mean_D) / self.std_D).float() for x_BD in x_ND.split(CHUNK_TOKENS)]
+        return torch.cat(parts)
 
     def fold(self, w_HD: Float[Tensor, "*H D"]) -> tuple[Float[Tensor, "*H D"], Float[Tensor, "*H"]]:
         """Weights and offset on raw residuals that give what ``w_HD`` gives on standardised ones, float64."""
