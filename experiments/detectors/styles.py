@@ -1,0 +1,113 @@
+"""Styles token by token on preference text: each kind of detector at its best layer, and what else it fires on.
+
+Ground truth is the text matcher of the style: a token is positive where it overlaps a match. Responses are shared by
+all styles: of each style so many that have it, and as many that have none. Split by prompt: 60 % to fit, 20 % to choose
+the layer, 20 % to report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from anatomy.activations.spans import encode_pair
+from anatomy.data.load import PairStream
+from anatomy.hypotheses.matchers import find_ranges
+from anatomy.settings import RowSettings
+from anatomy.types import SIDES, Pair, content_hash
+from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
+from probes.collect import Labelled, overlaps, read_examples, response
+from probes.fit import fit_layers, metrics_dict, part_of, unit_scores
+
+STYLES = {"bold": "bold", "emoji": "emoji", "horizontal rule": "hrule", "table": "table", "em dash": "emdash"}
+PAPER = {
+    "difference-of-means": {"bold": 0.9252, "emoji": 0.9996, "hrule": 0.9556, "table": 0.9457, "emdash": 0.9480},
+    "linear": {"bold": 0.9632, "emoji": 0.9996, "hrule": 0.9966, "table": 0.9457, "emdash": 0.9963},
+    "attention": {"bold": 0.9944, "emoji": 0.9999, "hrule": 0.9957, "table": 0.9999, "emdash": 1.0000},
+}
+LAYERS = (4, 8, 12, 16, 20, 24)
+
+
+def gather(path: str, per_style: int, lens: Any) -> list[Labelled]:
+    """Distinct responses, one a prompt and style, with the ranges that the model sees."""
+    taken: dict[str, list[Labelled]] = {style: [] for style in (*STYLES, "none")}
+    seen: set[tuple[str, str]] = set()
+    rows = [row for row in PairStream(RowSettings(rows=path)) if isinstance(row, Pair)]
+    order = sorted(range(len(rows)), key=lambda i: content_hash([SEED, rows[i].row_id]))
+    for i in order:
+        for side in SIDES:
+            text = str(rows[i].side(side)[-1]["content"])
+            styles = [style for style in STYLES if find_ranges(text, style)] or ["none"]
+            style = min(styles, key=lambda name: len(taken[name]))
+            if len(taken[style]) >= per_style or (rows[i].prompt_id, style) in seen:
+                continue
+            part = encode_pair(rows[i], lens.tokenizer, lens.settings).side(side)
+            if (
+                any(overlaps(part.offsets_R2, find_ranges(part.text, s)).any() for s in styles if s != "none")
+                or style == "none"
+            ):
+                seen.add((rows[i].prompt_id, style))
+                taken[style].append(response(part, 0, rows[i].prompt_id))
+    return [item for items in taken.values() for item in items]
+
+
+def labelled(items: list[Labelled], style: str) -> list[Labelled]:
+    found = [overlaps(item.offsets_R2, find_ranges(item.text, style)) for item in items]
+    return [replace(item, token_labels=y, label=int(y.any())) for item, y in zip(items, found, strict=True)]
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--per-style", type=int, default=130)
+    told = parser.parse_args()
+    lens = laptop()
+    items = gather(str(told.data / "alpaca_eval_pairs.parquet"), told.per_style, lens)
+    parts_of = np.array([part_of(item.prompt) for item in items])
+    parts = {part: np.flatnonzero(parts_of == part) for part in ("fit", "validation", "test")}
+    plain = read_examples(items, lens.subject, LAYERS, lens.settings)
+    truth = {style: np.concatenate([item.token_labels for item in labelled(items, style)]) for style in STYLES}  # type: ignore[misc]
+    any_style_N = np.stack(list(truth.values())).any(axis=0)
+    rows, result = [], {}
+    for kind in PAPER:
+        for style, key in STYLES.items():
+            y_S = np.array([item.label for item in labelled(items, style)])
+            by_layer = {layer: replace(found, y_S=y_S, y_N=truth[style]) for layer, found in plain.items()}
+            estimator, report = fit_layers(by_layer, parts, kind, "max", SEED)  # type: ignore[arg-type]
+            test = by_layer[report.layer].take(parts["test"])
+            scores_N = unit_scores(estimator.decision, test, "token", "max").score_U
+            in_test_N = np.isin(by_layer[report.layer].sequence_N, parts["test"])
+            others = {}
+            for other in STYLES:
+                if other != style:  # tokens of the other style alone, against tokens of no style at all
+                    y_N = truth[other] & ~truth[style]
+                    kept = ((y_N == 1) | ~any_style_N)[in_test_N]
+                    others[other] = float(roc_auc_score(y_N[in_test_N][kept], scores_N[kept]))
+            result[f"{kind} {style}"] = {**report.to_dict(), "off_target_auroc": others}
+            test_figures = metrics_dict(report.test)
+            rows.append([
+                kind, style, report.layer, cell(test_figures["auroc"]), PAPER[kind][key], cell(test_figures["pr_auc"]),
+                cell(test_figures["f1"]), f"{report.length.auroc.value:.2f}", f"{report.shuffled_auroc:.2f}",
+                ", ".join(f"{other} {value:.2f}" for other, value in others.items()), f"{report.test.positives:,}",
+            ])  # fmt: skip
+            print(rows[-1], flush=True)
+    header = [
+        "detector",
+        "style",
+        "layer",
+        "AUROC",
+        "paper",
+        "PR-AUC",
+        "F1",
+        "position alone",
+        "shuffled",
+        "off target",
+        "positive tokens",
+    ]
+    finish(told.out, "styles", {"sequences": len(items), "figures": result}, markdown(header, rows))
+
+
+if __name__ == "__main__":
+    main()
