@@ -57,11 +57,20 @@ def from_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, settin
 
 
 def from_heuristic(
-    pairs: Iterable[Pair], matcher: str, wanted: int, seed: int, tokenizer: PreTrainedTokenizerBase,
+    pairs: Iterable[Pair],
+    matcher: str,
+    wanted: int,
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase,
     settings: ModelSettings,
-) -> list[Labelled]:  # fmt: skip
-    """Distinct responses of a preference set, half of them with a match; tokens that overlap a match are positive."""
-    by_label: dict[int, list[tuple[str, Pair, str]]] = {0: [], 1: []}
+    hard: str | None = None,
+) -> list[Labelled]:
+    """Distinct responses of a preference set, half of them with a match; tokens that overlap a match are positive.
+
+    With ``hard``, the name of another matcher, half of the responses without a match are ones that it finds (as far
+    as there are such): hard negatives, which a detector of any formatting at all would flag.
+    """
+    found: dict[str, list[tuple[str, Pair, str]]] = {"match": [], "hard": [], "plain": []}
     seen: set[str] = set()
     for pair in pairs:
         for side in SIDES:
@@ -69,16 +78,25 @@ def from_heuristic(
             key = content_hash([seed, pair.prompt_id, text])
             if key not in seen:
                 seen.add(key)
-                by_label[int(bool(find_ranges(text, matcher)))].append((key, pair, side))
-    chosen = [item for items in by_label.values() for item in sorted(items, key=lambda item: item[0])[: wanted // 2]]
-    found = []
+                kind = (
+                    "match" if find_ranges(text, matcher) else "hard" if hard and find_ranges(text, hard) else "plain"
+                )
+                found[kind].append((key, pair, side))
+    chosen = [*_first(found["match"], wanted // 2), *_first(found["hard"], wanted // 4)]
+    chosen += _first(found["plain"], wanted - wanted // 2 - min(len(found["hard"]), wanted // 4))
+    items = []
     for _, pair, side in sorted(chosen, key=lambda item: item[0]):
         encoded = encode_pair(pair, tokenizer, settings)
         if encoded.fault is None:
             part = encoded.side(side)
             labels = overlaps(part.offsets_R2, find_ranges(part.text, matcher))
-            found.append(response(part, int(labels.any()), pair.prompt_id, token_labels=labels))
-    return found
+            items.append(response(part, int(labels.any()), pair.prompt_id, token_labels=labels))
+    return items
+
+
+def _first(found: list[tuple[str, Pair, str]], wanted: int) -> list[tuple[str, Pair, str]]:
+    """A sample that the seed decides: the first by hash."""
+    return sorted(found, key=lambda item: item[0])[:wanted]
 
 
 def from_prompts(

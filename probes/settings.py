@@ -26,6 +26,9 @@ class ExampleSettings(ModelSettings, SAESettings):
     )
     examples: str | None = Field(None, description="Rows to take examples from (Hub id, file, folder or glob).")
     limit: int = Field(600, ge=20, description="Sequences taken from them, at most.")
+    hard_negatives: str | None = Field(
+        None, description="A further text matcher (`heading`, say): half of the negatives of `heuristic` will match it."
+    )
     run: Path | None = Field(None, description="Run directory of the audit, for `cluster`.")
     cluster: str | None = Field(None, description="Response cluster of that audit (R12), for `cluster`.")
     seed: int = Field(0, ge=0, description="Seed of samples, fits and bootstraps.")

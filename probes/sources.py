@@ -19,6 +19,7 @@ from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import find_sources
 from anatomy.errors import ProbeError
 from anatomy.features.store import FeatureStore
+from anatomy.hypotheses.matchers import MATCHERS
 from anatomy.lens import Lens
 from anatomy.run import load_manifest
 from anatomy.settings import RowSettings
@@ -64,9 +65,18 @@ def gather(concept: Concept, settings: ExampleSettings, lens: Lens, folder: Path
     else:
         if concept.heuristic is None:
             raise ProbeError(f"concept `{concept.id}` has no text heuristic; use --positives pairs or generate")
+        if settings.hard_negatives not in (None, *MATCHERS):
+            raise ProbeError(f"--hard-negatives {settings.hard_negatives}: there are {', '.join(MATCHERS)}")
         items = collect.from_heuristic(
-            _pairs(rows), concept.heuristic, settings.limit, settings.seed, lens.tokenizer, lens.settings
+            _pairs(rows),
+            concept.heuristic,
+            settings.limit,
+            settings.seed,
+            lens.tokenizer,
+            lens.settings,
+            settings.hard_negatives,
         )
+    facts |= {"hard_negatives": settings.hard_negatives} if way == "heuristic" else {}
     return Sources(collect.pick(items, settings.limit, settings.seed), facts)
 
 

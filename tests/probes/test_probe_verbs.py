@@ -229,3 +229,25 @@ def test_a_detector_of_another_model_is_refused(detector, rows, tiny_model_dir, 
     assert main([*arguments, "--model", str(tiny_model_dir("olmo3")), *TINY]) == 2
     assert "fit it on this model" in capsys.readouterr().err
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_hard_negatives_hold_the_other_style(tmp_path, tiny_model_dir):
+    from anatomy.activations.model import load_tokenizer
+    from anatomy.settings import ModelSettings
+    from anatomy.types import Pair
+    from probes.collect import from_heuristic
+
+    settings = ModelSettings(model=str(tiny_model_dir("llama")))
+    texts = ["**bold** word", "# Heading\n\nword", "plain word"]
+    say = [[{"role": "assistant", "content": f"{texts[n % 3]} {n}"}] for n in range(120)]
+    pairs = [Pair(n, [{"role": "user", "content": f"p{n}"}], say[2 * n], say[2 * n + 1]) for n in range(60)]
+    tokenizer = load_tokenizer(settings)
+    items = from_heuristic(pairs, "bold", 40, 0, tokenizer, settings, hard="heading")
+    counts = {kind: sum(item.text.startswith(kind) for item in items) for kind in ("**", "#", "plain")}
+    assert counts == {"**": 20, "#": 10, "plain": 10}
+    assert all((item.label == 1) == item.text.startswith("**") for item in items)
+    bold = next(item for item in items if item.label)
+    marked = "".join(bold.text[a:b] for (a, b), y in zip(bold.offsets_R2, bold.token_labels, strict=True) if y)
+    assert marked.strip() == "**bold**"
+    plain = from_heuristic(pairs, "bold", 40, 0, tokenizer, settings)
+    assert sum(item.label for item in plain) == 20
