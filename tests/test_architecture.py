@@ -99,3 +99,9 @@ def test_format():
 
 def test_types():
     run_tool("mypy")
+
+
+def test_test_modules_have_names_of_their_own():
+    """pytest collects them in one process without packages: a second file of a name is an error, or silently the first."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted import direction, examples, sequence_scores, token_scores
+from planted_direction import direction, examples, sequence_scores, token_scores
 from sklearn.metrics import roc_auc_score
 
 from probes.attention import AttentionProbe, causal_average

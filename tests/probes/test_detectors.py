@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import examples
+from planted_direction import examples
 from tiny import TinySAE
 
 from anatomy.concepts.scorer import Scorer, Span, score_span
