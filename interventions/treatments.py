@@ -1,0 +1,128 @@
+"""What the interventions of a plan do to each pair: the one thing that the planner hands to the trainer.
+
+A plan and the scores of its concepts are turned into one :class:`Treatment` a row, on disk beside the rows
+(``treatments.parquet``), aligned by ``row_id``. Training reads nothing else of a plan, so that arms of an ablation
+differ in this table and in nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+from jaxtyping import Float
+from torch import Tensor
+
+from anatomy.artifacts import read_table, write_table
+from anatomy.types import SIDES
+
+
+@dataclass(frozen=True)
+class SideTreatment:
+    """What is done to one side of a pair.
+
+    Attributes:
+        instruction: sentence that the policy alone sees at the end of the last user turn (inoculation), or None.
+        masked: characters ``[start, stop)`` of the final response whose tokens are left out of the log-probability
+            sums of policy and reference (token filtering); of the text of ``EncodedSide.text``.
+        steered: numbers of the steering vectors added in the policy's forward pass of this side.
+    """
+
+    instruction: str | None = None
+    masked: tuple[tuple[int, int], ...] = ()
+    steered: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is done to one pair.
+
+    Attributes:
+        row_id: content hash of the pair as it stands in the rows, before any swap.
+        offset: added inside the log-sigmoid, ``−log σ(β Δθ + offset)``; positive where the pair's preference is
+            already explained, which suppresses (method.md §9).
+        dropped: why the pair is not trained on, or None.
+        swapped: True where chosen and rejected change places; ``chosen``, ``rejected`` and ``offset`` are those after.
+        gaps: by concept, the standardised score of chosen minus rejected; for the log, whatever the backend.
+    """
+
+    row_id: str
+    offset: float = 0.0
+    dropped: str | None = None
+    swapped: bool = False
+    chosen: SideTreatment = field(default_factory=SideTreatment)
+    rejected: SideTreatment = field(default_factory=SideTreatment)
+    gaps: Mapping[str, float] = field(default_factory=dict)
+
+    def side(self, name: str) -> SideTreatment:
+        """That of ``"chosen"`` or ``"rejected"``."""
+        return {"chosen": self.chosen, "rejected": self.rejected}[name]
+
+
+@dataclass(frozen=True)
+class SteeringVector:
+    """``h_l ← h_l + vector`` after block ``layer``, from 0, of the policy; the coefficient is already in the vector."""
+
+    concept: str
+    layer: int
+    vector_D: Float[Tensor, " D"]
+
+
+def write_treatments(path: Path, treatments: Iterable[Treatment]) -> None:
+    """Write the table, one row a pair, in the order given."""
+    rows = list(treatments)
+    columns: dict[str, list[object]] = {
+        "row_id": [row.row_id for row in rows],
+        "offset": [row.offset for row in rows],
+        "dropped": [row.dropped for row in rows],
+        "swapped": [row.swapped for row in rows],
+        "gaps": [json.dumps(dict(row.gaps), sort_keys=True) for row in rows],
+    }
+    for name in SIDES:
+        columns[f"{name}_instruction"] = [row.side(name).instruction for row in rows]
+        columns[f"{name}_masked"] = [[list(span) for span in row.side(name).masked] for row in rows]
+        columns[f"{name}_steered"] = [list(row.side(name).steered) for row in rows]
+    schema = pa.schema(
+        [
+            ("row_id", pa.string()),
+            ("offset", pa.float64()),
+            ("dropped", pa.string()),
+            ("swapped", pa.bool_()),
+            ("gaps", pa.string()),
+            *(
+                column
+                for name in SIDES
+                for column in (
+                    (f"{name}_instruction", pa.string()),
+                    (f"{name}_masked", pa.list_(pa.list_(pa.int64()))),
+                    (f"{name}_steered", pa.list_(pa.int64())),
+                )
+            ),
+        ]
+    )
+    write_table(path, pa.table(columns, schema=schema))
+
+
+def read_treatments(path: Path) -> dict[str, Treatment]:
+    """The table by ``row_id``; raises :class:`~anatomy.errors.RunError` where it is missing or broken."""
+    return {
+        row["row_id"]: Treatment(
+            row_id=row["row_id"],
+            offset=row["offset"],
+            dropped=row["dropped"],
+            swapped=row["swapped"],
+            gaps=json.loads(row["gaps"]),
+            **{
+                name: SideTreatment(
+                    instruction=row[f"{name}_instruction"],
+                    masked=tuple((start, stop) for start, stop in row[f"{name}_masked"]),
+                    steered=tuple(row[f"{name}_steered"]),
+                )
+                for name in SIDES
+            },
+        )
+        for row in read_table(path).to_pylist()
+    }
