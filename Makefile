@@ -13,7 +13,7 @@ demo: $(STAMP)
 	$(PY) -m anatomy audit demo --out runs/demo
 
 test: $(STAMP)
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 benchmarks: $(STAMP)
 	$(PY) benchmarks/analysis.py

@@ -30,7 +30,8 @@ from probes.metrics import Metrics, best_f1_threshold, evaluate
 Kind = Literal["difference-of-means", "linear", "linear-pairwise", "attention"]
 Unit = Literal["token", "sequence"]
 PARTS = ("fit", "validation", "test")
-SHUFFLES = 5
+SHUFFLES = {"difference-of-means": 50, "linear": 10, "linear-pairwise": 10, "attention": 5}
+"""Fits to shuffled labels, by kind: more where a fit is cheap."""
 LEAST = 5
 """Prompts that each part needs with positives, and with negatives."""
 
@@ -50,12 +51,23 @@ class LayerScore(NamedTuple):
     high: float
 
 
+class Control(NamedTuple):
+    """Mean AUROC of fits to shuffled labels, its standard error over the shuffles, and their number."""
+
+    auroc: float
+    error: float
+    fits: int
+
+    def __str__(self) -> str:
+        return f"{self.auroc:.3f} ± {self.error:.3f}"
+
+
 @dataclass(frozen=True)
 class FitReport:
     """What fitting found: the layers tried, the one taken, and figures on prompts that nothing was chosen by.
 
-    ``length`` are the figures of length alone on the same prompts; ``shuffled_auroc`` is that of fits to shuffled
-    labels (None where nothing is fitted).
+    ``length`` are the figures of length alone on the same prompts; ``shuffled`` is the control with shuffled labels
+    (None where nothing is fitted).
     """
 
     kind: str
@@ -66,7 +78,7 @@ class FitReport:
     length: Metrics
     prompts: dict[str, int]
     layers: Sequence[LayerScore] = ()
-    shuffled_auroc: float | None = None
+    shuffled: Control | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, figures by name."""
@@ -75,7 +87,7 @@ class FitReport:
             "layers": [score._asdict() for score in self.layers],
             "test": metrics_dict(self.test),
             "length": metrics_dict(self.length),
-            "shuffled_auroc": self.shuffled_auroc,
+            "shuffled": None if self.shuffled is None else self.shuffled._asdict(),
         }
 
 
@@ -168,8 +180,8 @@ def fit_layers(
         layers.append(LayerScore(layer, *found.auroc))
     best = max(layers, key=lambda score: (score.auroc, -score.layer)).layer
     report = measure(fitted[best], best, by_layer[best], parts, kind, pooling, seed)
-    control = shuffled_auroc(by_layer[best], parts, kind, pooling, seed)
-    return fitted[best], replace(report, layers=layers, shuffled_auroc=control)
+    control = control_of(by_layer[best], parts, kind, pooling, seed)
+    return fitted[best], replace(report, layers=layers, shuffled=control)
 
 
 def measure(
@@ -198,18 +210,18 @@ def measure(
     )
 
 
-def shuffled_auroc(
+def control_of(
     examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int
-) -> float:
-    """Mean test AUROC of fits to shuffled labels: 0.5, or the figures above it are not to be believed."""
+) -> Control:
+    """Labels shuffled over all examples, then fitted and tested: 0.5, or the figures above it are not to be believed."""
     unit, rng = unit_of(examples, kind), np.random.default_rng(seed)
-    fit_part, held_out = examples.take(parts["fit"]), examples.take(parts["test"])
     found = []
-    for number in range(SHUFFLES):
-        control = new_estimator(kind, unit, pooling, seed + number).fit(shuffled(fit_part, rng))
-        scored = unit_scores(control.decision, held_out, unit, pooling)
+    for number in range(SHUFFLES[kind]):
+        meaningless = shuffled(examples, rng)
+        control = new_estimator(kind, unit, pooling, seed + number).fit(meaningless.take(parts["fit"]))
+        scored = unit_scores(control.decision, meaningless.take(parts["test"]), unit, pooling)
         found.append(float(roc_auc_score(scored.y_U, scored.score_U)))
-    return float(np.mean(found))
+    return Control(float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5), len(found))
 
 
 def unit_of(examples: Examples, kind: str) -> Unit:

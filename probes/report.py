@@ -30,8 +30,8 @@ def fit_text(concept: str, facts: Mapping[str, Any], report: FitReport, out: Pat
         lines += table(rows, right=(0, 1), indent="    ")
     lines.append(f"  held out: {test.positives:,} positive and {test.negatives:,} negative {report.unit}s:")
     lines += figures(test, report.length)
-    if report.shuffled_auroc is not None:
-        lines.append(f"  AUROC of the same fit to shuffled labels: {report.shuffled_auroc:.3f}")
+    if report.shuffled is not None:
+        lines.append(f"  AUROC of {report.shuffled.fits} fits to shuffled labels: {report.shuffled}")
     lines.append(f"  threshold {report.threshold:.4g}; saved in {out}")
     return "\n".join(lines)
 

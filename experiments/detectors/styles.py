@@ -89,7 +89,7 @@ def main() -> None:
             test_figures = metrics_dict(report.test)
             rows.append([
                 kind, style, report.layer, cell(test_figures["auroc"]), PAPER[kind][key], cell(test_figures["pr_auc"]),
-                cell(test_figures["f1"]), f"{report.length.auroc.value:.2f}", f"{report.shuffled_auroc:.2f}",
+                cell(test_figures["f1"]), f"{report.length.auroc.value:.2f}", str(report.shuffled),
                 ", ".join(f"{other} {value:.2f}" for other, value in others.items()), f"{report.test.positives:,}",
             ])  # fmt: skip
             print(rows[-1], flush=True)

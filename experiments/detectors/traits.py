@@ -40,7 +40,7 @@ def main() -> None:
         rows.append([
             concept.id, report.layer, cell(test["auroc"]), PAPER.get(concept.id, ""), cell(test["pr_auc"]),
             cell(test["f1"]),
-            cell(metrics_dict(report.length)["auroc"]), f"{report.shuffled_auroc:.2f}",
+            cell(metrics_dict(report.length)["auroc"]), str(report.shuffled),
         ])  # fmt: skip
         print(rows[-1], flush=True)
     header = ["trait", "layer", "AUROC", "paper", "PR-AUC", "F1", "length alone: AUROC", "shuffled: AUROC"]

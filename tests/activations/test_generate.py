@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -142,7 +143,8 @@ def test_completions_stop_at_the_end_of_turn_and_the_end_of_text(llama, monkeypa
     subject, tokenizer = llama
     model = hf_model(subject)
     assert stop_ids(model, tokenizer) == [2]
-    monkeypatch.setattr(tokenizer, "eos_token", "<|endoftext|>")
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"
     assert stop_ids(model, tokenizer) == [0, 2]  # <|im_end|> from the template and from the model
     monkeypatch.setattr(model.generation_config, "eos_token_id", [7, 9])
     assert stop_ids(model, tokenizer) == [0, 2, 7, 9]

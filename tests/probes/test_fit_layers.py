@@ -72,7 +72,7 @@ def test_held_out_figures_of_nothing_are_chance():
         fit_layers(planted(sequences, 0.0, seed), parts, "difference-of-means", "mean", seed)[1] for seed in range(30)
     ]
     assert np.mean([report.test.auroc.value for report in found]) == pytest.approx(0.5, abs=0.03)
-    assert np.mean([report.shuffled_auroc for report in found]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([report.shuffled.auroc for report in found]) == pytest.approx(0.5, abs=0.03)
     covered = [report.test.auroc.low <= 0.5 <= report.test.auroc.high for report in found]
     assert np.mean(covered) >= 0.85
 

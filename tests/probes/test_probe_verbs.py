@@ -57,7 +57,7 @@ def test_fit_reports_held_out_figures_and_controls(detector):
     assert report["test"]["auroc"]["value"] > 0.8  # the random model hardly carries "inside bold" to the next token
     assert report["test"]["auroc"]["low"] <= report["test"]["auroc"]["value"] <= report["test"]["auroc"]["high"]
     assert report["length"]["auroc"]["value"] < 0.75
-    assert 0.35 < report["shuffled_auroc"] < 0.65
+    assert abs(report["shuffled"]["auroc"] - 0.5) < 3 * report["shuffled"]["error"] + 0.02
     assert (detector / "detector.safetensors").is_file()
 
 
@@ -175,7 +175,7 @@ def test_a_cluster_of_an_audit_makes_examples_and_a_detector(rows, model, tmp_pa
     assert main([*fit, *examples, "--out", str(tmp_path / "sae-bold")]) == 0
     report = json.loads((tmp_path / "sae-bold" / "report.json").read_text())
     assert report["kind"] == "sae"
-    assert report["shuffled_auroc"] is None
+    assert report["shuffled"] is None
     score = ["probe", "score", str(rows / "table.jsonl"), "--concept", str(tmp_path / "sae-bold"), *model, *sae]
     assert main([*score, "--out", str(tmp_path / "scored.jsonl")]) == 0
 
