@@ -210,10 +210,8 @@ def measure(
     )
 
 
-def control_of(
-    examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int
-) -> Control:
-    """Labels shuffled over all examples, then fitted and tested: 0.5, or the figures above it are not to be believed."""
+def control_of(examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int) -> Control:
+    """Labels shuffled over all examples, then fitted and tested: 0.5, or no figure above it is to be believed."""
     unit, rng = unit_of(examples, kind), np.random.default_rng(seed)
     found = []
     for number in range(SHUFFLES[kind]):

@@ -102,6 +102,6 @@ def test_types():
 
 
 def test_test_modules_have_names_of_their_own():
-    """pytest collects them in one process, without packages: the second of a name is an error or, as a helper, unread."""
+    """pytest collects them in one process, without packages: of two with one name the second is an error, or unread."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))

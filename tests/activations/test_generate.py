@@ -15,6 +15,7 @@ import pytest
 import torch
 from killed_generate import CONVERSATIONS, SETTINGS
 from scipy import stats
+from tiny import SPECIAL
 
 from anatomy.activations import generate as module
 from anatomy.activations.generate import GenerateSettings, generate, generate_to
@@ -144,7 +145,7 @@ def test_completions_stop_at_the_end_of_turn_and_the_end_of_text(llama, monkeypa
     model = hf_model(subject)
     assert stop_ids(model, tokenizer) == [2]
     tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.eos_token = SPECIAL[0]
     assert stop_ids(model, tokenizer) == [0, 2]  # <|im_end|> from the template and from the model
     monkeypatch.setattr(model.generation_config, "eos_token_id", [7, 9])
     assert stop_ids(model, tokenizer) == [0, 2, 7, 9]
