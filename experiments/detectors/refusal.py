@@ -1,29 +1,43 @@
-"""Refusal: the text heuristic against human labels, the direction on held-out prompts, steering along it."""
+"""Refusal: the text heuristic against human labels, the direction on held-out prompts, steering along it.
+
+Two directions are steered along, both differences of means. *Prompts*: harmful minus harmless prompts at the last token
+before the answer (method.md §8). *Answers*: refusing minus complying answers of XSTest, the mean over their first
+tokens. Each is applied at the layer where it raises the refusal rate most on validation prompts; rates are reported on
+prompts of the test part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from scipy.stats import binomtest, spearmanr
+from torch import Tensor
 
 from anatomy.activations.generate import GenerateSettings, generate_to
+from anatomy.activations.spans import encode_pair
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
 from anatomy.hypotheses.matchers import find_ranges
 from anatomy.settings import RowSettings
-from anatomy.types import content_hash
+from anatomy.types import Pair, content_hash
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
-from probes.collect import from_prompts, read_examples
+from probes.collect import from_prompts, read_examples, response
+from probes.examples import Examples
 from probes.fit import default_layers, fit_layers, metrics_dict, part_of, split
-from probes.means import DifferenceOfMeans
 from probes.metrics import evaluate
 
-COEFFICIENTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-"""In units of the distance between the means of harmful and harmless prompts, so that 1 is the whole way."""
+COEFFICIENTS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
+"""In units of the distance between the two means, so that 1 is the whole way."""
 PROMPTS = 40
+TRIED = 8
+"""Validation prompts on which the steered layer is chosen."""
+FIRST = 12
+"""Tokens of an answer in which it says whether it refuses."""
+STEERED_LAYERS = (8, 11, 14, 17, 20)
 
 
 def text_heuristic(path: Any) -> tuple[dict[str, Any], str]:
@@ -55,17 +69,15 @@ def text_heuristic(path: Any) -> tuple[dict[str, Any], str]:
     return {"text": found, "shortness": short, "partial": partial, "shuffled": float(np.mean(shuffles))}, text
 
 
-def direction(lens: Any, path: Any) -> tuple[dict[str, Any], str, Float[np.ndarray, " D"], int]:
+def direction(lens: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
     """Difference of means of harmful and harmless prompts at the last token before the answer, at its best layer."""
     records = (record for source in find_sources(RowSettings(rows=str(path))) for record in source.records())
     items = from_prompts(records, lens.tokenizer, lens.settings)
     parts = split(items)
-    by_layer = read_examples(items, lens.subject, default_layers(lens.subject.n_layers), lens.settings)
-    estimator, report = fit_layers(by_layer, parts, "difference-of-means", "last", SEED)
-    assert isinstance(estimator, DifferenceOfMeans)
+    layers = sorted({*default_layers(lens.subject.n_layers), *STEERED_LAYERS})
+    by_layer = read_examples(items, lens.subject, layers, lens.settings)
+    _, report = fit_layers(by_layer, parts, "difference-of-means", "last", SEED)
     examples = by_layer[report.layer]
-    fitted = examples.take(parts["fit"])
-    gap = float((fitted.x_ND[fitted.y_S == 1].mean(0) - fitted.x_ND[fitted.y_S == 0].mean(0)).norm())
     found = metrics_dict(report.test)
     header = ["layer", "AUROC", "PR-AUC", "F1", "length alone: AUROC", "shuffled labels: AUROC"]
     by_length = np.array([len(item.ids) for item in items])[parts["test"]]
@@ -74,41 +86,110 @@ def direction(lens: Any, path: Any) -> tuple[dict[str, Any], str, Float[np.ndarr
     )
     row = [report.layer, cell(found["auroc"]), cell(found["pr_auc"]), cell(found["f1"]), cell(length.auroc._asdict()),
            str(report.shuffled)]  # fmt: skip
-    result = {**report.to_dict(), "prompt_length_auroc": length.auroc._asdict(), "gap": gap}
-    return result, markdown(header, [row]), estimator.w_ * gap, report.layer
+    result = {**report.to_dict(), "prompt_length_auroc": length.auroc._asdict()}
+    return result, markdown(header, [row]), gaps({layer: by_layer[layer].take(parts["fit"]) for layer in layers})
 
 
-def dose_response(lens: Any, path: Any, vector: Any, layer: int, out: Any) -> tuple[dict[str, Any], str]:
-    """Refusal rate of greedy answers to held-out prompts, by coefficient of the direction."""
-    rows = [row for row in pq.read_table(path).to_pylist() if part_of(content_hash(row["prompt"])) == "test"]
-    settings = GenerateSettings(max_new_tokens=24, seed=SEED)
-    rates: dict[str, list[float]] = {}
-    for label in ("harmful", "harmless"):
-        prompts = sorted((row["prompt"] for row in rows if row["label"] == label), key=content_hash)[:PROMPTS]
-        conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        rates[label] = []
-        for coefficient in COEFFICIENTS:
-            with steered(lens.subject, layer, vector, coefficient):
-                cache = out / f"answers-{label}-{coefficient}.jsonl"
-                answers = generate_to(cache, lens.subject, lens.tokenizer, conversations, settings)
-            rates[label].append(float(np.mean([bool(find_ranges(answer, "refusal")) for answer in answers])))
-            print(label, coefficient, rates[label][-1], repr(answers[0][:100]), flush=True)
+def gaps(by_layer: Mapping[int, Examples]) -> dict[int, Tensor]:
+    """By layer, mean of positives minus mean of negatives, in units of the residual stream."""
+    return {
+        layer: found.x_ND[found.y_S[found.sequence_N] == 1].mean(0)
+        - found.x_ND[found.y_S[found.sequence_N] == 0].mean(0)
+        for layer, found in by_layer.items()
+    }
+
+
+def answer_direction(lens: Any, path: Any) -> dict[int, Tensor]:
+    """Refusing minus complying answers of XSTest, prompts of the fit part, over their first tokens."""
+    items = []
+    for row in pq.read_table(path).to_pylist():
+        prompt = content_hash(row["prompt"])
+        if part_of(prompt) != "fit" or row["final_label"] == "3_partial_refusal" or not row["completion"].strip():
+            continue
+        answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
+        pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
+        side = encode_pair(pair, lens.tokenizer, lens.settings).side("chosen")
+        item = response(side, int(row["final_label"] == "2_full_refusal"), prompt)
+        wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
+        items.append(replace(item, wanted=wanted, offsets_R2=item.offsets_R2[: wanted.sum()]))
+    return gaps(read_examples(items, lens.subject, STEERED_LAYERS, lens.settings))
+
+
+def dose_response(lens: Any, path: Any, vectors: dict[str, dict[int, Tensor]], out: Any) -> tuple[Any, str]:
+    """Refusal rate of greedy answers to held-out prompts, by direction and coefficient, with Wilson intervals."""
+    rows = pq.read_table(path).to_pylist()
+    rates: dict[str, dict[str, Any]] = {}
+    for name, by_layer in vectors.items():
+        tried = prompts_of(rows, "validation", "harmful", TRIED)
+        raised = {
+            layer: refused(lens, tried, layer, by_layer[layer], 1.0, out / f"tried-{name}") for layer in STEERED_LAYERS
+        }
+        layer = max(STEERED_LAYERS, key=lambda layer: (sum(raised[layer]), -layer))
+        for label in ("harmful", "harmless"):
+            prompts = prompts_of(rows, "test", label, PROMPTS)
+            found = [
+                sum(refused(lens, prompts, layer, by_layer[layer], coefficient, out / f"answers-{name}-{label}"))
+                for coefficient in COEFFICIENTS
+            ]
+            rates[f"{name}, {label}"] = {
+                "layer": layer,
+                "prompts": len(prompts),
+                "refused": found,
+                "validation": {str(layer): sum(hits) / len(tried) for layer, hits in raised.items()},
+                "spearman": float(spearmanr(COEFFICIENTS, found).statistic),
+            }
+            print(name, label, layer, found, flush=True)
     plot(rates, out)
-    header = ["coefficient", *map(str, COEFFICIENTS)]
-    return {"coefficients": COEFFICIENTS, "rates": rates}, markdown(
-        header, [[label, *(f"{rate:.2f}" for rate in found)] for label, found in rates.items()]
-    )
+    table = [
+        [name, told["layer"], *(rate(count, told["prompts"]) for count in told["refused"])]
+        for name, told in rates.items()
+    ]
+    return rates, markdown(["direction, prompts", "layer", *map(str, COEFFICIENTS)], table)
 
 
-def plot(rates: dict[str, list[float]], out: Any) -> None:
-    """``dose.html``: refusal rate against coefficient."""
+def prompts_of(rows: Sequence[dict[str, Any]], part: str, label: str, wanted: int) -> list[str]:
+    """So many prompts of a part and label, in the order of their hashes."""
+    found = [row["prompt"] for row in rows if row["label"] == label and part_of(content_hash(row["prompt"])) == part]
+    return sorted(found, key=content_hash)[:wanted]
+
+
+def refused(
+    lens: Any, prompts: Sequence[str], layer: int, vector_D: Tensor, coefficient: float, out: Any
+) -> list[bool]:
+    """Whether each greedy answer refuses, by the text heuristic; answers are kept in ``out``."""
+    conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    cache = out / f"block-{layer}-{coefficient}.jsonl"
+    with steered(lens.subject, layer, vector_D, coefficient):
+        settings = GenerateSettings(max_new_tokens=24, seed=SEED)
+        answers = generate_to(cache, lens.subject, lens.tokenizer, conversations, settings)
+    return [bool(find_ranges(answer, "refusal")) for answer in answers]
+
+
+def wilson(count: int, of: int) -> tuple[float, float]:
+    """95 % interval of a share."""
+    found = binomtest(count, of).proportion_ci(method="wilson")
+    return found.low, found.high
+
+
+def rate(count: int, of: int) -> str:
+    """``0.12 [0.05, 0.26]``."""
+    low, high = wilson(count, of)
+    return f"{count / of:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def plot(rates: dict[str, Any], out: Any) -> None:
+    """``dose.html``: refusal rate against coefficient, with intervals."""
     import plotly.graph_objects as go
 
-    lines = [go.Scatter(x=COEFFICIENTS, y=found, name=label, mode="lines+markers") for label, found in rates.items()]
-    figure = go.Figure(lines)
-    figure.update_layout(
-        xaxis_title="coefficient of the refusal direction", yaxis_title="refusal rate", yaxis_range=[0, 1]
-    )
+    figure = go.Figure()
+    for name, told in rates.items():
+        share = [count / told["prompts"] for count in told["refused"]]
+        ends = [wilson(count, told["prompts"]) for count in told["refused"]]
+        above = [high - at for (_, high), at in zip(ends, share, strict=True)]
+        below = [at - low for (low, _), at in zip(ends, share, strict=True)]
+        error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        figure.add_scatter(x=COEFFICIENTS, y=share, name=name, mode="lines+markers", error_y=error)
+    figure.update_layout(xaxis_title="coefficient, in distances of means", yaxis_title="refusal rate")
     out.mkdir(parents=True, exist_ok=True)
     figure.write_html(out / "dose.html", include_plotlyjs=True)
 
@@ -118,8 +199,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     lens = laptop()
     heuristic, text = text_heuristic(told.data / "xstest_completions.parquet")
     prompts = told.data / "harmful_harmless_prompts.parquet"
-    found, table, vector, layer = direction(lens, prompts)
-    doses, curve = dose_response(lens, prompts, vector, layer, told.out)
+    found, table, by_prompts = direction(lens, prompts)
+    vectors = {"answers": answer_direction(lens, told.data / "xstest_completions.parquet"), "prompts": by_prompts}
+    doses, curve = dose_response(lens, prompts, vectors, told.out)
     result = {"heuristic": heuristic, "direction": found, "dose": doses}
     finish(told.out, "refusal", result, "\n\n".join([text, table, curve]))
 
