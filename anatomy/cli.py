@@ -14,6 +14,8 @@ from anatomy import __version__
 from anatomy.errors import AnatomyError
 
 if TYPE_CHECKING:
+    from anatomy.concepts.scorer import Scorer
+    from anatomy.lens import Lens
     from anatomy.settings import Settings
 
 EXAMPLES = """\
@@ -22,6 +24,7 @@ a first audit:
   anatomy audit ROWS --dry-run              tokens, disk, memory and time before anything expensive
   anatomy audit ROWS --out runs/mine        all stages; killed or stopped, the same command goes on
   anatomy null runs/mine                    does the audit stay silent when labels are random?
+  anatomy view runs/mine                    the report in a browser (a page: runs/mine/report/index.html)
   anatomy show runs/mine                    findings; `anatomy show runs/mine R12` for one cluster
 
 named concepts:
@@ -127,6 +130,21 @@ def _show(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def _report(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy import verbs
+
+    print(verbs.report(arguments.run))
+    return 0
+
+
+def _view(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy import verbs
+    from anatomy.report.serve import serve
+
+    serve(verbs.report(arguments.run).parent, arguments.port, not arguments.no_browser)
+    return 0
+
+
 def _sae_train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     from anatomy.sae.train import train_sae
 
@@ -177,6 +195,87 @@ def _probe_score(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def _plan(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from interventions.marks import decisions, make_plan
+    from interventions.plan import save_plan, to_yaml
+
+    marked = decisions({mark: getattr(arguments, mark) for mark in ("suppress", "amplify", "remove", "keep")})
+    plan = make_plan(arguments.run, marked, arguments.backend, arguments.strength, arguments.concepts_file)
+    save_plan(arguments.out, plan)
+    print(f"{to_yaml(plan)}\n{arguments.out}: read it, then see what it would do: `anatomy plan check {arguments.out}`")
+    return 0
+
+
+def _plan_check(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from interventions.preview import check_plan
+    from probes.resolve import resolve
+
+    print(check_plan(Path(arguments.plan), flags, arguments.settings, arguments.out, arguments.pairs, resolve))
+    return 0
+
+
+def _filter(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from interventions.clean import filter_rows
+    from interventions.plan import load_plan
+    from interventions.plan_settings import plan_settings
+    from probes.resolve import resolve
+
+    plan = load_plan(Path(arguments.plan))
+    print(filter_rows(plan, plan_settings(plan, flags, arguments.settings), arguments.out, resolve))
+    return 0
+
+
+def _rollout(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy import validate
+
+    print(validate.rollout(_load("rollout", arguments, flags), arguments.out))
+    return 0
+
+
+def _validate(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy import validate
+    from anatomy.settings import AuditSettings
+
+    def scorers(audited: AuditSettings, lens: Lens) -> Sequence[Scorer]:
+        from probes.resolve import resolve
+
+        return [] if audited.concepts is None else resolve(audited.concepts, lens, audited.concepts_file)
+
+    print(validate.validate(arguments.run, _load("validate", arguments, flags), arguments.out, scorers))
+    return 0
+
+
+def _trace(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy.trace import trace
+
+    print(trace(arguments.run, arguments.cluster, _load("trace", arguments, flags), arguments.out))
+    return 0
+
+
+def _train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from interventions.train import train
+    from probes.resolve import resolve
+
+    told = train(_load("train", _recipe(arguments), flags), arguments.out, resolve)
+    print(told, end="\n" if told else "")
+    return 0
+
+
+def _sft(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from interventions.train import sft
+
+    told = sft(_load("sft", _recipe(arguments), flags), arguments.out)
+    print(told, end="\n" if told else "")
+    return 0
+
+
+def _recipe(arguments: argparse.Namespace) -> argparse.Namespace:
+    """A recipe is a settings file."""
+    if arguments.recipe is not None and arguments.settings is not None:
+        raise AnatomyError("--recipe and --settings are the same kind of file; give one")
+    return argparse.Namespace(settings=arguments.recipe or arguments.settings)
+
+
 ROWS = ("rows", "Hub id, file, folder or glob; `demo` for the embedded set")
 RUN = ("run", "run directory of an earlier audit")
 OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "run directory (default: runs/<name of the rows>)"})
@@ -189,6 +288,8 @@ REPETITIONS = ("--repetitions", {"type": int, "default": 20, "metavar": "N", "he
 SEED = ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "seed (0)"})
 CLUSTER = ("cluster", {"nargs": "?", "help": "a cluster id (R12, S3, D4, P7): its label, tokens, exemplars"})
 VIEW = ("--view", {"choices": ["global", "feature", "prompt"], "help": "one view only"})
+PORT = ("--port", {"type": int, "default": 0, "metavar": "N", "help": "port on 127.0.0.1 (default: a free one)"})
+NO_BROWSER = ("--no-browser", {"action": "store_true", "help": "print the address only"})
 TOKENS = ("--tokens", {"type": int, "default": 100_000, "metavar": "N", "help": "tokens measured (100000)"})
 
 CONCEPT = ("concept", "id of a concept (`anatomy concepts list`)")
@@ -196,6 +297,8 @@ DETECTOR = ("detector", "folder that `anatomy probe fit` wrote")
 JSON = ("--json", {"action": "store_true", "help": "as JSON"})
 CONCEPTS_FILE = ("--concepts-file", {"type": Path, "metavar": "YAML", "help": "file with further concepts"})
 PROBE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "folder of the detector (default: detectors/<concept>)"})
+TRAIN_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "directory of the training"})
+RECIPE = ("--recipe", {"type": Path, "metavar": "YAML", "help": "recipe (configs/recipes/); flags win over it"})
 SCORE_OUT = (
     "--out",
     {
@@ -205,6 +308,30 @@ SCORE_OUT = (
         "help": "run directory for a preference set; file (.csv, .jsonl, .parquet) for a plain table",
     },
 )
+
+PLAN = ("plan", "YAML file of a plan")
+PLAN_OUT = ("--out", {"type": Path, "default": Path("plan.yaml"), "metavar": "YAML", "help": "the plan (plan.yaml)"})
+MARKS = tuple(
+    (f"--{mark}", {"metavar": "TARGETS", "help": f"{text}, with commas: clusters (R12, D4) or concepts"})
+    for mark, text in (
+        ("suppress", "what the model must not learn"), ("amplify", "what it is to learn more of"),
+        ("remove", "what is taken out of the rows"), ("keep", "what was looked at and stays"),
+    )
+)  # fmt: skip
+BACKEND = (
+    "--backend",
+    {"choices": ["reward_shaping", "steering", "inoculation", "filtering"], "default": "reward_shaping",
+     "help": "how it is suppressed or amplified (reward_shaping)"},
+)  # fmt: skip
+STRENGTH = ("--strength", {"type": float, "default": 1.0, "metavar": "X", "help": "strength of each, 0 or more (1)"})
+CHECK_WORK = ("--out", {"type": Path, "metavar": "DIR", "help": "keep rows and scores there (default: thrown away)"})
+PAIRS = ("--pairs", {"type": int, "default": 64, "metavar": "N", "help": "pairs that try a steering vector (64)"})
+FILTER_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the cleaned set"})
+
+ROLLOUT_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the completions"})
+VALIDATE_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of figures and plots"})
+TRACED = ("cluster", "a response cluster (R12, S3) or a concept of the run")
+TRACE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write contributions and lists of rows there"})
 
 VERBS: dict[str, Verb] = {
     "check": Verb(
@@ -225,6 +352,8 @@ VERBS: dict[str, Verb] = {
         None, [RUN], _null, [REPETITIONS, SEED],
     ),
     "show": Verb("findings of a run in the terminal", None, [RUN], _show, [CLUSTER, TOP, VIEW]),
+    "report": Verb("write the run's page again, from its artifacts (no model)", None, [RUN], _report),
+    "view": Verb("open the run's page, served on this machine only", None, [RUN], _view, [PORT, NO_BROWSER]),
     "concepts list": Verb("the library of concepts", None, [], _concepts_list, [JSON, CONCEPTS_FILE]),
     "concepts show": Verb(
         "one concept: what it means, how its detector is made, what asks for it",
@@ -241,6 +370,38 @@ VERBS: dict[str, Verb] = {
     "probe score": Verb(
         "score chosen and rejected responses, or a table of prompts and completions",
         "probes.settings:ProbeScoreSettings", [ROWS], _probe_score, [SCORE_OUT],
+    ),
+    "plan": Verb(
+        "make a plan of interventions from marks on an audit's findings",
+        None, [RUN], _plan, [*MARKS, BACKEND, STRENGTH, CONCEPTS_FILE, PLAN_OUT],
+    ),
+    "plan check": Verb(
+        "what a plan would do to rows, and whether steering has the intended sign; trains nothing",
+        "interventions.plan_settings:PlanSettings", [PLAN], _plan_check, [PAIRS, CHECK_WORK],
+    ),
+    "filter": Verb(
+        "carry out a plan's filterings: a cleaned set for the Hub, and a log of every row with its reason",
+        "interventions.plan_settings:PlanSettings", [PLAN], _filter, [FILTER_OUT],
+    ),
+    "rollout": Verb(
+        "completions of prompts by a model, before or after training",
+        "anatomy.validation.settings:RolloutSettings", [], _rollout, [ROLLOUT_OUT],
+    ),
+    "validate": Verb(
+        "predicted shifts of a run beside those observed in rollouts before and after training",
+        "anatomy.validation.settings:ValidateSettings", [RUN], _validate, [VALIDATE_OUT],
+    ),
+    "trace": Verb(
+        "the rows that carry a predicted shift, and lists of rows to train without",
+        "anatomy.validation.settings:TraceSettings", [RUN, TRACED], _trace, [TRACE_OUT],
+    ),
+    "train": Verb(
+        "DPO with the interventions of a plan; killed or stopped, the same command goes on",
+        "interventions.settings:TrainSettings", [], _train, [TRAIN_OUT, RECIPE],
+    ),
+    "sft": Verb(
+        "supervised fine-tuning on the chosen responses, the stage before DPO",
+        "interventions.settings:SFTSettings", [], _sft, [TRAIN_OUT, RECIPE],
     ),
     "sae health": Verb(
         "measure L0, variance explained and dead share of an SAE on your rows",
@@ -265,7 +426,7 @@ def _add_flags(parser: argparse.ArgumentParser, verb: Verb) -> None:
         text = f"{field.description}{default}".replace("%", "%%")
         flag = "--" + name.replace("_", "-")
         if field.annotation is bool:
-            parser.add_argument(flag, dest=name, action="store_const", const=True, help=text)
+            parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             parser.add_argument(flag, dest=name, metavar=name.split("_")[-1].upper(), help=text)
 

@@ -1,0 +1,125 @@
+"""Reference log-probabilities, computed once and kept on disk.
+
+A value depends on the model as it is run and on the tokens of one sequence: those before the completion, those of it,
+and which of these are scored. Exactly that is the key. Template, tokenizer, window, masks and swaps have no other way
+in, so that a changed setting cannot meet a stale value, and arms of an ablation share what they have in common. Rows
+are looked up by content, never by position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+from torch import Tensor
+
+from anatomy.artifacts import read_table, text_hash, write_table
+from anatomy.stages import progress_bar
+from anatomy.types import SIDES, content_hash
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Row = Mapping[str, Any]
+Forward = Callable[[Sequence[Row]], tuple[Float[Tensor, " B"], Float[Tensor, " B"]]]
+BLOCKS_PER_PART = 32
+
+
+def sequence_key(side: Row) -> str:
+    """Hash of all that the reference's log-probability of one side depends on, the model apart."""
+    digest = hashlib.sha256(f"{len(side['context'])} {len(side['completion'])} ".encode())
+    digest.update(np.array([*side["context"], *side["completion"]], np.int64).tobytes())
+    digest.update(np.array(side["scored"], np.int8).tobytes())
+    return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class ReferenceCache:
+    """Summed log-probabilities of sequences under one reference, in parts of ``folder/<hash of model>``.
+
+    ``model`` holds all that changes a value beside the sequence: weights, numeric types, device type.
+    """
+
+    folder: Path
+    model: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """Folder of this reference's values."""
+        return self.folder / content_hash(dict(self.model))
+
+    def read(self) -> dict[str, float]:
+        """Value of each sequence by its key; empty where nothing has been computed."""
+        known: dict[str, float] = {}
+        for part in sorted(self.path.glob("part-*.parquet")):
+            table = read_table(part, ["key", "logp"])
+            known.update(zip(table["key"].to_pylist(), table["logp"].to_pylist(), strict=True))
+        return known
+
+    def write(self, lines: Sequence[tuple[str, str, str, float]]) -> None:
+        """Add a part of (row id, side, key, value); its name is the hash of its keys."""
+        names = ("row_id", "side", "key", "logp")
+        columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+        part = self.path / f"part-{text_hash(''.join(columns['key']))[:16]}.parquet"
+        write_table(part, pa.table(columns).cast(_schema()))
+
+
+def _schema() -> pa.Schema:
+    texts = [(name, pa.string()) for name in ("row_id", "side", "key")]
+    return pa.schema([*texts, ("logp", pa.float32())])
+
+
+def fill(
+    cache: ReferenceCache, dataset: Dataset, forward: Forward, batch_size: int, rank: int = 0, world: int = 1
+) -> None:
+    """Compute what the cache lacks for ``dataset``, a block of ``batch_size`` rows at a time; goes on after a kill.
+
+    Blocks are cut by position, so that a value is computed in the company that plain TRL would give it. Of several
+    processes each takes its share; all run ``forward`` equally often, as sharded models need.
+    """
+    known = cache.read()
+    starts = [
+        start
+        for start in range(0, len(dataset), batch_size)
+        if any(sequence_key(row[name]) not in known for row in _block(dataset, start, batch_size) for name in SIDES)
+    ]
+    shares = -(-len(starts) // world)
+    lines: list[tuple[str, str, str, float]] = []
+    with progress_bar("reference", "block", shares) as bar:
+        for number in range(shares):
+            position = number * world + rank
+            rows = list(_block(dataset, starts[min(position, len(starts) - 1)], batch_size))
+            values = dict(zip(SIDES, forward(rows), strict=True))
+            if position < len(starts):
+                lines += [
+                    (row["row_id"], name, sequence_key(row[name]), float(value))
+                    for name in SIDES
+                    for row, value in zip(rows, values[name].tolist(), strict=True)
+                ]
+            if lines and (number + 1 == shares or (number + 1) % BLOCKS_PER_PART == 0):
+                cache.write(lines)
+                lines = []
+            bar.update(1)
+
+
+def _block(dataset: Dataset, start: int, size: int) -> Iterator[Row]:
+    for position in range(start, min(start + size, len(dataset))):
+        yield dataset[position]
+
+
+def with_references(dataset: Dataset, cache: ReferenceCache) -> Dataset:
+    """``dataset`` with the columns ``ref_chosen_logps`` and ``ref_rejected_logps``, looked up by content."""
+    known = cache.read()
+    columns: dict[str, list[float]] = {name: [] for name in SIDES}
+    for row in dataset:
+        for name in SIDES:
+            columns[name].append(known[sequence_key(row[name])])
+    for name in SIDES:
+        dataset = dataset.add_column(f"ref_{name}_logps", columns[name])
+    return dataset

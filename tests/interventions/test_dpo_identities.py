@@ -1,0 +1,104 @@
+"""Nothing asked for, nothing changed: with empty treatments the loop is plain TRL's, bit by bit."""
+
+import pytest
+import torch
+from dpo_runs import assert_same, make_pairs, ours, plain
+
+from interventions.treatments import SideTreatment, SteeringVector, Treatment
+
+
+def untreated(pairs):
+    return {}
+
+
+def zero_offset(pairs):
+    return {pair.row_id: Treatment(pair.row_id, offset=0.0, gaps={"bold": 1.0}) for pair in pairs}
+
+
+def empty_mask(pairs):
+    side = SideTreatment(masked=((3, 3), (10_000, 10_001)))
+    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+
+
+def same_prompt(pairs):
+    side = SideTreatment(instruction="")
+    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+
+
+def steered_by_nothing(pairs):
+    side = SideTreatment(steered=(0,))
+    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+
+
+NEUTRAL = [untreated, zero_offset, empty_mask, same_prompt, steered_by_nothing]
+ZERO = (SteeringVector("bold", 1, torch.zeros(32)),)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return make_pairs(10)
+
+
+@pytest.mark.parametrize("neutral", NEUTRAL, ids=lambda neutral: neutral.__name__)
+@pytest.mark.parametrize("arch", ["llama", "olmo3"])
+def test_a_neutral_treatment_is_plain_dpo(tiny_model_dir, tmp_path, pairs, arch, neutral):
+    folder = tiny_model_dir(arch)
+    expected = plain(folder, pairs, tmp_path / "plain")
+    vectors = ZERO if neutral is steered_by_nothing else ()
+    assert_same(ours(folder, pairs, tmp_path / "ours", neutral(pairs), vectors), expected)
+    assert expected.losses[0] == pytest.approx(0.6931, abs=1e-4)
+    assert expected.losses[-1] != expected.losses[0]
+
+
+CHANGES = [
+    {"peft": True},
+    {"gradient_checkpointing": True},
+    {"precompute_ref_log_probs": False},
+    {"precompute_ref_log_probs": False, "peft": True, "gradient_checkpointing": True},
+    {"loss_type": ["sigmoid_norm"], "beta": 5.0},
+    {"loss_type": ["hinge"]},
+    {"max_length": 32},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_plain_dpo_under_other_settings(tiny_model_dir, tmp_path, pairs, changes):
+    folder = tiny_model_dir("llama")
+    expected = plain(folder, pairs, tmp_path / "plain", **changes)
+    found = ours(folder, pairs, tmp_path / "ours", steered_by_nothing(pairs), ZERO, **changes)
+    assert_same(found, expected)
+
+
+def test_dropped_and_swapped_rows_are_plain_dpo_on_the_changed_set(tiny_model_dir, tmp_path, pairs):
+    from dataclasses import replace
+
+    folder = tiny_model_dir("llama")
+    treatments = {
+        pairs[0].row_id: Treatment(pairs[0].row_id, dropped="top gap"),
+        pairs[3].row_id: Treatment(pairs[3].row_id, swapped=True),
+    }
+    changed = [replace(pairs[3], chosen=pairs[3].rejected, rejected=pairs[3].chosen), *pairs[1:3], *pairs[4:]]
+    changed = [*changed[1:3], changed[0], *changed[3:]]
+    found = ours(folder, pairs, tmp_path / "ours", treatments)
+    assert_same(found, plain(folder, changed, tmp_path / "plain"))
+
+
+def test_the_reference_is_the_model_in_memory(tiny_model_dir, tmp_path, pairs):
+    """TRL would load the reference from the configuration's name again and start elsewhere than at log 2."""
+    trainer = ours(tiny_model_dir("llama"), pairs, tmp_path, run=False, precompute_ref_log_probs=False).trainer
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(0.693147, abs=1e-6)
+
+
+@pytest.mark.laptop
+def test_laptop_model_is_plain_dpo(tmp_path, pairs):
+    from pathlib import Path
+
+    from anatomy.activations.model import locate_model
+    from anatomy.settings import ModelSettings
+
+    folder = Path(locate_model(ModelSettings()).path)
+    changes = {"max_steps": 2, "gradient_accumulation_steps": 1, "learning_rate": 1e-5, "max_length": 48}
+    zero = (SteeringVector("bold", 10, torch.zeros(576)),)
+    expected = plain(folder, pairs[:4], tmp_path / "plain", **changes)
+    assert_same(ours(folder, pairs[:4], tmp_path / "ours", steered_by_nothing(pairs), zero, **changes), expected)
