@@ -80,6 +80,12 @@ class Detector:
         made_of = [self.estimator.kind, settings_of(self.estimator), tensors, model, self.layer, self.pooling]
         return content_hash(made_of)
 
+    @property
+    def direction_D(self) -> Float[Tensor, " D"] | None:
+        """Direction of length 1 along which the concept grows, float32; None where the estimator has none."""
+        find = getattr(self.estimator, "direction", None)
+        return None if find is None else torch.nn.functional.normalize(find().detach().float().cpu(), dim=0)
+
     @torch.inference_mode()
     def score_tokens(self, span: Span) -> Float[np.ndarray, " T"]:
         """One score per token, float64.
@@ -125,9 +131,10 @@ def settings_of(estimator: Estimator) -> dict[str, Any]:
 
 
 def width_of(estimator: Estimator) -> int | None:
-    """Residual width that an estimator reads; None where it does not know."""
-    if (w_D := getattr(estimator, "w_", None)) is not None:
-        return int(w_D.shape[-1])
+    """Residual width that an estimator reads or edits; None where it does not know."""
+    for name in ("w_", "down_"):
+        if (learned := getattr(estimator, name, None)) is not None:
+            return int(learned.shape[-1])
     return getattr(getattr(estimator, "encoder", None), "width", None)
 
 

@@ -73,3 +73,7 @@ class LinearProbe:
     def decision(self, x_TD: Float[Tensor, "T D"]) -> Float[Tensor, " T"]:
         """Score of each token: the log odds of the concept, up to the weighting of the classes."""
         return x_TD.float() @ self.w_.to(x_TD.device) + self.b_.to(x_TD.device)  # method.md §8, W h + b
+
+    def direction(self) -> Float[Tensor, " D"]:
+        """Along which the score grows fastest, and the concept if other things do not."""
+        return self.w_

@@ -48,3 +48,7 @@ class DifferenceOfMeans:
     def decision(self, x_TD: Float[Tensor, "T D"]) -> Float[Tensor, " T"]:
         """Score of each token."""
         return x_TD.float() @ self.w_.to(x_TD.device)  # method.md §8, h·w
+
+    def direction(self) -> Float[Tensor, " D"]:
+        """Along which the concept grows."""
+        return self.w_

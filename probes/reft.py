@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -29,7 +29,7 @@ class NoDiReFT:
         batch: sequences in one step.
     """
 
-    kind = "nodireft"
+    kind: ClassVar[str] = "nodireft"
     down_: Float[Tensor, "r D"]
     bias_: Float[Tensor, " r"]
     up_: Float[Tensor, "D r"]
@@ -89,6 +89,14 @@ class NoDiReFT:
             logits_BTV = model(input_ids=ids_BT, attention_mask=attention_BT, use_cache=False).logits
         wanted = response_BT[:, 1:]
         return nn.functional.cross_entropy(logits_BTV[:, :-1][wanted].float(), ids_BT[:, 1:][wanted])
+
+    def decision(self, x_TD: Float[Tensor, "T D"]) -> Float[Tensor, " T"]:
+        """Refused: it steers, and scores nothing.
+
+        Raises:
+            ProbeError: always.
+        """
+        raise ProbeError("ReFT steers and detects nothing; fit a linear or an attention probe to score responses")
 
     @contextmanager
     def steered(self, model: PreTrainedModel, edited_BT: Bool[Tensor, "B T"]) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""From what a user names to scorers: ids of concepts with a text heuristic, and folders that ``probe fit`` wrote."""
+"""From what a user names to scorers: concepts with a text heuristic, saved detectors, clusters of an audit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import ProbeError
 from anatomy.lens import Lens
-from probes.detector import Detector
+from anatomy.run import load_manifest
+from probes.detector import Detector, Provenance
 from probes.sae import SAEDetector
+from probes.sources import cluster_features
 from probes.store import CARD, load_detector, read_card
 from probes.text import TextHeuristic
+
+CLUSTER_OF = "#"
+"""Between an audit and one of its clusters."""
 
 
 def resolve(names: str, lens: Lens, concepts_file: Path | None = None) -> list[Scorer]:
     """The scorers that ``names`` (separated by commas) stand for; the model is loaded only for detectors that read it.
+
+    A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``.
 
     Raises:
         ProbeError: an unknown name, a concept that needs a fitted detector, or two detectors of one concept.
@@ -26,6 +33,9 @@ def resolve(names: str, lens: Lens, concepts_file: Path | None = None) -> list[S
     for name in [part.strip() for part in names.split(",") if part.strip()]:
         if (Path(name) / CARD).is_file():
             scorers.append(saved(Path(name), lens))
+            continue
+        if CLUSTER_OF in name:
+            scorers.append(of_cluster(name, lens))
             continue
         concept = library.find(name)
         if concept.heuristic is None:
@@ -44,6 +54,28 @@ def saved(folder: Path, lens: Lens) -> Detector:
     return load_detector(
         folder, model_fingerprint=subject.fingerprint, width=subject.width, n_layers=subject.n_layers, sae=sae
     )
+
+
+def of_cluster(name: str, lens: Lens) -> Detector:
+    """The SAE detector of ``RUN#R12``, a cluster of an audit that was made with the lens's model and SAE.
+
+    A response's score is the mean over its tokens and the cluster's features. There is no threshold.
+
+    Raises:
+        ProbeError: no such cluster, or the audit read another model or SAE.
+    """
+    folder, _, cluster = name.rpartition(CLUSTER_OF)
+    inputs = load_manifest(Path(folder)).get("inputs", {})
+    features = cluster_features(Path(folder), cluster)
+    for what, found in (("model", lens.subject.fingerprint), ("sae", lens.sae.fingerprint)):
+        if (made := inputs.get(what, {})).get("fingerprint") != found:
+            raise ProbeError(
+                f"{folder}: made with another {what} ({made.get('name')}) than this one or another numeric type; give "
+                f"the audit's --{what} and --dtype"
+            )
+    estimator = SAEDetector(lens.sae, features)
+    provenance = Provenance(model=lens.subject.name, model_fingerprint=lens.subject.fingerprint)
+    return Detector(estimator, cluster, lens.sae.layer, "mean", None, provenance)
 
 
 def only(names: Sequence[Scorer]) -> Scorer:

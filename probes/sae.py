@@ -36,3 +36,8 @@ class SAEDetector:
         chunk = max(1, DENSE_CELLS // self.encoder.n_features)
         parts = [self.encoder.encode(x_BD.float())[:, self.features].mean(1) for x_BD in x_TD.split(chunk)]
         return torch.cat(parts)
+
+    def direction(self) -> Float[Tensor, " D"]:
+        """Mean of the features' decoder rows: what the residual stream gains when they fire."""
+        decoder_FD: Tensor = self.encoder.decoder_FD  # type: ignore[attr-defined]
+        return decoder_FD[self.features].mean(0)

@@ -22,12 +22,13 @@ from probes.attention import AttentionProbe
 from probes.detector import Detector, Estimator, Provenance, learned_names, learned_of, settings_of, width_of
 from probes.linear import LinearProbe
 from probes.means import DifferenceOfMeans
+from probes.reft import NoDiReFT
 from probes.sae import SAEDetector
 
 CARD = "detector.json"
 TENSORS = "detector.safetensors"
 KINDS: dict[str, type[Any]] = {
-    kind.kind: kind for kind in (DifferenceOfMeans, LinearProbe, AttentionProbe, SAEDetector)
+    kind.kind: kind for kind in (DifferenceOfMeans, LinearProbe, AttentionProbe, SAEDetector, NoDiReFT)
 }
 
 

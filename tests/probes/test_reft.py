@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from anatomy.activations.layers import decoder_layers
+from anatomy.concepts.scorer import Span
 from anatomy.errors import ProbeError
+from probes.detector import Detector, Provenance
 from probes.reft import NoDiReFT, end_tokens
+from probes.store import load_detector, save_detector
 
 TARGET = [70, 81, 92, 103, 70, 81, 92, 103]
 
@@ -110,3 +114,21 @@ def test_ends_of_a_response_by_hand():
 def test_sequences_without_a_response_are_refused(model, masks):
     with pytest.raises(ProbeError, match="each with response tokens"):
         NoDiReFT(layer=1).fit(model, [torch.arange(5) + 3 for _ in masks], masks)
+
+
+def test_a_saved_edit_comes_back_and_is_refused_by_another_model(model, tmp_path):
+    layer, width = 2, model.config.hidden_size
+    reft = NoDiReFT(layer=layer, rank=4, epochs=1).fit(model, *sequences(8, seed=0))
+    detector = Detector(reft, "planted", layer, "mean", None, Provenance(model="tiny", model_fingerprint="f" * 64))
+    save_detector(detector, tmp_path)
+    told = {"width": width, "n_layers": model.config.num_hidden_layers}
+    loaded = load_detector(tmp_path, model_fingerprint="f" * 64, **told)
+    assert loaded.fingerprint == detector.fingerprint
+    with torch.no_grad():
+        assert loaded.estimator.loss(model, *sequences(4, seed=1)) == reft.loss(model, *sequences(4, seed=1))
+    with pytest.raises(ProbeError, match="fit it on this model"):
+        load_detector(tmp_path, model_fingerprint="e" * 64, **told)
+    with pytest.raises(ProbeError, match="width"):
+        load_detector(tmp_path, model_fingerprint="f" * 64, **{**told, "width": width + 1})
+    with pytest.raises(ProbeError, match="detects nothing"):
+        loaded.score_tokens(Span("abc", np.zeros((3, 2), dtype=int), {layer: torch.zeros(3, width)}))
