@@ -156,10 +156,12 @@ def _boot(source: ModelSource, model: PreTrainedModel, tokenizer: Any, dtype: to
     """Wrap ``model``; inside each block HF's own modules run.
 
     The bridge's re-implementations of attention and norms serve hooks inside a block. We read only between blocks,
-    and they cost 40 % of the time and a materialised T × T attention matrix.
+    and they cost 40 % of the time and a materialised T × T attention matrix. For OLMo 3 the bridge also turns the
+    model's own attention to the eager one, which materialises it too: that is turned back.
     """
     from transformer_lens.model_bridge import TransformerBridge
 
+    attention = model.config._attn_implementation
     try:
         bridge = TransformerBridge.boot_transformers(source.name, hf_model=model, tokenizer=tokenizer, dtype=dtype)
     except (ValueError, NotImplementedError, AttributeError) as error:
@@ -169,6 +171,7 @@ def _boot(source: ModelSource, model: PreTrainedModel, tokenizer: Any, dtype: to
         for part in block.submodules.values():
             owner, _, attribute = f"original_component.{part.name}".rpartition(".")
             setattr(block.get_submodule(owner), attribute, part.original_component)
+    model.set_attn_implementation(attention)
     return bridge
 
 

@@ -10,6 +10,7 @@ import torch
 from tiny import save_tiny
 
 from anatomy.activations import model as module
+from anatomy.activations.layers import hf_model
 from anatomy.activations.model import LAPTOP_MODEL, load_subject, load_tokenizer, locate_model
 from anatomy.activations.model import LAPTOP_WHEEL as WHEEL
 from anatomy.errors import ModelError
@@ -108,3 +109,11 @@ def test_the_fingerprint_follows_the_weights(tmp_path, tiny_model_dir):
     data[-1] ^= 1  # one bit of one weight
     weights.write_bytes(data)
     assert fingerprint(copy) != fingerprint(tiny_model_dir("llama"))
+
+
+@pytest.mark.parametrize("arch", ["llama", "olmo3"])
+def test_attention_stays_the_model_s_own(arch, tiny_model_dir):
+    """The bridge would turn OLMo 3 to eager attention, whose memory grows with the square of the length."""
+    settings = ModelSettings(model=str(tiny_model_dir(arch)), device="cpu", dtype="float32")
+    subject = load_subject(settings, load_tokenizer(settings))
+    assert hf_model(subject).config._attn_implementation == "sdpa"
