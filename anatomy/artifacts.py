@@ -32,11 +32,33 @@ LABELS = "labels.json"
 SUMMARY = "summary.json"
 SUMMARY_TEXT = "summary.md"
 NULL = "null.json"
+TOKENS = "tokens.parquet"
+VALIDATIONS = "validation"
+REPORT = "report"
+REPORT_PAGE = "index.html"
+ROLLOUTS = "rollouts.parquet"
+COMPLETIONS = "completions.jsonl"
+SHIFTS = "shifts.parquet"
+VALIDATION = "validation.json"
+CALIBRATION = "calibration.json"
+LOG_PROBS = "log_probs"
+TRACE = "trace.json"
+CONTRIBUTIONS = "contributions.parquet"
+PLAN = "plan.yaml"
+TREATMENTS = "treatments.parquet"
+FILTER_LOG = "filter_log.parquet"
+CLEANED = "data/train.parquet"
+CARD = "README.md"
 
 
 def shard_name(number: int) -> str:
     """File name of feature shard ``number`` inside the ``features`` folder."""
     return f"shard-{number:05d}.parquet"
+
+
+def row_list(kind: str, share: float) -> str:
+    """File name of a list of row ids (one a line): the ``top`` or ``random`` share of the rows."""
+    return f"{kind}-{share:.0%}".replace("%", "-percent.txt")
 
 
 @contextlib.contextmanager
@@ -59,14 +81,15 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN and infinities become null."""
-    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """``value`` as plain JSON values: numpy scalars as numbers, NaN and infinities as None."""
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if hasattr(value, "item") and not isinstance(value, str | bytes):  # numpy scalars
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

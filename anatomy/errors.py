@@ -25,6 +25,10 @@ class ProbeError(AnatomyError):
     """A detector cannot be fitted on these examples, or a saved one does not fit what it is asked to score."""
 
 
+class PlanError(AnatomyError):
+    """A plan of interventions is wrong, or names what the rows, the run or the detectors do not have."""
+
+
 class RunError(AnatomyError):
     """The run directory lacks an artifact, or holds one of another run."""
 

@@ -66,6 +66,15 @@ class Scorer(Protocol):
         """One score per token of the span."""
 
 
+@runtime_checkable
+class Directed(Protocol):
+    """A scorer whose concept may be a direction of the residual stream after its layer, along which one can steer."""
+
+    @property
+    def direction_D(self) -> Float[Tensor, " D"] | None:
+        """Direction of length 1 along which the concept grows, float32 on the CPU; None where there is none."""
+
+
 def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
     """Score of a span from its tokens' scores; NaN for a span without tokens (method.md §8)."""
     if not len(scores_T):

@@ -52,6 +52,11 @@ class LoadedSAE:
     def width(self) -> int:
         return int(self.module.cfg.d_in)
 
+    @property
+    def decoder_FD(self) -> Float[Tensor, "F D"]:
+        """What each feature adds to the reconstruction when it fires by 1, up to the scale of the SAE's inputs."""
+        return self.module.W_dec
+
     @torch.inference_mode()
     def encode(self, x_BD: Float[Tensor, "B D"]) -> Float[Tensor, "B F"]:
         """Activations after the sparsifying non-linearity, ``>= 0``. Dense: give at most some thousand tokens."""
