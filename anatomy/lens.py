@@ -65,4 +65,5 @@ class Lens:
             "tokenizer": artifacts.text_hash(self.tokenizer.backend_tokenizer.to_str()),
             "max_length": self.settings.max_length,
             "max_prompt_length": self.settings.max_prompt_length,
+            "max_response_length": self.settings.max_response_length,
         }

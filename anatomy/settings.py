@@ -54,6 +54,9 @@ class ModelSettings(Settings):
         ge=8,
         description="Tokens kept of the prompt (its end), template included; the response keeps its start.",
     )
+    max_response_length: int | None = Field(
+        None, ge=1, description="Tokens kept of the response (its start); default: as many as `max_length` leaves."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU.")
     batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")

@@ -175,6 +175,8 @@ def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettin
     }
     prompts = {name: _keep_end(prompt, settings.max_prompt_length) for name, (prompt, _) in sides.items()}
     room = {name: max(0, settings.max_length - len(prompt.ids)) for name, prompt in prompts.items()}
+    if settings.max_response_length is not None:
+        room = {name: min(tokens, settings.max_response_length) for name, tokens in room.items()}
     encoded = {name: _join(prompts[name], response, room[name]) for name, (_, response) in sides.items()}
     fault = None
     if not all(response.content.any() for _, response in sides.values()):

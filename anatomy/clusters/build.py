@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from anatomy.clusters.data import default_data_clusters, silent_rows, spherical_kmeans, unit
+from anatomy.clusters.data import centroids, default_data_clusters, silent_rows, spherical_kmeans, unit
 from anatomy.clusters.features import (
     Moments,
     Shard,
@@ -84,9 +84,7 @@ def cluster_rows(s_NM: Float[np.ndarray, "N M"], settings: ClusterSettings, seed
     silent_N = silent_rows(s_NM, settings.silent_fraction)
     k = settings.data_clusters or default_data_clusters(int((~silent_N).sum()))
     label_N = spherical_kmeans(s_NM, k, seed, silent_N)
-    unit_NM = unit(s_NM)
-    centre_KM = unit(np.stack([unit_NM[label_N == k].sum(axis=0) for k in range(label_N.max(initial=0) + 1)]))
-    return DataClusters(label_N, np.einsum("nm,nm->n", unit_NM, centre_KM[label_N]))
+    return DataClusters(label_N, np.einsum("nm,nm->n", unit(s_NM), centroids(s_NM, label_N)[label_N]))
 
 
 def _fires(shard: Shard) -> list[sp.csr_array]:

@@ -51,6 +51,23 @@ def spherical_kmeans(
     return by_size(raw_N)
 
 
+def centroids(s_NM: Float[np.ndarray, "N M"], label_N: Int[np.ndarray, " N"]) -> Float[np.ndarray, "K M"]:
+    """Unit-length mean direction of the rows of each label 0..K."""
+    return unit(_indicator(label_N, int(label_N.max(initial=0)) + 1) @ unit(s_NM))
+
+
+def nearest(
+    s_XM: Float[np.ndarray, "X M"], centre_KM: Float[np.ndarray, "K M"], silent_norm: float
+) -> Int[np.ndarray, " X"]:
+    """Label of new rows by :func:`centroids` of labels 0..K-1: the one above 0 of largest cosine.
+
+    0 where ``‖s‖₂ ≤ silent_norm`` or nothing fires.
+    """
+    norm_X = np.linalg.norm(s_XM, axis=1)
+    label_X = (unit(s_XM) @ centre_KM[1:].T).argmax(axis=1) + 1
+    return np.where((norm_X <= silent_norm) | (norm_X == 0), 0, label_X)
+
+
 def _assign(unit_NM: np.ndarray, k: int, generator: np.random.Generator, gain: float) -> np.ndarray:
     start = generator.choice(len(unit_NM), min(len(unit_NM), 10 * k), replace=False)
     centroid_KM, _ = kmeans_plusplus(unit_NM[start], k, random_state=int(generator.integers(2**31)))

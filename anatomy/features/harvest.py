@@ -20,6 +20,7 @@ from anatomy.activations.forward import residuals
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedPair, EncodedSide, encode_pair
 from anatomy.artifacts import shard_name
+from anatomy.data.faults import IDENTICAL_AFTER_TRUNCATION
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.pool import Encoder, Pooled, pool_spans
 from anatomy.features.store import SHARD_ROWS, SpanFeatures, read_health, read_mark, write_shard
@@ -93,7 +94,7 @@ def _is_done(path: Path, mark: dict[str, str], ids: list[tuple[str, str]]) -> bo
 
 def _usable(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedPair:
     encoded = encode_pair(pair, tokenizer, settings)
-    if encoded.fault is not None:
+    if encoded.fault not in (None, IDENTICAL_AFTER_TRUNCATION):  # two equal samples of a model can be pooled
         raise RunError(f"row {pair.index}: {encoded.fault}, yet marked as retained; run the rows stage again")
     return encoded
 

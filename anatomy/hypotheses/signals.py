@@ -35,11 +35,11 @@ class ShiftSignals(NamedTuple):
 
 def response_signals(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], tau: float = 0.01) -> ResponseSignals:
     """``s`` and ``u`` of every row from firing frequencies; ``labels_F``: 0 none, 1..M."""
-    member_FM, size_M = _membership(labels_F), np.maximum(sizes(labels_F), 1).astype(np.float32)
+    member_FM, size_M = membership(labels_F), np.maximum(sizes(labels_F), 1).astype(np.float32)
     activity, disparity = [], []
     for shard in shards:
         chosen, rejected = shard.matrix("chosen", "freq"), shard.matrix("rejected", "freq")
-        present = _above(chosen, tau) - _above(rejected, tau)
+        present = above(chosen, tau) - above(rejected, tau)
         activity.append(_dense((chosen + rejected) @ member_FM))  # method.md §5, s
         disparity.append(_dense(present @ member_FM) / size_M)  # method.md §5, u
     return ResponseSignals(np.concatenate(activity), np.concatenate(disparity))
@@ -47,7 +47,7 @@ def response_signals(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], t
 
 def continuous_disparity(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"]) -> Float[np.ndarray, "N M"]:
     """``v[i,m] = Σ_{g∈T_m} (C_freq − R_freq)``: for looking at single rows, never tested (method.md §5)."""
-    member_FM = _membership(labels_F)
+    member_FM = membership(labels_F)
     return np.concatenate([_dense(shift_values(shard, "freq") @ member_FM) for shard in shards])
 
 
@@ -55,9 +55,9 @@ def prompt_scores(
     shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], statistic: str = "freq", score: str = "fires"
 ) -> Float[np.ndarray, "N K"]:
     """``c[i,k] = mean_{f∈A_k} ρ(P[i,f])``; ρ is the firing indicator (``fires``) or the value (method.md §6)."""
-    member_FK, size_K = _membership(labels_F), np.maximum(sizes(labels_F), 1).astype(np.float32)
+    member_FK, size_K = membership(labels_F), np.maximum(sizes(labels_F), 1).astype(np.float32)
     values = (prompt_values(shard, statistic) for shard in shards)
-    scored = (_above(part, 0.0) if score == "fires" else part for part in values)
+    scored = (above(part, 0.0) if score == "fires" else part for part in values)
     return np.concatenate([_dense(part @ member_FK) / size_K for part in scored])
 
 
@@ -67,7 +67,7 @@ def shift_signals(
     """``u[i,m] = mean_{g∈R_m} (D[i,g] − μ_g)/max(σ_g, 1e−6)`` ; μ, σ of ``D`` over all rows (method.md §6)."""
     weight_F = 1 / np.maximum(moments.std_F, SIGMA_FLOOR)
     size_M = np.maximum(sizes(labels_F), 1)
-    weight_FM = sp.csr_array(sp.diags_array(weight_F) @ _membership(labels_F).astype(np.float64) / size_M)
+    weight_FM = sp.csr_array(sp.diags_array(weight_F) @ membership(labels_F).astype(np.float64) / size_M)
     offset_M = np.asarray(moments.mean_F @ weight_FM)
     rows = [shift_values(shard, statistic).astype(np.float64) @ weight_FM for shard in shards]
     return ShiftSignals(np.concatenate([(part.toarray() - offset_M).astype(np.float32) for part in rows]), offset_M)
@@ -99,13 +99,15 @@ def _indicator(rows: list[np.ndarray], n_rows: int) -> sp.csr_array:
     return sp.csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=(len(rows), n_rows))
 
 
-def _membership(labels_F: np.ndarray) -> sp.csr_array:
+def membership(labels_F: Int[np.ndarray, " F"]) -> sp.csr_array:
+    """A [F, M] indicator of clusters 1..M; label 0 is in none."""
     features = np.flatnonzero(labels_F)
     shape = (len(labels_F), int(labels_F.max(initial=0)))
     return sp.csr_array((np.ones(len(features), np.float32), (features, labels_F[features] - 1)), shape=shape)
 
 
-def _above(values: sp.csr_array, threshold: float) -> sp.csr_array:
+def above(values: sp.csr_array, threshold: float) -> sp.csr_array:
+    """1 where an entry exceeds ``threshold`` (≥ 0), else 0."""
     return sp.csr_array(((values.data > threshold).astype(np.float32), values.indices, values.indptr), values.shape)
 
 

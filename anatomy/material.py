@@ -1,0 +1,125 @@
+"""A run read in the window of some rollouts: the same model, SAE, clusters and detectors on every pool of responses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.concepts.scorer import Scorer
+from anatomy.concepts.scores import read_scores, score_pairs
+from anatomy.data.rows_table import read_rows
+from anatomy.errors import ModelError
+from anatomy.features.store import FeatureStore
+from anatomy.lens import Lens
+from anatomy.run import Run
+from anatomy.settings import AuditSettings
+from anatomy.stages import progress_bar
+from anatomy.types import Pair
+from anatomy.validation.compare import Side
+from anatomy.validation.contexts import ContextRule
+from anatomy.validation.pool import Cut, Pool, concept_readout
+from anatomy.validation.rollouts import Rollouts
+
+
+class Material(NamedTuple):
+    """A run read in the window of the rollouts: its settings and lens so changed, and where results go."""
+
+    run: Run
+    settings: AuditSettings
+    lens: Lens
+    out: Path
+    made_of: dict[str, Any]
+
+    def rows(self) -> Iterable[Pair]:
+        """The run's retained rows."""
+        return (stored.pair for stored in read_rows(self.run.file(artifacts.ROWS)))
+
+    def mark(self) -> str:
+        """Hash of what decides features and scores, but for the rows."""
+        return artifacts.text_hash(str(self.made_of))
+
+
+def open_material(run: Run, window: int, out: Path) -> Material:
+    """The run with responses cut to ``window`` tokens, its lens checked against what made the run.
+
+    Raises:
+        ModelError: model or SAE are not those of the run.
+    """
+    run.require("cluster")
+    run.require("scores")
+    settings = AuditSettings.model_validate({**run.manifest["settings"], "max_response_length": window})
+    lens = Lens(settings)
+    for what, found in (("model", lens.subject.fingerprint), ("sae", lens.sae.fingerprint)):
+        if run.manifest["inputs"][what]["fingerprint"] != found:
+            raise ModelError(
+                f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
+            )
+    made_of = {"tokens": lens.token_settings(), "model": lens.subject.fingerprint, "sae": lens.sae.fingerprint}
+    return Material(run, settings, lens, out, made_of)
+
+
+def encoded(material: Material, pairs: Iterable[Pair], count: int, name: str) -> FeatureStore:
+    """Pooled features of pairs under ``out/name``, through the run's model and SAE; resumes by shard."""
+    from anatomy.features.harvest import harvest
+
+    lens, folder = material.lens, material.out / f"{name}-features"
+    print(f"{name}: {count:,} pairs through the model", file=sys.stderr)
+    with progress_bar(name, "pair", count) as bar:
+        harvest(pairs, lens.tokenizer, lens.subject, lens.sae, folder, material.mark(), lens.settings, bar.update)
+    return FeatureStore(folder)
+
+
+class Reader:
+    """Reads any pool as the run reads its own: contexts, features, concepts with the data's thresholds and spreads."""
+
+    def __init__(self, material: Material, rule: ContextRule, scorers: Sequence[Scorer]) -> None:
+        self.material, self.rule, self.scorers = material, rule, scorers
+        self.cuts: list[Cut] = []
+
+    def data(self, store: FeatureStore) -> Side:
+        """The run's rows, in their own clusters."""
+        scores = self._scores(self.material.rows(), "data")
+        pairs = zip(self.scorers, scores, strict=True)
+        self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
+        return self._side(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
+
+    def other(self, store: FeatureStore, pairs: Sequence[Pair], name: str) -> Side:
+        """Rollouts, in the clusters that the rule gives them."""
+        scores = self._scores(pairs, name)
+        return self._side(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
+
+    def _side(
+        self, store: FeatureStore, scores: Sequence[np.ndarray], label_N: np.ndarray, member_KN: np.ndarray
+    ) -> Side:
+        settings = self.material.settings
+        pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau)
+        concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
+        return Side(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
+
+    def _scores(self, pairs: Iterable[Pair], name: str) -> list[np.ndarray]:
+        lens, folder = self.material.lens, self.material.out / f"{name}-scores"
+        if self.scorers:
+            mark = self.material.mark()
+            score_pairs(pairs, self.scorers, lens.tokenizer, lambda: lens.subject, folder, mark, lens.settings)
+        return [read_scores(folder / scorer.concept).score_N2 for scorer in self.scorers]
+
+
+def own_replies(policy: Rollouts, material: Material) -> list[Pair]:
+    """Each completion as a pair with itself: it is encoded once, and weighs the same as the others."""
+    pairs = []
+    for number, ((prompt, _), text) in enumerate(sorted(policy.texts.items())):
+        reply = [{"role": "assistant", "content": text}]
+        pairs.append(Pair(number, policy.prompts[prompt], reply, reply))
+    return [pair for pair in pairs if has_response(material, pair)]
+
+
+def has_response(material: Material, pair: Pair) -> bool:
+    from anatomy.activations.spans import encode_pair
+
+    encoded = encode_pair(pair, material.lens.tokenizer, material.settings)
+    return all(encoded.side(side).spans["response"].any() for side in ("chosen", "rejected"))

@@ -1,0 +1,186 @@
+"""What ``anatomy rollout`` and ``anatomy validate`` do, as functions of settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.clusters.features import default_min_fires, shift_moments
+from anatomy.concepts.scorer import Scorer
+from anatomy.errors import SettingsError
+from anatomy.features.store import FeatureStore
+from anatomy.lens import Lens
+from anatomy.material import Material, Reader, encoded, has_response, open_material, own_replies
+from anatomy.run import Run, load_manifest
+from anatomy.settings import AuditSettings, ModelSettings
+from anatomy.stages import progress_bar, read_clusters
+from anatomy.validation import results
+from anatomy.validation.calibration import Calibration
+from anatomy.validation.compare import Comparison, Definition, Side
+from anatomy.validation.contexts import ContextRule
+from anatomy.validation.observed import resampling
+from anatomy.validation.policy import load_policy
+from anatomy.validation.pool import Pool
+from anatomy.validation.predictors import Predictor, build
+from anatomy.validation.rollouts import Rollouts, is_rollouts, read_rollouts, rollout_pairs, write_rollouts
+from anatomy.validation.settings import RolloutSettings, SampleSettings, ValidateSettings
+
+CONTROLS = ("length", "base-rate")
+BASE = "base"
+"""In place of a model: the one that the run was made with."""
+
+Scorers = Callable[[AuditSettings, Lens], Sequence[Scorer]]
+
+
+def rollout(settings: RolloutSettings, out: Path) -> str:
+    """Completions of prompts by one model into ``out``; the same command goes on after a kill."""
+    with progress_bar("rollouts", "completion") as bar:
+        made = write_rollouts(out, lambda: load_policy(settings), settings, bar.update)
+    model = made.manifest["model"]["name"]
+    return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"
+
+
+def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scorers = lambda audited, lens: ()) -> str:
+    """Predicted beside observed shifts of a run, into ``out``; ``validation.json`` is written last.
+
+    Args:
+        scorers: gives the detectors of the run's concepts.
+    """
+    load_manifest(run_dir)
+    _check_names(settings)
+    with Run.open(run_dir) as run, Run.open(out):
+        before = _rollouts("before", settings.before, run, settings, out)
+        after = _rollouts("after", settings.after, run, settings, out)
+        policy = None if settings.policy is None else _rollouts("policy", settings.policy, run, settings, out)
+        if policy is not None and policy.fingerprint == before.fingerprint:
+            raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
+        material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
+        return _validated(material, settings, (before, after, policy), scorers(material.settings, material.lens))
+
+
+def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: Path) -> Rollouts:
+    """Rollouts that ``which`` names, or those of the model that it names, made under ``out/name``."""
+    if is_rollouts(which):
+        return read_rollouts(Path(which).expanduser())
+    if settings.prompts is None:
+        raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
+    audited = AuditSettings.model_validate(run.manifest["settings"])
+    sampling = settings.model_dump(include=set(SampleSettings.model_fields) - {"batch_tokens"})
+    shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
+    if which != BASE:
+        shared |= {"model": which, "model_revision": None}
+    rollout(RolloutSettings.model_validate({**shared, "prompts": settings.prompts}), out / name)
+    return read_rollouts(out / name)
+
+
+def _validated(
+    material: Material,
+    settings: ValidateSettings,
+    sides: tuple[Rollouts, Rollouts, Rollouts | None],
+    scorers: Sequence[Scorer],
+) -> str:
+    before, after, policy = sides
+    audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
+    pairs, left = rollout_pairs(before, after, set(original.prompt_ids), lambda pair: has_response(material, pair))
+    print("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()), file=sys.stderr)
+    own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
+    store = original
+    if own_window != audited.max_response_length:
+        store = encoded(material, material.rows(), original.n_rows, "data")
+    clusters = read_clusters(material.run, original)
+    reader = Reader(material, ContextRule.of(store, clusters, audited), scorers)
+    data = reader.data(store)
+    rollouts = reader.other(encoded(material, pairs, len(pairs), "rollout"), pairs, "rollout")
+    own = None
+    if policy is not None:
+        replies = own_replies(policy, material)
+        own = reader.other(encoded(material, replies, len(replies), "policy"), replies, "policy")
+    definition = Definition(
+        clusters=clusters,
+        kept_F=data.pool.fires_F >= default_min_fires(store.n_rows),
+        std_F=shift_moments(store.shards(), audited.prompt_statistic).std_F,
+        min_features=audited.min_features,
+        min_rows=audited.min_rows,
+        prompt_statistic=audited.prompt_statistic,
+    )
+    weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
+    comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts)
+    facts = {"left_out": left, "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)}}
+    return _reported(material, settings, comparison, _fitted(settings, data.pool, material, own), own, facts)
+
+
+def _names(settings: ValidateSettings) -> list[str]:
+    asked = [name.strip() for name in settings.predictors.split(",") if name.strip()]
+    return list(dict.fromkeys([settings.best, *asked, *CONTROLS]))
+
+
+def _check_names(settings: ValidateSettings) -> None:
+    """Wrong names are told before anything expensive."""
+    names, known = _names(settings), build(settings.tilt_c, lambda: np.zeros((0, 2)))
+    if set(names) - set(known):
+        raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
+    if "tilt-policy" in names and settings.policy is None:
+        raise SettingsError("predictor tilt-policy needs --policy: rollouts before training, of another seed")
+
+
+def _fitted(settings: ValidateSettings, data: Pool, material: Material, own: Side | None) -> list[Predictor]:
+    """The predictors asked for, the best one first, and the controls, fitted to the data."""
+    made = build(settings.tilt_c, lambda: _likely(material))
+    return [made[name]().fit(data) for name in _names(settings)]
+
+
+def _likely(material: Material) -> np.ndarray:
+    from anatomy.validation.log_probs import log_probs
+
+    lens, folder = material.lens, material.out / artifacts.LOG_PROBS
+    with progress_bar("log-probabilities", "pair") as bar:
+        return log_probs(
+            material.rows(), lens.tokenizer, lens.subject, folder, material.mark(), lens.settings, bar.update
+        )
+
+
+def _reported(
+    material: Material,
+    settings: ValidateSettings,
+    comparison: Comparison,
+    predictors: Sequence[Predictor],
+    own: Side | None,
+    facts: dict[str, Any],
+) -> str:
+    out, run, best = material.out, material.run, predictors[0]
+    window = int(material.settings.max_response_length or 0)
+    names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
+    found = results.all_shifts(comparison, predictors, own)
+    told = results.all_figures(found, settings.seed)
+    results.write_shifts(out, found, names)
+    line = results.calibration_line(comparison, best.name, found)
+    if line is None:
+        print("no calibration: too few response clusters, or nothing changed", file=sys.stderr)
+    else:
+        identity = {"model_fingerprint": material.made_of["model"], "sae_fingerprint": material.made_of["sae"]}
+        made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
+        line = Calibration.model_validate({**line, **identity, **made}).model_dump()
+        artifacts.write_json(out / artifacts.CALIBRATION, line)
+    labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
+    words = {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
+    results.plots(out, words, best.name, found, told)
+    artifacts.write_json(
+        out / artifacts.VALIDATION,
+        {
+            **names,
+            "run": str(run.path),
+            "window": window,
+            "pairs": len(comparison.rollouts.pool),
+            "prompts": len(comparison.rollouts.pool.prompts.half_G),
+            **facts,
+            "figures": told,
+            "controls": results.controls(settings, comparison, best, found),
+            "calibration": line,
+        },
+    )
+    return results.as_text(told) + f"\nall figures: {out / artifacts.VALIDATION}"

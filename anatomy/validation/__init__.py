@@ -1,0 +1,1 @@
+"""Does the prediction hold? Rollouts before and after training, predicted and observed shifts (method.md §7)."""

@@ -1,0 +1,73 @@
+"""From predicted to observed shifts of one model: a slope and the spread about it, measured by ``anatomy validate``.
+
+Shifts are divided by the readout's standard deviation over the data's responses, so that one slope serves clusters and
+concepts. The line goes through the origin: no label, no shift. It holds for the model, the predictor, the window and
+about the training strength with which it was measured; an interval is for one new readout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field, ValidationError
+from scipy import stats
+
+from anatomy import artifacts
+from anatomy.errors import SettingsError
+from anatomy.settings import Settings
+
+LEAST = 8
+"""Readouts below which no calibration is written: the spread about the line would be a guess."""
+
+
+class Calibration(Settings):
+    """``observed / sd = slope · predicted / sd ± residual_sd``."""
+
+    predictor: str = Field(description="Predictor that it belongs to.")
+    tilt_c: float = Field(description="Its inverse ridge penalty.")
+    slope: float = Field(description="Observed shift per predicted shift.")
+    residual_sd: float = Field(ge=0, description="Spread about the line, in standard deviations of a readout.")
+    n: int = Field(ge=LEAST, description="Readouts it was fitted on.")
+    r: float = Field(description="Pearson correlation of those.")
+    window: int = Field(ge=1, description="Tokens of a response that were read.")
+    model_fingerprint: str = Field(description="Model before training.")
+    sae_fingerprint: str = Field(description="Encoder.")
+    data: str = Field(description="Set that it was measured on.")
+
+    def shift(
+        self, predicted_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"], level: float = 0.95
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Expected shift of each readout and half the width of its prediction interval, in the readout's unit."""
+        width = stats.t.ppf((1 + level) / 2, self.n - 1) * self.residual_sd
+        return self.slope * predicted_M, width * spread_M
+
+
+def fit_line(
+    predicted_M: Float[np.ndarray, " M"], observed_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"]
+) -> dict[str, Any] | None:
+    """``slope``, ``residual_sd``, ``n`` and ``r`` of standardised shifts through the origin; None for too few."""
+    used_M = (spread_M > 0) & np.isfinite(observed_M) & np.isfinite(predicted_M)
+    x, y = predicted_M[used_M] / spread_M[used_M], observed_M[used_M] / spread_M[used_M]
+    if len(x) < LEAST or not x.any() or np.ptp(y) == 0:
+        return None
+    slope = float(x @ y / (x @ x))
+    residual = float(np.sqrt(((y - slope * x) ** 2).sum() / (len(x) - 1)))
+    return {"slope": slope, "residual_sd": residual, "n": len(x), "r": float(np.corrcoef(x, y)[0, 1])}
+
+
+def read_calibration(path: Path, model_fingerprint: str, sae_fingerprint: str) -> Calibration:
+    """A calibration, checked against model and SAE.
+
+    Raises:
+        SettingsError: not such a file, or measured with another model or SAE.
+    """
+    try:
+        found = Calibration.model_validate(artifacts.read_json(path))
+    except ValidationError:
+        raise SettingsError(f"{path}: not a calibration; `anatomy validate` writes one") from None
+    if (found.model_fingerprint, found.sae_fingerprint) != (model_fingerprint, sae_fingerprint):
+        raise SettingsError(f"{path}: measured with another model or SAE; run `anatomy validate` with these")
+    return found

@@ -1,0 +1,87 @@
+"""Mean log-probability per token of chosen and rejected responses under the model before training, a shard at a time.
+
+A shard depends on its own rows only and carries a mark of what made it: a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+
+from anatomy.activations.batches import token_batches
+from anatomy.activations.layers import hf_model
+from anatomy.activations.model import Subject
+from anatomy.activations.spans import EncodedSide, encode_pair
+from anatomy.artifacts import read_table, shard_name, write_table
+from anatomy.settings import ModelSettings
+from anatomy.types import SIDES, Pair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHARD_ROWS = 128
+BATCH_TOKENS = 2048
+"""Padded tokens at once, at most: each has a logit for every token of the vocabulary."""
+MARK = b"anatomy.fingerprint"
+
+
+def log_probs(
+    pairs: Iterable[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    subject: Subject,
+    out_dir: Path,
+    made_of: str,
+    settings: ModelSettings,
+    progress: Callable[[int], object] | None = None,
+) -> Float[np.ndarray, "N 2"]:
+    """Mean log-probability of the response span's tokens (chosen, rejected), kept in ``out_dir``.
+
+    Args:
+        made_of: hash of everything but the rows that decides them (model, template, window).
+    """
+    parts = []
+    iterator = iter(pairs)
+    for number in itertools.count():
+        rows = list(itertools.islice(iterator, SHARD_ROWS))
+        if not rows:
+            break
+        path = out_dir / shard_name(number)
+        if not _is_done(path, made_of, rows):
+            encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
+            columns: dict[str, Any] = {"row_id": [pair.row_id for pair in rows]}
+            columns |= {side: _mean([pair.side(side) for pair in encoded], subject, settings) for side in SIDES}
+            write_table(path, pa.table(columns).replace_schema_metadata({MARK: made_of.encode()}))
+        table = read_table(path)
+        parts.append(np.stack([np.asarray(table[side]) for side in SIDES], axis=1))
+        if progress is not None:
+            progress(len(rows))
+    return np.concatenate(parts)
+
+
+def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
+    import torch
+
+    model: Any = hf_model(subject)
+    mean_N = np.zeros(len(sides))
+    for batch in token_batches([side.ids for side in sides], min(settings.batch_tokens, BATCH_TOKENS)):
+        ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
+        with torch.inference_mode():
+            log_BTV = model(ids_BT[:, :-1], use_cache=False).logits.float().log_softmax(-1)
+            next_BT = log_BTV.gather(-1, ids_BT[:, 1:, None])[..., 0].double().cpu().numpy()
+        for row, (position, length) in enumerate(zip(batch.positions_B, batch.lengths_B, strict=True)):
+            response_T = sides[position].spans["response"][1:length]
+            mean_N[position] = next_BT[row, : length - 1][response_T].mean()
+    return mean_N
+
+
+def _is_done(path: Path, made_of: str, rows: Sequence[Pair]) -> bool:
+    if not path.is_file() or (pq.read_schema(path).metadata or {}).get(MARK, b"").decode() != made_of:
+        return False
+    return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == [pair.row_id for pair in rows])

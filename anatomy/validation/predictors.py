@@ -1,0 +1,237 @@
+"""Predictors of the shift that DPO will cause, behind one interface (method.md §1, §7).
+
+Every predictor is a signed weight on responses: the predicted shift of any readout is ``Σ_j q_j · y_j``, for a feature,
+a cluster or a concept alike, over all responses or over those of a context. Nothing of shape F × F is formed.
+
+- *Difference* (``disparity``, ``continuous``, ``on-policy``): the mean over pairs of chosen minus rejected,
+  ``q = ±ω_i / Σω``; ``disparity`` is the paper's, on presence; ``on-policy`` weighs a pair by how likely the model
+  before training finds its responses.
+- *Tilt*: KL-regularised training tilts the policy by ``exp(λ r)``, and ``d E[y]/dλ = Cov(y, r)`` (method.md §1), so
+  ``q_j = (r_j − r̄)/J``. ``r = b·φ`` is linear in pooled frequencies: ridge Bradley–Terry on standardised differences
+  (``tilt``), or the first gradient step of it from 0 (``gradient``): at step 0 all DPO margins are 0, every pair has
+  weight ½, and with the kernel ``K(y, y') = φ̃(y)·φ̃(y')`` in place of the gradients' inner product, a small step changes
+  ``E[y]`` by ``½ Σ_i Cov(y, φ̃)·(φ̃_i⁺ − φ̃_i⁻)``. It is the limit of ``tilt`` for a large penalty. ``tilt-within``
+  takes the covariance within prompts, as the derivative at a fixed prompt says; ``tilt-policy`` over the model's own
+  responses.
+- *Controls*: a reward that knows only the response's length; base rates without labels.
+
+The unit of a tilt is arbitrary (λ is how far training goes): a slope, not the identity, relates it to what is observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float
+
+from anatomy.clusters.features import default_min_fires
+from anatomy.validation.pool import Pool, Readout, paired
+
+Signs = Float[np.ndarray, " N"]
+
+
+class Predictor(Protocol):
+    """A fitted predictor is a signed weight on the responses of a pool."""
+
+    @property
+    def name(self) -> str:
+        """How it is asked for."""
+
+    @property
+    def statistic(self) -> str:
+        """What is read of features and response clusters: ``freq`` or ``present``."""
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Predictor:
+        """Learn from the labels of ``data``; ``sign_N`` = −1 swaps chosen and rejected of a row."""
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``q`` over the responses of ``pool`` (chosen, then rejected) for the rows inside; 0 for the others."""
+
+
+def predict(predictor: Predictor, pool: Pool, readout: Readout, inside_N: Bool[np.ndarray, " N"]) -> np.ndarray:
+    """The predicted shift of every name of ``readout``, in its unit: ``Σ_j q_j y_j`` in float64; [M]."""
+    weight_J = predictor.weights(pool, inside_N)
+    used = np.flatnonzero(weight_J)
+    return np.asarray(readout.values_JM[used].T.astype(np.float64) @ weight_J[used])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean over pairs of chosen minus rejected; ``likely_N2`` (mean log-probability per token) weighs the pairs."""
+
+    name: str
+    statistic: str = "freq"
+    likely_N2: Float[np.ndarray, "N 2"] | None = None
+    sign_N: Signs | None = None
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Difference:
+        """Keeps the signs: nothing is learnt."""
+        return replace(self, sign_N=sign_N)
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``±ω_i / Σω`` over the pairs inside; ω is the geometric mean of the two sides' per-token probability."""
+        weight_N = inside_N.astype(np.float64)
+        if self.likely_N2 is not None:
+            weight_N = weight_N * np.exp(self.likely_N2.mean(axis=1))
+        weight_N = weight_N / max(weight_N.sum(), np.finfo(float).tiny)
+        weight_N = weight_N if self.sign_N is None else weight_N * self.sign_N
+        return np.concatenate([weight_N, -weight_N])
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """Covariance with a reward ``b·φ`` that is linear in pooled frequencies.
+
+    After ``fit``: ``direction_F_`` is b, ``scale_F_`` the root mean square of a feature's difference, and ``dual_N_``
+    the pull of each pair on b: ``b = scale⁻¹ Σ_i dual_i · d̃_i`` with ``d̃_i`` the pair's standardised difference.
+    """
+
+    name: str = "tilt"
+    c: float = 1e-3
+    kind: Literal["ridge", "gradient"] = "ridge"
+    within: bool = False
+    statistic: str = "freq"
+    direction_F_: Float[np.ndarray, " F"] = field(default_factory=lambda: np.zeros(0))
+    scale_F_: Float[np.ndarray, " F"] = field(default_factory=lambda: np.zeros(0))
+    dual_N_: Float[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0))
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Tilt:
+        """Fit b to the labels, on features that fire on enough rows (as in the prompt view, method.md §6)."""
+        scale_F, standard_NF = standardised_differences(data, sign_N)
+        dual_N = np.full(len(data), 0.5 / len(data))  # −∂/∂w of the mean logistic loss at w = 0 is ½ mean d̃
+        if self.kind == "ridge":
+            dual_N = bradley_terry(standard_NF, self.c)
+        direction_F = (standard_NF.T @ dual_N) * inverse(scale_F)
+        return replace(self, direction_F_=direction_F, scale_F_=scale_F, dual_N_=dual_N)
+
+    def rewards(self, pool: Pool) -> Float[np.ndarray, " J"]:
+        """``r_j = b·φ_j`` of every response."""
+        return np.asarray(pool.responses("freq") @ self.direction_F_)
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``(r_j − r̄)/J`` over the responses inside."""
+        return covariance_weights(self.rewards(pool), pool, inside_N, self.within)
+
+
+@dataclass(frozen=True)
+class LengthTilt:
+    """Control: a tilt whose reward knows only a response's log-length in tokens (slope by Bradley–Terry)."""
+
+    name: str = "length"
+    statistic: str = "freq"
+    slope_: float = 0.0
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> LengthTilt:
+        """One coefficient: what length alone says of the labels."""
+        length_N2 = np.log(data.tokens_N2)
+        difference_N = (length_N2[:, 0] - length_N2[:, 1]) * (1.0 if sign_N is None else sign_N)
+        scale = float(np.sqrt((difference_N**2).mean()))
+        if scale == 0:
+            return replace(self, slope_=0.0)
+        dual_N = bradley_terry(sp.csr_array(difference_N[:, None] / scale), c=1.0)
+        return replace(self, slope_=float(dual_N @ difference_N) / scale**2)
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """Covariance with ``slope · log length``."""
+        return covariance_weights(self.slope_ * np.log(paired(pool.tokens_N2)), pool, inside_N)
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """Control: predicts of everything what share of responses (or tokens) shows it already; knows no labels."""
+
+    name: str = "base-rate"
+    statistic: str = "freq"
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> BaseRate:
+        """Nothing to learn."""
+        return self
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``1/J`` over the responses inside."""
+        inside_J = np.tile(inside_N, 2).astype(np.float64)
+        return inside_J / max(inside_J.sum(), 1.0)
+
+
+def covariance_weights(
+    reward_J: Float[np.ndarray, " J"], pool: Pool, inside_N: Bool[np.ndarray, " N"], within: bool = False
+) -> Float[np.ndarray, " J"]:
+    """``(r_j − r̄)/J`` over the responses of the rows inside, 0 elsewhere; r̄ of each prompt's own where ``within``."""
+    inside_J = np.tile(inside_N, 2)
+    code_J = np.tile(pool.prompts.code_N, 2) if within else np.zeros(len(inside_J), np.int64)
+    used = code_J[inside_J]
+    mean_G = np.bincount(used, reward_J[inside_J]) / np.maximum(np.bincount(used), 1)
+    weight_J = np.zeros(len(inside_J))
+    weight_J[inside_J] = (reward_J[inside_J] - mean_G[used]) / max(len(used), 1)
+    return weight_J
+
+
+def standardised_differences(data: Pool, sign_N: Signs | None) -> tuple[Float[np.ndarray, " F"], sp.csr_array]:
+    """Root mean square of ``D = C − R`` (freq; 0 for features on too few rows), and ``d̃ = D / rms``, [N, F].
+
+    Not centred: swapping chosen and rejected must only change the sign.
+    """
+    difference = (data.values("chosen", "freq") - data.values("rejected", "freq")).astype(np.float64)
+    square_F = np.bincount(difference.indices, difference.data**2, difference.shape[1])
+    kept_F = data.fires_F >= default_min_fires(len(data))
+    scale_F = np.sqrt(square_F / len(data)) * kept_F
+    standard = sp.csr_array(difference @ sp.diags_array(inverse(scale_F)))
+    return scale_F, standard if sign_N is None else sp.csr_array(sp.diags_array(sign_N) @ standard)
+
+
+def bradley_terry(standard_NF: sp.csr_array, c: float) -> Float[np.ndarray, " N"]:
+    """Dual weights ``α_i = c σ(−w·d̃_i)`` of ``min_w ½‖w‖² + c Σ_i log(1 + exp(−w·d̃_i))``, so ``w = Σ_i α_i d̃_i``.
+
+    The loss does not change when a pair's two sides and its label are swapped, so every other pair is swapped to give
+    the classifier two classes.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    turn_N = np.where(np.arange(standard_NF.shape[0]) % 2, -1.0, 1.0)
+    turned = sp.csr_array(sp.diags_array(turn_N) @ standard_NF)
+    model = LogisticRegression(C=c, fit_intercept=False, tol=1e-10, max_iter=5000)
+    margin_N = standard_NF @ model.fit(turned, turn_N).coef_[0]
+    return c / (1 + np.exp(margin_N))
+
+
+def inverse(scale_F: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
+    """``1/scale``, and 0 where the scale is 0."""
+    return np.divide(1.0, scale_F, out=np.zeros_like(scale_F), where=scale_F > 0)
+
+
+def forecast(
+    readout_JM: Float[np.ndarray, "J M"],
+    reward_J: Float[np.ndarray, " J"],
+    concept_J: Float[np.ndarray, " J"],
+    strength: float = 1.0,
+) -> Float[np.ndarray, " M"]:
+    """Predicted shifts once a concept ``u`` is explained away: ``Cov(y, r − λ u)`` (method.md §1, ``r' = r − λ s_u``).
+
+    ``λ = strength · Cov(u, r)/Var(u)``: at strength 1 the concept itself is predicted not to move, at 0 nothing is
+    removed, above 1 it is pushed back. What is correlated with the concept moves with it.
+    """
+    centred_J = concept_J - concept_J.mean()
+    variance = max(float(centred_J @ centred_J), np.finfo(float).tiny)
+    rest_J = (reward_J - reward_J.mean()) - strength * float(centred_J @ reward_J) / variance * centred_J
+    return np.asarray(readout_JM.T @ rest_J) / len(reward_J)
+
+
+def build(c: float, likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None) -> dict[str, Callable[[], Predictor]]:
+    """Unfitted predictors by name; ``likely`` gives the log-probabilities that ``on-policy`` needs."""
+    made: dict[str, Callable[[], Predictor]] = {
+        "disparity": lambda: Difference("disparity", "present"),
+        "continuous": lambda: Difference("continuous"),
+        "tilt": lambda: Tilt("tilt", c),
+        "tilt-within": lambda: Tilt("tilt-within", c, within=True),
+        "tilt-policy": lambda: Tilt("tilt-policy", c),
+        "gradient": lambda: Tilt("gradient", c, kind="gradient"),
+        "length": lambda: LengthTilt(),
+        "base-rate": lambda: BaseRate(),
+    }
+    if likely is not None:
+        made["on-policy"] = lambda: Difference("on-policy", likely_N2=likely())
+    return made

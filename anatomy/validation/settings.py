@@ -1,0 +1,69 @@
+"""Settings of rollouts, predictions and their validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from anatomy.activations.generate import GenerateSettings
+from anatomy.settings import ModelSettings, Settings
+
+PREDICTORS = "disparity,continuous,tilt,tilt-within,gradient"
+
+
+class SampleSettings(GenerateSettings):
+    """How many completions of how many prompts, and how they are drawn."""
+
+    max_new_tokens: int = Field(128, ge=1, description="Tokens of a completion, at most; also the window of the data.")
+    temperature: float = Field(1.0, ge=0, description="Divides the logits; 0 takes the likeliest token (greedy).")
+    samples: int = Field(2, ge=1, description="Completions of each prompt; more than one needs a temperature.")
+    max_prompts: int | None = Field(None, ge=1, description="Prompts used, at most: a random sample with the seed.")
+
+
+class RolloutSettings(ModelSettings, SampleSettings):
+    """Everything that decides a folder of rollouts."""
+
+    prompts: str = Field(description="Preference rows, or a table with a column `prompt`: only prompts are used.")
+
+
+class PredictSettings(Settings):
+    """How shifts are predicted."""
+
+    tilt_c: float = Field(
+        1e-3, gt=0, description="Inverse ridge penalty of the Bradley–Terry reward (the larger, the closer the fit)."
+    )
+    calibration: Path | None = Field(
+        None, description="File that `anatomy validate` wrote: predictions as observed shifts, with intervals."
+    )
+
+
+class ValidateSettings(PredictSettings, SampleSettings):
+    """How predicted and observed shifts are compared."""
+
+    before: str = Field(description="Rollouts before training (folder of `anatomy rollout`), or a model.")
+    after: str = Field(description="Rollouts after training, or a model.")
+    prompts: str | None = Field(None, description="Held-out prompts, where a model is given: rows or a table.")
+    policy: str | None = Field(
+        None,
+        description="Further rollouts before training (other seed or prompts), for the predictors that need the "
+        "model's own responses.",
+    )
+    predictors: str = Field(
+        PREDICTORS, description="Predictors, with commas; also `on-policy` and, with policy rollouts, `tilt-policy`."
+    )
+    best: str = Field("tilt", description="Predictor that is calibrated and drawn.")
+    data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")
+    train_seed: int = Field(0, ge=0, description="Training seed of the model after, for the table of shifts.")
+    role: str = Field("reported-on", description="chosen-on or reported-on: whether a choice was made on this set.")
+    bootstrap: int = Field(1000, ge=20, description="Resamples of prompts for the intervals.")
+    controls: int = Field(20, ge=1, description="Repetitions of each random control.")
+    min_prompts: int = Field(10, ge=2, description="Held-out prompts that a context needs to be compared.")
+
+
+class TraceSettings(PredictSettings):
+    """Which rows carry a predicted shift."""
+
+    predictor: str = Field("tilt", description="Predictor whose shift is traced.")
+    top: int = Field(10, ge=1, description="Rows shown at either end.")
+    seed: int = Field(0, ge=0, description="Seed of the random rows of the leave-out lists.")

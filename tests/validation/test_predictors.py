@@ -1,0 +1,213 @@
+"""Predictors against brute force, closed forms, and a policy whose tilt is known."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted_pool import Policy, pool_of
+from scipy.optimize import minimize
+
+from anatomy.hypotheses.effects import mean_effects
+from anatomy.hypotheses.signals import response_signals
+from anatomy.validation.pool import Readout, cluster_readout, feature_readout
+from anatomy.validation.predictors import (
+    BaseRate,
+    Difference,
+    LengthTilt,
+    Tilt,
+    bradley_terry,
+    covariance_weights,
+    forecast,
+    predict,
+    standardised_differences,
+)
+
+N, F = 120, 30
+LABELS = np.arange(F) % 4  # clusters 1..3, and a quarter of the features in none
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return Policy()
+
+
+@pytest.fixture(scope="module")
+def data(policy):
+    return policy.pairs(1500, seed=1)
+
+
+def everywhere(pool):
+    return np.ones(len(pool), bool)
+
+
+def features(pool, statistic="freq"):
+    return feature_readout(pool, np.ones(pool.fires_F.shape, bool), statistic)
+
+
+def test_disparity_is_what_the_audit_tests(data):
+    """The prediction of a cluster is the mean of u (method.md §5) that the global view reports, to float32."""
+
+    class Shard:
+        def matrix(self, span, statistic):
+            return data.values(span, statistic)
+
+    u_NM = response_signals([Shard()], LABELS, tau=data.tau).disparity_NM
+    audited = mean_effects(u_NM, data.prompts, np.zeros(len(data)))
+    readout = cluster_readout(data, LABELS, "present")
+    predicted = predict(Difference("disparity", "present").fit(data), data, readout, everywhere(data))
+    np.testing.assert_allclose(predicted, audited.effect, atol=1e-6)
+
+
+def test_continuous_difference_inside_a_context_by_hand(data):
+    inside_N = np.arange(len(data)) % 3 == 0
+    predicted = predict(Difference("continuous").fit(data), data, features(data), inside_N)
+    difference = (data.values("chosen", "freq") - data.values("rejected", "freq")).toarray()
+    np.testing.assert_allclose(predicted, difference[inside_N].mean(axis=0))
+
+
+def test_on_policy_weights_are_per_token_probabilities():
+    """Two pairs, differences 1 and −1, weights exp(−1) and exp(−3): (e⁻¹ − e⁻³)/(e⁻¹ + e⁻³) = tanh 1."""
+    pool = pool_of(np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]))
+    likely = np.array([[-1.5, -0.5], [-2.0, -4.0]])
+    predicted = predict(Difference("on-policy", likely_N2=likely).fit(pool), pool, features(pool), everywhere(pool))
+    np.testing.assert_allclose(predicted, np.tanh(1))
+
+
+@pytest.mark.parametrize("c", [1e-3, 0.1])
+def test_bradley_terry_is_the_minimum(data, c):
+    _, standard_NF = standardised_differences(data, None)
+
+    def loss(w):
+        margin = standard_NF @ w
+        value = 0.5 * w @ w + c * np.logaddexp(0, -margin).sum()
+        return value, w - c * standard_NF.T @ (1 / (1 + np.exp(margin)))
+
+    found = minimize(
+        loss, np.zeros(standard_NF.shape[1]), jac=True, method="L-BFGS-B", options={"gtol": 1e-9, "ftol": 0}
+    )
+    np.testing.assert_allclose(standard_NF.T @ bradley_terry(standard_NF, c), found.x, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "gradient"])
+def test_tilt_is_the_dense_covariance_times_the_direction(data, kind):
+    """An explicit F × F covariance, which the code never forms."""
+    fitted = Tilt(kind=kind).fit(data)
+    phi_JF = data.responses("freq").toarray()
+    dense = np.cov(phi_JF.T, bias=True) @ fitted.direction_F_
+    np.testing.assert_allclose(predict(fitted, data, features(data), everywhere(data)), dense, atol=1e-12)
+
+
+def test_tilt_of_a_cluster_is_the_mean_of_its_features(data):
+    fitted = Tilt().fit(data)
+    shift_F = predict(fitted, data, features(data), everywhere(data))
+    clusters = predict(fitted, data, cluster_readout(data, LABELS, "freq"), everywhere(data))
+    np.testing.assert_allclose(clusters, [shift_F[m == LABELS].mean() for m in (1, 2, 3)], rtol=1e-4)
+
+
+def test_gradient_is_the_limit_of_a_large_penalty(data):
+    """As c → 0, ``w → c · ½ Σ d̃``; the gradient takes the mean in place of c Σ."""
+    c = 1e-9
+    ridge, gradient = Tilt(c=c).fit(data), Tilt(kind="gradient").fit(data)
+    np.testing.assert_allclose(ridge.direction_F_ / (c * len(data)), gradient.direction_F_, rtol=1e-4, atol=1e-9)
+
+
+def test_within_prompts_is_the_mean_of_covariances_at_each_prompt(data):
+    prompts = [f"p{row // 4}" for row in range(len(data))]
+    pool = pool_of(data.values("chosen", "freq"), data.values("rejected", "freq"), prompts)
+    fitted = Tilt(within=True).fit(pool)
+    phi_JF, reward_J = pool.responses("freq").toarray(), fitted.rewards(pool)
+    code_J = np.tile(pool.prompts.code_N, 2)
+    groups = [np.flatnonzero(code_J == g) for g in range(code_J.max() + 1)]
+    by_hand = sum((phi_JF[g] - phi_JF[g].mean(0)).T @ reward_J[g] for g in groups) / len(code_J)
+    np.testing.assert_allclose(predict(fitted, pool, features(pool), everywhere(pool)), by_hand, atol=1e-12)
+
+
+def test_tilt_predicts_the_exact_tilt_of_a_policy(policy, data):
+    """``d E[φ]/dλ = Cov(φ, r)``: a weak tilt by the true reward moves every feature as the fitted one foresees."""
+    predicted = predict(Tilt(c=1e-2).fit(data), data, features(data), everywhere(data))
+    assert np.corrcoef(predicted, policy.tilted_shift(0.05))[0, 1] > 0.97
+
+
+def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_responses(policy):
+    """Pairs are drawn where factor features are common, the model's responses elsewhere: the reward carries over, the
+    difference of means does not.
+    """
+    observed = policy.tilted_shift(0.05)
+    odd_S = np.exp(6 * (policy.phi_SF[:, :10].sum(axis=1) - policy.phi_SF[:, 10:20].sum(axis=1)))
+    data, own = policy.pairs(3000, seed=4, weight_S=odd_S), policy.pairs(3000, seed=5)
+    tilt = Tilt(c=1e-2).fit(data)
+    over_own = predict(tilt, own, features(own), everywhere(own))
+    plain = predict(Difference("continuous").fit(data), data, features(data), everywhere(data))
+    r_own, r_plain = (np.corrcoef(predicted, observed)[0, 1] for predicted in (over_own, plain))
+    assert r_own > 0.95
+    assert r_own > r_plain + 0.02
+
+
+def test_weights_sum_to_zero_and_stay_inside(data):
+    inside_N = np.arange(len(data)) < 100
+    for predictor in (Tilt(), Difference("continuous"), LengthTilt()):
+        weight_J = predictor.fit(data).weights(data, inside_N)
+        assert abs(weight_J.sum()) < 1e-12
+        assert not weight_J[~np.tile(inside_N, 2)].any()
+
+
+def test_swapping_all_labels_changes_only_the_sign(data):
+    swapped = -np.ones(len(data))
+    for predictor in (Tilt(), Tilt(kind="gradient"), Difference("disparity", "present"), LengthTilt()):
+        ours, theirs = (predict(predictor.fit(data, sign), data, features(data), everywhere(data))
+                        for sign in (None, swapped))  # fmt: skip
+        np.testing.assert_allclose(ours, -theirs, atol=1e-6 * np.abs(ours).max() + 1e-15)
+
+
+def test_rare_features_have_no_part_in_the_reward(data):
+    chosen = data.values("chosen", "freq").toarray()
+    chosen[:, 0] = 0
+    chosen[:5, 0] = 1.0  # on five rows, always chosen
+    rejected = data.values("rejected", "freq").toarray()
+    rejected[:, 0] = 0
+    assert Tilt().fit(pool_of(chosen, rejected)).direction_F_[0] == 0
+
+
+def test_length_tilt_knows_only_length():
+    """Chosen are longer; a feature follows length, another does not."""
+    generator = np.random.default_rng(0)
+    tokens_N2 = generator.integers(10, 100, size=(800, 2))
+    tokens_N2 = np.sort(tokens_N2, axis=1)[:, ::-1] + [1, 0]
+    values = [np.stack([tokens / 200, generator.random(800)], axis=1) for tokens in tokens_N2.T]
+    pool = pool_of(*values, tokens=tokens_N2)
+    follows, free = predict(LengthTilt().fit(pool), pool, features(pool), everywhere(pool))
+    assert follows > 0
+    assert abs(free) < follows / 5
+
+
+def test_base_rate_is_the_mean_over_responses(data):
+    predicted = predict(BaseRate().fit(data), data, features(data), everywhere(data))
+    np.testing.assert_allclose(predicted, data.responses("freq").toarray().mean(axis=0))
+
+
+def test_forecast_explains_a_concept_away(policy):
+    """At strength 1 the concept does not move; a feature independent of it moves as before; at 0 nothing changes."""
+    generator = np.random.default_rng(3)
+    concept, other = generator.random((2, 20_000))
+    reward = 2 * concept + other
+    readout = np.stack([concept, other, concept + generator.random(20_000)], axis=1)
+    plain = np.cov(np.column_stack([readout, reward]).T, bias=True)[:3, 3]
+    np.testing.assert_allclose(forecast(readout, reward, concept, 0.0), plain, atol=1e-12)
+    left = forecast(readout, reward, concept, 1.0)
+    assert abs(left[0]) < 1e-12
+    np.testing.assert_allclose(left[1], plain[1], rtol=0.05)
+    assert abs(left[2]) < 0.05 * plain[2]  # it leaks: what is correlated goes with it
+
+
+def test_covariance_weights_of_unequal_prompts_by_hand():
+    """Prompt a: rewards 1, 2 | 3, 4; prompt b: 10 | 20. Means 2.5 and 15; over six responses."""
+    pool = pool_of(np.zeros((3, 1)), np.zeros((3, 1)), ["a", "a", "b"])
+    reward_J = np.array([1.0, 2.0, 10.0, 3.0, 4.0, 20.0])
+    found = covariance_weights(reward_J, pool, np.ones(3, bool), within=True)
+    np.testing.assert_allclose(found, np.array([-1.5, -0.5, -5.0, 0.5, 1.5, 5.0]) / 6)
+
+
+def test_sparse_and_dense_readouts_agree(data):
+    fitted = Tilt().fit(data)
+    sparse = features(data)
+    dense = Readout(sparse.ids, sp.csr_array(sparse.values_JM).toarray())
+    np.testing.assert_allclose(*(predict(fitted, data, readout, everywhere(data)) for readout in (sparse, dense)))

@@ -1,0 +1,74 @@
+"""Contributions of rows sum to the prediction, and leaving the strongest out takes it away."""
+
+import numpy as np
+import pytest
+from planted_pool import Policy
+
+from anatomy.errors import SettingsError
+from anatomy.validation.pool import cluster_readout
+from anatomy.validation.predictors import BaseRate, Difference, Tilt, predict
+from anatomy.validation.trace import contributions, leave_out
+
+LABELS = np.arange(30) % 4
+PREDICTORS = [
+    Tilt(),
+    Tilt(within=True),
+    Tilt(c=1.0),
+    Tilt(kind="gradient"),
+    Difference("continuous"),
+    Difference("disparity", "present"),
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Policy().pairs(600, seed=2)
+
+
+def one(data, statistic):
+    readout = cluster_readout(data, LABELS, statistic)
+    return readout._replace(ids=readout.ids[:1], values_JM=readout.values_JM[:, :1])
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS, ids=lambda p: f"{p.name}-{getattr(p, 'kind', '')}")
+def test_contributions_sum_to_the_prediction(data, predictor):
+    readout, fitted = one(data, predictor.statistic), predictor.fit(data)
+    predicted = predict(fitted, data, readout, np.ones(len(data), bool))[0]
+    np.testing.assert_allclose(contributions(fitted, data, readout).sum(), predicted, rtol=1e-9)
+
+
+def test_a_row_contributes_what_its_label_pulls(data):
+    """Without the row's dual weight the prediction loses exactly its contribution."""
+    readout, fitted = one(data, "freq"), Tilt().fit(data)
+    contribution_N = contributions(fitted, data, readout)
+    from dataclasses import replace
+
+    from anatomy.validation.predictors import inverse, standardised_differences
+
+    scale_F, standard_NF = standardised_differences(data, None)
+    dual_N = fitted.dual_N_.copy()
+    dual_N[7] = 0
+    without = replace(fitted, direction_F_=(standard_NF.T @ dual_N) * inverse(scale_F))
+    everywhere = np.ones(len(data), bool)
+    lost = predict(fitted, data, readout, everywhere) - predict(without, data, readout, everywhere)
+    np.testing.assert_allclose(lost[0], contribution_N[7], rtol=1e-9)
+
+
+@pytest.mark.parametrize("predictor", [Tilt(), Difference("continuous")], ids=["tilt", "continuous"])
+def test_without_the_strongest_rows_less_is_predicted_than_without_random_ones(data, predictor):
+    readout, fitted = one(data, predictor.statistic), predictor.fit(data)
+    contribution_N = contributions(fitted, data, readout)
+    total = contribution_N.sum()
+    found = leave_out(fitted, data, readout, contribution_N, seed=0)
+    assert [(item.share, item.kind, len(item.rows)) for item in found] == [
+        (share, kind, count) for share, count in ((0.01, 6), (0.05, 30), (0.1, 60)) for kind in ("top", "random")
+    ]
+    for top, random in zip(found[::2], found[1::2], strict=True):
+        assert top.predicted / total < random.predicted / total
+        assert not set(top.rows) & set(range(600)) - set(np.argsort(-contribution_N * np.sign(total))[: len(top.rows)])
+    assert found[4].predicted / total < 0.7
+
+
+def test_controls_cannot_be_traced(data):
+    with pytest.raises(SettingsError, match="control"):
+        contributions(BaseRate(), data, one(data, "freq"))
