@@ -111,7 +111,8 @@ def answer_direction(lens: Any, path: Any) -> dict[int, Tensor]:
         side = encode_pair(pair, lens.tokenizer, lens.settings).side("chosen")
         item = response(side, int(row["final_label"] == "2_full_refusal"), prompt)
         wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
-        items.append(replace(item, wanted=wanted, offsets_R2=item.offsets_R2[: wanted.sum()]))
+        end = int(np.flatnonzero(wanted)[-1]) + 1
+        items.append(replace(item, ids=item.ids[:end], wanted=wanted[:end], offsets_R2=item.offsets_R2[: wanted.sum()]))
     return gaps(read_examples(items, lens.subject, STEERED_LAYERS, lens.settings))
 
 
