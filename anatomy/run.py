@@ -24,7 +24,7 @@ from anatomy.types import content_hash
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
-STAGES = ("rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary")
+STAGES = ("rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary", "tokens", "report")
 
 
 class Run:
@@ -89,8 +89,8 @@ class Run:
             work: does the stage; may return small facts (resolved settings, counts) kept in the manifest.
 
         Returns:
-            The manifest record: ``status``, ``fingerprint``, ``outputs`` (file → SHA-256), ``facts``, ``seconds``,
-            ``peak_memory_mb``.
+            The manifest record: ``status``, ``fingerprint``, ``outputs`` (file → SHA-256), ``facts``, ``command``,
+            ``seconds``, ``peak_memory_mb``.
         """
         fingerprint = content_hash([name, depends])
         record = self.manifest["stages"].get(name)
@@ -101,7 +101,8 @@ class Run:
             return record
         self._mark_stale(name)
         self.manifest["stages"][name] = {"status": "running", "fingerprint": fingerprint}
-        self.save(command=shlex.join(["anatomy", *sys.argv[1:]]))
+        command = shlex.join(["anatomy", *sys.argv[1:]])
+        self.save(command=command)
         start = time.monotonic()
         facts = dict(work() or {})
         record = {
@@ -109,6 +110,7 @@ class Run:
             "fingerprint": fingerprint,
             "outputs": {output: self._hash(output) for output in outputs},
             "facts": facts,
+            "command": command,
             "seconds": round(time.monotonic() - start, 2),
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }

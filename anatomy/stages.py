@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -29,10 +29,12 @@ from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses
 from anatomy.lens import Lens
 from anatomy.report.markdown import to_markdown
+from anatomy.report.page import html, write_report
 from anatomy.report.summary import Evidence, strongest_rows, summarise
+from anatomy.report.tokens import TOKEN_ROWS, evidence_rows, write_tokens
 from anatomy.run import Run
 from anatomy.settings import AuditSettings, ClusterSettings, HypothesisSettings, RowSettings
-from anatomy.types import SIDES
+from anatomy.types import SIDES, SPANS
 
 EXCERPT = 300
 
@@ -162,7 +164,7 @@ def concept_responses(run: Run, store: FeatureStore) -> Responses:
 
 
 def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = "summary") -> None:
-    """Features → clusters → hypotheses → labels → summary."""
+    """Features → clusters → hypotheses → labels → summary → tokens → report."""
     store = FeatureStore(run.file(artifacts.FEATURES))
     cluster_stage(run, settings, store)
     if until == "cluster":
@@ -170,6 +172,8 @@ def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = 
     signals = hypotheses_stage(run, settings, store)
     labels_stage(run, settings, store, lens)
     summary_stage(run, settings, store, signals)
+    tokens_stage(run, store, lens)
+    report_stage(run, settings, store, lambda: signals)
 
 
 def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> None:
@@ -294,7 +298,7 @@ def _text_rows(run: Run, store: FeatureStore, lens: Lens, needed: set[int]) -> R
         indices.append(stored.pair.index)
         if position in needed:
             encoded = encode_pair(stored.pair, lens.tokenizer, lens.settings)
-            for span in ("prompt", "chosen", "rejected"):
+            for span in SPANS:
                 pieces[position, span] = span_tokens(encoded, span, lens.tokenizer)
                 texts[position, span] = span_text(encoded, span, lens.tokenizer)
     return Rows(
@@ -333,6 +337,42 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
     }
     run.stage("summary", depends, [artifacts.SUMMARY, artifacts.SUMMARY_TEXT], work)
+
+
+def tokens_stage(run: Run, store: FeatureStore, lens: Lens) -> None:
+    """Rows behind the findings → ``tokens.parquet``: their tokens as the model read them, for the report."""
+
+    def work() -> dict[str, Any]:
+        summary, labels = (artifacts.read_json(run.file(name)) for name in (artifacts.SUMMARY, artifacts.LABELS))
+        wanted = evidence_rows(summary, labels, store.row_ids, TOKEN_ROWS)
+        rows = _text_rows(run, store, lens, set(wanted))
+        tokens = {row: {span: rows.tokens_of(row, span) for span in SPANS} for row in wanted}
+        write_tokens(run.file(artifacts.TOKENS), tokens, store.row_ids)
+        return {"rows": len(wanted)}
+
+    depends = {
+        "summary": run.output_hash("summary", artifacts.SUMMARY),
+        "labels": run.output_hash("labels", artifacts.LABELS),
+        "features": run.require("harvest")["fingerprint"],
+    }
+    run.stage("tokens", depends, [artifacts.TOKENS], work)
+
+
+def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Callable[[], Signals]) -> None:
+    """Everything → ``report/``. The null check and a validation are told of where they are there."""
+    extra = [run.file(artifacts.NULL), run.file(artifacts.TOKENS), *run.file(artifacts.VALIDATIONS).glob("*.json")]
+
+    def work() -> dict[str, Any]:
+        return write_report(run.path, signals(), read_clusters(run, store), store, settings.seed)
+
+    depends = {
+        "summary": run.output_hash("summary", artifacts.SUMMARY),
+        "labels": run.output_hash("labels", artifacts.LABELS),
+        "extra": {path.name: artifacts.file_hash(path) for path in sorted(extra) if path.is_file()},
+        "page": artifacts.text_hash(html("", [])),
+        "seed": settings.seed,
+    }
+    run.stage("report", depends, [f"{artifacts.REPORT}/{artifacts.REPORT_PAGE}"], work)
 
 
 def _evidence(stored: StoredPair) -> dict[str, Any]:

@@ -19,7 +19,15 @@ from anatomy.report.health import format_health
 from anatomy.report.terminal import render
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, RowSettings
-from anatomy.stages import analysis_stages, harvest_stage, progress_bar, rows_stage, run_signals, scores_stage
+from anatomy.stages import (
+    analysis_stages,
+    harvest_stage,
+    progress_bar,
+    report_stage,
+    rows_stage,
+    run_signals,
+    scores_stage,
+)
 
 if TYPE_CHECKING:
     from anatomy.concepts.scorer import Scorer
@@ -185,6 +193,17 @@ def null(out: Path, repetitions: int, seed: int) -> str:
         share, found = f"{rate['false_positive_rate']:.3f}", f"{rate['discoveries']:.2f}"
         lines.append(f"{view:8} {rate['tested']:8} {share:>24} {interval:>16} {found:>14}")
     return "\n".join(lines)
+
+
+def report(out: Path) -> Path:
+    """Write the page of a run again where something changed, without the model; returns its path."""
+    load_manifest(out)
+    with Run.open(out) as run:
+        run.require("summary")
+        settings = AuditSettings.model_validate(run.manifest["settings"])
+        store = FeatureStore(run.file(artifacts.FEATURES))
+        report_stage(run, settings, store, lambda: run_signals(run, settings, store))
+    return out / artifacts.REPORT / artifacts.REPORT_PAGE
 
 
 def show(out: Path, cluster: str | None = None, view: str | None = None, top: int = 5) -> str:

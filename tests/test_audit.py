@@ -59,8 +59,9 @@ def reference(command, tmp_path_factory):
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Every file of a run but the manifest, which holds times."""
-    files = {path for path in run.rglob("*") if path.is_file()} - {run / artifacts.MANIFEST}
+    """Every file of a run but the manifest, which holds times, and the page, which shows it."""
+    timed = {run / artifacts.MANIFEST, run / artifacts.REPORT / artifacts.REPORT_PAGE}
+    files = {path for path in run.rglob("*") if path.is_file()} - timed
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 

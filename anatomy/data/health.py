@@ -118,9 +118,10 @@ class HealthTable:
         lengths = verdict.lengths if verdict is not None else character_lengths(pair)
         for span in SPANS:
             self._lengths[span].add(lengths[span])
-        _count(self._sources, _first(pair.metadata, SOURCE_COLUMNS))
-        for side in SIDES:
-            _count(self._models[side], _first(pair.metadata, [name.format(side=side) for name in MODEL_COLUMNS]))
+        source, *models = source_and_models(pair.metadata)
+        _count(self._sources, source)
+        for side, model in zip(SIDES, models, strict=True):
+            _count(self._models[side], model)
 
     def require_retained(self, name: str) -> None:
         """Refuse a set of which nothing is left.
@@ -179,6 +180,13 @@ def read_ratings(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
             if chosen is not None and rejected is not None:
                 return chosen, rejected
     return None
+
+
+def source_and_models(metadata: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """Source of a row, and the models that wrote chosen and rejected, where a column says so."""
+    source = _first(metadata, SOURCE_COLUMNS)
+    chosen, rejected = (_first(metadata, [name.format(side=side) for name in MODEL_COLUMNS]) for side in SIDES)
+    return source, chosen, rejected
 
 
 def text_of(messages: Any) -> str:

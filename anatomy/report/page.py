@@ -1,0 +1,142 @@
+"""``report/``: one page that holds as much as its budget allows, and the rest in script files beside it.
+
+A page on disk may not fetch, but it may load scripts: a part outside the page is a call of one function with JSON data.
+Parts inside are JSON in script elements that no browser runs. The content security policy names the page's own script
+by its hash; only what that script asks for is loaded, and nothing over a network. Styles are free: Plotly writes its
+own, and a style can reach no network here either.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from anatomy import artifacts
+from anatomy.features.store import FeatureStore
+from anatomy.hypotheses.build import Signals
+from anatomy.hypotheses.labels import Clusters
+from anatomy.report.packing import to_json
+from anatomy.report.payload import data_clusters, main_part, parts, top_signals
+from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
+from anatomy.report.tokens import evidence_rows, token_records
+
+BUDGET = 15_000_000
+"""Bytes of ``index.html``, at most."""
+TEXT_SHARE = 0.6
+"""Rows stand in the page when their characters are at most this share of the budget; else those behind findings do."""
+EVIDENCE_ROWS = 1_000
+TOKEN_PIECE = 16
+MARGIN = 2_000
+"""Bytes kept free for the title."""
+TOP = 6
+PLOTLY = "plotly.js"
+SCRIPTS = tuple(
+    "dom format data state marks plan list plots plotly diff tokens chat reader cluster tests explorer verdict health "
+    "lens rows decisions shift provenance main".split()
+)
+"""Modules of ``page/app``, in the order in which they are joined."""
+POLICY = (
+    "default-src 'none'; script-src '{script}' 'strict-dynamic'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "connect-src 'none'; form-action 'none'; base-uri 'none'"
+)
+
+
+class Parts:
+    """Takes the parts of a page one after the other: inside while there is room, else as a file beside it."""
+
+    def __init__(self, folder: Path, main: str) -> None:
+        self.folder = folder
+        self.inside = [_element("main", main)]
+        self.beside: list[str] = []
+        self._room = BUDGET - len(html("", self.inside).encode()) - MARGIN
+
+    def add(self, name: str, value: Any, inside: bool = True) -> None:
+        """Place one part; ``inside=False`` always writes a file."""
+        text = to_json(value)
+        element = _element(name, text)
+        size = len(element.encode())
+        if inside and size <= self._room:
+            self.inside.append(element)
+            self._room -= size
+        else:
+            self.beside.append(f"{name}.js")
+            artifacts.write_text(self.folder / self.beside[-1], f'anatomyPart("{name}",{text});\n')
+
+
+def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: FeatureStore, seed: int) -> dict[str, Any]:
+    """Write ``report/`` anew, ``index.html`` last; returns the page's bytes and the number of files beside it.
+
+    Raises:
+        RunError: an artifact of the audit is missing.
+    """
+    folder = run_dir / artifacts.REPORT
+    folder.mkdir(exist_ok=True)
+    (folder / artifacts.REPORT_PAGE).unlink(missing_ok=True)
+    columns, row_ids, characters = column_parts(run_dir, signals.prompts)
+    tokens = list(token_records(run_dir / artifacts.TOKENS, store))
+    main = main_part(run_dir, signals, clusters, seed)
+    fit = characters <= TEXT_SHARE * BUDGET
+    known = [row for row, _ in tokens]
+    main["rows"] = {"n": len(row_ids), "piece": PIECE, "evidence": not fit, "tokens": known, "token_piece": TOKEN_PIECE}
+    placed = Parts(folder, to_json(main))
+    placed.add("columns", {**columns, **data_clusters(clusters, store), "top": top_signals(signals, TOP)})
+    placed.add("ids", "".join(row_ids))
+    for name, value in parts(run_dir, signals, clusters):
+        placed.add(name, value)
+    _add_texts(placed, run_dir, row_ids, fit)
+    for start in range(0, len(tokens), TOKEN_PIECE):
+        placed.add(f"tokens-{start // TOKEN_PIECE:04d}", [record for _, record in tokens[start : start + TOKEN_PIECE]])
+    return _finish(folder, placed, main["run"]["name"])
+
+
+def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> None:
+    """All texts inside, or those of the rows behind the findings inside and all of them beside."""
+    if not fit:
+        summary, labels = (artifacts.read_json(run_dir / name) for name in (artifacts.SUMMARY, artifacts.LABELS))
+        placed.add("evidence", some_rows(run_dir, evidence_rows(summary, labels, row_ids, EVIDENCE_ROWS)))
+    for name, value in text_parts(run_dir):
+        placed.add(name, value, inside=fit)
+
+
+def _finish(folder: Path, placed: Parts, name: str) -> dict[str, Any]:
+    """Remove files of an earlier report, add the plot library, write the page."""
+    for left in {path.name for path in folder.glob("*.js")} - {*placed.beside, PLOTLY}:
+        (folder / left).unlink()
+    with artifacts.atomic_path(folder / PLOTLY) as temporary:
+        shutil.copyfile(str(files("plotly") / "package_data" / "plotly.min.js"), temporary)
+    page = html(name, placed.inside)
+    artifacts.write_text(folder / artifacts.REPORT_PAGE, page)
+    return {"bytes": len(page.encode()), "files": len(placed.beside) + 1}
+
+
+def html(title: str, elements: list[str]) -> str:
+    """The page: template, style, the data that it opens with, script, and the other parts after it."""
+    resources = files("anatomy.report") / "page"
+    style = (resources / "style.css").read_text(encoding="utf-8")
+    script = "".join((resources / "app" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    values = {
+        "@TITLE@": escape(title),
+        "@POLICY@": POLICY.format(script=_digest(script)),
+        "@STYLE@": style,
+        "@DATA@": "".join(elements[:1]),
+        "@SCRIPT@": script,
+        "@PARTS@": "\n".join(elements[1:]),
+    }
+    template = (resources / "index.html").read_text(encoding="utf-8")
+    pieces = re.split(f"({'|'.join(values)})", template)
+    return "".join(values.get(piece, piece) for piece in pieces)
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _element(name: str, text: str) -> str:
+    return f'<script type="application/json" id="part-{name}">{text}</script>'

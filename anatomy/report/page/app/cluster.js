@@ -1,0 +1,75 @@
+// One cluster: its name, what it fires on, where it is rewarded or punished, its exemplars.
+function clusterCard() {
+  const root = h("article", { class: "card", "aria-label": "cluster" });
+  let shown = "";
+  return { node: root, async update(id) {
+    if (id === shown) return;
+    shown = id;
+    if (!id || !MAIN.clusters[id]) { put(root, h("p", { class: "empty" }, "Choose a cluster in the list or on the map.")); return; }
+    const [all, numbers] = await Promise.all([tests(), rowNumbers()]);
+    if (id === shown) put(root, ...cardNodes(id, all, numbers));
+  } };
+}
+
+function cardNodes(id, all, numbers) {
+  const label = clusterOf(id);
+  const own = all.find((test) => test.view === "global" && test.response === id);
+  return [
+    h("header", {}, h("h2", {}, h("span", { class: "id" }, id), label.label), h("p", { class: "note" }, sizes(label)), markButtons(id)),
+    own ? ownTest(own) : null,
+    h("dl", {},
+      h("dt", {}, "Fires on"), h("dd", { class: "chips" }, chips(label.top_tokens, (item) => [item.token, percent(item.weight)])),
+      h("dt", {}, "Texts say"), h("dd", { class: "chips" }, chips(label.ngrams, (item) => [item.ngram, `z ${number(item.z, 1)}, ${plural(item.n_texts, "text")}`])),
+      h("dt", {}, "Follows"), h("dd", { class: "chips" }, chips(label.correlates, (item) => [`${item.concept} ${signed(item.r, 2)}`, "correlation over responses"]))),
+    ...elsewhere(id, all),
+    exemplars(id, label, numbers),
+    hasSignal(id) || isContext(id) ? h("p", {}, link({ view: "rows", cluster: id, sort: isContext(id) ? "" : "signal" }, isContext(id) ? "Read all rows of this group →" : "Read its rows, strongest first →")) : null,
+  ].filter(Boolean);
+}
+
+function sizes(label) {
+  const told = [label.kind];
+  if (label.n_features) told.push(plural(label.n_features, "feature"));
+  if (label.n_rows) told.push(plural(label.n_rows, "row"));
+  if (label.n_spans !== undefined) told.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
+  return told.join(" · ") + (label.kind === "concept" ? "" : " · name not verified");
+}
+
+function ownTest(test) {
+  return h("p", { class: "own" }, forest(test, reachOf([test]) * 1.1),
+    ` ${signed(test.effect)} ${interval(test.effect_low, test.effect_high)} ${unit(test)}, more on the ${test.direction} side; d ${signed(test.d, 2)}, q ${qValue(test.q)}; `,
+    Number.isFinite(test.effect_length_adjusted) ? `${signed(test.effect_length_adjusted)} at equal length` : "length not adjusted");
+}
+
+const chips = (items, tell) => (items.length ? items.slice(0, 12).map((item) => { const [text, more] = tell(item); return h("span", { class: "chip", title: more }, text); }) : "nothing that stands out");
+
+// Contexts of a response, or responses of a context: the strongest of each sign, findings or not.
+function elsewhere(id, all) {
+  const context = isContext(id);
+  const mine = all.filter((test) => test.view !== "global" && (context ? test.context : test.response) === id).sort((a, b) => b.d - a.d);
+  if (!mine.length) return [];
+  const titles = context ? ["Responses that lean to chosen here", "Responses that lean to rejected here"] : ["Where it is rewarded most", "Where it is punished most"];
+  const lists = [mine.filter((test) => test.d > 0).slice(0, 5), mine.filter((test) => test.d < 0).slice(-5).reverse()];
+  const none = mine.some((test) => test.found) ? "" : "None of these passes the q-value: leads to look at, not findings.";
+  return [h("div", { class: "two" }, lists.map((found, place) => h("div", {}, h("h3", {}, titles[place]),
+    found.length ? h("ol", { class: "plain" }, found.map((test) => elsewhereItem(test, context ? test.response : test.context))) : h("p", { class: "note" }, "nowhere")))),
+  none ? h("p", { class: "note" }, none) : null];
+}
+
+function elsewhereItem(test, other) {
+  return h("li", {}, link({ view: test.view === "prompt" ? "local" : "global", cluster: other }, h("span", { class: "id" }, other), cut(named(other), 34)),
+    h("span", { class: "note num" }, ` d ${signed(test.d, 2)} · q ${qValue(test.q)}`, test.found ? "" : " · not a finding"));
+}
+
+function exemplars(id, label, numbers) {
+  if (!label.exemplars.length) return null;
+  const item = (exemplar) => {
+    const row = numbers.get(exemplar.row_id);
+    const changes = { view: "rows", row: String(row), cluster: id, color: isContext(id) && id[0] !== "P" ? "" : id, sort: "" };
+    return h("li", {}, h("a", { href: "#" + fragment(changes) }, `row ${number(exemplar.index + 1)}, ${exemplar.side}`),
+      exemplar.kind === "random" ? h("span", { class: "badge" }, "random") : null,
+      exemplar.tokens.length ? h("span", { class: "note" }, " at ", exemplar.tokens.map((token) => `«${token}»`).join(" ")) : null,
+      h("div", { class: "excerpt", dir: "auto" }, cut(exemplar.text, 200)));
+  };
+  return h("section", {}, h("h3", {}, "Exemplars"), h("ol", { class: "plain exemplars" }, label.exemplars.map(item)));
+}

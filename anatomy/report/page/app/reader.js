@@ -1,0 +1,104 @@
+// One pair: prompt, chosen and rejected side by side, coloured by a cluster or feature, or by what differs.
+const MODES = [["tokens", "tokens of a cluster"], ["diff", "differences"], ["plain", "plain"]];
+
+function pairReader() {
+  const root = h("article", { class: "reader", "aria-label": "pair", "aria-live": "polite" });
+  let shown = "";
+  return { node: root, async update() {
+    const key = [state.row, state.color, state.mode].join("|");
+    if (key === shown) return;
+    shown = key;
+    if (!state.row) { put(root, h("p", { class: "empty" }, "Choose a row (j, k or a click) to read the pair.")); return; }
+    const row = Number(state.row);
+    try {
+      const nodes = await pairNodes(row);
+      if (key === shown) put(root, ...nodes);
+    } catch (error) { put(root, h("p", { class: "empty" }, error.message)); }
+  } };
+}
+
+async function pairNodes(row) {
+  const [text, told, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
+  const top = topResponses(told, row);
+  const colour = state.color || (state.cluster && !isContext(state.cluster) ? state.cluster : top[0]?.id) || "";
+  const mode = state.mode || (MAIN.rows.tokens.includes(row) && colour && !isConcept(colour) ? "tokens" : "diff");
+  const tokens = mode === "tokens" && colour ? await tokenColours(row, colour) : null;
+  const info = h("div", { class: "peaks note" });
+  const paint = painters(text, mode, tokens, info);
+  return [
+    header(row, id, told, text),
+    controls(colour, mode, top, tokens, paint.note),
+    differs(top),
+    info,
+    promptNodes(text, tokens, colour, info),
+    h("div", { class: "pair" }, ["chosen", "rejected"].map((name) => h("div", { class: "side " + name },
+      h("h3", {}, name, h("span", { class: "note" }, `${told[name + "_model"].names[told[name + "_model"].code[row]]} · ${plural(told[name + "_tokens"][row], "token")}`)),
+      chat(text[name], paint[name])))),
+    details(text, row, told),
+  ];
+}
+
+function header(row, id, told, text) {
+  const data = told.data[row], source = told.source.names[told.source.code[row]];
+  return h("header", {}, h("h2", {}, `Row ${number(told.index[row] + 1)}`),
+    h("p", { class: "note" }, source ? `source ${source} · ` : "",
+      data ? ["similar rows: ", link({ view: "rows", cluster: "D" + data, row: String(row) }, `D${data} ${cut(named("D" + data), 40)}`)] : "silent: in no group",
+      " · ", h("code", {}, id)),
+    markButtons(id), text.tools ? h("details", {}, h("summary", {}, plural(text.tools.length, "tool")), h("pre", {}, JSON.stringify(text.tools, null, 2))) : null);
+}
+
+function topResponses({ top }, row) {
+  const found = [];
+  for (let place = row * top.count; place < (row + 1) * top.count; place++) if (top.value[place]) found.push({ id: top.ids[top.response[place]], value: top.value[place] / 10 });
+  return found;
+}
+
+function differs(top) {
+  return h("p", { class: "chips" }, h("span", { class: "note" }, "Sides differ most in"), top.map(({ id, value }) =>
+    h("a", { class: "chip " + side(value), href: "#" + fragment({ color: id, mode: "tokens" }), title: `${named(id)}: ${signed(value, 1)} SD; colours the tokens` }, `${id} ${signed(value, 1)}`)));
+}
+
+function controls(colour, mode, top, tokens, note) {
+  const ids = [...new Set([colour, state.cluster, ...top.map(({ id }) => id)])].filter((id) => id && (!isContext(id) || id[0] === "P"));
+  const missing = mode === "tokens" && !tokens ? "Tokens are kept for the rows behind the findings; this is not one of them." : "";
+  return h("div", { class: "controls" },
+    h("div", { class: "buttons", role: "group", "aria-label": "colouring" }, MODES.map(([key, text]) => h("button", { "aria-pressed": String(mode === key), onclick: () => go({ mode: key }, true) }, text))),
+    mode === "tokens" && ids.length ? select("coloured by", ids.map((id) => [id, `${id} ${cut(/^f\d/.test(id) ? "one feature" : named(id), 36)}`]), colour, (id) => go({ color: id }, true)) : null,
+    mode === "tokens" && colour && !/^f\d/.test(colour) ? link({ view: isContext(colour) || colour[0] === "S" ? "local" : "global", cluster: colour }, `about ${colour}`) : null,
+    missing || note ? h("span", { class: "note" }, missing || note) : null);
+}
+
+function painters(text, mode, tokens, info) {
+  const last = (name) => text[name][text[name].length - 1].content || "";
+  if (mode === "diff") {
+    const found = differences(last("chosen"), last("rejected"));
+    return found || { note: "Too long to compare word by word." };
+  }
+  if (!tokens) return {};
+  const most = Math.max(...tokens.chosen.sum, ...tokens.rejected.sum, 1e-6);
+  const paint = (name) => (content) => painted(tokens[name], most, content, (piece, peaks) => tellPeaks(info, piece, peaks));
+  return { chosen: paint("chosen"), rejected: paint("rejected"), note: most <= 1e-6 ? "It is nowhere in this pair." : "" };
+}
+
+async function tellPeaks(info, piece, peaks) {
+  const labels = await features();
+  const strongest = [...peaks].sort((a, b) => b[1] - a[1]).slice(0, 8);
+  put(info, `At «${cut(piece, 30) || "␣"}» these features reach their peak: `, ...strongest.flatMap(([feature, value]) => [
+    link({ color: "f" + feature, mode: "tokens" }, `f${feature} ${value.toFixed(1)}`), labels.R[feature] ? ` (R${labels.R[feature]})  ` : "  "]));
+}
+
+function promptNodes(text, tokens, colour, info) {
+  const asked = chat(text.prompt);
+  if (!tokens || colour[0] !== "P") return h("div", { class: "prompt" }, asked);
+  const most = Math.max(...tokens.prompt.sum, 1e-6), joined = tokens.prompt.tokens.join("");
+  return h("div", { class: "prompt" }, h("div", { class: "role" }, "prompt as the model read it"),
+    h("div", { class: "text", dir: "auto" }, painted(tokens.prompt, most, joined, (piece, peaks) => tellPeaks(info, piece, peaks))));
+}
+
+function details(text, row, told) {
+  const same = [];
+  for (let other = 0; other < told.prompt.length && same.length < 12; other++) if (other !== row && told.prompt[other] === told.prompt[row]) same.push(other);
+  return h("footer", {},
+    same.length ? h("p", { class: "note" }, "Same prompt: ", same.map((other) => [link({ view: "rows", row: String(other) }, `row ${number(told.index[other] + 1)}`), " "])) : null,
+    Object.keys(text.metadata).length ? h("details", {}, h("summary", {}, "other columns"), h("pre", {}, JSON.stringify(text.metadata, null, 2))) : null);
+}

@@ -1,0 +1,56 @@
+"""Rows for a small audit with planted bold text, several turns, a tool call and texts that try to break out."""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
+SCRIPT = "<script>window.hacked = 1; alert(1)</script>"
+IMAGE = "</script><img src=x onerror='window.hacked = 1'><b>bold</b> \u202ereversed\x1b[31m &amp; {{x}}"
+PAIRS = 120
+
+
+def rows() -> list[dict]:
+    """Explicit conversations; the chosen side carries bold words and its model is named."""
+    generator = random.Random(0)
+
+    def sentence(marks: bool) -> str:
+        words = generator.sample(WORDS, 8)
+        return " ".join(f"**{word}**" if marks and place < 3 else word for place, word in enumerate(words))
+
+    found = []
+    for number in range(PAIRS):
+        prompt = [{"role": "user", "content": f"Tell me about {WORDS[number % 20]} number {number}"}]
+        found.append({"prompt": prompt, "chosen": _answer(sentence(True)), "rejected": _answer(sentence(False)),
+                      "source": "web" if number % 3 else IMAGE, "chosen_model": "model-a",
+                      "rejected_model": "model-b"})  # fmt: skip
+    found[5] |= {"chosen": _answer(f"{SCRIPT} the dog is good"), "rejected": _answer(f"{IMAGE} the fox is lazy")}
+    found[6]["prompt"] = [
+        {"role": "user", "content": "What is the weather today?"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo", "note": SCRIPT}}}]},
+        {"role": "tool", "content": "rain, 7 degrees", "name": "weather"},
+        {"role": "user", "content": "And is that good for a needleword fox?"},
+    ]  # fmt: skip
+    return found
+
+
+def _answer(text: str) -> list[dict]:
+    return [{"role": "assistant", "content": text}]
+
+
+def write(path: Path) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return path
+
+
+def chromium() -> str | None:
+    """A Chromium on this machine: ``$CHROMIUM``, or one in the path."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
+
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip

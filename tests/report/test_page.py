@@ -1,0 +1,293 @@
+"""The page in a real browser: opened from disk without a network, read, searched, marked, exported, attacked."""
+
+import json
+import time
+
+import page_run
+import pytest
+import yaml
+
+from anatomy import artifacts
+from anatomy.features.store import FeatureStore
+
+VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
+SHOWN = {
+    "verdict": ".verdict strong", "data": "td", "lens": "td", "global": ".list .item", "local": ".list .item",
+    "rows": ".pair .text", "decisions": ".empty", "shift": ".empty", "provenance": "pre",
+}  # fmt: skip
+
+
+class Opened:
+    """A page of its own, with what its console and its network said."""
+
+    def __init__(self, browser, path, **options):
+        self.context = browser.new_context(viewport={"width": 1280, "height": 860}, offline=True, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.faults, self.asked = [], []
+        self.page.on(
+            "console", lambda told: self.faults.append(told.text) if told.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.faults.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.address = f"file://{path / artifacts.REPORT / artifacts.REPORT_PAGE}"
+        self.go("")
+
+    def go(self, fragment):
+        self.page.goto(f"{self.address}#{fragment}")
+        self.page.wait_for_selector("html[data-ready]")
+        return self.page
+
+    def count(self, selector):
+        return self.page.locator(selector).count()
+
+    def wait(self, expression):
+        """Until it is true (the page's policy forbids Playwright's own waiting for an expression)."""
+        end = time.monotonic() + 10
+        while not self.page.evaluate(f"Boolean({expression})"):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(50)
+
+
+@pytest.fixture
+def opened(browser, audited):
+    found = Opened(browser, audited, accept_downloads=True)
+    yield found
+    found.context.close()
+    assert found.faults == []
+    assert {url.split(":")[0] for url in found.asked} <= {"file", "data", "blob"}
+
+
+def main_data(run):
+    text = (run / artifacts.REPORT / artifacts.REPORT_PAGE).read_text()
+    return json.loads(text.split('id="part-main">')[1].split("</script>")[0])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_opens_from_disk_and_shows_data(opened, view):
+    page = opened.go(f"view={view}")
+    page.wait_for_selector(f"main[data-view={view}] {SHOWN[view]}")
+    assert page.locator("nav a[aria-current=page]").count() == 1
+    assert page.locator("h1").inner_text()
+
+
+def test_the_planted_concept_leads_the_ranking_and_tells_its_numbers(opened, audited):
+    page = opened.go("view=global&sort=d")
+    page.wait_for_selector(".item")
+    assert "bold" in page.locator(".item").first.inner_text()
+    clusters = main_data(audited)["clusters"].items()
+    on_map = [name for name, item in clusters if "at" in item and (name[0] == "R" or item["kind"] == "concept")]
+    assert page.locator(".map .dot").count() == len(on_map) > 1
+
+
+def test_hostile_text_stays_text(opened):
+    page = opened.go("view=rows&words=window.hacked&mode=plain")
+    page.wait_for_selector(".pair .text")
+    shown = page.locator(".pair").inner_text()
+    assert page_run.SCRIPT in shown
+    assert "</script><img src=x onerror='window.hacked = 1'><b>bold</b> \\u202ereversed\\u001b[31m &amp; {{x}}" in shown
+    for mode in ("tokens", "diff"):
+        page = opened.go(f"view=rows&words=window.hacked&row=5&mode={mode}&color=R1")
+        page.wait_for_selector(".pair .text")
+        assert page_run.SCRIPT in page.locator(".side.chosen").inner_text()
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate("document.querySelectorAll('main img, main script, main b').length") == 0
+
+
+def test_conversations_and_tool_calls_are_rendered(opened):
+    page = opened.go("view=rows&words=needleword")
+    page.wait_for_selector(".tool-call")
+    assert page.locator(".prompt .message").count() == 4
+    assert "weather" in page.locator(".tool-call code").inner_text()
+    assert '"city": "Oslo"' in page.locator(".tool-call pre").inner_text()
+    assert page.locator(".prompt .message.tool .text").inner_text() == "rain, 7 degrees"
+
+
+def test_search_filter_and_sort_of_rows(opened):
+    page = opened.go("view=rows")
+    page.wait_for_selector(".item")
+    assert "120 rows of 120" in page.locator(".left > .note").inner_text()
+    page.get_by_label("source").select_option("web")
+    opened.wait("document.querySelector('.left > .note').textContent.startsWith('80 rows')")
+    page.get_by_label("order").select_option("longer")
+    page.wait_for_selector(".reader .side.chosen")
+    number = r"Number(document.querySelector('.side.%s h3 .note').textContent.match(/· (\d+) token/)[1])"
+    longest = page.evaluate(f"{number % 'chosen'} - {number % 'rejected'}")
+    page.get_by_label("order").select_option("shorter")
+    opened.wait(f"{number % 'chosen'} - {number % 'rejected'} < {longest}")
+    page.get_by_label("texts").fill("about fox number")
+    opened.wait("/contain “about fox/.test(document.querySelector('.left > .note').textContent)")
+    expected = sum(
+        "about fox number" in row["prompt"][0]["content"] and row["source"] == "web" for row in page_run.rows()
+    )
+    assert page.locator(".item").count() == expected
+    assert "source=web" in page.url
+    assert "words=about" in page.url
+
+
+def test_search_and_filters_of_tests(opened):
+    page = opened.go("view=global&level=1")
+    page.wait_for_selector(".item")
+    page.get_by_label("labels and tokens").fill("bold")
+    opened.wait("location.hash.includes('words=bold')")
+    opened.wait("document.querySelectorAll('.item').length === 1")
+    assert "bold" in page.locator(".list").inner_text()
+    page.get_by_label("labels and tokens").fill("")
+    page.get_by_label("direction").select_option("rejected")
+    opened.wait("document.querySelectorAll('.item svg.chosen').length === 0")
+
+
+def test_a_link_restores_every_part_of_the_state(opened, browser, audited):
+    page = opened.go("view=rows&cluster=bold&sort=signal&sign=chosen&row=17&mode=diff&source=web")
+    page.wait_for_selector("mark.only")
+    state = """[document.querySelector('.reader h2').textContent, document.querySelectorAll('mark.only').length,
+               [...document.querySelectorAll('select')].map((box) => box.value)]"""
+    before = page.evaluate(state)
+    other = Opened(browser, audited)
+    other.page.goto(page.url)
+    other.page.wait_for_selector("mark.only")
+    assert other.page.evaluate(state) == before
+    assert before[0] == "Row 18"
+    assert set(before[2]) >= {"bold", "signal", "chosen", "web"}
+    other.context.close()
+
+
+def test_keys_move_search_and_help(opened):
+    page = opened.go("view=rows")
+    page.wait_for_selector(".pair")
+    for key, row in (("j", "1"), ("ArrowDown", "2"), ("k", "1")):
+        page.keyboard.press(key)
+        opened.wait(f"new URLSearchParams(location.hash.slice(1)).get('row') === '{row}'")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert "next and previous" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
+    assert opened.count("dialog") == 0
+    page.keyboard.press("4")
+    page.wait_for_selector("main[data-view=global] .item")
+    page.keyboard.press("j")
+    opened.wait("location.hash.includes('cluster=')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("main[data-view=rows] .pair")
+
+
+def decide(page, view, target, mark, comment=""):
+    page.locator(f'main [aria-label="decision on {target}"] button.{mark}').first.click()
+    if comment:
+        box = page.locator(f'main [aria-label="decision on {target}"] input').first
+        box.fill(comment)
+        box.press("Enter")
+
+
+def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
+    page = opened.go("view=global&cluster=R1")
+    page.wait_for_selector(".card .marks")
+    decide(page, "global", "R1", "suppress", 'says "x": <b>\n')
+    page = opened.go("view=global&cluster=bold")
+    page.wait_for_selector('[aria-label="decision on bold"]')
+    decide(page, "global", "bold", "amplify")
+    page = opened.go("view=global&cluster=D1")
+    page.wait_for_selector('[aria-label="decision on D1"]')
+    decide(page, "global", "D1", "remove")
+    page = opened.go("view=rows&row=3")
+    page.wait_for_selector(".pair")
+    decide(page, "rows", "this row", "remove", "wrong label")
+    page.reload()
+    page = opened.go("view=decisions")
+    plan = tmp_path / "plan.yaml"
+    with page.expect_download() as download:
+        page.get_by_text("Export plan").click()
+    download.value.save_as(plan)
+    with page.expect_download() as download:
+        page.get_by_text("Export rows").click()
+    download.value.save_as(tmp_path / "rows.jsonl")
+
+    row_id = FeatureStore(audited / artifacts.FEATURES).row_ids[3]
+    told = yaml.safe_load(plan.read_text())
+    shaping = {"strength": 1, "backend": "reward_shaping"}
+    dropping = {"direction": "suppress", "strength": 1, "backend": "filtering"}
+    assert told["run"] == str(audited)
+    assert told["interventions"] == [
+        {"concept": "bold", "direction": "amplify", **shaping},
+        {"cluster": "D1", **dropping},
+        {"cluster": "R1", "direction": "suppress", **shaping},
+        {"rows": [row_id], **dropping},
+    ]
+    assert {"target": "R1", "mark": "suppress", "comment": 'says "x": <b>'} in told["decisions"]
+    assert json.loads((tmp_path / "rows.jsonl").read_text()) == {
+        "row_id": row_id,
+        "mark": "remove",
+        "comment": "wrong label",
+    }
+    load_plan = pytest.importorskip("interventions.plan").load_plan
+    assert [item.name for item in load_plan(plan).interventions] == ["bold", "D1", "R1", "1 rows named"]
+
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.wait_for_selector("main .empty")
+    for name, count in (("rows.jsonl", 1), ("plan.yaml", 4)):
+        page.locator("input[type=file]").set_input_files(tmp_path / name)
+        opened.wait(f"document.querySelectorAll('main tbody tr').length === {count}")
+    assert page.locator("pre.plan").inner_text().strip() == plan.read_text().strip()
+
+
+def test_token_colours_are_the_peaks_of_the_clusters_features(opened, audited):
+    """Sum of the colours of a row's chosen side against the feature store, added up by hand."""
+    row, cluster = main_data(audited)["rows"]["tokens"][0], "R1"
+    page = opened.go(f"view=rows&row={row}&mode=tokens&color={cluster}")
+    page.wait_for_selector(".pair .hot")
+    shown = page.evaluate("[...document.querySelectorAll('.side.chosen .hot')].map((node) => Number(node.title))")
+    table = artifacts.read_table(audited / artifacts.CLUSTERS).to_pylist()
+    members = [line["feature"] for line in table if line["cluster"] == cluster]
+    maximum = FeatureStore(audited / artifacts.FEATURES).matrix("chosen", "max")[[row]]
+    expected = float(maximum[:, members].sum())
+    assert sum(shown) == pytest.approx(expected, abs=maximum.nnz * float(maximum.max()) / 255 + 0.01 * len(shown))
+    assert len(shown) <= maximum[:, members].nnz
+
+
+def test_differences_are_words_of_one_side_only(opened):
+    page = opened.go("view=rows&row=10&mode=diff")
+    page.wait_for_selector("mark.only")
+    row = page_run.rows()[10]
+    words = {side: set(row[side][0]["content"].replace("*", " ").split()) for side in ("chosen", "rejected")}
+    for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
+        last = f"[...document.querySelectorAll('.side.{side} .text')].at(-1)"
+        assert page.evaluate(f"{last}.textContent") == row[side][0]["content"]
+        kept = f"[...{last}.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent)"
+        unmarked = " ".join(page.evaluate(kept))
+        assert set(unmarked.replace("*", " ").split()) <= words[side] & words[other]
+
+
+def test_exemplars_lead_to_rows_and_back(opened):
+    page = opened.go("view=global&cluster=R1")
+    page.wait_for_selector(".exemplars a")
+    page.locator(".exemplars a").first.click()
+    page.wait_for_selector("main[data-view=rows] .pair")
+    assert "color=R1" in page.url
+    page.get_by_text("about R1").click()
+    page.wait_for_selector("main[data-view=global] .card h2")
+    page.go_back()
+    page.wait_for_selector("main[data-view=rows] .pair")
+
+
+def test_maps_can_be_zoomed_with_plotly(opened, audited):
+    page = opened.go("view=global")
+    page.wait_for_selector(".map svg")
+    dots = opened.count(".map .dot")
+    page.get_by_text("zoom and pan").click()
+    page.wait_for_selector(".map .plotly .scatterlayer path.point")
+    assert opened.count(".map .plotly .scatterlayer path.point") == dots
+
+
+def test_both_themes_and_print(opened):
+    back = "getComputedStyle(document.body).backgroundColor"
+    page = opened.page
+    light = page.evaluate(back)
+    page.get_by_text("light / dark").click()
+    assert page.evaluate(back) != light
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert page.locator("h1").is_visible()

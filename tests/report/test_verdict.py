@@ -1,0 +1,97 @@
+"""The verdict: what counts as a shortcut, what is open, and how large an effect had to be to be found."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from run_samples import hypothesis, rows_behind
+from scipy import stats
+
+from anatomy.concepts.concept import load_library
+from anatomy.report.summary import summarise
+from anatomy.report.tokens import evidence_rows
+from anatomy.report.verdict import shortcut, smallest_detectable, verdict
+from anatomy.settings import HypothesisSettings
+
+
+@pytest.fixture
+def told(summary, labels, health, hypotheses):
+    return verdict(summary, labels, health, hypotheses, None, False)
+
+
+def test_a_trivial_rule_beyond_a_coin_is_the_first_risk(told):
+    assert told["risks"][0]["accuracy"] == 0.62
+    assert "agrees with 62%" in told["headline"]
+
+
+def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labels, health, hypotheses):
+    for label in labels["response"].values():
+        label["correlates"] = []
+    told = verdict(summary, labels, health, hypotheses, None, False)
+    assert [item["context"] for item in told["risks"] if "mostly length" in item["why"]] == ["D1"]
+    assert {item["context"] for item in told["signals"]} == {"all", "D1", "D2", "P1"}
+    assert told["n_risks"] + told["n_signals"] == 1 + sum(
+        sum(view["found"].values()) for view in summary["views"].values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("response", "direction", "correlates", "adjusted", "why"),
+    [
+        ("R1", "chosen", [{"concept": "bold", "r": 0.4}], 1.0, "follows bold"),
+        ("R1", "chosen", [{"concept": "bold", "r": 0.2}], 1.0, ""),
+        ("R1", "chosen", [{"concept": "bold", "r": -0.9}], 1.0, ""),
+        ("R1", "chosen", [{"concept": "refusal", "r": 0.9}], 1.0, ""),
+        ("R1", "rejected", [], 0.2, "mostly length"),
+        ("sycophancy", "chosen", [], 1.0, "most people want to suppress"),
+        ("sycophancy", "rejected", [], 1.0, ""),
+    ],
+)
+def test_shortcuts(response, direction, correlates, adjusted, why):
+    finding = {"response": response, "direction": direction, "mostly_length": adjusted < 0.5}
+    found = shortcut(finding, {"correlates": correlates}, load_library())
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
+
+
+def test_nothing_found_is_told_with_the_power_of_the_tests(labels, health):
+    nothing = pa.Table.from_pylist(
+        [hypothesis(view, "D1", "R1", 0.1, q=0.9) for view in ("global", "feature", "prompt")]
+    )
+    health = {**health, "baselines": {}}
+    summary = summarise(nothing, labels, health, HypothesisSettings(), rows_behind)
+    told = verdict(summary, labels, health, nothing, {"global": {}}, True)
+    assert told["headline"].startswith("Nothing stood out")
+    assert told["risks"] == told["signals"] == []
+    assert sum("no proof of absence" in item["why"] for item in told["open"]) == 3
+    assert not [item for item in told["open"] if item["what"] in ("null check", "predicted shift")]
+
+
+def test_missing_checks_are_told(told):
+    assert {"null check", "predicted shift", "names"} <= {item["what"] for item in told["open"]}
+
+
+def test_the_smallest_detectable_effect_passes_benjamini_hochberg_alone():
+    """One test at exactly that |d|, all others at p = 1: scipy's adjusted p is the threshold; just below it fails."""
+    n_tests, per_d = 400, 25.0  # z = 25 d in every test
+    generator = np.random.default_rng(0)
+    d = generator.normal(size=n_tests)
+    needed = smallest_detectable(pa.table({"d": d, "z": per_d * d}), 0.05)
+    for factor, passes in ((1.0001, True), (0.999, False)):
+        p = np.ones(n_tests)
+        p[0] = 2 * stats.norm.sf(factor * needed * per_d)
+        assert (stats.false_discovery_control(p)[0] <= 0.05) == passes
+    assert np.isnan(smallest_detectable(pa.table({"d": [np.nan], "z": [0.0]}), 0.05))
+
+
+def test_evidence_takes_findings_first_then_each_clusters_nearest():
+    view = {"chosen": [{"rows": [{"row_id": "c"}, {"row_id": "a"}]}], "rejected": []}
+    summary = {"views": {"global": view, "feature": {"chosen": [], "rejected": []}, "prompt": view}}
+    labels = {
+        "response": {
+            "R1": {"exemplars": [{"row_id": "b"}, {"row_id": "e"}]},
+            "R2": {"exemplars": [{"row_id": "d"}, {"row_id": "gone"}]},
+        }
+    }
+    row_ids = ["a", "b", "c", "d", "e"]
+    assert evidence_rows(summary, labels, row_ids, 10) == [2, 0, 1, 3, 4]
+    assert evidence_rows(summary, labels, row_ids, 3) == [2, 0, 1]
