@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxtyping import Int
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -49,7 +49,7 @@ def read_vectors(path: Path) -> list[SteeringVector]:
                 SteeringVector(fact["concept"], fact["layer"], file.get_tensor(str(number)))
                 for number, fact in enumerate(facts)
             ]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise RunError(f"{path}: not a file of steering vectors ({error}); make the plan's treatments again") from None
 
 
