@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from anatomy.run import load_manifest
-from anatomy.settings import HarvestSettings, load_settings
+from anatomy.settings import HarvestSettings, RowSettings, load_settings
 from interventions.plan import Plan
 
 
@@ -21,12 +21,15 @@ class PlanSettings(HarvestSettings):
 def plan_settings(plan: Plan, flags: dict[str, Any], config: Path | None = None) -> PlanSettings:
     """What is given by ``flags`` or the YAML file ``config``, and for the rest the settings of the plan's audit.
 
+    Where rows are given, nothing of how the audit chose and read its own is taken over.
+
     Raises:
         RunError: the plan names an audit that is not there.
         SettingsError: a value is wrong, or no rows are named by either.
     """
     audited: dict[str, Any] = load_manifest(plan.run)["settings"] if plan.run is not None else {}
-    known = {name: value for name, value in audited.items() if name in PlanSettings.model_fields}
-    rows = {"rows": flags.get("rows") or known.get("rows")}
+    rows = {"rows": audited["rows"]} if audited and flags.get("rows") is None and config is None else {}
     given = load_settings(PlanSettings, {**flags, **rows}, config)
-    return PlanSettings.model_validate({**known, **{name: getattr(given, name) for name in given.model_fields_set}})
+    own = {name: getattr(given, name) for name in given.model_fields_set}
+    kept = PlanSettings.model_fields.keys() - (set() if rows else RowSettings.model_fields.keys())
+    return PlanSettings.model_validate({name: value for name, value in audited.items() if name in kept} | own)

@@ -1,0 +1,111 @@
+"""The offset of a steering vector before training: against sequences run one by one, and what is said of its sign."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from anatomy.activations.layers import hf_model
+from anatomy.activations.model import load_subject, load_tokenizer
+from anatomy.activations.spans import encode_pair
+from anatomy.activations.steering import steered
+from anatomy.settings import ModelSettings
+from anatomy.types import Pair
+from interventions.preview import StepZero, step_zero_changes
+from interventions.treatments import SideTreatment, SteeringVector, Treatment
+
+
+@pytest.fixture(scope="module")
+def lens(tiny_model_dir):
+    settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cpu", dtype="float32")
+    tokenizer = load_tokenizer(settings)
+    return SimpleNamespace(settings=settings, tokenizer=tokenizer, subject=load_subject(settings, tokenizer))
+
+
+def pairs() -> list[Pair]:
+    def say(text: str) -> list[dict[str, str]]:
+        return [{"role": "assistant", "content": text}]
+
+    texts = ["a good dog", "the quick brown fox jumps", "**Bold**", "why not", "because it is fine"]
+    users = [[{"role": "user", "content": f"Say {n} " * (n + 1)}] for n in range(5)]
+    return [Pair(n, users[n], say(texts[n]), say(texts[n - 1])) for n in range(5)]
+
+
+def treatments(found: list[Pair], chosen: tuple[int, ...], rejected: tuple[int, ...]) -> list[Treatment]:
+    sides = {"chosen": SideTreatment(steered=chosen), "rejected": SideTreatment(steered=rejected)}
+    return [Treatment(pair.row_id, **sides) for pair in found]
+
+
+def log_prob(lens, pair: Pair, side: str, vector: SteeringVector | None) -> float:
+    """Of one response with its end, the vector added from the first token of the user's words on; no batch, no hook."""
+    model = hf_model(lens.subject)
+    messages = [*pair.prompt, *pair.side(side)]
+    ids = lens.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+    opened = lens.tokenizer.apply_chat_template(list(pair.prompt), add_generation_prompt=True, return_dict=True)
+    start = int(np.flatnonzero(encode_pair(pair, lens.tokenizer, lens.settings).side(side).spans["prompt"])[0])
+    with torch.inference_mode():
+        if vector is None:
+            logits = model(torch.tensor([ids])).logits[0]
+        else:
+            with steered(model, vector.layer, vector.vector_D, 1.0, start):
+                logits = model(torch.tensor([ids])).logits[0]
+    logps = logits.double().log_softmax(-1)
+    return sum(float(logps[place - 1, ids[place]]) for place in range(len(opened["input_ids"]), len(ids)))
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [((0,), (0,)), ((0,), ()), ((), (0,))])
+def test_changes_equal_sequences_run_one_by_one(lens, chosen, rejected):
+    found = pairs()
+    vector = SteeringVector("u", 1, 2.0 * torch.randn(32, generator=torch.Generator().manual_seed(1)))
+    change_N = step_zero_changes(lens, found, treatments(found, chosen, rejected), vector)
+    for pair, change in zip(found, change_N, strict=True):
+        expected = 0.0
+        for side, sign, which in (("chosen", 1, chosen), ("rejected", -1, rejected)):
+            if which:
+                expected += sign * (log_prob(lens, pair, side, vector) - log_prob(lens, pair, side, None))
+        assert change == pytest.approx(expected, abs=2e-4)
+        assert abs(change) > 0.01
+
+
+def test_unsteered_pairs_do_not_change(lens):
+    found = pairs()
+    vector = SteeringVector("u", 1, torch.ones(32))
+    assert not step_zero_changes(lens, found, treatments(found, (), ()), vector).any()
+
+
+def test_the_sign_that_is_told():
+    """Gaps 1, 1, −1, 0: aligned changes 3, 1, 2, whose mean is 2 and standard error 1/√3 = 0.577."""
+    gap_N = np.array([1.0, 1.0, -1.0, 0.0])
+    found = StepZero.of(np.array([3.0, 1.0, -2.0, 50.0]), gap_N)
+    assert (found.pairs, found.mean, found.error) == pytest.approx((3, 2.0, 3**-0.5))
+    assert found.told("suppress").endswith("(3 pairs), as intended")
+    assert "WARNING: must be negative to amplify" in found.told("amplify")
+    away = StepZero.of(np.array([-3.0, -1.0, 2.0, 0.0]), gap_N)
+    assert away.told("amplify").endswith("as intended")
+    assert "WARNING: must be positive to suppress: lower the strength" in away.told("suppress")
+    assert "the sign cannot be told" in StepZero.of(np.array([9.0, -1.0, -2.0, 0.0]), gap_N).told("suppress")
+    for empty in (StepZero.of(np.zeros(0), np.zeros(0)), StepZero.of(np.ones(2), np.zeros(2))):
+        assert "the sign cannot be told" in empty.told("suppress")
+
+
+def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(lens):
+    found, model = pairs()[1:2], hf_model(lens.subject)
+    prompt = list(found[0].prompt)
+    zero_D = torch.zeros(32, requires_grad=True)
+    start = len(lens.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
+    sides = {}
+    for side in ("chosen", "rejected"):
+        ids = lens.tokenizer.apply_chat_template([*prompt, *found[0].side(side)], return_dict=True)["input_ids"]
+        with steered(model, 1, zero_D, 1.0):
+            logps = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        sides[side] = sum(logps[place - 1, ids[place]] for place in range(start, len(ids)))
+    (sides["chosen"] - sides["rejected"]).backward()
+    unit_D = zero_D.grad / zero_D.grad.norm()
+    changes = [
+        step_zero_changes(lens, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[0]
+        for alpha in (-0.1, 0.1)
+    ]
+    assert changes[0] < 0 < changes[1]
