@@ -241,7 +241,9 @@ def _validate(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
 
         return [] if audited.concepts is None else resolve(audited.concepts, lens, audited.concepts_file)
 
-    print(validate.validate(arguments.run, _load("validate", arguments, flags), arguments.out, scorers))
+    settings = _load("validate", arguments, flags)
+    out = arguments.out or validate.default_out(arguments.run, settings)
+    print(validate.validate(arguments.run, settings, out, scorers))
     return 0
 
 
@@ -312,7 +314,7 @@ SCORE_OUT = (
 PLAN = ("plan", "YAML file of a plan")
 PLAN_OUT = ("--out", {"type": Path, "default": Path("plan.yaml"), "metavar": "YAML", "help": "the plan (plan.yaml)"})
 MARKS = tuple(
-    (f"--{mark}", {"metavar": "TARGETS", "help": f"{text}, with commas: clusters (R12, D4) or concepts"})
+    (f"--{mark}", {"metavar": "TARGETS", "help": f"{text}, with commas: clusters (R12, D4, P7) or concepts"})
     for mark, text in (
         ("suppress", "what the model must not learn"), ("amplify", "what it is to learn more of"),
         ("remove", "what is taken out of the rows"), ("keep", "what was looked at and stays"),
@@ -329,7 +331,7 @@ PAIRS = ("--pairs", {"type": int, "default": 64, "metavar": "N", "help": "pairs 
 FILTER_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the cleaned set"})
 
 ROLLOUT_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the completions"})
-VALIDATE_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of figures and plots"})
+VALIDATE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "folder of figures (default: RUN/validation/<after>)"})
 TRACED = ("cluster", "a response cluster (R12, S3) or a concept of the run")
 TRACE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write contributions and lists of rows there"})
 

@@ -1,4 +1,4 @@
-"""Rows that a plan names by a data cluster of its audit, by ``column=value``, or by their ids."""
+"""Rows that a plan names by a data or prompt cluster of its audit, by ``column=value``, or by their ids."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from jaxtyping import Bool
 
 from anatomy import artifacts
 from anatomy.errors import PlanError
+from anatomy.features.store import FeatureStore
+from anatomy.hypotheses.prompts import Prompts
+from anatomy.hypotheses.signals import prompt_scores, top_rows
+from anatomy.hypotheses.views import default_top_rows
+from anatomy.run import load_manifest
+from anatomy.settings import AuditSettings
 from interventions.plan import Plan
 
 SHOWN = 5
@@ -21,7 +27,7 @@ def row_groups(plan: Plan, rows: pa.Table) -> dict[str, Bool[np.ndarray, " N"]]:
     """For every condition of the plan, which of ``rows`` (columns ``row_id`` and ``metadata``, as JSON) meet it.
 
     Raises:
-        PlanError: a row id, a column, a value or a data cluster that is not there, or rows that the audit did not see.
+        PlanError: a row id, a column, a value or a cluster that is not there, or rows that the audit did not see.
     """
     row_ids = rows["row_id"].to_pylist()
     for item in plan.interventions:
@@ -53,14 +59,36 @@ def _of_source(condition: str, rows: pa.Table) -> Bool[np.ndarray, " N"]:
 
 
 def _of_cluster(cluster: str, run: Path, row_ids: list[str]) -> Bool[np.ndarray, " N"]:
-    table = artifacts.read_table(run / artifacts.DATA_CLUSTERS, columns=["row_id", "cluster"]).to_pydict()
-    cluster_of = dict(zip(table["row_id"], table["cluster"], strict=True))
-    if cluster not in table["cluster"]:
-        raise PlanError(f"{run}: no data cluster `{cluster}`; `anatomy show {run}` lists them")
-    unknown = sum(row_id not in cluster_of for row_id in row_ids)
+    inside = _prompt_cluster(cluster, run) if cluster.startswith("P") else _data_cluster(cluster, run)
+    unknown = sum(row_id not in inside for row_id in row_ids)
     if unknown:
         raise PlanError(
             f"{cluster}: {unknown:,} of {len(row_ids):,} rows are not in {run}, so nobody knows their cluster; audit "
             "the rows that you train on"
         )
-    return np.array([cluster_of[row_id] == cluster for row_id in row_ids], dtype=bool)
+    return np.array([inside[row_id] for row_id in row_ids], dtype=bool)
+
+
+def _data_cluster(cluster: str, run: Path) -> dict[str, bool]:
+    """By row id of the audit, whether the row is in the cluster."""
+    table = artifacts.read_table(run / artifacts.DATA_CLUSTERS, columns=["row_id", "cluster"]).to_pydict()
+    if cluster not in table["cluster"]:
+        raise PlanError(f"{run}: no data cluster `{cluster}`; `anatomy show {run}` lists them")
+    return {row_id: found == cluster for row_id, found in zip(table["row_id"], table["cluster"], strict=True)}
+
+
+def _prompt_cluster(cluster: str, run: Path) -> dict[str, bool]:
+    """By row id of the audit, whether the row is in the cluster's context: its top rows by score (method.md §6)."""
+    settings = AuditSettings.model_validate(load_manifest(run)["settings"])
+    store = FeatureStore(run / artifacts.FEATURES)
+    table = artifacts.read_table(run / artifacts.CLUSTERS).to_pydict()
+    features = [f for f, name in zip(table["feature"], table["cluster"], strict=True) if name == cluster]
+    if not features:
+        raise PlanError(f"{run}: no prompt cluster `{cluster}`; `anatomy show {run}` lists them")
+    labels_F = np.zeros(store.n_features, np.int64)
+    labels_F[features] = 1
+    score_N1 = prompt_scores(store.shards(), labels_F, settings.prompt_statistic, settings.prompt_score)
+    wanted = settings.top_rows or default_top_rows(store.n_rows)
+    inside_N = np.zeros(store.n_rows, bool)
+    inside_N[top_rows(score_N1, wanted, Prompts.from_ids(store.prompt_ids).rank_N).indices] = True
+    return dict(zip(store.row_ids, inside_N.tolist(), strict=True))

@@ -39,8 +39,8 @@ def make_plan(
 ) -> Plan:
     """A plan with an intervention for each mark: ``suppress`` and ``amplify`` by ``backend`` with ``strength``.
 
-    ``remove`` filters: the rows of a data cluster, or those that teach a concept by more than one deviation. ``keep``
-    is a decision without an intervention.
+    ``remove`` filters: the rows of a data or prompt cluster, or those that teach a concept by more than one deviation.
+    ``keep`` is a decision without an intervention.
 
     Raises:
         PlanError: a target that the audit, the library and the disk do not have, or a mark that does not fit it.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from anatomy.settings import Settings
 
-CONDITION = r"^(D\d+|[^=]+=.*)$"
+CONDITION = r"^([DP]\d+|[^=]+=.*)$"
 
 
 class FilteringOptions(Settings):
@@ -81,5 +81,7 @@ class ShapingOptions(Settings):
     """Offset ``±strength · (s̃⁺ − s̃⁻)`` inside the log-sigmoid (method.md §9)."""
 
     rows: str | None = Field(
-        None, pattern=CONDITION, description="Shape these rows only: a data cluster (`D4`) or `column=value`."
+        None,
+        pattern=CONDITION,
+        description="Shape these rows only: a cluster of rows (`D4`, `P7`) or `column=value`.",
     )

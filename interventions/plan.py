@@ -19,7 +19,7 @@ from interventions.options import FilteringOptions, InoculationOptions, ShapingO
 Direction = Literal["suppress", "amplify"]
 Mark = Literal["keep", "remove", "suppress", "amplify"]
 BACKENDS = ("filtering", "inoculation", "steering", "reward_shaping")
-CLUSTER = r"^[RSD]\d+$"
+CLUSTER = r"^[RSDP]\d+$"
 SWITCHES = "strength is 0 (off) or 1 (on) for this backend; how much is done is said by its options"
 
 
@@ -27,7 +27,7 @@ class Target(Settings):
     """What an intervention is about (one of four), which way, and how strongly."""
 
     concept: str | None = Field(None, min_length=1, description="Id in the library, or folder of a saved detector.")
-    cluster: str | None = Field(None, pattern=CLUSTER, description="Cluster of the audit: R12, S3, or rows (D4).")
+    cluster: str | None = Field(None, pattern=CLUSTER, description="Cluster of the audit: R12, S3; of rows: D4, P7.")
     rows: tuple[str, ...] | None = Field(None, min_length=1, description="Row ids.")
     source: str | None = Field(None, pattern=r"^[^=]+=.*$", description="Rows of a source, as `column=value`.")
     direction: Direction = Field(description="suppress or amplify.")
@@ -61,11 +61,11 @@ class Target(Settings):
     @property
     def is_scored(self) -> bool:
         """Whether a detector scores responses for it; otherwise it names rows."""
-        return self.concept is not None or (self.cluster is not None and not self.cluster.startswith("D"))
+        return self.concept is not None or (self.cluster is not None and self.cluster[0] in "RS")
 
     @property
     def condition(self) -> str | None:
-        """The data cluster or ``column=value`` of which it needs to know the rows."""
+        """The cluster of rows, or ``column=value``, of which it needs to know the rows."""
         return None if self.is_scored else self.cluster or self.source
 
 

@@ -24,6 +24,7 @@ from anatomy.stages import progress_bar
 from anatomy.types import SIDES, Pair
 from interventions.plan import Filtering, Inoculation, Plan, RewardShaping, Steering, load_plan, to_yaml
 from interventions.plan_settings import plan_settings
+from interventions.select import Detected
 from interventions.treat import active, treat
 from interventions.treat_rows import Resolve, Treated, treat_rows
 from interventions.treatments import SteeringVector, Treatment
@@ -46,7 +47,6 @@ class StepZero(NamedTuple):
     pairs: int
     mean: float
     error: float
-    size: float
 
     @classmethod
     def of(cls, change_N: Float[np.ndarray, " N"], gap_N: Float[np.ndarray, " N"]) -> StepZero:
@@ -54,7 +54,7 @@ class StepZero(NamedTuple):
         aligned_N = (change_N * np.sign(gap_N))[gap_N != 0]
         n = len(aligned_N)
         error = float(aligned_N.std(ddof=1) / n**0.5) if n > 1 else float("nan")
-        return cls(n, float(aligned_N.mean()) if n else 0.0, error, float(np.abs(change_N).mean()) if n else 0.0)
+        return cls(n, float(aligned_N.mean()) if n else 0.0, error)
 
     def told(self, direction: str) -> str:
         """In words, with a warning where the sign is not the one that ``direction`` needs, or not to be seen."""
@@ -101,8 +101,8 @@ def preview(treated: Treated, rows: Path, pairs: int, seed: int) -> str:
         if isinstance(item, Steering) and item.strength > 0:
             place = list(active(treated.plan, Steering)).index(number)
             vector = treated.vectors[place]
-            gap_N = treated.known.detected[item.name].gap_N
-            found = _step_zero(treated.lens, rows / ROWS, treatments, vector, gap_N, pairs, seed)
+            detected = treated.known.detected[item.name]
+            found = _step_zero(treated.lens, rows / ROWS, treatments, vector, detected, pairs, seed)
             told += f", after block {vector.layer}; {found.told(item.direction)}"
         head = f"{number + 1}. {item.direction} {item.name} by {item.backend}, strength {item.strength:g}"
         warning = "" if touched(treatments) or not item.strength else "; WARNING: touches no row"
@@ -165,14 +165,17 @@ def _step_zero(
     rows: Path,
     treatments: Sequence[Treatment],
     vector: SteeringVector,
-    gap_N: Float[np.ndarray, " N"],
+    detected: Detected,
     pairs: int,
     seed: int,
 ) -> StepZero:
     """Measured on a sample of the rows that are steered and have a gap."""
+    gap_N = detected.gap_N
     steered = [any(row.side(side).steered for side in SIDES) for row in treatments]
     candidates = np.flatnonzero(np.array(steered) & (gap_N != 0))
-    picked = np.sort(np.random.default_rng(seed).permutation(candidates)[:pairs])
+    shuffled = np.random.default_rng(seed).permutation(candidates)
+    _, first = np.unique(np.asarray(detected.scores.prompt_ids)[shuffled], return_index=True)
+    picked = np.sort(shuffled[np.sort(first)[:pairs]])  # one a prompt: pairs of a prompt are not independent
     wanted = set(picked.tolist())
     sample = [stored.pair for row, stored in enumerate(read_rows(rows)) if row in wanted]
     change_N = step_zero_changes(lens, sample, [treatments[row] for row in picked], vector)

@@ -66,7 +66,7 @@ class Known:
 
     Attributes:
         detected: by name of the target.
-        groups: by data cluster or ``column=value``, the rows that belong to it.
+        groups: by cluster of rows or ``column=value``, the rows that belong to it.
         masks: by number of a token filtering in the plan, the character ranges of each row's chosen and rejected
             response that pass its threshold.
     """

@@ -16,7 +16,10 @@ from tiny import save_sae
 from anatomy import artifacts
 from anatomy.cli import main
 from anatomy.data.load import read_pairs
-from anatomy.settings import RowSettings
+from anatomy.features.store import FeatureStore
+from anatomy.run import Run
+from anatomy.settings import AuditSettings, RowSettings
+from anatomy.stages import run_signals
 from interventions.plan import load_plan
 from interventions.treatments import read_treatments
 
@@ -148,11 +151,25 @@ def test_the_scores_of_a_cluster_are_its_mean_activation(run, model, tmp_path):
     assert main(["plan", "check", str(path), "--out", str(tmp_path / "work")]) == 0
     table = pq.read_table(tmp_path / "work" / artifacts.SCORES / "R1").to_pandas()
     clusters = pq.read_table(run / artifacts.CLUSTERS).to_pandas().query("cluster == 'R1'")
-    from anatomy.features.store import FeatureStore
-
     shards = list(FeatureStore(run / artifacts.FEATURES).shards())
     fired = np.concatenate([shard.matrix("chosen", "freq")[:, clusters["feature"]].sum(axis=1) > 0 for shard in shards])
     assert ((table["chosen_score"] > 0) == np.asarray(fired).ravel()).all()
+
+
+@pytest.mark.parametrize(("view", "cluster"), [("feature", "D1"), ("prompt", "P1")])
+def test_rows_of_clusters_are_the_contexts_that_the_audit_tested(run, tmp_path, view, cluster):
+    item = {"concept": "bold", "backend": "reward_shaping", "options": {"rows": cluster}}
+    path = write_plan(tmp_path, item, {"cluster": cluster, "backend": "filtering"}, run=str(run))
+    assert main(["plan", "check", str(path), "--out", str(tmp_path / "work")]) == 0
+    store = FeatureStore(run / artifacts.FEATURES)
+    with Run.open(run) as opened:
+        signals = run_signals(opened, AuditSettings.model_validate(opened.manifest["settings"]), store)
+    tested = signals.shift if view == "prompt" else signals.disparity
+    _, inside_N = signals.of(view, cluster, tested.ids[0])
+    assert 0 < inside_N.sum() < len(inside_N)
+    found = read_treatments(tmp_path / "work" / artifacts.TREATMENTS)
+    assert [bool(found[row_id].dropped) for row_id in store.row_ids] == inside_N.tolist()
+    assert all(found[row_id].offset == 0 for row_id, inside in zip(store.row_ids, inside_N, strict=True) if not inside)
 
 
 def test_filter_writes_a_set_for_the_hub_and_a_log(rows, model, tmp_path, capsys):
@@ -208,9 +225,9 @@ def test_the_cleaned_set_loads_as_a_dataset_that_trl_reads(rows, model, tmp_path
     assert yaml.safe_load(card.split("---")[1])["configs"][0]["data_files"][0]["path"] == artifacts.CLEANED
 
 
-def test_a_killed_run_goes_on_to_the_same_treatments(rows, model, detector, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_to_the_same_treatments(rows, model, tmp_path, monkeypatch):
     items = [
-        {"concept": str(detector), "backend": "filtering", "options": {"drop": "words"}},
+        {"concept": "bold", "backend": "filtering", "options": {"drop": "words"}},
         {"concept": "emoji", "strength": 3, "backend": "reward_shaping"},
     ]
     arguments = ["plan", "check", str(write_plan(tmp_path, *items)), "--rows", str(rows), *model]
