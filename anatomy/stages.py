@@ -20,6 +20,7 @@ from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError, SAEError
+from anatomy.expected import expected_of_run
 from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.baselines import trivial_baselines
 from anatomy.hypotheses.build import Signals, read_signals
@@ -323,7 +324,10 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
             return Evidence(count, [wanted.setdefault(int(row), {}) for row in strongest])
 
         table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
-        summary = summarise(table, labels, health, settings, rows_behind)
+        expected = {}
+        if settings.calibration is not None:
+            expected = expected_of_run(run, settings, store, read_clusters(run, store), settings.calibration)
+        summary = summarise(table, labels, health, settings, rows_behind, expected)
         for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
             if position in wanted:
                 wanted[position].update(_evidence(stored))
@@ -335,6 +339,7 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         "labels": run.output_hash("labels", artifacts.LABELS),
         "health": artifacts.file_hash(run.file(artifacts.HEALTH)),
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
+        "calibration": None if settings.calibration is None else artifacts.read_json(settings.calibration),
     }
     run.stage("summary", depends, [artifacts.SUMMARY, artifacts.SUMMARY_TEXT], work)
 
@@ -360,7 +365,7 @@ def tokens_stage(run: Run, store: FeatureStore, lens: Lens) -> None:
 
 def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Callable[[], Signals]) -> None:
     """Everything → ``report/``. The null check and a validation are told of where they are there."""
-    extra = [run.file(artifacts.NULL), run.file(artifacts.TOKENS), *run.file(artifacts.VALIDATIONS).glob("*.json")]
+    extra = [run.file(artifacts.NULL), run.file(artifacts.TOKENS), *run.file(artifacts.VALIDATIONS).rglob("*.json")]
 
     def work() -> dict[str, Any]:
         return write_report(run.path, signals(), read_clusters(run, store), store, settings.seed)
@@ -368,7 +373,9 @@ def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals
     depends = {
         "summary": run.output_hash("summary", artifacts.SUMMARY),
         "labels": run.output_hash("labels", artifacts.LABELS),
-        "extra": {path.name: artifacts.file_hash(path) for path in sorted(extra) if path.is_file()},
+        "extra": {
+            str(path.relative_to(run.path)): artifacts.file_hash(path) for path in sorted(extra) if path.is_file()
+        },
         "page": artifacts.text_hash(html("", [])),
         "seed": settings.seed,
     }

@@ -25,6 +25,9 @@ KEPT_TESTS = 20_000
 """Tests of one view shown in full; beyond, those of smallest p."""
 STATISTICS = ("effect", "effect_low", "effect_high", "effect_length_adjusted", "d", "z", "p", "q", "delta_min")
 
+KEPT_SHIFTS = 300
+SHIFT_COLUMNS = ["predictor", "view", "context", "response", "predicted", "observed", "observed_low", "observed_high"]
+
 Part = tuple[str, Any]
 """Name and value of a part of the page."""
 
@@ -59,9 +62,26 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
     }  # fmt: skip
 
 
-def _validation(folder: Path) -> dict[str, Any]:
-    """Every JSON document of the ``validation`` folder, by name; nothing where there is none."""
-    return {path.stem: artifacts.read_json(path) for path in sorted(folder.glob("*.json"))} if folder.is_dir() else {}
+def _validation(folder: Path) -> list[dict[str, Any]]:
+    """What lies under ``validation/``: each JSON document, with the shifts beside it (predicted, observed)."""
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        shifts = path.parent / artifacts.SHIFTS
+        document = artifacts.read_json(path)
+        table = shifts if path.name == artifacts.VALIDATION and shifts.is_file() else None
+        found.append({"name": str(path.relative_to(folder)), "document": document, "shifts": _shifts(table)})
+    return found
+
+
+def _shifts(path: Path | None) -> list[dict[str, Any]]:
+    """Rows of ``shifts.parquet`` with a number on both sides; per predictor and view those of largest prediction."""
+    lines = [] if path is None else artifacts.read_table(path, SHIFT_COLUMNS).to_pylist()
+    kept: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=lambda line: -abs(line["predicted"] or 0)):
+        group = kept.setdefault((line["predictor"], line["view"]), [])
+        if len(group) < KEPT_SHIFTS and np.isfinite([line["predicted"], line["observed"]]).all():
+            group.append(line)
+    return [line for group in kept.values() for line in group]
 
 
 def _clusters(

@@ -63,6 +63,7 @@ def summarise(
     health: Mapping[str, Any],
     settings: HypothesisSettings,
     rows_behind: RowsBehind,
+    expected: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The content of ``summary.json``.
 
@@ -71,14 +72,18 @@ def summarise(
         labels: as in ``labels.json``.
         health: as in ``health.json``; its baselines and counts are repeated here.
         rows_behind: asked once for each finding kept.
+        expected: id → what shift to expect after training (``text`` in words), told in findings over the whole set.
     """
     table = _hypotheses(hypotheses)
+    views = {view: _view(table.take(table.view == view), labels, settings, rows_behind) for view in VIEWS}
+    _tell_expected(views["global"], expected or {})
     return {
         "rows": health.get("rows"),
         "retained": health.get("retained"),
         "q_threshold": settings.q_threshold,
         "rank_by": settings.rank_by,
-        "views": {view: _view(table.take(table.view == view), labels, settings, rows_behind) for view in VIEWS},
+        "views": views,
+        "expected_shifts": dict(expected or {}),
         "baselines": dict(health.get("baselines") or {}),
         "not_assessed": _not_assessed(labels, health, settings),
     }
@@ -95,6 +100,15 @@ def _view(table: Hypotheses, labels: Labels, settings: HypothesisSettings, rows_
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         result[direction] = [_finding(row, labels, rows_behind) for row in rows]
     return result
+
+
+def _tell_expected(view: dict[str, Any], expected: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add what to expect to the findings over the whole set."""
+    for finding in (finding for direction in DIRECTIONS for finding in view[direction]):
+        told = expected.get(finding["response"])
+        if told is not None:
+            finding["expected_shift"] = dict(told)
+            finding["sentence"] += f"; expected shift {told['text']}"
 
 
 def _hypotheses(table: pa.Table) -> Hypotheses:

@@ -20,13 +20,13 @@ from anatomy.concepts.concept import Concept, load_library
 from anatomy.report.summary import DIRECTIONS, VIEWS
 
 FOLLOWS = 0.3
-"""A cluster follows a text rule from this correlation of their counts on."""
+"""A cluster follows the text rule that it correlates with most, from this correlation on."""
 BASELINE = 0.55
 """A trivial rule is a risk when its interval lies beyond this accuracy, or below one minus it."""
 SHOWN = 6
-STYLES = {"length", "bold", "list", "heading", "table", "code", "horizontal rule", "emoji", "em dash", "exclamation",
+STYLES = {"bold", "list", "heading", "table", "code", "horizontal rule", "emoji", "em dash", "exclamation",
           "praise", "agreement opener"}  # fmt: skip
-"""Text rules for length, formatting and flattery; the other rules are about what is said."""
+"""Text rules for formatting and flattery. Length is judged by the effect at equal length, not by a correlation."""
 
 TITLES = {
     "global": "everywhere in the set",
@@ -76,9 +76,9 @@ def shortcut(finding: Mapping[str, Any], label: Mapping[str, Any], library: Mapp
         return f"most people want to {concept.direction} {concept.name}, and it is {side} here"
     if finding.get("mostly_length"):
         return "mostly length: less than half of it is left when both sides are equally long"
-    styled = [item for item in label.get("correlates", []) if item["concept"] in STYLES and item["r"] >= FOLLOWS]
-    if styled:
-        return f"follows {styled[0]['concept']} (r {styled[0]['r']:+.2f} over responses)"
+    most = max(label.get("correlates", []), key=lambda item: item["r"], default={"concept": "", "r": 0.0})
+    if most["concept"] in STYLES and most["r"] >= FOLLOWS:
+        return f"follows {most['concept']} (r {most['r']:+.2f} over responses)"
     return ""
 
 

@@ -1,13 +1,15 @@
 """The page in a real browser: opened from disk without a network, read, searched, marked, exported, attacked."""
 
 import json
+import shutil
 import time
 
 import page_run
+import pyarrow as pa
 import pytest
 import yaml
 
-from anatomy import artifacts
+from anatomy import artifacts, verbs
 from anatomy.features.store import FeatureStore
 
 VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
@@ -291,3 +293,36 @@ def test_both_themes_and_print(opened):
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
     assert page.locator("h1").is_visible()
+
+
+def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(audited, run)
+    figure = {"n": 3, "r": 0.5, "r_low": 0.1, "r_high": 0.8, "slope": 1.25, "r2_out": 0.2}
+    figure |= {"ceiling": {"attainable_r": 0.9}, "top": [{"same_sign": 0.7}]}
+    document = {"prompts": 12, "pairs": 40, "figures": {"mean": {"global": figure}}, "calibration": None}
+    artifacts.write_json(run / artifacts.VALIDATIONS / "first" / artifacts.VALIDATION, document)
+    artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
+    line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}
+    lines = [{**line, "response": f"R{n}", "predicted": n / 10, "observed": n / 5} for n in (-1, 1, 2)]
+    lines.append({**line, "response": "R4", "predicted": float("nan"), "observed": 1.0})
+    artifacts.write_table(run / artifacts.VALIDATIONS / "first" / artifacts.SHIFTS, pa.Table.from_pylist(lines))
+    verbs.report(run)
+    opened = Opened(browser, run)
+    page = opened.go("view=shift")
+    page.wait_for_selector("svg.shifts")
+    assert opened.count("svg.shifts .point") == 3
+    assert {"+0.50", "1.250", "shaped", "0.83"} <= set(page.locator("td").all_inner_texts())
+    opened.go("view=verdict")
+    page.wait_for_selector("text=A trained model was compared")
+    assert opened.faults == []
+    opened.context.close()
+
+
+def test_the_rows_behind_a_finding_are_as_many_as_the_verdict_says(opened, audited):
+    told = main_data(audited)["verdict"]
+    finding = next(item for item in [*told["risks"], *told["signals"]] if item["view"] != "baseline")
+    page = opened.page
+    page.locator(".verdict a", has_text=" rows").first.click()
+    page.wait_for_selector("main[data-view=rows] .item")
+    opened.wait(f"document.querySelector('.left > .note').textContent.startsWith('{finding['rows_affected']} row')")

@@ -23,7 +23,7 @@ function cardNodes(id, all, numbers) {
       h("dt", {}, "Follows"), h("dd", { class: "chips" }, chips(label.correlates, (item) => [`${item.concept} ${signed(item.r, 2)}`, "correlation over responses"]))),
     ...elsewhere(id, all),
     exemplars(id, label, numbers),
-    hasSignal(id) || isContext(id) ? h("p", {}, link({ view: "rows", cluster: id, sort: isContext(id) ? "" : "signal" }, isContext(id) ? "Read all rows of this group →" : "Read its rows, strongest first →")) : null,
+    hasSignal(id) || isContext(id) ? h("p", {}, link(rowsOf(id), isContext(id) ? "Read all rows of this group →" : "Read its rows, strongest first →")) : null,
   ].filter(Boolean);
 }
 
@@ -40,6 +40,8 @@ function ownTest(test) {
     ` ${signed(test.effect)} ${interval(test.effect_low, test.effect_high)} ${unit(test)}, more on the ${test.direction} side; d ${signed(test.d, 2)}, q ${qValue(test.q)}; `,
     Number.isFinite(test.effect_length_adjusted) ? `${signed(test.effect_length_adjusted)} at equal length` : "length not adjusted");
 }
+
+const rowsOf = (id) => (isContext(id) ? { view: "rows", within: id } : { view: "rows", cluster: id, sort: "signal" });
 
 const chips = (items, tell) => (items.length ? items.slice(0, 12).map((item) => { const [text, more] = tell(item); return h("span", { class: "chip", title: more }, text); }) : "nothing that stands out");
 
@@ -65,7 +67,7 @@ function exemplars(id, label, numbers) {
   if (!label.exemplars.length) return null;
   const item = (exemplar) => {
     const row = numbers.get(exemplar.row_id);
-    const changes = { view: "rows", row: String(row), cluster: id, color: isContext(id) && id[0] !== "P" ? "" : id, sort: "" };
+    const changes = { ...rowsOf(id), row: String(row), color: id[0] === "D" ? "" : id, sort: "" };
     return h("li", {}, h("a", { href: "#" + fragment(changes) }, `row ${number(exemplar.index + 1)}, ${exemplar.side}`),
       exemplar.kind === "random" ? h("span", { class: "badge" }, "random") : null,
       exemplar.tokens.length ? h("span", { class: "note" }, " at ", exemplar.tokens.map((token) => `«${token}»`).join(" ")) : null,

@@ -51,7 +51,7 @@ const ACTIONS = {
   j: () => activeList?.move(1), ArrowDown: () => activeList?.move(1), k: () => activeList?.move(-1), ArrowUp: () => activeList?.move(-1),
   "/": () => mainBox.querySelector("input[type=search]")?.focus(), "?": help,
   c: () => state.view === "rows" && go({ mode: "tokens" }, true), d: () => state.view === "rows" && go({ mode: "diff" }, true), p: () => state.view === "rows" && go({ mode: "plain" }, true),
-  Enter: () => { if (state.cluster && state.view !== "rows") go({ view: "rows", cluster: state.cluster, sort: isContext(state.cluster) ? "" : "signal" }); },
+  Enter: () => { if (state.cluster && state.view !== "rows") go(rowsOf(state.cluster)); },
   Escape: () => (state.row && state.view === "rows" ? history.back() : null),
 };
 document.addEventListener("keydown", (event) => {

@@ -12,7 +12,10 @@ function pairReader() {
     const row = Number(state.row);
     try {
       const nodes = await pairNodes(row);
-      if (key === shown) put(root, ...nodes);
+      if (key !== shown) return;
+      put(root, ...nodes);
+      const asked = root.querySelector(".prompt");
+      asked.scrollTop = asked.scrollHeight;
     } catch (error) { put(root, h("p", { class: "empty" }, error.message)); }
   } };
 }
@@ -20,7 +23,7 @@ function pairReader() {
 async function pairNodes(row) {
   const [text, told, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
   const top = topResponses(told, row);
-  const colour = state.color || (state.cluster && !isContext(state.cluster) ? state.cluster : top[0]?.id) || "";
+  const colour = state.color || state.cluster || (/^P/.test(state.within || "") ? state.within : top[0]?.id) || "";
   const mode = state.mode || (MAIN.rows.tokens.includes(row) && colour && !isConcept(colour) ? "tokens" : "diff");
   const tokens = mode === "tokens" && colour ? await tokenColours(row, colour) : null;
   const info = h("div", { class: "peaks note" });
@@ -32,7 +35,7 @@ async function pairNodes(row) {
     info,
     promptNodes(text, tokens, colour, info),
     h("div", { class: "pair" }, ["chosen", "rejected"].map((name) => h("div", { class: "side " + name },
-      h("h3", {}, name, h("span", { class: "note" }, `${told[name + "_model"].names[told[name + "_model"].code[row]]} · ${plural(told[name + "_tokens"][row], "token")}`)),
+      h("h3", {}, name, h("span", { class: "note" }, [told[name + "_model"].names[told[name + "_model"].code[row]], plural(told[name + "_tokens"][row], "token")].filter(Boolean).join(" · "))),
       chat(text[name], paint[name])))),
     details(text, row, told),
   ];
@@ -42,7 +45,7 @@ function header(row, id, told, text) {
   const data = told.data[row], source = told.source.names[told.source.code[row]];
   return h("header", {}, h("h2", {}, `Row ${number(told.index[row] + 1)}`),
     h("p", { class: "note" }, source ? `source ${source} · ` : "",
-      data ? ["similar rows: ", link({ view: "rows", cluster: "D" + data, row: String(row) }, `D${data} ${cut(named("D" + data), 40)}`)] : "silent: in no group",
+      data ? ["similar rows: ", link({ view: "rows", within: "D" + data, row: String(row) }, `D${data} ${cut(named("D" + data), 40)}`)] : "silent: in no group",
       " · ", h("code", {}, id)),
     markButtons(id), text.tools ? h("details", {}, h("summary", {}, plural(text.tools.length, "tool")), h("pre", {}, JSON.stringify(text.tools, null, 2))) : null);
 }
@@ -59,7 +62,7 @@ function differs(top) {
 }
 
 function controls(colour, mode, top, tokens, note) {
-  const ids = [...new Set([colour, state.cluster, ...top.map(({ id }) => id)])].filter((id) => id && (!isContext(id) || id[0] === "P"));
+  const ids = [...new Set([colour, state.cluster, state.within, ...top.map(({ id }) => id)])].filter((id) => id && (!isContext(id) || id[0] === "P"));
   const missing = mode === "tokens" && !tokens ? "Tokens are kept for the rows behind the findings; this is not one of them." : "";
   return h("div", { class: "controls" },
     h("div", { class: "buttons", role: "group", "aria-label": "colouring" }, MODES.map(([key, text]) => h("button", { "aria-pressed": String(mode === key), onclick: () => go({ mode: key }, true) }, text))),

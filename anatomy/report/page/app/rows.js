@@ -17,7 +17,7 @@ function rowsView(root) {
 
   async function update() {
     if (!told) [told, ids] = [await columns(), await rowIds()];
-    const key = [state.source, state.model, state.cluster, state.sign, state.sort, state.words].join("|");
+    const key = [state.source, state.model, state.cluster, state.within, state.sign, state.sort, state.words].join("|");
     if (key !== shown) {
       shown = key;
       const run = ++searching;
@@ -66,7 +66,8 @@ function rowsView(root) {
       searchBox("texts", state.words || "", set("words")),
       told.source.names.some(Boolean) ? select("source", options("all", told.source.names), state.source || "", set("source")) : null,
       modelNames.length ? select("model", options("all", modelNames), state.model || "", set("model")) : null,
-      select("cluster", [["", "none"], ...clusterNames().map((id) => [id, `${id} ${cut(named(id), 34)}`])], state.cluster || "", set("cluster")),
+      select("group of rows", [["", "all"], ...clusterOptions(Object.keys(MAIN.clusters).filter(isContext))], state.within || "", set("within")),
+      select("signal of", [["", "none"], ...clusterOptions(MAIN.responses)], state.cluster || "", set("cluster")),
       hasSignal(state.cluster) ? select("leaning", [["", "both"], ["chosen", "to chosen"], ["rejected", "to rejected"]], state.sign || "", set("sign")) : null,
       select("order", ROW_ORDERS.filter(([key]) => key !== "signal" || hasSignal(state.cluster)), state.sort || "", set("sort")));
   }
@@ -75,10 +76,10 @@ function rowsView(root) {
 
 const lastAsked = (text) => [...text.prompt].reverse().find((message) => message.content)?.content || text.chosen[0]?.content || "";
 const searchText = (text) => [...text.prompt, ...text.chosen, ...text.rejected].map((message) => message.content + (message.tool_calls ? JSON.stringify(message.tool_calls) : "")).join("\n").toLowerCase();
-const clusterNames = () => [...MAIN.responses, ...Object.keys(MAIN.clusters).filter(isContext)];
+const clusterOptions = (ids) => ids.map((id) => [id, `${id} ${cut(named(id), 34)}`]);
 
 async function filteredRows(told) {
-  const inside = isContext(state.cluster || "") ? await contextRows(state.cluster) : null;
+  const inside = state.within ? await contextRows(state.within) : null;
   const current = hasSignal(state.cluster) ? (await signal(state.cluster)).value : null;
   const source = told.source.names.indexOf(state.source), found = [];
   const models = ["chosen_model", "rejected_model"].map((name) => [told[name].code, told[name].names.indexOf(state.model)]);

@@ -1,13 +1,43 @@
 // What was predicted, and what training then did; nothing where nobody has looked yet.
 function shiftView(root) {
-  const found = Object.entries(MAIN.validation || {});
   root.append(h("h1", {}, "Predicted against observed"));
-  if (!found.length) {
-    root.append(h("p", { class: "empty" }, "No validation is stored with this run. It needs a model trained on this set: ", h("code", {}, "anatomy validate RUN --before … --after …"),
-      " writes its comparison into the run, and this page then shows predicted against observed shift per cluster, with signed r and slope, and the comparison of interventions."));
+  if (!MAIN.validation.length) {
+    root.append(h("p", { class: "empty" }, "No validation is stored with this run. It needs a model trained on this set: ",
+      h("code", {}, `anatomy validate ${MAIN.run.path} --before … --after … --out ${MAIN.run.path}/validation/first`),
+      " compares rollouts of both; write this page again and it shows predicted against observed shift per cluster, with signed r, what noise allows, and slope. Documents of trained interventions in that folder (recovery, off-target, capability) are shown as well."));
     return;
   }
-  for (const [name, document] of found) root.append(section(name, null, tree(document)));
+  for (const { name, document, shifts } of MAIN.validation) root.append(section(name, null, ...(document.figures ? validationNodes(document, shifts) : [tree(document)])));
+}
+
+function validationNodes(document, shifts) {
+  const lines = Object.entries(document.figures).flatMap(([predictor, views]) => Object.entries(views).map(([view, found]) => [predictor, view, found]));
+  const best = document.calibration?.predictor ?? lines[0]?.[0];
+  const line = document.calibration;
+  return [
+    h("p", { class: "note" }, `${number(document.prompts)} held-out prompts, ${number(document.pairs)} pairs of rollouts.`),
+    line ? h("p", {}, `Calibrated: observed = ${number(line.slope, 3)} × predicted ± ${number(line.residual_sd, 3)} (both in standard deviations of a readout), on ${number(line.n)} readouts.`)
+      : h("p", { class: "warning" }, "Not calibrated: too few response clusters, or nothing changed."),
+    h("div", { class: "two" }, [...new Set(shifts.map((shift) => shift.view))].map((view) => shiftPlot(view, shifts.filter((shift) => shift.view === view && shift.predictor === best)))),
+    table(["predictor", "view", "n", "r", "95 % interval", "attainable", "slope", "R² out of sample", "same sign, top 10"], lines.map(([predictor, view, found]) => (found.r === null
+      ? [predictor, view, number(found.n), found.why ?? "?"]
+      : [predictor, view, number(found.n), signed(found.r, 2), interval(found.r_low, found.r_high, 2), number(found.ceiling?.attainable_r, 2), number(found.slope, 3), number(found.r2_out, 2), percent(found.top?.[0]?.same_sign, 0)])), [2, 3, 5, 6, 7, 8]),
+    h("details", {}, h("summary", {}, "everything that was stored"), tree({ controls: document.controls, left_out: document.left_out })),
+  ];
+}
+
+function shiftPlot(view, points) {
+  if (!points.length) return null;
+  const size = 300, edge = 30, mostX = Math.max(...points.map((point) => Math.abs(point.predicted)), 1e-9), mostY = Math.max(...points.map((point) => Math.abs(point.observed)), 1e-9);
+  const X = (value) => edge + (value / mostX + 1) / 2 * (size - 2 * edge), Y = (value) => size - edge - (Math.max(-1, Math.min(1, value / mostY)) + 1) / 2 * (size - 2 * edge);
+  const mark = (point) => [svg("line", { class: "range", x1: X(point.predicted), x2: X(point.predicted), y1: Y(point.observed_low), y2: Y(point.observed_high) }),
+    svg("circle", { class: "point", cx: X(point.predicted), cy: Y(point.observed), r: 3.5 }, svg("title", {}, `${point.response} ${named(point.response)}, ${point.context}: predicted ${signed(point.predicted)}, observed ${signed(point.observed)}`))];
+  return h("figure", {}, h("h3", {}, view), svg("svg", { class: "shifts", viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `predicted against observed, ${view}` },
+    svg("line", { class: "zero", x1: X(0), x2: X(0), y1: edge, y2: size - edge }), svg("line", { class: "zero", x1: edge, x2: size - edge, y1: Y(0), y2: Y(0) }),
+    points.map((point) => svg("g", { class: "forest " + (point.predicted * point.observed > 0 ? "chosen" : "rejected") }, mark(point))),
+    svg("text", { class: "name", x: size / 2, y: size - 6, "text-anchor": "middle" }, `predicted, ±${mostX.toPrecision(2)}`),
+    svg("text", { class: "name", x: 4, y: 16 }, `observed, ±${mostY.toPrecision(2)}`)),
+  h("figcaption", {}, h("span", { class: "key chosen" }, "sign as predicted"), h("span", { class: "key rejected" }, "sign wrong")));
 }
 
 // Any JSON document as nested tables: numbers side by side where entries are alike.

@@ -26,7 +26,7 @@ function verdictItem(item) {
   return h("li", { class: "verdict " + item.direction },
     h("div", { class: "head" }, h("strong", {}, item.direction === "chosen" ? "Rewarded: " : "Punished: ", link({ view: item.view === "prompt" ? "local" : "global", cluster: item.response }, h("span", { class: "id" }, item.response), named(item.response))), forest(item, 1.15 * reachOf([item]))),
     h("p", {}, where, ": ", `${signed(item.effect)} ${interval(item.effect_low, item.effect_high)} ${unit(item)}, d ${signed(item.d, 2)}, q ${qValue(item.q)}; it leans so in `,
-      link({ view: "rows", cluster: item.response, sort: "signal", sign: item.direction }, `${number(item.rows_affected)} of ${plural(item.n, "row")}`), ". ",
+      link({ ...rowsOf(item.response), within: item.context === "all" ? "" : item.context, sign: item.direction }, `${number(item.rows_affected)} of ${plural(item.n, "row")}`), ". ",
       Number.isFinite(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "", item.why ? capital(item.why) + "." : ""),
     h("p", { class: "action" }, item.action), markButtons(item.response));
 }
@@ -34,7 +34,7 @@ function verdictItem(item) {
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function predicted() {
-  const done = MAIN.validation && Object.keys(MAIN.validation).length;
+  const done = MAIN.validation.length;
   return section("Predicted shift", null, h("p", {}, done ? ["A trained model was compared with the one before: ", link({ view: "shift" }, "predicted against observed →")]
     : "Not calibrated: no model trained on this set was compared with the one before it, so no shift is predicted in numbers. Signs and ranks above are what DPO is pushed towards."));
 }
