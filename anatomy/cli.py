@@ -199,6 +199,8 @@ def _plan(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     from interventions.marks import decisions, make_plan
     from interventions.plan import save_plan, to_yaml
 
+    if arguments.out.exists():
+        raise AnatomyError(f"{arguments.out}: is there already, perhaps edited; choose another --out, or remove it")
     marked = decisions({mark: getattr(arguments, mark) for mark in ("suppress", "amplify", "remove", "keep")})
     plan = make_plan(arguments.run, marked, arguments.backend, arguments.strength, arguments.concepts_file)
     save_plan(arguments.out, plan)
@@ -331,7 +333,7 @@ PAIRS = ("--pairs", {"type": int, "default": 64, "metavar": "N", "help": "pairs 
 FILTER_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the cleaned set"})
 
 ROLLOUT_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the completions"})
-VALIDATE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "folder of figures (default: RUN/validation/<after>)"})
+VALIDATE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "figures (default: RUN/validation/<after>)"})
 TRACED = ("cluster", "a response cluster (R12, S3) or a concept of the run")
 TRACE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write contributions and lists of rows there"})
 

@@ -51,7 +51,6 @@ def open_material(run: Run, window: int, out: Path) -> Material:
         ModelError: model or SAE are not those of the run.
     """
     run.require("cluster")
-    run.require("scores")
     settings = AuditSettings.model_validate({**run.manifest["settings"], "max_response_length": window})
     lens = Lens(settings)
     for what, found in (("model", lens.subject.fingerprint), ("sae", lens.sae.fingerprint)):

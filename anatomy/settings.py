@@ -112,6 +112,9 @@ class HypothesisSettings(Settings):
     prompt_score: Literal["fires", "value"] = Field("fires", description="Prompt score: firing indicator or value.")
     top_rows: int | None = Field(None, ge=2, description="Rows in a prompt context; default: 2 % of rows, at least 50.")
     rank_by: Literal["delta_min", "effect", "d", "z"] = Field("delta_min", description="Ranking key.")
+    calibration: Path | None = Field(
+        None, description="File that `anatomy validate` wrote for this model: findings say what shift to expect."
+    )
     q_threshold: float = Field(0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding.")
 
 

@@ -10,15 +10,15 @@ import pyarrow as pa
 
 from anatomy import artifacts
 from anatomy.clusters.features import shift_moments
-from anatomy.concepts.scores import read_scores
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import RunError, SettingsError
+from anatomy.expected import stored_concepts
 from anatomy.features.store import FeatureStore
 from anatomy.report.layout import WIDTH, fit
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import EXCERPT, read_clusters
-from anatomy.validation.pool import Cut, Pool, Readout, cluster_readout, concept_readout, shift_readout
+from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
 from anatomy.validation.predictors import build
 from anatomy.validation.settings import TraceSettings
 from anatomy.validation.trace import LeaveOut, contributions, leave_out
@@ -65,12 +65,9 @@ def _readout(
 ) -> Readout:
     """The one column that is traced."""
     clusters = read_clusters(run, store)
-    concepts = run.require("scores")["facts"]["concepts"]
-    if cluster in concepts:
-        score_N2 = read_scores(run.file(artifacts.SCORES) / cluster).score_N2
-        return concept_readout(
-            [cluster], [score_N2], [Cut(concepts[cluster]["threshold"], float(score_N2.std()) or 1.0)]
-        )
+    concepts, _ = stored_concepts(run)
+    if cluster in concepts.ids:
+        return _column(concepts, cluster)
     if cluster.startswith("S"):
         std_F = shift_moments(store.shards(), audited.prompt_statistic).std_F
         readout = shift_readout(data, clusters.shift_F, std_F, audited.prompt_statistic)
@@ -78,10 +75,14 @@ def _readout(
         readout = cluster_readout(data, clusters.response_F, statistic)
     if cluster not in readout.ids:
         last = {name[0]: name for name in (*readout.ids, "R1")}
-        known = ", ".join([*(f"{prefix}1 to {name}" for prefix, name in sorted(last.items())), *concepts])
+        known = ", ".join([*(f"{prefix}1 to {name}" for prefix, name in sorted(last.items())), *concepts.ids])
         raise RunError(f"{run.path}: no response cluster or concept `{cluster}`; there are {known}")
-    place = list(readout.ids).index(cluster)
-    return Readout([cluster], np.asarray(readout.values_JM)[:, place : place + 1])
+    return _column(readout, cluster)
+
+
+def _column(readout: Readout, name: str) -> Readout:
+    place = list(readout.ids).index(name)
+    return Readout([name], np.asarray(readout.values_JM)[:, place : place + 1])
 
 
 def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:

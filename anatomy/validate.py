@@ -45,6 +45,11 @@ def rollout(settings: RolloutSettings, out: Path) -> str:
     return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"
 
 
+def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
+    """``RUN/validation/<name of the folder after>``, where the report finds it."""
+    return run_dir / artifacts.VALIDATIONS / (Path(settings.after).name or "model")
+
+
 def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scorers = lambda audited, lens: ()) -> str:
     """Predicted beside observed shifts of a run, into ``out``; ``validation.json`` is written last.
 
@@ -158,7 +163,7 @@ def _reported(
     found = results.all_shifts(comparison, predictors, own)
     told = results.all_figures(found, settings.seed)
     results.write_shifts(out, found, names)
-    line = results.calibration_line(comparison, best.name, found)
+    line = results.calibration_line(comparison, best, found)
     if line is None:
         print("no calibration: too few response clusters, or nothing changed", file=sys.stderr)
     else:

@@ -102,10 +102,10 @@ class _Shifts:
 
 def _interval(draws_BM: np.ndarray, n_prompts: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Expanded percentile interval (Hesterberg 2015): at these percentiles a bootstrap of n prompts covers like t."""
-    if n_prompts < 2:
+    kept = draws_BM[np.isfinite(draws_BM).all(axis=1)]  # draws in which the context (and the rest) has a prompt
+    if n_prompts < 2 or not len(kept):
         nothing = np.full(draws_BM.shape[1], np.nan)
         return nothing, nothing
     tail = stats.norm.cdf(np.sqrt(n_prompts / (n_prompts - 1)) * stats.t.ppf((1 - level) / 2, n_prompts - 1))
-    kept = draws_BM[np.isfinite(draws_BM).all(axis=1)]  # draws in which the context has a prompt
     low, high = np.quantile(kept, [tail, 1 - tail], axis=0)
     return low, high

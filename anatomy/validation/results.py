@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
+from anatomy.errors import RunError
 from anatomy.validation.calibration import fit_line
 from anatomy.validation.compare import Comparison, Shifts, Side, figures, table
 from anatomy.validation.controls import clusters_permuted, labels_flipped
@@ -24,7 +25,14 @@ Told = Mapping[str, Mapping[str, Any]]
 
 
 def all_shifts(comparison: Comparison, predictors: Sequence[Predictor], own: Side | None) -> Found:
-    """Every predictor in every view; ``tilt-policy`` reads the model's own responses."""
+    """Every predictor in every view; ``tilt-policy`` reads the model's own responses.
+
+    Raises:
+        RunError: too few unseen prompts for any comparison.
+    """
+    if not comparison.views():
+        prompts = len(comparison.rollouts.pool.prompts.half_G)
+        raise RunError(f"{prompts} unseen prompts, and every view needs {comparison.min_prompts}; roll out more")
     return {
         (predictor.name, view): comparison.shifts(predictor, view, own if predictor.name == "tilt-policy" else None)
         for predictor in predictors
@@ -76,13 +84,14 @@ def _flipped(
     return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)
 
 
-def calibration_line(comparison: Comparison, best: str, found: Found) -> dict[str, Any] | None:
+def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any] | None:
     """The line of one predictor over response clusters and concepts, everywhere; None for too few."""
     parts = []
     for view in ("global", "concept"):
-        if (best, view) in found:
-            shifts = found[best, view]
-            spread_M = np.asarray(comparison.readout(view, "freq", "data").values_JM, np.float64).std(axis=0)
+        if (best.name, view) in found:
+            shifts = found[best.name, view]
+            readout = comparison.readout(view, best.statistic, "data")
+            spread_M = np.asarray(readout.values_JM, np.float64).std(axis=0)
             parts.append((shifts.predicted, shifts.observed.value, spread_M))
     return fit_line(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else None
 

@@ -151,14 +151,15 @@ def save_rollouts(out: Path, prompts: Sequence[Prompt], texts: Sequence[str], fa
     """
     turns = [json.dumps(list(prompt.messages)) for prompt in prompts]
     samples = len(texts) // len(prompts)
+    ids = [prompt.prompt_id for prompt in prompts] * samples
     table = {
-        "prompt_id": [prompt.prompt_id for prompt in prompts] * samples,
+        "prompt_id": ids,
         "sample": [sample for sample in range(samples) for _ in prompts],
         "prompt": turns * samples,
         "text": list(texts),
     }
     artifacts.write_table(out / artifacts.ROLLOUTS, pa.table(table))
-    made_of = [facts["model"]["fingerprint"], facts["template"], facts["sampling"], sorted(table["prompt_id"])]
+    made_of = [facts["model"]["fingerprint"], facts["template"], facts["sampling"], sorted(ids)]
     digest = artifacts.file_hash(out / artifacts.ROLLOUTS)
     manifest = {**facts, "prompts": len(prompts), "rollouts": digest, "fingerprint": content_hash(made_of)}
     artifacts.write_json(out / artifacts.MANIFEST, manifest)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field
 
 from anatomy.activations.generate import GenerateSettings
@@ -32,9 +30,6 @@ class PredictSettings(Settings):
 
     tilt_c: float = Field(
         1e-3, gt=0, description="Inverse ridge penalty of the Bradley–Terry reward (the larger, the closer the fit)."
-    )
-    calibration: Path | None = Field(
-        None, description="File that `anatomy validate` wrote: predictions as observed shifts, with intervals."
     )
 
 

@@ -203,3 +203,10 @@ def test_trace_of_a_concept_finds_the_rows_that_show_it(run, capsys):
 def test_trace_of_an_unknown_cluster_is_one_line(run, capsys):
     assert main(["trace", str(run), "R999"]) == 2
     assert "there are" in capsys.readouterr().err
+
+
+def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
+    for name, share in (("b", 0.3), ("a", 0.6)):
+        plant_rollouts(tmp_path / name, share, 1, held_out(3))
+    assert validate(run, tmp_path / "v", tmp_path / "b", tmp_path / "a") == 2
+    assert "3 unseen prompts" in capsys.readouterr().err

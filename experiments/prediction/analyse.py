@@ -1,0 +1,155 @@
+"""Tables and plots of finished runs: ``python -m experiments.prediction.analyse --out DIR``.
+
+Reads the validations under ``DIR``, writes ``DIR/results``: ``shifts.parquet`` (all raw numbers), ``table.md``,
+``table.json``, ``share.html`` (r² beside what noise allows).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from anatomy import artifacts
+from anatomy.validation.repeat import replication
+
+VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
+LEAST = 8
+"""Shifts that a view needs for a figure."""
+HEADER = ("set", "view", "n", "predictor", "r", "slope", "rank r", "R² fit", "R² out of sample", "sign, top 10",
+          "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable")  # fmt: skip
+
+
+def validations(folder: Path) -> list[Path]:
+    """Validations of one set by training seed, the repeated one left out."""
+    return sorted(path.parent for path in folder.glob(f"validate-*/{artifacts.VALIDATION}") if "again" not in str(path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    print(analyse(parser.parse_args().out))
+
+
+def analyse(out: Path) -> str:
+    """Write the results of all finished validations under ``out``; returns the table."""
+    sets = [folder for folder in sorted(out.iterdir()) if folder.is_dir() and validations(folder)]
+    if not sets:
+        raise SystemExit(f"{out}: no finished validations; run experiments.prediction.run first")
+    rows = [row for folder in sets for row in set_rows(folder)]
+    results = out / "results"
+    tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
+    artifacts.write_table(results / artifacts.SHIFTS, pa.concat_tables(tables))
+    artifacts.write_json(results / "table.json", {"rows": rows, "controls": controls(sets), "leave_out": curves(sets)})
+    text = markdown(HEADER, [list(row.values()) for row in rows])
+    artifacts.write_text(results / "table.md", text)
+    plot(results / "share.html", rows)
+    return text
+
+
+def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
+    """One row a view and predictor: means over training seeds, and the three ceilings."""
+    paths = validations(folder)
+    told = [artifacts.read_json(path / artifacts.VALIDATION)["figures"] for path in paths]
+    again = sorted(folder.glob("validate-*-again"))
+    for view in VIEWS:
+        for predictor in told[0]:
+            figures = [part[predictor][view] for part in told if view in part[predictor]]
+            if not figures or figures[0]["n"] < LEAST or any(figure["r"] is None for figure in figures):
+                continue
+            split = mean(figure["ceiling"]["attainable_r2"] for figure in figures)
+            ceilings = [
+                split,
+                repeated(paths[0], paths[1], predictor, view) if len(paths) > 1 else None,
+                repeated(paths[0], again[0], predictor, view) if again else None,
+            ]
+            r = mean(figure["r"] for figure in figures)
+            yield {
+                "set": folder.name,
+                "view": view,
+                "n": figures[0]["n"],
+                "predictor": predictor,
+                "r": r,
+                **{key: mean(figure[key] for figure in figures) for key in ("slope", "spearman", "r2_fit", "r2_out")},
+                "same_sign": mean(figure["top"][0]["same_sign"] for figure in figures),
+                "attainable_prompts": ceilings[0],
+                "attainable_training": ceilings[1],
+                "attainable_sampling": ceilings[2],
+                "share": mean(figure["share_of_attainable"] for figure in figures),
+            }
+
+
+def repeated(first: Path, second: Path, predictor: str, view: str) -> float | None:
+    """Attainable r² by the agreement of two observations of one view."""
+    found = replication(first, second, predictor).get(view)
+    return None if found is None else float(found["attainable_r2"])
+
+
+def controls(sets: Sequence[Path]) -> dict[str, Any]:
+    """Random controls of every validation."""
+    return {str(path.relative_to(path.parents[1])): artifacts.read_json(path / artifacts.VALIDATION)["controls"]
+            for folder in sets for path in validations(folder)}  # fmt: skip
+
+
+def curves(sets: Sequence[Path]) -> list[dict[str, Any]]:
+    """Observed shift of a traced cluster after training without some rows, beside that with all of them."""
+    found = []
+    for folder in sets:
+        for path in sorted(folder.glob(f"trace-*/*/validate/{artifacts.SHIFTS}")):
+            cluster, arm = path.parts[-4].removeprefix("trace-"), path.parts[-3]
+            whole = validations(folder)[0] / artifacts.SHIFTS
+            for name, table in (("all rows", whole), (arm, path)):
+                found.append({"set": folder.name, "cluster": cluster, "rows": name, **observed(table, cluster)})
+    return [dict(row) for row in dict.fromkeys(tuple(row.items()) for row in found)]
+
+
+def observed(table: Path, cluster: str) -> dict[str, float]:
+    """Shift of a cluster or concept, everywhere."""
+    rows = artifacts.read_table(table).to_pandas()
+    rows = rows[(rows["predictor"] == "tilt") & (rows["response"] == cluster) & (rows["context"] == "all")]
+    return {name: float(rows[name].iloc[0]) for name in ("observed", "observed_low", "observed_high")}
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the numbers that are there."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; numbers to two digits after the point, slopes to three in all."""
+    cells = [[_cell(value, place) for place, value in enumerate(row)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells]) + "\n"
+
+
+def _cell(value: Any, place: int) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}" if HEADER[place] == "slope" else f"{value:.2f}"
+    return str(value)
+
+
+def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Signed r² of each predictor by set and view, beside what noise allows."""
+    import plotly.graph_objects as go
+
+    places = list(dict.fromkeys((row["set"], row["view"]) for row in rows))
+    names = [f"{name}, {view}" for name, view in places]
+    figure = go.Figure()
+    for predictor in dict.fromkeys(row["predictor"] for row in rows):
+        found = {(row["set"], row["view"]): row["r"] * abs(row["r"]) for row in rows if row["predictor"] == predictor}
+        figure.add_bar(name=predictor, x=names, y=[found.get(place) for place in places])
+    limit = {(row["set"], row["view"]): row["attainable_prompts"] for row in rows}
+    figure.add_scatter(name="attainable", x=names, y=[limit[place] for place in places], mode="markers",
+                       marker={"symbol": "line-ew-open", "size": 40, "color": "black"})  # fmt: skip
+    figure.update_layout(barmode="group", yaxis_title="signed r²")
+    artifacts.write_text(path, figure.to_html(include_plotlyjs=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Predict, train, observe: ``python -m experiments.prediction.run --data DIR --out DIR``; killed, it goes on.
+
+Every step is a verb of the command line in a process of its own, and is passed over when its result is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anatomy import artifacts
+from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
+
+RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
+CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
+PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy"
+CHOSEN_ON = "alpaca_eval"
+"""The set on which a predictor may be chosen; the others report."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run, for one set after the other."""
+
+    data: Path
+    out: Path
+    arguments: argparse.Namespace
+
+    def one_set(self, name: str) -> None:
+        """Split, audit, train and validate one set; then the leave-out curve, where a cluster is named."""
+        a, folder = self.arguments, self.out / name
+        if not (folder / TRAIN).is_file():
+            write_split(self.data, name, folder, a.pairs, a.held_out)
+        window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
+        window += ["--settings", a.audit] if a.audit else []
+        anatomy("audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
+                "--out", folder / "run")  # fmt: skip
+        self.rollouts(name, "before", None, seed=0)
+        self.rollouts(name, "before-again", None, seed=1)
+        self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN)
+        for seed in a.train_seeds:
+            self.train(folder / TRAIN, folder / f"train-{seed}", seed)
+            self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
+            self.validate(name, "before", f"after-{seed}", seed, folder / f"validate-{seed}")
+        first = a.train_seeds[0]
+        self.rollouts(name, f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
+        self.validate(name, "before-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
+        if a.leave_out:
+            self.leave_out(name, a.leave_out)
+
+    def leave_out(self, name: str, cluster: str) -> None:
+        """Train without the rows that carry a cluster's predicted shift, and without as many random ones."""
+        folder, seed = self.out / name, self.arguments.train_seeds[0]
+        traced = folder / f"trace-{cluster}"
+        if not (traced / artifacts.TRACE).is_file():
+            anatomy("trace", folder / "run", cluster, "--out", traced)
+        for rows in sorted(traced.glob("*-percent.txt")):
+            arm = traced / rows.stem
+            if not (arm / TRAIN).is_file():
+                without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
+            self.train(arm / TRAIN, arm / "train", seed)
+            self.rollouts(name, f"trace-{cluster}/{rows.stem}/after", arm / "train" / "model", seed=0)
+            self.validate(name, "before", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate")
+
+    def train(self, rows: Path, out: Path, seed: int) -> None:
+        """DPO, by the recipe."""
+        a = self.arguments
+        more = [*self.model(), "--seed", seed]
+        more += ["--learning-rate", a.learning_rate] if a.learning_rate else []
+        more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
+        anatomy("train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
+
+    def rollouts(self, name: str, to: str, model: Path | None, seed: int, prompts: Path | None = None) -> None:
+        """Completions of the held-out prompts, or of ``prompts``."""
+        a, out = self.arguments, self.out / name / to
+        if (out / artifacts.MANIFEST).is_file():
+            return
+        who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
+        how = ["--samples", a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out, "--seed", seed]
+        anatomy("rollout", *who, "--prompts", prompts or self.out / name / HELD_OUT, *how, "--out", out)
+
+    def validate(self, name: str, before: str, after: str, seed: int, out: Path) -> None:
+        """Predicted beside observed."""
+        folder, role = self.out / name, "chosen-on" if name == CHOSEN_ON else "reported-on"
+        if (out / artifacts.VALIDATION).is_file():
+            return
+        more = ["--policy", folder / "policy", "--predictors", PREDICTORS, "--data", name, "--role", role]
+        anatomy("validate", folder / "run", "--before", folder / before, "--after", folder / after, *more,
+                "--train-seed", seed, "--out", out)  # fmt: skip
+
+    def model(self) -> list[Any]:
+        """Flags of the model that is trained."""
+        a = self.arguments
+        return [*(["--model", a.model] if a.model else []), "--dtype", a.dtype, "--device", a.device]
+
+    def sae(self) -> list[Any]:
+        """Flags of its SAE."""
+        return ["--sae", self.arguments.sae] if self.arguments.sae else []
+
+
+def anatomy(*words: object) -> None:
+    """Run a verb; a failure ends the experiment with its exit code."""
+    command = [sys.executable, "-m", "anatomy", *map(str, words)]
+    print("$ anatomy", *words, file=sys.stderr, flush=True)
+    code = subprocess.run(command).returncode
+    if code:
+        sys.exit(code)
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Defaults are the plan of the README: two sets, two training seeds, 500 held-out prompts, two samples of each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the data sets that the README names")
+    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+    parser.add_argument("--sets", nargs="+", choices=sorted(FILES), default=sorted(FILES))
+    parser.add_argument("--pairs", type=int, default=480, help="training pairs of each set, at most (480)")
+    parser.add_argument("--held-out", type=int, default=500, help="held-out prompts (500)")
+    parser.add_argument("--samples", type=int, default=2, help="completions of each prompt (2)")
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of a completion, and window of the data (128)")
+    parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")
+    parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--audit", type=Path, metavar="YAML", help="further settings of the audit")
+    parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument("--lora-rank", type=int, help="LoRA instead of all weights")
+    parser.add_argument("--model", help="default: the laptop model")
+    parser.add_argument("--sae", help="default: the laptop model's")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--leave-out", metavar="CLUSTER", help="also retrain without the rows behind this cluster")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    arguments = parse()
+    plan = Plan(arguments.data, arguments.out, arguments)
+    for name in arguments.sets:
+        plan.one_set(name)
+
+
+if __name__ == "__main__":
+    main()

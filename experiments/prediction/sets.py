@@ -1,0 +1,57 @@
+"""The two preference sets, split so that no prompt is in both parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anatomy.data.faults import Fault
+from anatomy.data.load import read_pairs
+from anatomy.settings import RowSettings
+from anatomy.types import Pair
+
+FILES = {"alpaca_eval": "alpaca_eval_pairs.parquet", "hh": "hh_harmless.jsonl.gz"}
+TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
+MARGIN = 1.05
+"""Held-out prompts per prompt wanted: some are longer than the window and are left out."""
+
+
+def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> None:
+    """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (prompts alone) of one set.
+
+    Which prompts are held out is decided by their hash, so that it is the same in every run. At most four fifths of the
+    prompts are.
+    """
+    rows = [row for row in read_pairs(RowSettings(rows=str(data / FILES[name]))) if not isinstance(row, Fault)]
+    by_prompt: dict[str, list[Pair]] = {}
+    for row in rows:
+        by_prompt.setdefault(row.prompt_id, []).append(row)
+    order = sorted(by_prompt, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
+    cut = min(round(MARGIN * held_out), 4 * len(order) // 5)
+    kept = _spread([by_prompt[prompt] for prompt in order[cut:]], pairs)
+    _write(out / TRAIN, [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in kept])
+    _write(out / HELD_OUT, [{"prompt": list(by_prompt[prompt][0].prompt)} for prompt in order[:cut]])
+
+
+def without(rows: Path, row_ids: set[str], out: Path) -> None:
+    """The rows of a training file but those named."""
+    kept = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
+    kept = [row for row in kept if row.row_id not in row_ids]
+    _write(out, [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in kept])
+
+
+def _spread(groups: Sequence[Sequence[Pair]], wanted: int) -> list[Pair]:
+    """Up to ``wanted`` rows: the first of every prompt in random order, then the second of each, and so on."""
+    generator = np.random.default_rng(0)
+    shuffled = [[group[place] for place in generator.permutation(len(group))] for group in groups]
+    rounds = [[group[turn] for group in shuffled if len(group) > turn] for turn in range(max(map(len, shuffled)))]
+    return [row for turn in rounds for row in turn][:wanted]
+
+
+def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

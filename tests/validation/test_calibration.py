@@ -1,0 +1,75 @@
+"""What an audit says once a model is calibrated, and what a calibration refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from planted_pool import Policy
+
+from anatomy import artifacts
+from anatomy.errors import SettingsError
+from anatomy.report.summary import DIRECTIONS
+from anatomy.validation.calibration import Calibration, read_calibration
+from anatomy.validation.expected import POINTS, expected_shifts
+from anatomy.validation.pool import Readout
+from anatomy.validation.predictors import Tilt, predict
+
+CARD = {
+    "predictor": "tilt", "tilt_c": 1e-3, "slope": 2.0, "residual_sd": 0.1, "n": 21, "r": 0.9, "window": 64,
+    "model_fingerprint": "m", "sae_fingerprint": "s", "data": "set",
+}  # fmt: skip
+
+
+def test_expected_shift_by_hand():
+    """Slope 2; 95 % of Student's t with 20 degrees is 2.086, so ± 0.2086 standard deviations; points are hundredths."""
+    data = Policy().pairs(300, seed=0)
+    readout = Readout(["bold"], (data.responses("freq").toarray()[:, :1] > 0.1).astype(np.float32))
+    found = expected_shifts(data, [readout], {"bold": POINTS}, Calibration(**CARD), 64)["bold"]
+    predicted = predict(Tilt().fit(data), data, readout, np.ones(300, bool))[0]
+    assert found["shift"] == pytest.approx(200 * predicted)
+    assert found["half_width"] == pytest.approx(20.86 * readout.values_JM.std(), rel=1e-3)
+    assert found["text"].endswith("points of responses")
+
+
+@pytest.mark.parametrize(
+    ("change", "window", "message"),
+    [({}, None, "--max-response-length 64"), ({"predictor": "tilt-policy"}, 64, "more than a set")],
+)
+def test_what_does_not_fit_is_refused(change, window, message):
+    data = Policy().pairs(300, seed=0)
+    with pytest.raises(SettingsError, match=message):
+        expected_shifts(data, [], {}, Calibration(**{**CARD, **change}), window)
+
+
+def test_another_model_or_file_is_refused(tmp_path):
+    path = tmp_path / "c.json"
+    artifacts.write_json(path, CARD)
+    assert read_calibration(path, "m", "s").slope == 2.0
+    with pytest.raises(SettingsError, match="another model"):
+        read_calibration(path, "other", "s")
+    artifacts.write_json(path, {"slope": 1})
+    with pytest.raises(SettingsError, match="not a calibration"):
+        read_calibration(path, "m", "s")
+
+
+def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
+    """An audit of the planted set in the calibrated window tells bold's expected shift in points of responses."""
+    from planted_run import FLAGS, write_pairs
+    from tiny import save_sae
+
+    from anatomy.cli import main
+
+    model = tiny_model_dir("llama")
+    rows, sae = write_pairs(tmp_path / "pairs.jsonl", 160), save_sae(tmp_path / "sae", model)
+    command = ["audit", str(rows), "--model", str(model), "--sae", str(sae), *FLAGS, "--max-response-length", "64"]
+    command += ["--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    inputs = json.loads((tmp_path / "run" / artifacts.MANIFEST).read_text())["inputs"]
+    who = {"model_fingerprint": inputs["model"]["fingerprint"], "sae_fingerprint": inputs["sae"]["fingerprint"]}
+    artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": "disparity", "slope": 0.5})
+    assert main([*command, "--calibration", str(tmp_path / "c.json")]) == 0
+    summary = json.loads((tmp_path / "run" / artifacts.SUMMARY).read_text())
+    found = [item for direction in DIRECTIONS for item in summary["views"]["global"][direction]]
+    (bold,) = [item for item in found if item["response"] == "bold"]
+    assert bold["expected_shift"]["shift"] == pytest.approx(25, abs=7)  # half of the labels' 50 points
+    assert "points of responses" in bold["sentence"]

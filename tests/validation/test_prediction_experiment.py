@@ -1,0 +1,92 @@
+"""The prediction experiment: its split, its analysis on planted validations, and a smoke run of all steps."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny import save_sae
+
+from anatomy.cli import main
+from anatomy.data.load import read_pairs
+from anatomy.settings import RowSettings
+from anatomy.validation.rollouts import read_prompts
+from experiments.prediction import run
+from experiments.prediction.analyse import analyse
+from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
+
+
+@pytest.fixture
+def data(tmp_path):
+    """AlpacaEval's format: 20 prompts, three pairs each."""
+    prompts = [f"Why is number {number} good?" for number in range(20) for _ in range(3)]
+    sides = {name: [f"{word} {place} is good" for place in range(60)] for name, word in
+             (("chosen", "Because **it**"), ("rejected", "No, it"))}  # fmt: skip
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"prompt": prompts, **sides}), tmp_path / "data" / FILES["alpaca_eval"])
+    return tmp_path / "data"
+
+
+def test_no_prompt_is_in_both_parts(data, tmp_path):
+    write_split(data, "alpaca_eval", tmp_path, pairs=12, held_out=10)
+    rows = list(read_pairs(RowSettings(rows=str(tmp_path / TRAIN))))
+    held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / HELD_OUT))}
+    assert len(rows) == 12
+    assert len({row.prompt_id for row in rows}) == 10  # spread: nearly every row a prompt of its own
+    assert len(held_out) == 10
+    assert not held_out & {row.prompt_id for row in rows}
+    original = {row.row_id for row in read_pairs(RowSettings(rows=str(data / FILES["alpaca_eval"])))}
+    assert {row.row_id for row in rows} <= original
+
+
+def test_rows_are_left_out_by_id(data, tmp_path):
+    write_split(data, "alpaca_eval", tmp_path, pairs=12, held_out=10)
+    rows = list(read_pairs(RowSettings(rows=str(tmp_path / TRAIN))))
+    without(tmp_path / TRAIN, {rows[0].row_id, rows[5].row_id}, tmp_path / "less.jsonl")
+    left = [row.row_id for row in read_pairs(RowSettings(rows=str(tmp_path / "less.jsonl")))]
+    assert left == [row.row_id for place, row in enumerate(rows) if place not in (0, 5)]
+
+
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch):
+    """The whole plan with a tiny model in this process; a second run passes over every step."""
+    model = tiny_model_dir("llama")
+    sae = save_sae(tmp_path / "sae", model)
+    (tmp_path / "recipe.yaml").write_text("max_steps: 2\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
+    (tmp_path / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
+    words = [
+        "--audit",
+        tmp_path / "audit.yaml",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "out",
+        "--sets",
+        "alpaca_eval",
+        "--pairs",
+        "30",
+        "--held-out",
+        "12",
+    ]
+    words += ["--tokens", "12", "--max-length", "200", "--train-seeds", "0", "--recipe", tmp_path / "recipe.yaml"]
+    words += ["--model", model, "--sae", sae, "--device", "cpu"]
+    called = []
+
+    def in_process(*arguments):
+        called.append(arguments[0])
+        assert main([str(word) for word in arguments]) == 0
+
+    monkeypatch.setattr(run, "anatomy", in_process)
+    plan = run.Plan(data, tmp_path / "out", run.parse([str(word) for word in words]))
+    plan.one_set("alpaca_eval")
+    assert called.count("validate") == 2
+    text = analyse(tmp_path / "out")
+    assert "| alpaca_eval | features | " in text
+    table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
+    row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
+    assert row["attainable_sampling"] is not None
+    assert row["attainable_training"] is None  # one training seed
+    columns = pq.read_table(tmp_path / "out" / "results" / "shifts.parquet").column_names
+    assert {"data", "seed", "view", "context", "response", "predicted", "observed", "role"} <= set(columns)
+    called.clear()
+    plan.one_set("alpaca_eval")
+    assert set(called) == {"audit", "train"}  # which find themselves complete
