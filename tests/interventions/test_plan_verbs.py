@@ -100,6 +100,10 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
     assert [(one.target, one.mark) for one in plan.decisions][-1] == ("emoji", "keep")
     assert plan.run == run
     assert "anatomy plan check" in capsys.readouterr().out
+    before = out.read_bytes()
+    assert main(["plan", str(run), "--suppress", "bold", "--out", str(out)]) == 2
+    assert "is there already" in error_of(capsys)
+    assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize(
