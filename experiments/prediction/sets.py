@@ -23,7 +23,7 @@ MARGIN = 1.05
 def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> None:
     """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (prompts alone) of one set.
 
-    Which prompts are held out is decided by their hash, so that it is the same in every run. At most four fifths of the
+    Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
     prompts are.
     """
     rows = [row for row in read_pairs(RowSettings(rows=str(data / FILES[name]))) if not isinstance(row, Fault)]
@@ -31,7 +31,7 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> 
     for row in rows:
         by_prompt.setdefault(row.prompt_id, []).append(row)
     order = sorted(by_prompt, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
-    cut = min(round(MARGIN * held_out), 4 * len(order) // 5)
+    cut = min(round(MARGIN * held_out), 9 * len(order) // 10)
     kept = _spread([by_prompt[prompt] for prompt in order[cut:]], pairs)
     _write(out / TRAIN, [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in kept])
     _write(out / HELD_OUT, [{"prompt": list(by_prompt[prompt][0].prompt)} for prompt in order[:cut]])
