@@ -18,6 +18,7 @@ test: $(STAMP)
 benchmarks: $(STAMP)
 	$(PY) benchmarks/analysis.py
 	$(PY) benchmarks/harvest.py
+	$(PY) benchmarks/report.py
 	$(PY) benchmarks/scores.py
 
 $(PY):

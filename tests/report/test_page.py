@@ -119,7 +119,7 @@ def test_search_filter_and_sort_of_rows(opened):
     page.get_by_label("order").select_option("shorter")
     opened.wait(f"{number % 'chosen'} - {number % 'rejected'} < {longest}")
     page.get_by_label("texts").fill("about fox number")
-    opened.wait("/contain “about fox/.test(document.querySelector('.left > .note').textContent)")
+    opened.wait("/with “about fox/.test(document.querySelector('.left > .note').textContent)")
     expected = sum(
         "about fox number" in row["prompt"][0]["content"] and row["source"] == "web" for row in page_run.rows()
     )

@@ -53,7 +53,7 @@ function rowsView(root) {
         await new Promise((done) => setTimeout(done));
       }
     }
-    show(found, `${plural(found.length, "row")} of ${number(rows.length)} contain “${cut(state.words, 30)}”.`);
+    show(found, `${plural(found.length, "row")} of ${number(rows.length)} with “${cut(state.words, 30)}”.`);
   }
 
   function drawFilters() {
