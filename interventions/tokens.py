@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from trl.data_utils import common_prefix_length
 
-from anatomy.activations.spans import TemplateError, _apply_template, _render, _tokenise
+from anatomy.activations.spans import TemplateError, apply_template, render, tokenise
 from anatomy.artifacts import atomic_path
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, Message, Pair
@@ -102,11 +102,11 @@ def tokenise_pair(
 
 def _view(pair: Pair, name: str, tokenizer: PreTrainedTokenizerBase, masked: Sequence[tuple[int, int]] = ()) -> View:
     turns = [*pair.prompt, *pair.side(name)]
-    text, ranges = _render(pair, name, tokenizer)
+    text, ranges = render(pair, name, tokenizer)
     response, _ = ranges.get(len(turns) - 1, (len(text), len(text)))
-    whole = _tokenise(text, [(response + start, response + stop) for start, stop in masked], tokenizer)
+    whole = tokenise(text, [(response + start, response + stop) for start, stop in masked], tokenizer)
     context = [{**turn, "content": turn.get("content") or ""} for turn in turns[:-1]]
-    opened = _tokenise(_apply_template(pair, context, tokenizer, opened=True), [], tokenizer)
+    opened = tokenise(apply_template(pair, context, tokenizer, opened=True), [], tokenizer)
     user = _last_user(turns[:-1])
     first, _ = ranges.get(user, (0, 0)) if user is not None else (0, 0)
     user_start = int(np.argmax(whole.offsets[:, 1] > first))

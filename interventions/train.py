@@ -18,7 +18,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from anatomy import artifacts
-from anatomy.activations.model import _device, _dtype, _pretrained, locate_model
+from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
 from anatomy.errors import SettingsError
 from anatomy.lens import Lens
 from interventions.checkpoints import LOG, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
@@ -172,8 +172,8 @@ def arguments(settings: SFTSettings, out: Path) -> dict[str, Any]:
 
 def load_model(settings: SFTSettings) -> PreTrainedModel:
     """The model that is trained, as transformers loads it."""
-    dtype = _dtype(settings.dtype, torch.device(_device(settings.device)))
-    return _pretrained(AutoModelForCausalLM, locate_model(settings), "model", dtype=dtype)
+    dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
+    return load_pretrained(AutoModelForCausalLM, locate_model(settings), "model", dtype=dtype)
 
 
 def lora_config(settings: SFTSettings) -> PeftConfig | None:

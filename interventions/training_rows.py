@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anatomy import artifacts
-from anatomy.activations.model import _device, _dtype, _fingerprint, locate_model
+from anatomy.activations.model import choose_device, choose_dtype, locate_model, weights_fingerprint
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.lens import Lens
@@ -84,10 +84,11 @@ def made_of(settings: SFTSettings, lens: Lens, task: Task) -> dict[str, str]:
 
     steered = [[vector.layer, vector.vector_D.tolist()] for vector in task.vectors]
     tokens = lens.token_settings()
+    dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
     return {
         "rows": content_hash([pair.row_id for pair in task.pairs]),
         "plan": content_hash([[asdict(row) for row in task.treatments.values()], steered]),
-        "model": _fingerprint(locate_model(settings), _dtype(settings.dtype, torch.device(_device(settings.device)))),
+        "model": weights_fingerprint(locate_model(settings), dtype),
         "template": content_hash([tokens["template"], tokens["tokenizer"]]),
         "settings": content_hash(learnt_by(settings)),
     }

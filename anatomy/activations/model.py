@@ -98,7 +98,7 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     source = locate_model(settings)
-    tokenizer = _pretrained(AutoTokenizer, source, "tokenizer")
+    tokenizer = load_pretrained(AutoTokenizer, source, "tokenizer")
     if settings.chat_template is not None:
         try:
             tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
@@ -123,9 +123,9 @@ def load_subject(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) ->
     from transformers import AutoModelForCausalLM
 
     source = locate_model(settings)
-    device = torch.device(_device(settings.device))
-    dtype = _dtype(settings.dtype, device)
-    model = _pretrained(AutoModelForCausalLM, source, "model", dtype=dtype).to(device).eval().requires_grad_(False)
+    device = torch.device(choose_device(settings.device))
+    dtype = choose_dtype(settings.dtype, device)
+    model = load_pretrained(AutoModelForCausalLM, source, "model", dtype=dtype).to(device).eval().requires_grad_(False)
     bridge = _boot(source, model, copy.deepcopy(tokenizer), dtype)
     return Subject(
         bridge=bridge,
@@ -135,11 +135,16 @@ def load_subject(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) ->
         width=bridge.cfg.d_model,
         dtype=dtype,
         device=device,
-        fingerprint=_fingerprint(source, dtype),
+        fingerprint=weights_fingerprint(source, dtype),
     )
 
 
-def _pretrained(loader: Any, source: ModelSource, what: str, **arguments: Any) -> Any:
+def load_pretrained(loader: Any, source: ModelSource, what: str, **arguments: Any) -> Any:
+    """``loader.from_pretrained`` of a located model, without progress bars; ``what`` is named in the error.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -219,11 +224,16 @@ def _convert(gguf: Path, folder: Path) -> None:
     # Without dequantisation transformers unpacks the weights anew in every forward pass, ten times slower.
     arguments = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
     with contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's progress bar cannot be turned off
-        _pretrained(AutoTokenizer, source, "tokenizer").save_pretrained(folder)
-        _pretrained(AutoModelForCausalLM, source, "model", **arguments).save_pretrained(folder)
+        load_pretrained(AutoTokenizer, source, "tokenizer").save_pretrained(folder)
+        load_pretrained(AutoModelForCausalLM, source, "model", **arguments).save_pretrained(folder)
 
 
-def _device(wanted: str) -> str:
+def choose_device(wanted: str) -> str:
+    """The device asked for, or for ``auto`` the first there is of CUDA, MPS and CPU.
+
+    Raises:
+        ModelError: torch finds no such device.
+    """
     import torch
 
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -234,7 +244,7 @@ def _device(wanted: str) -> str:
     return next(device for device in ("cuda", "mps", "cpu") if usable[device])
 
 
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """``auto`` is bfloat16 on accelerators and on CPUs that compute in it; emulated, it is 100 times slower."""
     import torch
 
@@ -246,7 +256,8 @@ def _dtype(wanted: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def _fingerprint(source: ModelSource, dtype: torch.dtype) -> str:
+def weights_fingerprint(source: ModelSource, dtype: torch.dtype) -> str:
+    """Hash of the weights in a folder, or of the Hub commit, and of the numeric type."""
     digest = hashlib.sha256(str(dtype).encode())
     if Path(source.path).is_dir():
         files = [path for path in sorted(Path(source.path).iterdir()) if path.suffix in WEIGHTS]

@@ -126,12 +126,12 @@ def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelS
     """
     sides: dict[str, tuple[_Tokens, _Tokens]] = {}
     for name in SIDES:
-        text, ranges = _render(pair, name, tokenizer)
+        text, ranges = render(pair, name, tokenizer)
         start, stop = ranges.pop(len(pair.prompt) + len(pair.side(name)) - 1, (len(text), len(text)))
         shared = [place for number, place in ranges.items() if number < len(pair.prompt)]
         sides[name] = (
-            _tokenise(text[:start], shared, tokenizer),
-            _tokenise(text[start:stop], [(0, stop - start)], tokenizer),
+            tokenise(text[:start], shared, tokenizer),
+            tokenise(text[start:stop], [(0, stop - start)], tokenizer),
         )
     return _fit_window(sides, settings)
 
@@ -146,8 +146,8 @@ def encode_prompt(
     Raises:
         TemplateError: the chat template refuses the messages.
     """
-    text = _apply_template(Pair(0, messages, (), ()), [dict(message) for message in messages], tokenizer, opened=True)
-    return _keep_end(_tokenise(text, [], tokenizer), settings.max_prompt_length).ids
+    text = apply_template(Pair(0, messages, (), ()), [dict(message) for message in messages], tokenizer, opened=True)
+    return _keep_end(tokenise(text, [], tokenizer), settings.max_prompt_length).ids
 
 
 def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
@@ -216,7 +216,7 @@ def _join(prompt: _Tokens, response: _Tokens, room: int) -> EncodedSide:
     return EncodedSide(ids, spans, response.text, response.offsets[:room][response.content[:room]])
 
 
-def _tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
+def tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
     """Tokenise ``text`` and mark the tokens of its character ``ranges``, special tokens left out."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids = np.asarray(encoded["input_ids"], dtype=np.int32)
@@ -244,7 +244,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> Int64[np.ndarray, " S"]:
     return np.array(sorted(added | set(tokenizer.all_special_ids)), dtype=np.int64)
 
 
-def _render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
+def render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
     """One side through the chat template, and the character range of each message that has text and is shown."""
     turns = [*pair.prompt, *pair.side(side)]
     messages = [{**message, "content": message.get("content") or ""} for message in turns]
@@ -253,8 +253,8 @@ def _render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[
         {**message, "content": f"\ue000{number}\ue001"} if number in with_text else message
         for number, message in enumerate(messages)
     ]
-    text = _apply_template(pair, messages, tokenizer)
-    literals = PLACEHOLDER.split(_apply_template(pair, holes, tokenizer))  # template, number, template, number, ...
+    text = apply_template(pair, messages, tokenizer)
+    literals = PLACEHOLDER.split(apply_template(pair, holes, tokenizer))  # template, number, template, number, ...
     shown = [int(number) for number in literals[1::2]]
     ranges: list[tuple[int, int]] | None = None
     if shown == sorted(set(shown)):
@@ -296,9 +296,14 @@ def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
     return ranges
 
 
-def _apply_template(
+def apply_template(
     pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, opened: bool = False
 ) -> str:
+    """``messages`` through the chat template with the pair's tools; ``opened`` adds the start of an assistant turn.
+
+    Raises:
+        TemplateError: the template refuses them.
+    """
     from jinja2 import TemplateError as JinjaError
 
     try:
