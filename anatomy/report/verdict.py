@@ -76,9 +76,10 @@ def shortcut(finding: Mapping[str, Any], label: Mapping[str, Any], library: Mapp
         return f"most people want to {concept.direction} {concept.name}, and it is {side} here"
     if finding.get("mostly_length"):
         return "mostly length: less than half of it is left when both sides are equally long"
-    most = max(label.get("correlates", []), key=lambda item: item["r"], default={"concept": "", "r": 0.0})
-    if most["concept"] in STYLES and most["r"] >= FOLLOWS:
-        return f"follows {most['concept']} (r {most['r']:+.2f} over responses)"
+    correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]
+    r, rule = max(correlates, default=(0.0, ""))
+    if rule in STYLES and r >= FOLLOWS:
+        return f"follows {rule} (r {r:+.2f} over responses)"
     return ""
 
 
