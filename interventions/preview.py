@@ -58,13 +58,15 @@ class StepZero(NamedTuple):
 
     def told(self, direction: str) -> str:
         """In words, with a warning where the sign is not the one that ``direction`` needs, or not to be seen."""
-        sign = 1 if direction == "suppress" else -1
-        text = f"at step 0 {self.mean:+.2f} ± {1.96 * self.error:.2f} nats along the gap ({self.pairs} pairs)"
-        if self.pairs and sign * self.mean <= 0:
-            need = "positive" if sign > 0 else "negative"
+        from scipy.stats import t
+
+        half = float(self.error * t.ppf(0.975, self.pairs - 1)) if self.pairs > 1 else float("nan")
+        text = f"at step 0 {self.mean:+.2f} ± {half:.2f} nats along the gap ({self.pairs} pairs)"
+        if not abs(self.mean) > half:
+            return f"{text}; WARNING: the sign cannot be told; more pairs, or another strength, layer or side"
+        if (self.mean > 0) != (direction == "suppress"):
+            need = "positive" if direction == "suppress" else "negative"
             return f"{text}; WARNING: must be {need} to {direction}: lower the strength, or another layer or side"
-        if not self.pairs or abs(self.mean) <= 1.96 * self.error:
-            return f"{text}; WARNING: the sign cannot be told; sample more pairs"
         return f"{text}, as intended"
 
 

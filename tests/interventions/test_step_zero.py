@@ -77,18 +77,24 @@ def test_unsteered_pairs_do_not_change(lens):
 
 
 def test_the_sign_that_is_told():
-    """Gaps 1, 1, −1, 0: aligned changes 3, 1, 2, whose mean is 2 and standard error 1/√3 = 0.577."""
-    gap_N = np.array([1.0, 1.0, -1.0, 0.0])
-    found = StepZero.of(np.array([3.0, 1.0, -2.0, 50.0]), gap_N)
-    assert (found.pairs, found.mean, found.error) == pytest.approx((3, 2.0, 3**-0.5))
-    assert found.told("suppress").endswith("(3 pairs), as intended")
-    assert "WARNING: must be negative to amplify" in found.told("amplify")
-    away = StepZero.of(np.array([-3.0, -1.0, 2.0, 0.0]), gap_N)
+    """Gaps ±1, 1, 1, 1 and 0: aligned changes 3, 2, 2, 1, of mean 2 and standard error √(2/3)/2 = 0.408.
+
+    The 97.5 % quantile of Student's t with 3 degrees of freedom is 3.182: 2 ± 1.30.
+    """
+    gap_N = np.array([1.0, -1.0, 1.0, 1.0, 0.0])
+    found = StepZero.of(np.array([3.0, -2.0, 2.0, 1.0, 50.0]), gap_N)
+    assert (found.pairs, found.mean, found.error) == pytest.approx((4, 2.0, 6**-0.5))
+    assert "+2.00 ± 1.30 nats" in found.told("suppress")
+    assert found.told("suppress").endswith("(4 pairs), as intended")
+    assert "WARNING: must be negative to amplify: lower the strength" in found.told("amplify")
+    away = StepZero.of(np.array([-3.0, 2.0, -2.0, -1.0, 0.0]), gap_N)
     assert away.told("amplify").endswith("as intended")
-    assert "WARNING: must be positive to suppress: lower the strength" in away.told("suppress")
-    assert "the sign cannot be told" in StepZero.of(np.array([9.0, -1.0, -2.0, 0.0]), gap_N).told("suppress")
-    for empty in (StepZero.of(np.zeros(0), np.zeros(0)), StepZero.of(np.ones(2), np.zeros(2))):
-        assert "the sign cannot be told" in empty.told("suppress")
+    assert "WARNING: must be positive to suppress" in away.told("suppress")
+    for change_N in ([9.0, 8.0, -1.0, 1.0, 0.0], [-9.0, -8.0, 1.0, -1.0, 0.0]):
+        unclear = StepZero.of(np.array(change_N), gap_N)
+        assert all("the sign cannot be told" in unclear.told(way) for way in ("suppress", "amplify"))
+    for few in (StepZero.of(np.zeros(0), np.zeros(0)), StepZero.of(np.ones(1), np.ones(1))):
+        assert "the sign cannot be told" in few.told("suppress")
 
 
 def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(lens):
