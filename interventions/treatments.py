@@ -46,7 +46,8 @@ class Treatment:
             already explained, which suppresses (method.md §9).
         dropped: why the pair is not trained on, or None.
         swapped: True where chosen and rejected change places; ``chosen``, ``rejected`` and ``offset`` are those after.
-        gaps: by concept, the standardised score of chosen minus rejected; for the log, whatever the backend.
+        gaps: by concept, the standardised score of chosen minus rejected, after any swap; for the log, whatever the
+            backend.
     """
 
     row_id: str

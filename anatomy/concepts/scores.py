@@ -52,7 +52,14 @@ class Scores(NamedTuple):
     at_N2: Int[np.ndarray, "N 2"]
 
     def standardised_difference(self) -> Float[np.ndarray, " N"]:
-        """``s̃⁺ − s̃⁻``: chosen minus rejected, in standard deviations over all responses (method.md §9); 0 if flat."""
+        """``s̃⁺ − s̃⁻``: chosen minus rejected, in standard deviations over all responses (method.md §9); 0 if flat.
+
+        Raises:
+            RunError: a response has no score.
+        """
+        if not np.isfinite(self.score_N2).all():
+            row = self.row_ids[int(np.flatnonzero(~np.isfinite(self.score_N2).all(axis=1))[0])]
+            raise RunError(f"row {row}: a response has no score, because no token of it was kept; leave the row out")
         spread = self.score_N2.std()
         difference_N = self.score_N2[:, 0] - self.score_N2[:, 1]
         return difference_N / spread if spread > 0 else np.zeros_like(difference_N)

@@ -114,6 +114,9 @@ def test_difference_is_signed_and_in_standard_deviations():
     assert found.standardised_difference() == pytest.approx([2 / 0.75**0.5, 0])
     flat = found._replace(score_N2=np.ones((2, 2)))
     assert flat.standardised_difference().tolist() == [0, 0]
+    missing = found._replace(score_N2=np.array([[1.0, 0.0], [np.nan, 0.0]]))
+    with pytest.raises(RunError, match=f"row {found.row_ids[1]}: a response has no score"):
+        missing.standardised_difference()
 
 
 def test_exemplars_are_the_highest_responses_one_a_prompt():
