@@ -32,6 +32,13 @@ named concepts:
   anatomy audit ROWS --concepts bold,refusal   test them beside the clusters
   anatomy probe fit sycophancy              fit a detector where no text rule will do
 
+decide, train, check:
+  anatomy plan runs/mine --suppress R12,bold --out plan.yaml    or mark findings in the report and export
+  anatomy plan check plan.yaml --rows ROWS --out checked        what it would touch; trains nothing
+  anatomy train --rows ROWS --plan plan.yaml --recipe configs/recipes/laptop.yaml --out trained
+  anatomy rollout --model trained/model --prompts ROWS --out after
+  anatomy validate runs/mine --before base --after after        predicted beside observed
+
 ROWS is a Hub id, a file, a folder or a glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not), or `demo`.
 """
 
