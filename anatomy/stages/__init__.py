@@ -1,0 +1,32 @@
+"""The stages of an audit: what each one reads, writes and depends on."""
+
+from __future__ import annotations
+
+from anatomy import artifacts
+from anatomy.features.store import FeatureStore
+from anatomy.lens import Lens
+from anatomy.run import Run
+from anatomy.settings import AuditSettings
+from anatomy.stages.common import progress_bar, write_health
+from anatomy.stages.reading import harvest_stage, rows_stage, scores_stage
+from anatomy.stages.showing import EXCERPT, labels_stage, report_stage, summary_stage, text_rows, tokens_stage
+from anatomy.stages.testing import cluster_stage, concept_responses, hypotheses_stage, read_clusters, run_signals
+
+__all__ = [
+    "EXCERPT", "analysis_stages", "cluster_stage", "concept_responses", "harvest_stage", "hypotheses_stage",
+    "labels_stage", "progress_bar", "read_clusters", "report_stage", "rows_stage", "run_signals", "scores_stage",
+    "summary_stage", "text_rows", "tokens_stage", "write_health",
+]  # fmt: skip
+
+
+def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = "summary") -> None:
+    """Features → clusters → hypotheses → labels → summary → tokens → report."""
+    store = FeatureStore(run.file(artifacts.FEATURES))
+    cluster_stage(run, settings, store)
+    if until == "cluster":
+        return
+    signals = hypotheses_stage(run, settings, store)
+    labels_stage(run, settings, store, lens)
+    summary_stage(run, settings, store, signals)
+    tokens_stage(run, store, lens)
+    report_stage(run, settings, store, lambda: signals)

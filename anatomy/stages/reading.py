@@ -1,0 +1,133 @@
+"""Rows → pooled features and scores: the stages that need the model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from anatomy import artifacts
+from anatomy.concepts.scorer import Scorer
+from anatomy.concepts.scores import score_pairs
+from anatomy.data.ingest import ingest
+from anatomy.data.rows_table import read_rows
+from anatomy.data.sources import source_fingerprint
+from anatomy.errors import SAEError
+from anatomy.lens import Lens
+from anatomy.run import Run
+from anatomy.settings import AuditSettings, RowSettings
+from anatomy.stages.common import progress_bar, write_health
+from anatomy.types import SIDES
+
+
+def rows_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
+    """Source → ``rows.parquet`` and data health."""
+
+    def work() -> dict[str, Any]:
+        with progress_bar("rows", "row") as bar:
+            health = ingest(settings, run.path, lens.judge, bar.update)
+        return {"health": {**health, **lens.judge.to_dict()}}
+
+    names = RowSettings.model_fields.keys() - {"rows"}
+    depends = {
+        "source": source_fingerprint(settings),
+        "settings": settings.model_dump(mode="json", include=set(names)),
+        "tokens": lens.token_settings(),
+    }
+    run.stage("rows", depends, [artifacts.ROWS], work)
+    run.save(inputs={**run.manifest.get("inputs", {}), "rows": depends["source"], **lens.token_settings()})
+    write_health(run)
+
+
+def harvest_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
+    """``rows.parquet`` → ``features/``, and the SAE's health on these rows.
+
+    Raises:
+        SAEError: the SAE is unhealthy on these rows and ``force`` is off; told after the first shard.
+    """
+    from anatomy.features.harvest import harvest
+    from anatomy.sae.health import HealthSums, SAEHealth
+
+    depends = {
+        "rows": run.output_hash("rows", artifacts.ROWS),
+        "tokens": lens.token_settings(),
+        "model": lens.subject.fingerprint,
+        "sae": lens.sae.fingerprint,
+        "layer": lens.sae.layer,
+        "batch_tokens": settings.batch_tokens,
+    }
+
+    def measured(sums: HealthSums) -> dict[str, Any]:
+        health = SAEHealth.from_sums(sums, lens.sae.claimed)
+        faults = health.faults()
+        if faults and not settings.force:
+            raise SAEError(
+                f"{lens.sae.name} is unhealthy on these rows: {'; '.join(faults)}; check model, layer and scale "
+                "(`anatomy sae health`), or go on with --force"
+            )
+        return {**asdict(health), "faults": faults}
+
+    def work() -> dict[str, Any]:
+        health = run.require("rows")["facts"]["health"]
+        retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
+        tokens = retained * sum(min(settings.max_length, means["prompt"] + means[side]) for side in SIDES)
+        print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
+        pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
+        fingerprint = artifacts.text_hash(str(depends))
+        with progress_bar("harvest", "row", retained) as bar:
+            sums = harvest(
+                pairs,
+                lens.tokenizer,
+                lens.subject,
+                lens.sae,
+                run.file(artifacts.FEATURES),
+                fingerprint,
+                settings,
+                progress=bar.update,
+                check=measured,
+            )
+        return {"sae": measured(sums), "features": lens.sae.n_features}
+
+    run.stage("harvest", depends, [artifacts.FEATURES], work)
+    identity = {
+        "model": {"name": lens.subject.name, "origin": lens.subject.origin, "fingerprint": lens.subject.fingerprint},
+        "sae": {"name": lens.sae.name, "fingerprint": lens.sae.fingerprint, "layer": lens.sae.layer},
+    }
+    run.save(inputs={**run.manifest.get("inputs", {}), **identity})
+    write_health(run)
+
+
+def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer]) -> None:
+    """``rows.parquet`` → ``scores/<concept>/``: chosen and rejected responses scored by every detector asked for."""
+    made_of = {"tokens": lens.token_settings(), "batch_tokens": settings.batch_tokens}
+    if any(scorer.layer is not None for scorer in scorers):
+        made_of["model"] = lens.subject.fingerprint
+
+    def work() -> dict[str, Any]:
+        pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
+        if scorers:
+            with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
+                mark = artifacts.text_hash(str(made_of))
+                score_pairs(
+                    pairs,
+                    scorers,
+                    lens.tokenizer,
+                    lambda: lens.subject,
+                    run.file(artifacts.SCORES),
+                    mark,
+                    settings,
+                    bar.update,
+                )
+        return {"concepts": {scorer.concept: _of_scorer(scorer) for scorer in scorers}}
+
+    depends = {
+        "rows": run.output_hash("rows", artifacts.ROWS),
+        "scorers": {scorer.concept: scorer.fingerprint for scorer in scorers},
+        **(made_of if scorers else {}),
+    }
+    run.stage("scores", depends, [f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers], work)
+
+
+def _of_scorer(scorer: Scorer) -> dict[str, Any]:
+    return {"detector": scorer.kind, "layer": scorer.layer, "pooling": scorer.pooling, "threshold": scorer.threshold}
