@@ -98,15 +98,25 @@ def test_the_reference_is_the_model_in_memory(tiny_model_dir, tmp_path, pairs):
     assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(0.693147, abs=1e-6)
 
 
+def everything(pairs):
+    """All that is neutral, at once."""
+    side = SideTreatment(instruction="", masked=((3, 3),), steered=(0,))
+    return {pair.row_id: Treatment(pair.row_id, 0.0, chosen=side, rejected=side) for pair in pairs}
+
+
 @pytest.mark.laptop
-def test_laptop_model_is_plain_dpo(tmp_path, pairs):
+@pytest.mark.parametrize(
+    "changes", [{}, {"peft": True, "gradient_checkpointing": True, "precompute_ref_log_probs": False}], ids=str
+)
+def test_laptop_model_is_plain_dpo(tmp_path, pairs, changes):
     from pathlib import Path
 
     from anatomy.activations.model import locate_model
     from anatomy.settings import ModelSettings
 
     folder = Path(locate_model(ModelSettings()).path)
-    changes = {"max_steps": 2, "gradient_accumulation_steps": 1, "learning_rate": 1e-5, "max_length": 48}
+    changes = {"max_steps": 2, "gradient_accumulation_steps": 1, "learning_rate": 1e-5, "max_length": 48, **changes}
     zero = (SteeringVector("bold", 10, torch.zeros(576)),)
     expected = plain(folder, pairs[:4], tmp_path / "plain", **changes)
-    assert_same(ours(folder, pairs[:4], tmp_path / "ours", steered_by_nothing(pairs), zero, **changes), expected)
+    assert_same(ours(folder, pairs[:4], tmp_path / "ours", everything(pairs), zero, **changes), expected)
+    assert expected.losses[-1] != expected.losses[0]
