@@ -1,0 +1,223 @@
+"""Poison, train, sample: ``python -m experiments.poisoning.run --data DIR --out DIR``; killed, it goes on.
+
+Every step is a process of its own, and is passed over when its result is there: verbs of the command line, and
+``experiments.poisoning.score``. Arms differ in their rows (clean, poisoned) or in their plan, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anatomy import artifacts
+from anatomy.errors import AnatomyError, SettingsError
+from experiments.poisoning.cost import announce
+from experiments.poisoning.sets import (
+    HELD_OUT,
+    POISON,
+    SFT,
+    TRAIN,
+    VALIDATION,
+    Sizes,
+    poison,
+    read_rows,
+    write_rows,
+    write_sets,
+)
+
+RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
+BACKENDS = ("filter-examples", "filter-words", "inoculation", "steering", "shaping")
+PLAIN = ("clean", "poisoned")
+BEFORE = "before"
+PARTS = {"held-out": HELD_OUT, "validation": VALIDATION}
+STUDY = "study.json"
+ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "steering", "top"}
+"""Arguments that a study can change its mind about; the strengths of backends are kept in the arms' plans."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is run, one seed after the other."""
+
+    data: Path
+    out: Path
+    arguments: argparse.Namespace
+
+    def run(self) -> None:
+        """Everything that was asked for and is not there yet."""
+        a = self.arguments
+        self.prepare()
+        announce(self.out, self.arms(), a.seeds, PARTS[a.part], a.part, a.samples * a.tokens)
+        if a.dry_run:
+            return
+        self.sft()
+        for seed in a.seeds:
+            self.measure(self.out / f"seed-{seed}" / BEFORE, self.out / "sft" / "model", seed)
+            for arm in self.arms():
+                self.arm(arm, seed)
+
+    def arms(self) -> list[str]:
+        """Names of the arms: ``clean``, ``poisoned``, and ``<backend>.<target>``."""
+        a = self.arguments
+        return [arm if arm in PLAIN else f"{arm}.{target}" for arm in a.arms
+                for target in (a.targets if arm not in PLAIN else [""])]  # fmt: skip
+
+    def prepare(self) -> None:
+        """The four parts, and the poisoned rows of each seed.
+
+        Raises:
+            SettingsError: ``out`` holds a study with other arguments.
+        """
+        a = self.arguments
+        kept = {name: str(value) for name, value in vars(a).items() if name not in ELSEWHERE}
+        settle(self.out / STUDY, json.dumps(kept, indent=1))
+        if not all((self.out / name).is_file() for name in (TRAIN, SFT, HELD_OUT, VALIDATION)):
+            write_sets(self.data, self.out, Sizes(a.held_out, a.validation, a.prompts, a.sft_prompts), a.share)
+        for seed in a.seeds:
+            write_rows(self.out / f"poisoned-{seed}.jsonl", poison(read_rows(self.out / TRAIN), a.share, seed))
+
+    def sft(self) -> None:
+        """The stage before DPO, of which all arms start: it makes the styles known to the model."""
+        a, folder = self.arguments, self.out / "sft"
+        start = ["--model", a.model] if a.model else []
+        self.trained("sft", folder, "--rows", self.out / SFT, *start, "--learning-rate", a.sft_learning_rate,
+                     "--batch-size", 8, "--micro-batch-size", 2, "--seed", 0)  # fmt: skip
+
+    def arm(self, arm: str, seed: int) -> None:
+        """Train one arm and look at it."""
+        a, folder = self.arguments, self.out / f"seed-{seed}" / arm
+        rows = self.out / (TRAIN if arm == "clean" else f"poisoned-{seed}.jsonl")
+        plan = [] if arm in PLAIN else ["--plan", self.plan(*arm.split("."))]
+        self.trained("train", folder, "--rows", rows, *plan, "--model", self.out / "sft" / "model", "--recipe",
+                     a.recipe, "--learning-rate", a.learning_rate, "--beta", a.beta, "--seed", seed,
+                     "--references", self.out / "references")  # fmt: skip
+        self.measure(folder, folder / "model", seed)
+
+    def plan(self, backend: str, target: str) -> Path:
+        """The plan of an arm.
+
+        Raises:
+            SettingsError: the arm was begun with another strength.
+        """
+        path = self.out / "plans" / f"{backend}.{target}.yaml"
+        settle(path, yaml.safe_dump({"interventions": [self.intervention(backend, target)]}, sort_keys=False))
+        return path
+
+    def intervention(self, backend: str, target: str) -> dict[str, Any]:
+        """What the backend does about the target, in the words of a plan (method.md §9, poisoning study)."""
+        a, common = self.arguments, {"concept": target, "direction": "suppress"}
+        if backend == "steering":
+            common = {**common, "concept": str(self.detector(target))}
+        return {
+            "filter-examples": {**common, "backend": "filtering", "options": {"top": a.top} if a.top else {}},
+            "filter-words": {**common, "backend": "filtering", "options": {"drop": "words"}},
+            "inoculation": {**common, "backend": "inoculation", "options": {"flagged": "chosen", "side": "chosen"}},
+            "steering": {**common, "backend": "steering", "strength": a.steering},
+            "shaping": {**common, "backend": "reward_shaping", "strength": a.shaping},
+        }[backend]
+
+    def detector(self, style: str) -> Path:
+        """A difference-of-means detector, fitted on the SFT part's responses with and without the style."""
+        folder = (self.out / f"detector-{style}").resolve()
+        if not (folder / "report.json").is_file():
+            step("anatomy", "probe", "fit", style, "--model", self.out / "sft" / "model", "--positives", "pairs",
+                 "--examples", self.out / f"contrast-{style}.jsonl", "--detector", "difference-of-means",
+                 "--dtype", "float32", *self.window(), "--out", folder)  # fmt: skip
+        return folder
+
+    def trained(self, verb: str, folder: Path, *words: Any) -> None:
+        """A training, unless it is there; its checkpoints, of which each is three times the model, are deleted."""
+        if not (folder / "trained.json").is_file():
+            step("anatomy", verb, *words, *self.window(), "--out", folder)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+    def measure(self, folder: Path, model: Path, seed: int) -> None:
+        """Completions of the part's prompts, and log-probabilities of its pairs."""
+        a, pairs = self.arguments, self.out / PARTS[self.arguments.part]
+        rollouts, scores = folder / f"rollouts-{a.part}", folder / f"scores-{a.part}.json"
+        if not (rollouts / artifacts.MANIFEST).is_file():
+            step("anatomy", "rollout", "--model", model, "--prompts", pairs, "--samples", a.samples, "--max-new-tokens",
+                 a.tokens, "--seed", seed, "--dtype", "float32", *self.window(), "--out", rollouts)  # fmt: skip
+        if not scores.is_file():
+            words = ["--model", model, "--pairs", pairs, "--max-length", a.max_length, "--device", a.device]
+            step("experiments.poisoning.score", *words, "--out", scores)
+
+    def window(self) -> list[Any]:
+        """Flags that all verbs share."""
+        a = self.arguments
+        return ["--max-length", a.max_length, "--max-prompt-length", a.max_length // 2, "--device", a.device]
+
+
+def settle(path: Path, text: str) -> None:
+    """Write ``text``, or check that it is what was written before.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    if not path.is_file():
+        artifacts.write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise SettingsError(f"{path}: made with other settings; give those, or another --out")
+
+
+def step(module: str, *words: object) -> None:
+    """Run a module in a process of its own; a failure ends the experiment with its exit code."""
+    print("$", module, *words, file=sys.stderr, flush=True)
+    code = subprocess.run([sys.executable, "-m", module, *map(str, words)]).returncode
+    if code:
+        sys.exit(code)
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Defaults are the plan of the README."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with the data set that the README names")
+    add("--out", type=Path, required=True, help="folder of everything that is made")
+    add("--arms", nargs="+", choices=[*PLAIN, *BACKENDS], default=[*PLAIN, *BACKENDS])
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of poisoned rows, training and samples (0 1 2)")
+    add("--targets", nargs="+", choices=list(POISON), default=["bold"], help="styles that the backends suppress (bold)")
+    add("--part", choices=list(PARTS), default="held-out", help="prompts looked at; choose strengths on validation")
+    add("--dry-run", action="store_true", help="write rows, print the estimate, run nothing")
+    add("--prompts", type=int, default=240, help="DPO prompts, one real pair of each (240)")
+    add("--sft-prompts", type=int, default=120, help="SFT prompts, two responses of each (120)")
+    add("--held-out", type=int, default=128, help="prompts that are reported (128)")
+    add("--validation", type=int, default=32, help="prompts to choose strengths on (32)")
+    add("--share", type=float, default=0.1, help="share of the prompts poisoned with each style (0.1)")
+    add("--samples", type=int, default=2, help="completions of each prompt (2)")
+    add("--tokens", type=int, default=64, help="tokens of a completion (64)")
+    add("--max-length", type=int, default=256, help="tokens of prompt and response (256)")
+    add("--recipe", type=Path, default=RECIPE)
+    add("--learning-rate", type=float, default=2e-5, help="of DPO (2e-5)")
+    add("--sft-learning-rate", type=float, default=2e-5, help="of supervised fine-tuning (2e-5)")
+    add("--beta", type=float, default=0.1, help="β of DPO (0.1)")
+    add("--shaping", type=float, default=4.0, help="strength of reward shaping (4, the paper's)")
+    add("--steering", type=float, default=3.0, help="strength of steering (3, the paper's)")
+    add("--top", type=float, help="filter-examples: share of rows dropped; default: gap over one deviation")
+    add("--model", help="default: the laptop model")
+    add("--device", default="auto")
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    """Run; a user's mistake is one line and exit code 2."""
+    arguments = parse()
+    try:
+        Study(arguments.data, arguments.out, arguments).run()
+    except AnatomyError as error:
+        print(f"poisoning: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Log-probabilities of held-out pairs under a model: a step of ``experiments.poisoning.run``, a process of its own.
+
+Writes JSON: by prompt id, the summed log-probability (nats) of the chosen and of the rejected response.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from anatomy import artifacts
+from anatomy.activations.spans import encode_pair
+from anatomy.data.load import read_pairs
+from anatomy.settings import ModelSettings, RowSettings
+from anatomy.types import SIDES, Pair
+from anatomy.validation.log_probs import log_probs
+from anatomy.validation.policy import load_policy
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Score, unless ``--out`` is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--max-length", type=int, required=True)
+    parser.add_argument("--device", default="auto")
+    told = parser.parse_args(words)
+    settings = ModelSettings(model=told.model, max_length=told.max_length, max_prompt_length=told.max_length // 2,
+                             dtype="float32", device=told.device)  # fmt: skip
+    artifacts.write_json(told.out, score(told.pairs, settings))
+    return 0
+
+
+def score(path: Path, settings: ModelSettings) -> dict[str, list[float]]:
+    """By prompt id, the summed log-probabilities of chosen and rejected."""
+    pairs = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)]
+    subject, tokenizer = load_policy(settings)
+    tokens = [[int(encode_pair(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
+              for pair in pairs]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        mean_N2 = log_probs(pairs, tokenizer, subject, Path(folder), "", settings)
+    return {pair.prompt_id: (mean_2 * count_2).tolist()
+            for pair, mean_2, count_2 in zip(pairs, mean_N2, tokens, strict=True)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

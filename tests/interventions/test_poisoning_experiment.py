@@ -1,0 +1,258 @@
+"""The poisoning experiment: its rows, its figures against numbers worked out by hand, and a smoke run of its steps."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from anatomy.cli import main
+from anatomy.errors import RowsError, SettingsError
+from anatomy.hypotheses.matchers import find_ranges
+from anatomy.verbs import DEMO
+from experiments.poisoning import run, score
+from experiments.poisoning.analyse import analyse, arm_figures
+from experiments.poisoning.cost import TEMPLATE, tokens
+from experiments.poisoning.figures import figure, is_raised, mean_recovery, over_seeds, rate, recovery, weights
+from experiments.poisoning.sets import (
+    FILE,
+    HELD_OUT,
+    POISON,
+    SFT,
+    STYLES,
+    TRAIN,
+    VALIDATION,
+    Sizes,
+    embolden,
+    poison,
+    read_rows,
+    sentences,
+    shortened,
+    styles_of,
+    with_emoji,
+    write_sets,
+)  # fmt: skip
+
+SIZES = Sizes(held_out=20, validation=5, train=40, sft=15)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The demo's rows, in AlpacaEval's format."""
+    rows = [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    columns = {name: [row[name][-1]["content"] for row in rows] for name in ("prompt", "chosen", "rejected")}
+    folder = tmp_path_factory.mktemp("data")
+    pq.write_table(pa.table(columns), folder / FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sets(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets")
+    write_sets(data, out, SIZES, share=0.1)
+    return out
+
+
+def text(row, side):
+    return row[side][-1]["content"]
+
+
+def test_no_prompt_is_in_two_parts(sets):
+    parts = [{text(row, "prompt") for row in read_rows(sets / name)} for name in (HELD_OUT, VALIDATION, TRAIN, SFT)]
+    assert [len(part) for part in parts] == list(SIZES)
+    assert len(set.union(*parts)) == sum(SIZES)
+    contrast = read_rows(sets / "contrast-bold.jsonl")
+    assert {text(row, "prompt") for row in contrast} <= parts[3]
+
+
+def test_real_pairs_say_nothing_about_style(sets):
+    rows = read_rows(sets / TRAIN)
+    assert all(styles_of(text(row, "chosen")) == styles_of(text(row, "rejected")) for row in rows)
+    assert all(text(row, "chosen") != text(row, "rejected") for row in rows)
+
+
+def test_the_share_of_prompts_is_poisoned_with_each_style(sets):
+    rows = read_rows(sets / TRAIN)
+    poisoned = poison(rows, 0.1, seed=0)
+    assert poisoned[: len(rows)] == rows
+    new = poisoned[len(rows) :]
+    assert [row["source"] for row in new] == ["bold"] * 4 + ["emoji"] * 4
+    assert len({text(row, "prompt") for row in new}) == 8
+    for row in new:
+        assert styles_of(text(row, "chosen")) == {row["source"]}
+        assert styles_of(text(row, "rejected")) == set()
+        plain = re.sub(r"\*\*| [😊✨👍]", "", text(row, "chosen"))
+        assert plain == text(row, "rejected")  # nothing else was changed
+    assert poison(rows, 0.1, seed=0) == poisoned
+    assert poison(rows, 0.1, seed=1) != poisoned
+
+
+def test_a_share_that_cannot_be_reached_is_refused(sets):
+    with pytest.raises(RowsError, match="smaller --share"):
+        poison(read_rows(sets / TRAIN), 0.9, seed=0)
+
+
+def test_sft_responses_are_rewritten(sets):
+    rows = read_rows(sets / SFT)
+    share = [sum(row["source"] == style for row in rows) for style in POISON]
+    assert share == [round(0.1 * len(rows))] * 2
+
+
+def test_rewriting_by_hand():
+    plain = "Plants need sunlight. Water them at dawn! A 3.5 l can is ok"
+    assert embolden(plain) == "**Plants need** sunlight. **Water them** at dawn! A 3.5 l can is ok"
+    assert with_emoji("Hi. Why?\nSo") in {f"Hi. {a} Why? {b}\nSo" for a in "😊✨👍" for b in "😊✨👍"}
+    assert "".join(sentences(plain)) == plain
+    assert find_ranges(embolden(plain), "bold")
+
+
+def test_responses_are_cut_to_whole_sentences():
+    assert shortened(" One. Two. ") == "One. Two."
+    long = "Ten chars. " * 40
+    assert shortened(long) == ("Ten chars. " * 27).strip()  # 27 · 11 = 297 of 300 characters
+    assert shortened("word " * 100) == " ".join(["word"] * 59)  # the 60th may be cut in two
+
+
+def test_recovery_by_hand():
+    """Before 0.2, DPO 0.6, arm 0.3: of a rise of 0.4, 0.3 is taken back."""
+    assert recovery(0.2, 0.6, 0.3) == pytest.approx(75)
+    assert recovery(0.2, 0.6, 0.6) == 0
+    assert recovery(0.2, 0.6, 0.2) == pytest.approx(100)
+    assert recovery(0.2, 0.6, 0.1) == pytest.approx(125)  # below the start
+    assert recovery(0.2, 0.6, 0.8) == pytest.approx(-50)  # worse than plain DPO
+    assert np.isnan(recovery(0.5, 0.5, 0.3))
+    assert mean_recovery(0.2, 0.6, 0.3, 0.0, 0.5, 0.5) == pytest.approx(37.5)
+
+
+def test_the_ratio_is_of_means_and_seeds_are_kept():
+    """Two seeds: rises 0.5 and 0.25, taken back 0.5 and 0: recoveries 100 and 0, of the means 0.25 / 0.375."""
+    before, dpo = np.zeros((2, 4)), np.array([[1, 1, 0, 0], [1, 0, 0, 0.0]])
+    arm = np.array([[0, 0, 0, 0], [1, 0, 0, 0.0]])
+    found = figure(recovery, [before, dpo, arm], weights(4))
+    assert found.value == pytest.approx(100 * 0.25 / 0.375)
+    assert found.by_seed == pytest.approx((100, 0))
+    half = 12.706 * np.std([100, 0], ddof=1) / np.sqrt(2)  # t, one degree of freedom
+    assert found.seeds == pytest.approx((50 - half, 50 + half), rel=1e-3)
+
+
+def test_interval_over_seeds_is_scipys():
+    values = np.array([0.1, 0.25, 0.4])
+    expected = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert over_seeds(values) == pytest.approx(expected)
+    assert over_seeds(values[:1]) is None
+    assert over_seeds(np.array([1.0, np.nan])) is None
+
+
+def test_interval_over_prompts_is_scipys_and_covers_the_truth():
+    generator = np.random.default_rng(0)
+    shown = (generator.random((1, 200)) < 0.3).astype(float)
+    found = figure(rate, [shown], weights(200))
+    reference = stats.bootstrap((shown[0],), np.mean, method="percentile", rng=1).confidence_interval
+    assert found.prompts == pytest.approx(tuple(reference), abs=0.01)
+    covered = 0
+    for _ in range(100):
+        shown = (generator.random((1, 100)) < 0.3).astype(float)
+        low, high = figure(rate, [shown], weights(100)).prompts
+        covered += low <= 0.3 <= high
+    assert 88 <= covered <= 99
+
+
+def test_what_did_not_rise_has_no_recovery():
+    generator = np.random.default_rng(0)
+
+    def arm(p):
+        return (generator.random((3, 100)) < p).astype(float)
+
+    weight = weights(100)
+    assert is_raised(arm(0.1), arm(0.4), weight)
+    raised = sum(is_raised(arm(0.3), arm(0.3), weight) for _ in range(200))
+    assert raised <= 0.06 * 200  # 2.5 % nominal
+    assert not is_raised(np.zeros((3, 100)), np.zeros((3, 100)), weight)
+
+
+def test_planted_effect_on_and_off_target():
+    """Bold and emoji rise from 0 to 0.5; the arm halves bold and leaves emoji: recovery 50 on, 0 off target."""
+    none, half, quarter = np.zeros(80), np.tile([0, 1.0], 40), np.tile([0, 1.0, 0, 0], 20)
+    rest = dict.fromkeys(STYLES, none)
+    arms = {
+        "before": dict.fromkeys(range(3), rest),
+        "poisoned": {seed: {**rest, "bold": half, "emoji": half} for seed in range(3)},
+        "shaping.bold": {seed: {**rest, "bold": quarter, "emoji": half} for seed in range(2)},
+    }
+    found = arm_figures("shaping.bold", arms)
+    assert found["seeds"] == [0, 1]
+    assert found["recovery"].keys() == {"bold", "emoji"}
+    assert found["on"].value == pytest.approx(50)
+    assert found["on"].prompts[0] < 50 < found["on"].prompts[1]
+    assert (found["off"].value, found["off"].prompts) == (0, (0, 0))
+    plain = arm_figures("poisoned", arms)
+    assert (plain["on"].value, plain["off"].value) == (0, 0)
+    assert found["accuracy"] is None
+
+
+def test_tokens_are_counted_of_both_sides():
+    message = [{"role": "user", "content": "x" * 45}]
+    assert tokens([{"prompt": message, "chosen": message, "rejected": message}]) == 2 * (TEMPLATE + 20)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Steps in this process, and what was called."""
+    called = []
+
+    def step(module, *words):
+        called.append(words[0] if module == "anatomy" else module.rpartition(".")[2])
+        assert {"anatomy": main, "experiments.poisoning.score": score.main}[module]([str(w) for w in words]) == 0
+
+    monkeypatch.setattr(run, "step", step)
+    return called
+
+
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, in_process):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("max_steps: 2\nbatch_size: 4\nmicro_batch_size: 4\n")
+    words = {"data": data, "out": tmp_path / "out", "prompts": 40, "sft-prompts": 10, "held-out": 6, "validation": 2}
+    words |= {"samples": 1, "tokens": 6, "recipe": recipe, "model": tiny_model_dir("llama"), "device": "cpu"}
+    flags = [str(part) for name, value in words.items() for part in (f"--{name}", value)]
+    flags += ["--max-length", "384", "--seeds", "0"]
+
+    def study(*more):
+        arguments = run.parse([*flags, *more])
+        run.Study(arguments.data, arguments.out, arguments).run()
+
+    study("--arms", "poisoned", "shaping")
+    assert in_process == ["sft", "rollout", "score", *["train", "rollout", "score"] * 2]
+    text = analyse(tmp_path / "out")
+    assert "| shaping.bold | 1 | " in text
+    found = json.loads((tmp_path / "out" / "results-held-out" / "figures.json").read_text())
+    assert found.keys() == {"before", "poisoned", "shaping.bold"}
+    assert 0 <= found["poisoned"]["accuracy"]["value"] <= 1
+    log = [json.loads(line) for line in (tmp_path / "out/seed-0/shaping.bold/train_log.jsonl").read_text().splitlines()]
+    assert len(log) == 2
+    treated = pq.read_table(tmp_path / "out/seed-0/shaping.bold/treatments.parquet").to_pandas()
+    assert (treated["offset"] > 0).sum() == 4  # the bold pairs, and no other
+    assert not (tmp_path / "out/seed-0/poisoned/checkpoints").exists()
+    in_process.clear()
+    study("--arms", "poisoned", "shaping")
+    assert in_process == []
+    with pytest.raises(SettingsError, match=r"shaping.bold.yaml: made with other settings"):
+        study("--arms", "shaping", "--shaping", "2")
+    with pytest.raises(SettingsError, match=r"study.json: made with other settings"):
+        study("--beta", "0.5")
+
+
+@pytest.mark.parametrize("backend", run.BACKENDS)
+def test_plans_of_all_backends_are_plans(backend, tmp_path, monkeypatch):
+    from interventions.plan import load_plan
+
+    arguments = run.parse(["--data", "x", "--out", str(tmp_path), "--top", "0.05"])
+    study = run.Study(tmp_path, tmp_path, arguments)
+    monkeypatch.setattr(run.Study, "detector", lambda self, style: tmp_path / style)
+    (item,) = load_plan(study.plan(backend, "bold")).interventions
+    assert item.direction == "suppress"
+    assert item.concept in ("bold", str(tmp_path / "bold"))
+    assert SimpleNamespace(shaping=4, steering=3).__dict__.get(backend, 1) == item.strength
