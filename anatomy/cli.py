@@ -166,6 +166,13 @@ def _sae_health(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def _compare(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy.compare import compare
+
+    print(compare(arguments.run, Path(arguments.other), arguments.out))
+    return 0
+
+
 def _concepts_list(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     from probes.listing import list_concepts
 
@@ -297,6 +304,8 @@ CHECK_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write healt
 SAE_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the new SAE"})
 REPETITIONS = ("--repetitions", {"type": int, "default": 20, "metavar": "N", "help": "random relabellings (20)"})
 SEED = ("--seed", {"type": int, "default": 0, "metavar": "N", "help": "seed (0)"})
+OTHER = ("other", "run directory of the audit to compare it with")
+COMPARE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "folder of the comparison (RUN/compared/<other>)"})
 CLUSTER = ("cluster", {"nargs": "?", "help": "a cluster id (R12, S3, D4, P7): its label, tokens, exemplars"})
 VIEW = ("--view", {"choices": ["global", "feature", "prompt"], "help": "one view only"})
 PORT = ("--port", {"type": int, "default": 0, "metavar": "N", "help": "port on 127.0.0.1 (default: a free one)"})
@@ -365,6 +374,10 @@ VERBS: dict[str, Verb] = {
     "show": Verb("findings of a run in the terminal", None, [RUN], _show, [CLUSTER, TOP, VIEW]),
     "report": Verb("write the run's page again, from its artifacts (no model)", None, [RUN], _report),
     "view": Verb("open the run's page, served on this machine only", None, [RUN], _view, [PORT, NO_BROWSER]),
+    "compare": Verb(
+        "what two runs reward, and where they differ: appeared, vanished, changed sign",
+        None, [RUN, OTHER], _compare, [COMPARE_OUT],
+    ),
     "concepts list": Verb("the library of concepts", None, [], _concepts_list, [JSON, CONCEPTS_FILE]),
     "concepts show": Verb(
         "one concept: what it means, how its detector is made, what asks for it",

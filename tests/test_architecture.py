@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = ["data", "activations", "sae", "features", "clusters", "hypotheses", "concepts", "validation", "report"]
-TOP = {"cli", "verbs", "stages", "lens", "run", "material", "validate", "trace", "expected"}
+TOP = {"cli", "verbs", "stages", "lens", "run", "material", "validate", "trace", "expected", "compare", "name"}
 FOUNDATION = {"errors", "types", "settings", "artifacts"}
 TORCH_FREE = ("anatomy.data", "anatomy.clusters", "anatomy.hypotheses", "anatomy.features.store", "anatomy.report")
 

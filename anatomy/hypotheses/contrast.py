@@ -85,7 +85,7 @@ def _contrast_block(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         arms = _arms(sums, shape, pool)
         effect = arms.mean_in - arms.mean_out  # method.md §5, Δ
-        error, df, p = _governing(effect, _own_error(sums, arms, shape, pool), _pooled_error(arms, shape, pool))
+        error, df, p = governing(effect, _own_error(sums, arms, shape, pool), _pooled_error(arms, shape, pool))
         width = half_width(error, df)
         welch = np.sqrt(arms.var_in / _column(shape.inside.n) + arms.var_out / _column(shape.outside.n))
         half_a, half_b = _halves(sums, shape, pool)
@@ -163,7 +163,7 @@ def _pooled_error(arms: _Arms, shape: Geometry, pool: _Pool) -> tuple[np.ndarray
     return error, np.full(error.shape, pool.prompts - 2.0)
 
 
-def _governing(
+def governing(
     effect: np.ndarray, own: tuple[np.ndarray, np.ndarray], pooled: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Error, degrees of freedom and p of the test with the larger p; NaN where either cannot be made."""

@@ -126,7 +126,7 @@ def _finding(row: Mapping[str, Any], labels: Labels, rows_behind: RowsBehind) ->
         "sentence": sentence({**row, **names}),
         **names,
         **{name: value for name, value in row.items() if name != "stable"},
-        "mostly_length": _mostly_length(row["effect"], row.get("effect_length_adjusted")),
+        "mostly_length": mostly_length(row["effect"], row.get("effect_length_adjusted")),
         "rows_affected": evidence.n_rows,
         "rows": evidence.rows,
     }
@@ -149,7 +149,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     }[row["view"]]
     interval = f"[{row['effect_low']:+.3f}, {row['effect_high']:+.3f}]"
     text = f"{claim}: {row['effect']:+.3f} {interval}, d {row['d']:+.2f}, q {row['q']:.2g}, {row['n']:,} rows"
-    if _mostly_length(row["effect"], row.get("effect_length_adjusted")):
+    if mostly_length(row["effect"], row.get("effect_length_adjusted")):
         text += f"; only {row['effect_length_adjusted']:+.3f} of it is left at equal length"
     return text
 
@@ -158,9 +158,9 @@ def _named(cluster: str, label: str) -> str:
     return f"{cluster} ({label})" if label else cluster
 
 
-def _mostly_length(effect: float, adjusted: float | None) -> bool:
+def mostly_length(effect: float, adjusted: float | None) -> bool:
     """Less than half of the effect is left when chosen and rejected are equally long."""
-    return adjusted is not None and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH
+    return bool(effect and adjusted is not None and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
 
 
 def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: HypothesisSettings) -> list[dict[str, Any]]:
