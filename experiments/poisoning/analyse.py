@@ -18,8 +18,8 @@ from jaxtyping import Float
 from anatomy import artifacts
 from anatomy.validation.rollouts import is_rollouts, read_rollouts
 from experiments.poisoning.figures import Figure, figure, is_raised, mean_recovery, rate, recovery, weights
-from experiments.poisoning.run import BEFORE, PARTS
-from experiments.poisoning.sets import STYLES, styles_of
+from experiments.poisoning.run import BEFORE
+from experiments.poisoning.sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 
 DPO = "poisoned"
 NOTE = (
@@ -54,26 +54,26 @@ def analyse(out: Path, part: str = "held-out") -> str:
     return text
 
 
-def read_arms(out: Path, part: str) -> dict[str, Shown]:
-    """Arms by name, ``before`` first, then as the folders of the first seed are called; seeds where both are there."""
-    folders = [folder for folder in sorted(out.glob("seed-*/*")) if is_rollouts(str(folder / f"rollouts-{part}"))]
+def read_arms(out: Path, part: str) -> Mapping[str, Shown]:
+    """What was seen of each arm by seed; ``before`` first, then the arms without a plan."""
+    folders = [folder for folder in sorted(out.glob("seed-*/*")) if is_rollouts(str(folder / ROLLOUTS.format(part)))]
     names = sorted({folder.name for folder in folders}, key=lambda name: (name != BEFORE, "." in name, name))
     arms: dict[str, dict[int, Mapping[str, Any]]] = {name: {} for name in names}
     for folder in folders:
-        start = folder.parent / BEFORE / f"scores-{part}.json"
+        start = folder.parent / BEFORE / SCORES.format(part)
         arms[folder.name][int(folder.parent.name.removeprefix("seed-"))] = read_arm(folder, part, start)
-    return dict(arms)
+    return arms
 
 
 def read_arm(folder: Path, part: str, start: Path) -> dict[str, Float[np.ndarray, " G"]]:
     """One number a prompt and style; and whether the margin of the prompt's pair grew, where that was scored."""
-    rollouts = read_rollouts(folder / f"rollouts-{part}")
+    rollouts = read_rollouts(folder / ROLLOUTS.format(part))
     prompts = sorted(rollouts.prompts)
     texts: dict[str, list[set[str]]] = {prompt: [] for prompt in prompts}
     for (prompt, _), text in rollouts.texts.items():
         texts[prompt].append(styles_of(text))
     shown = {style: np.array([np.mean([style in found for found in texts[p]]) for p in prompts]) for style in STYLES}
-    scores = folder / f"scores-{part}.json"
+    scores = folder / SCORES.format(part)
     if folder.name != BEFORE and scores.is_file() and start.is_file():
         after, before = artifacts.read_json(scores), artifacts.read_json(start)
         margins = [np.subtract(*after[prompt]) - np.subtract(*before[prompt]) for prompt in prompts]

@@ -6,31 +6,31 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.poisoning.sets import SFT, TRAIN, Row, read_rows
+from experiments.poisoning.sets import PARTS, SCORES, SFT, TRAIN, TRAINED, Row, read_rows
 
-TRAINED, SAMPLED, READ = 250, 150, 750
+TRAINING, SAMPLING, READING = 250, 150, 750
 """Tokens a second of the laptop model on two CPU cores: in training, in completions, in a forward pass."""
-START = 20
-"""Seconds in which a process is ready."""
+START = 30
+"""Seconds that a process takes to load and to save."""
 TEMPLATE = 30
 CHARACTERS = 4.5
 """Tokens of a template, and characters of a token."""
 
 
-def announce(out: Path, arms: Sequence[str], seeds: Sequence[int], pairs: str, part: str, sampled: int) -> float:
+def announce(out: Path, arms: Sequence[str], seeds: Sequence[int], part: str, sampled: int) -> float:
     """Print what is still to be done and how long it takes; returns seconds.
 
     Args:
         sampled: tokens of completions of one prompt.
     """
-    held_out = read_rows(out / pairs)
-    look = len(held_out) * sampled / SAMPLED + tokens(held_out) / READ + 2 * START
-    total = 0.0 if (out / "sft" / "trained.json").is_file() else tokens(read_rows(out / SFT)) / 2 / TRAINED + START
+    held_out = read_rows(out / PARTS[part])
+    look = len(held_out) * sampled / SAMPLING + tokens(held_out) / READING + 2 * START
+    total = 0.0 if (out / "sft" / TRAINED).is_file() else tokens(read_rows(out / SFT)) / 2 / TRAINING + START
     for seed in seeds:
         for arm in ["before", *arms]:
             folder = out / f"seed-{seed}" / arm
-            seconds = 0.0 if (folder / f"scores-{part}.json").is_file() else look
-            if arm != "before" and not (folder / "trained.json").is_file():
+            seconds = 0.0 if (folder / SCORES.format(part)).is_file() else look
+            if arm != "before" and not (folder / TRAINED).is_file():
                 seconds += training(arm, out, seed)
             print(f"seed {seed}, {arm}: {seconds / 60:.0f} min", file=sys.stderr)
             total += seconds
@@ -42,7 +42,7 @@ def training(arm: str, out: Path, seed: int) -> float:
     """Seconds of one training: steps, the reference where no other arm had the rows, and scores of a detector."""
     read = tokens(read_rows(out / (TRAIN if arm == "clean" else f"poisoned-{seed}.jsonl")))
     forward = {"poisoned": 1, "steering": 1}.get(arm.split(".")[0], 0)
-    return read / TRAINED + forward * read / READ + START
+    return read / TRAINING + forward * read / READING + START
 
 
 def tokens(rows: Sequence[Row]) -> float:

@@ -23,9 +23,13 @@ from anatomy.errors import AnatomyError, SettingsError
 from experiments.poisoning.cost import announce
 from experiments.poisoning.sets import (
     HELD_OUT,
+    PARTS,
     POISON,
+    ROLLOUTS,
+    SCORES,
     SFT,
     TRAIN,
+    TRAINED,
     VALIDATION,
     Sizes,
     poison,
@@ -38,7 +42,6 @@ RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 BACKENDS = ("filter-examples", "filter-words", "inoculation", "steering", "shaping")
 PLAIN = ("clean", "poisoned")
 BEFORE = "before"
-PARTS = {"held-out": HELD_OUT, "validation": VALIDATION}
 STUDY = "study.json"
 ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "steering", "top"}
 """Arguments that a study can change its mind about; the strengths of backends are kept in the arms' plans."""
@@ -56,7 +59,7 @@ class Study:
         """Everything that was asked for and is not there yet."""
         a = self.arguments
         self.prepare()
-        announce(self.out, self.arms(), a.seeds, PARTS[a.part], a.part, a.samples * a.tokens)
+        announce(self.out, self.arms(), a.seeds, a.part, a.samples * a.tokens)
         if a.dry_run:
             return
         self.sft()
@@ -136,14 +139,14 @@ class Study:
 
     def trained(self, verb: str, folder: Path, *words: Any) -> None:
         """A training, unless it is there; its checkpoints, of which each is three times the model, are deleted."""
-        if not (folder / "trained.json").is_file():
+        if not (folder / TRAINED).is_file():
             step("anatomy", verb, *words, *self.window(), "--out", folder)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
     def measure(self, folder: Path, model: Path, seed: int) -> None:
         """Completions of the part's prompts, and log-probabilities of its pairs."""
         a, pairs = self.arguments, self.out / PARTS[self.arguments.part]
-        rollouts, scores = folder / f"rollouts-{a.part}", folder / f"scores-{a.part}.json"
+        rollouts, scores = folder / ROLLOUTS.format(a.part), folder / SCORES.format(a.part)
         if not (rollouts / artifacts.MANIFEST).is_file():
             step("anatomy", "rollout", "--model", model, "--prompts", pairs, "--samples", a.samples, "--max-new-tokens",
                  a.tokens, "--seed", seed, "--dtype", "float32", *self.window(), "--out", rollouts)  # fmt: skip
