@@ -173,6 +173,13 @@ def _compare(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def _name(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy.name import name
+
+    print(name(arguments.run, _load("name", arguments, flags), arguments.dry_run))
+    return 0
+
+
 def _concepts_list(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     from probes.listing import list_concepts
 
@@ -300,6 +307,7 @@ OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "run directory (default
 TOP = ("--top", {"type": int, "default": 5, "metavar": "N", "help": "findings shown per view and direction (5)"})
 
 DRY_RUN = ("--dry-run", {"action": "store_true", "help": "estimate tokens, disk, memory and time; run nothing"})
+NAME_DRY_RUN = ("--dry-run", {"action": "store_true", "help": "say how many requests and tokens; ask nothing"})
 CHECK_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write health.json there"})
 SAE_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder of the new SAE"})
 REPETITIONS = ("--repetitions", {"type": int, "default": 20, "metavar": "N", "help": "random relabellings (20)"})
@@ -377,6 +385,10 @@ VERBS: dict[str, Verb] = {
     "compare": Verb(
         "what two runs reward, and where they differ: appeared, vanished, changed sign",
         None, [RUN, OTHER], _compare, [COMPARE_OUT],
+    ),
+    "name": Verb(
+        "names for clusters by a language model (any OpenAI-compatible endpoint), each put to a blind test",
+        "anatomy.concepts.settings:NameSettings", [RUN], _name, [NAME_DRY_RUN],
     ),
     "concepts list": Verb("the library of concepts", None, [], _concepts_list, [JSON, CONCEPTS_FILE]),
     "concepts show": Verb(

@@ -25,7 +25,7 @@ from anatomy.hypotheses.labels import Clusters
 from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses, responses
 from anatomy.report.comparison import page, terminal
-from anatomy.report.names import read_names
+from anatomy.report.names import read_names, verified_titles
 from anatomy.report.summary import mostly_length
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings
@@ -106,8 +106,7 @@ def _clusters(side: Side, clusters: Clusters, settings: AuditSettings) -> Respon
 def _words(side: Side, labels: Mapping[str, Any]) -> dict[str, str]:
     """Verified names, else offline labels."""
     words = {name: str(label["label"]) for name, label in labels.get("response", {}).items()}
-    verified = {name: told for name, told in read_names(side.run.path).items() if told.get("verified")}
-    return words | {name: str(told["title"]) for name, told in verified.items()}
+    return words | verified_titles(read_names(side.run.path))
 
 
 def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[Measured, Measured]:

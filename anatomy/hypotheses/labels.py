@@ -91,10 +91,11 @@ def label_clusters(
 def sampled_rows(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> Int[np.ndarray, " R"]:
     """All rows (ascending positions) whose text :func:`label_clusters` asks for, so that they can be read at once."""
     members = [row for chosen in _members(prompt_ids, clusters, seed).values() for part in chosen for row in part]
-    return np.union1d(_uniform_rows(len(prompt_ids), seed), np.asarray(members, np.int64))
+    return np.union1d(uniform_rows(len(prompt_ids), seed), np.asarray(members, np.int64))
 
 
-def _uniform_rows(n_rows: int, seed: int) -> np.ndarray:
+def uniform_rows(n_rows: int, seed: int) -> np.ndarray:
+    """The rows (ascending positions) whose responses and prompts stand for all."""
     generator = np.random.default_rng([seed, n_rows])
     return np.sort(generator.choice(n_rows, min(SAMPLE_ROWS, n_rows), replace=False))
 
@@ -111,7 +112,7 @@ def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[i
     return chosen
 
 
-def _most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"]:
+def most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"]:
     """The tenth of spans with most activity in each cluster, of those with any."""
     rank_SM = rankdata(-activity_SM, axis=0, method="min")
     return (activity_SM > 0) & (rank_SM <= max(2, TOP_SHARE * len(activity_SM)))
@@ -145,7 +146,7 @@ class _Namer:
 
     def features(self, sides: Sequence[str], clusterings: Mapping[str, np.ndarray]) -> dict[str, Label]:
         """Labels of clusters of features, by prefix, from the sides of a uniform sample of rows."""
-        sample = _uniform_rows(len(self.rows.row_ids), self.seed)
+        sample = uniform_rows(len(self.rows.row_ids), self.seed)
         if sample.size == 0 or not any(labels_F.any() for labels_F in clusterings.values()):
             return {}
         reading = self._read(sample, sides)
@@ -154,7 +155,7 @@ class _Namer:
             sizes = np.bincount(labels_F)
             spans = gather(self.shards, sample, sides, by_feature(labels_F), len(sizes) - 1)
             shown, counts = self._choose(spans, prefix), _counts(sizes, spans)
-            labels |= self._labels(spans, reading, _most_active(spans.activity_SM), prefix, shown, counts)
+            labels |= self._labels(spans, reading, most_active(spans.activity_SM), prefix, shown, counts)
         return labels
 
     def data(self, clusters: Clusters) -> dict[str, Label]:
@@ -204,7 +205,7 @@ class _Namer:
         tokens = describe.top_tokens(spans, reading.tokens)
         ngrams = contrast_ngrams(reading.ngrams, inside_SM, describe.TOP)
         correlates = describe.correlates(spans.activity_SM, reading)
-        positions = _positions(spans, shown)
+        positions = hit_positions(spans, shown)
         labels = {}
         for number, (nearest, random) in shown.items():
             exemplars = [self._exemplar(spans, item, kind, reading.tokens[item], positions.get((item, number), []))
@@ -253,7 +254,7 @@ def _counts(sizes_M: np.ndarray, spans: Spans) -> dict[int, dict[str, int]]:
     return {number: dict(zip(names, row, strict=True)) for number, row in enumerate(zip(*numbers, strict=True))}
 
 
-def _positions(spans: Spans, shown: Mapping[int, Chosen]) -> dict[tuple[int, int], list[int]]:
+def hit_positions(spans: Spans, shown: Mapping[int, Chosen]) -> dict[tuple[int, int], list[int]]:
     """(span, cluster) → token positions, strongest first, where they will be shown."""
     shown_SM = np.zeros(spans.activity_SM.shape, bool)
     for number, chosen in shown.items():

@@ -26,3 +26,8 @@ def read_names(run_dir: Path) -> dict[str, dict[str, Any]]:
     found = artifacts.read_json(path)
     current = named_clusters(artifacts.read_json(run_dir / artifacts.MANIFEST))
     return dict(found["names"]) if found.get("made_of") == current else {}
+
+
+def verified_titles(names: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Cluster id → title, of those that passed their blind test: only these stand in place of offline labels."""
+    return {cluster: str(told["title"]) for cluster, told in names.items() if told["verified"]}

@@ -14,6 +14,7 @@ from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.build import Signals
 from anatomy.hypotheses.labels import Clusters
 from anatomy.hypotheses.signals import top_rows
+from anatomy.report.names import read_names
 from anatomy.report.packing import counts, pack, signed_bytes
 from anatomy.report.positions import map_positions
 from anatomy.report.verdict import verdict
@@ -38,10 +39,10 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
     Raises:
         RunError: an artifact of the audit is missing.
     """
-    names = (artifacts.MANIFEST, artifacts.SUMMARY, artifacts.LABELS, artifacts.HEALTH)
-    manifest, summary, labels, health = (artifacts.read_json(run_dir / name) for name in names)
+    documents = (artifacts.MANIFEST, artifacts.SUMMARY, artifacts.LABELS, artifacts.HEALTH)
+    manifest, summary, labels, health = (artifacts.read_json(run_dir / name) for name in documents)
     null = artifacts.read_json(run_dir / artifacts.NULL) if (run_dir / artifacts.NULL).is_file() else None
-    validation = _validation(run_dir / artifacts.VALIDATIONS)
+    validation, names = _validation(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
     stages = {name: record for name, record in manifest["stages"].items() if name != "report"}  # still running
     identity = [manifest["stages"][name]["fingerprint"] for name in ("rows", "harvest", "cluster")]
@@ -56,9 +57,9 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
             "views": {view: {name: told[name] for name in ("tested", "untestable", "found")}
                       for view, told in summary["views"].items()},
         },
-        "verdict": verdict(summary, labels, health, hypotheses, null, bool(validation)),
+        "verdict": verdict(summary, labels, health, hypotheses, null, bool(validation), names),
         "responses": list(dict.fromkeys([*signals.disparity.ids, *signals.shift.ids])),
-        "clusters": _clusters(labels, signals, clusters, seed),
+        "clusters": _clusters(labels, names, signals, clusters, seed),
     }  # fmt: skip
 
 
@@ -85,15 +86,19 @@ def _shifts(path: Path | None) -> list[dict[str, Any]]:
 
 
 def _clusters(
-    labels: Mapping[str, Mapping[str, Mapping[str, Any]]], signals: Signals, clusters: Clusters, seed: int
+    labels: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    names: Mapping[str, Mapping[str, Any]],
+    signals: Signals,
+    clusters: Clusters,
+    seed: int,
 ) -> dict[str, Any]:
-    names = {kind: f"{kind} cluster" for kind in ("response", "data", "prompt")}
+    kinds = {kind: f"{kind} cluster" for kind in ("response", "data", "prompt")}
     detectors = {name for name in labels["response"] if not (name[0] in "RS" and name[1:].isdigit())}
     shown: dict[str, Any] = {}
     for kind, found in labels.items():
         for name, label in found.items():
-            told = "concept" if name in detectors else "response shift" if name[0] == "S" else names[kind]
-            shown[name] = {"kind": told, **_label(label)}
+            told = "concept" if name in detectors else "response shift" if name[0] == "S" else kinds[kind]
+            shown[name] = {"kind": told, **_label(label), "name": names.get(name)}
     for name, place in _places(signals, seed).items():
         if name in shown:
             shown[name]["at"] = [round(float(value), 4) for value in place]

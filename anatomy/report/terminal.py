@@ -10,6 +10,7 @@ from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.report.health import format_health
 from anatomy.report.layout import WIDTH, count, fit, table, wrap
+from anatomy.report.names import read_names, verified_titles
 from anatomy.report.summary import DIRECTIONS, VIEWS
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
@@ -28,16 +29,24 @@ def render(run_dir: Path, view: str | None = None, top: int = DEFAULT_TOP, clust
     Raises:
         RunError: an artifact is missing or broken, or the run has no such cluster.
     """
-    labels = artifacts.read_json(run_dir / artifacts.LABELS)
+    labels, names = artifacts.read_json(run_dir / artifacts.LABELS), read_names(run_dir)
     if cluster is not None:
-        lines = [*_cluster(labels, cluster, run_dir), *_tests(run_dir, cluster, labels, view, top)]
-        return "\n".join(lines)
-    summary = artifacts.read_json(run_dir / artifacts.SUMMARY)
+        tests = _tests(run_dir, cluster, labels, verified_titles(names), view, top)
+        return "\n".join([*_cluster(labels, names, cluster, run_dir), *tests])
+    summary = _titled(artifacts.read_json(run_dir / artifacts.SUMMARY), verified_titles(names))
     lines = [*_manifest(artifacts.read_json(run_dir / artifacts.MANIFEST), run_dir), ""]
     lines += [format_health(artifacts.read_json(run_dir / artifacts.HEALTH)), ""]
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
+
+
+def _titled(summary: dict[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
+    """The summary with verified titles in place of offline labels."""
+    for finding in (finding for view in VIEWS for side in DIRECTIONS for finding in summary["views"][view][side]):
+        for part in ("context", "response"):
+            finding[f"{part}_label"] = titles.get(finding[part], finding[f"{part}_label"])
+    return summary
 
 
 def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
@@ -106,11 +115,12 @@ def _more(run_dir: Path) -> list[str]:
     return [fit(f"One cluster with its tokens and rows: anatomy show {run_dir} R1", WIDTH)]
 
 
-def _cluster(labels: Mapping[str, Any], cluster: str, run_dir: Path) -> Iterator[str]:
+def _cluster(labels: Mapping[str, Any], names: Mapping[str, Any], cluster: str, run_dir: Path) -> Iterator[str]:
     found = next((kind[cluster] for kind in labels.values() if cluster in kind), None)
     if found is None:
         raise RunError(f"{run_dir}: no cluster `{cluster}`; there are {_ranges(labels)}")
     yield fit(f"{cluster}: {found['label']}", WIDTH)
+    yield from _name(names.get(cluster), (run_dir / artifacts.NAMES).is_file() and not names)
     sizes = [f"{count(found[name])} {name.removeprefix('n_')}" for name in ("n_features", "n_rows") if name in found]
     if "n_spans" in found:
         sizes.append(f"fires on {count(found['n_spans'])} of {count(found['n_spans_sampled'])} sampled spans")
@@ -125,6 +135,23 @@ def _cluster(labels: Mapping[str, Any], cluster: str, run_dir: Path) -> Iterator
         at = ", at " * bool(exemplar["tokens"]) + ", ".join(f"«{token}»@{position}" for token, position in places)
         yield fit(f"  {exemplar['kind']}, row {exemplar['index'] + 1}, {exemplar['side']}{at}", WIDTH)
         yield from wrap(exemplar["text"], first="    ", indent="    ")
+
+
+def _name(told: Mapping[str, Any] | None, changed: bool) -> Iterator[str]:
+    """What a language model called the cluster, with the score of its blind test; nothing where none was asked."""
+    if changed:
+        yield "  the clusters have changed since they were named; `anatomy name` names them again"
+    if told is None:
+        return
+    if not told["title"]:
+        yield fit(f"  no name: {told['reason']}", WIDTH)
+        return
+    yield from wrap(f"{told['title']}. {told['description']}", first="  named: ", indent="    ")
+    score = told["reason"] or "no score"
+    if told["score"] is not None:
+        score = (f"{told['score']:.2f}, 95 % interval {told['low']:.2f} to {told['high']:.2f}, chance 0.50; "
+                 f"{told['abstained']} of {told['texts']} held-out texts without an answer")  # fmt: skip
+    yield from wrap(f"{'verified' if told['verified'] else 'not verified'}: {score}", first="    ", indent="    ")
 
 
 def _some_of_each(exemplars: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -144,7 +171,9 @@ def _ranges(labels: Mapping[str, Any]) -> str:
     return ", ".join([*ranges, *concepts]) or "no clusters at all"
 
 
-def _tests(run_dir: Path, cluster: str, labels: Mapping[str, Any], view: str | None, top: int) -> Iterator[str]:
+def _tests(
+    run_dir: Path, cluster: str, labels: Mapping[str, Any], titles: Mapping[str, str], view: str | None, top: int
+) -> Iterator[str]:
     """The tests in which the cluster takes part, smallest q first."""
     import pyarrow.compute as pc
 
@@ -155,7 +184,7 @@ def _tests(run_dir: Path, cluster: str, labels: Mapping[str, Any], view: str | N
         tests = tests.filter(pc.equal(tests["view"], view))
     yield f"  {count(tests.num_rows)} tests with it" + (", smallest q first:" if tests.num_rows else "")
     best = tests.sort_by([("q", "ascending"), ("context", "ascending"), ("response", "ascending")]).slice(0, top)
-    every = {name: label["label"] for kind in labels.values() for name, label in kind.items()}
+    every = {name: label["label"] for kind in labels.values() for name, label in kind.items()} | dict(titles)
     rows = [{**row, "context_label": every.get(row["context"], ""), "response_label": every.get(row["response"], "")}
             for row in best.to_pylist()]  # fmt: skip
     yield from _findings(rows)

@@ -47,6 +47,7 @@ def verdict(
     hypotheses: pa.Table,
     null: Mapping[str, Any] | None,
     validated: bool,
+    names: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """``headline``, ``risks``, ``signals`` and ``open`` (what could not be assessed), as plain values."""
     risks = list(_baseline_risks(summary.get("baselines") or {}))
@@ -63,7 +64,11 @@ def verdict(
         "signals": _strongest(signals),
         "n_risks": len(risks),
         "n_signals": len(signals),
-        "open": [*_unfound(summary, hypotheses), *_unchecked(null, validated), *(summary.get("not_assessed") or [])],
+        "open": [
+            *_unfound(summary, hypotheses),
+            *_unchecked(null, validated, names or {}),
+            *(summary.get("not_assessed") or []),
+        ],
     }
 
 
@@ -164,7 +169,9 @@ def smallest_detectable(tests: pa.Table, q_threshold: float) -> float:
     return float(norm.isf(q_threshold / (2 * usable_H.sum())) * np.median(d_H[usable_H] / z_H[usable_H]))
 
 
-def _unchecked(null: Mapping[str, Any] | None, validated: bool) -> Iterator[dict[str, Any]]:
+def _unchecked(
+    null: Mapping[str, Any] | None, validated: bool, names: Mapping[str, Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
     if null is None:
         yield {"what": "null check", "count": None, "why": "not run; `anatomy null RUN` flips labels at random"}
     if not validated:
@@ -174,8 +181,10 @@ def _unchecked(null: Mapping[str, Any] | None, validated: bool) -> Iterator[dict
             "why": "not calibrated: no model trained on this set was compared with the one before; these are "
             "correlations of the labels, not outcomes of training",
         }
-    yield {
-        "what": "names",
-        "count": None,
-        "why": "names of clusters are drawn from tokens and phrases; nobody has verified them. Read the exemplars",
-    }
+    verified = sum(told["verified"] for told in names.values())
+    drawn = "names of clusters are drawn from tokens and phrases; nobody has verified them. Read the exemplars"
+    tested = (
+        f"{verified} of {len(names)} clusters have a name that passed a blind test on texts of other prompts; the "
+        "others show what their tokens and phrases say. Read the exemplars"
+    )
+    yield {"what": "names", "count": None, "why": tested if names else drawn}

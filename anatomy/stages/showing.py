@@ -128,8 +128,11 @@ def tokens_stage(run: Run, store: FeatureStore, lens: Lens) -> None:
 
 
 def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Callable[[], Signals]) -> None:
-    """Everything → ``report/``. The null check and a validation are told of where they are there."""
-    extra = [run.file(artifacts.NULL), run.file(artifacts.TOKENS), *run.file(artifacts.VALIDATIONS).rglob("*.json")]
+    """Everything → ``report/``. The null check, names and a validation are told of where they are there."""
+    extra = [
+        *map(run.file, (artifacts.NULL, artifacts.TOKENS, artifacts.NAMES)),
+        *run.file(artifacts.VALIDATIONS).rglob("*.json"),
+    ]
 
     def work() -> dict[str, Any]:
         return write_report(run.path, signals(), read_clusters(run, store), store, settings.seed)

@@ -15,7 +15,7 @@ function cardNodes(id, all, numbers) {
   const label = clusterOf(id);
   const own = all.find((test) => test.view === "global" && test.response === id);
   return [
-    h("header", {}, h("h2", {}, h("span", { class: "id" }, id), label.label), h("p", { class: "note" }, sizes(label)), markButtons(id)),
+    h("header", {}, h("h2", {}, h("span", { class: "id" }, id), titleOf(label)), ...givenName(label), h("p", { class: "note" }, sizes(label)), markButtons(id)),
     own ? ownTest(own) : null,
     h("dl", {},
       h("dt", {}, "Fires on"), h("dd", { class: "chips" }, chips(label.top_tokens, (item) => [item.token, percent(item.weight)])),
@@ -32,7 +32,20 @@ function sizes(label) {
   if (label.n_features) told.push(plural(label.n_features, "feature"));
   if (label.n_rows) told.push(plural(label.n_rows, "row"));
   if (label.n_spans !== undefined) told.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
-  return told.join(" · ") + (label.kind === "concept" ? "" : " · name not verified");
+  return told.join(" · ") + (label.kind === "concept" || label.name ? "" : " · name not verified");
+}
+
+// What a language model called it, how that did in a blind test, and the label that needs no model.
+function givenName(label) {
+  const told = label.name;
+  if (!told) return [];
+  if (!told.title) return [h("p", { class: "note" }, `No name by a language model: ${told.reason}.`)];
+  const score = told.score === null ? told.reason || "no held-out text got an answer" : `${number(told.score, 2)} [${number(told.low, 2)}, ${number(told.high, 2)}]`;
+  const how = "Balanced accuracy of a blind test on texts of other prompts; 0.5 is chance.";
+  return [h("p", { class: "given" }, told.verified ? "" : h("strong", {}, told.title, ". "), told.description,
+    h("span", { class: "badge " + (told.verified ? "ok" : "warn"), title: how }, `${told.verified ? "name verified" : "name not verified"}: ${score}`),
+    told.abstained ? h("span", { class: "badge" }, `${told.abstained} of ${plural(told.texts, "text")} without an answer`) : null),
+  h("p", { class: "note" }, `Label without a language model: ${label.label}`)];
 }
 
 function ownTest(test) {

@@ -68,7 +68,7 @@ function mapPoints(prefix, all) {
   }
   const most = Math.max(...[...own.values()].map(Math.abs), 1e-6);
   return Object.entries(MAIN.clusters).filter(([id, label]) => label.at && (id[0] === prefix && label.kind !== "concept" || prefix === "R" && label.kind === "concept"))
-    .map(([id, label]) => ({ id, label: label.label, x: label.at[0], y: label.at[1], size: label.n_features || 20, value: (own.get(id) || 0) / most }));
+    .map(([id, label]) => ({ id, label: titleOf(label), x: label.at[0], y: label.at[1], size: label.n_features || 20, value: (own.get(id) || 0) / most }));
 }
 
 function testItem(test, reach) {

@@ -19,7 +19,8 @@ function cut(text, length) {
 }
 
 const clusterOf = (id) => MAIN.clusters[id] || { kind: "", label: "", exemplars: [], top_tokens: [], ngrams: [], correlates: [] };
-const named = (id) => (id === "all" ? "all rows" : clusterOf(id).label || id);
+const titleOf = (label) => (label.name?.verified ? label.name.title : label.label);
+const named = (id) => (id === "all" ? "all rows" : titleOf(clusterOf(id)) || id);
 const isConcept = (id) => clusterOf(id).kind === "concept";
 const isContext = (id) => /^[DP]\d+$/.test(id) && !isConcept(id);
 const unit = (test) => (test.view === "prompt" || isConcept(test.response) ? "SD" : "of its features");

@@ -4,7 +4,7 @@ const LEVELS = [["", "findings only"], ["0.05", "q ≤ 0.05"], ["0.2", "q ≤ 0.
 
 function searchable(id) {
   const label = clusterOf(id);
-  return label.searched ??= [id, label.label, ...label.top_tokens.map((item) => item.token), ...label.ngrams.map((item) => item.ngram)].join("\n").toLowerCase();
+  return label.searched ??= [id, label.label, label.name?.title ?? "", ...label.top_tokens.map((item) => item.token), ...label.ngrams.map((item) => item.ngram)].join("\n").toLowerCase();
 }
 
 function chosenTests(all, view, { level, words }) {
