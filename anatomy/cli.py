@@ -26,6 +26,7 @@ a first audit:
   anatomy null runs/mine                    does the audit stay silent when labels are random?
   anatomy view runs/mine                    the report in a browser (a page: runs/mine/report/index.html)
   anatomy show runs/mine                    findings; `anatomy show runs/mine R12` for one cluster
+  anatomy compare runs/mine runs/other      what appeared, vanished or changed sign
 
 named concepts:
   anatomy concepts list                     what can be asked about by name

@@ -120,3 +120,13 @@ def browser():
         running = playwright.chromium.launch(executable_path=found, args=page_run.FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture
+def opened(browser, audited):
+    """The page of the small audit; it must end without a fault and without a connection."""
+    found = page_run.Opened(browser, audited, accept_downloads=True)
+    yield found
+    found.context.close()
+    assert found.faults == []
+    assert {url.split(":")[0] for url in found.asked} <= {"file", "data", "blob"}

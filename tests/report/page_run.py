@@ -4,7 +4,10 @@ import json
 import os
 import random
 import shutil
+import time
 from pathlib import Path
+
+from anatomy import artifacts
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 SCRIPT = "<script>window.hacked = 1; alert(1)</script>"
@@ -54,3 +57,44 @@ def chromium() -> str | None:
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+class Opened:
+    """A page of its own, with what its console and its network said."""
+
+    def __init__(self, browser, path, **options):
+        self.context = browser.new_context(viewport={"width": 1280, "height": 860}, offline=True, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.faults, self.asked = [], []
+        self.page.on(
+            "console", lambda told: self.faults.append(told.text) if told.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.faults.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.address = f"file://{path / artifacts.REPORT / artifacts.REPORT_PAGE}"
+        self.go("")
+
+    def go(self, fragment):
+        self.page.goto(f"{self.address}#{fragment}")
+        self.page.wait_for_selector("html[data-ready]")
+        return self.page
+
+    def count(self, selector):
+        return self.page.locator(selector).count()
+
+    def wait(self, expression):
+        """Until it is true (the page's policy forbids Playwright's own waiting for an expression)."""
+        end = time.monotonic() + 10
+        while not self.page.evaluate(f"Boolean({expression})"):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(50)
+
+
+def decide(page, view, target, mark, comment=""):
+    page.locator(f'main [aria-label="decision on {target}"] button.{mark}').first.click()
+    if comment:
+        box = page.locator(f'main [aria-label="decision on {target}"] input').first
+        box.fill(comment)
+        box.press("Enter")

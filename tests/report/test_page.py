@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import time
 
 import page_run
 import pyarrow as pa
 import pytest
 import yaml
+from page_run import Opened, decide
 
 from anatomy import artifacts, verbs
 from anatomy.features.store import FeatureStore
@@ -17,48 +17,6 @@ SHOWN = {
     "verdict": ".verdict strong", "data": "td", "lens": "td", "global": ".list .item", "local": ".list .item",
     "rows": ".pair .text", "decisions": ".empty", "shift": ".empty", "provenance": "pre",
 }  # fmt: skip
-
-
-class Opened:
-    """A page of its own, with what its console and its network said."""
-
-    def __init__(self, browser, path, **options):
-        self.context = browser.new_context(viewport={"width": 1280, "height": 860}, offline=True, **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
-        self.faults, self.asked = [], []
-        self.page.on(
-            "console", lambda told: self.faults.append(told.text) if told.type in ("error", "warning") else None
-        )
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.faults.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.address = f"file://{path / artifacts.REPORT / artifacts.REPORT_PAGE}"
-        self.go("")
-
-    def go(self, fragment):
-        self.page.goto(f"{self.address}#{fragment}")
-        self.page.wait_for_selector("html[data-ready]")
-        return self.page
-
-    def count(self, selector):
-        return self.page.locator(selector).count()
-
-    def wait(self, expression):
-        """Until it is true (the page's policy forbids Playwright's own waiting for an expression)."""
-        end = time.monotonic() + 10
-        while not self.page.evaluate(f"Boolean({expression})"):
-            assert time.monotonic() < end, expression
-            self.page.wait_for_timeout(50)
-
-
-@pytest.fixture
-def opened(browser, audited):
-    found = Opened(browser, audited, accept_downloads=True)
-    yield found
-    found.context.close()
-    assert found.faults == []
-    assert {url.split(":")[0] for url in found.asked} <= {"file", "data", "blob"}
 
 
 def main_data(run):
@@ -174,14 +132,6 @@ def test_keys_move_search_and_help(opened):
     opened.wait("location.hash.includes('cluster=')")
     page.keyboard.press("Enter")
     page.wait_for_selector("main[data-view=rows] .pair")
-
-
-def decide(page, view, target, mark, comment=""):
-    page.locator(f'main [aria-label="decision on {target}"] button.{mark}').first.click()
-    if comment:
-        box = page.locator(f'main [aria-label="decision on {target}"] input').first
-        box.fill(comment)
-        box.press("Enter")
 
 
 def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
