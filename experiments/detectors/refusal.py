@@ -1,7 +1,7 @@
 """Refusal: the text heuristic against human labels, the direction on held-out prompts, steering along it.
 
-Two directions are steered along, both differences of means. *Prompts*: harmful minus harmless prompts at the last token
-before the answer (method.md §8). *Answers*: refusing minus complying answers of XSTest, the mean over their first
+Two directions are fitted and steered along, both differences of means. *Prompts*: harmful minus harmless prompts at the
+last token before the answer (method.md §8). *Answers*: refusing minus complying answers of XSTest, over their first
 tokens. Each is applied at the layer where it raises the refusal rate most on validation prompts; rates are reported on
 prompts of the test part.
 """
@@ -25,9 +25,9 @@ from anatomy.hypotheses.matchers import find_ranges
 from anatomy.settings import RowSettings
 from anatomy.types import Pair, content_hash
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
-from probes.collect import from_prompts, read_examples, response
+from probes.collect import Labelled, from_prompts, read_examples, response
 from probes.examples import Examples
-from probes.fit import default_layers, fit_layers, metrics_dict, part_of, split
+from probes.fit import PARTS, default_layers, fit_layers, metrics_dict, part_of, split, unit_scores
 from probes.metrics import evaluate
 
 COEFFICIENTS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -99,21 +99,38 @@ def gaps(by_layer: Mapping[int, Examples]) -> dict[int, Tensor]:
     }
 
 
-def answer_direction(lens: Any, path: Any) -> dict[int, Tensor]:
-    """Refusing minus complying answers of XSTest, prompts of the fit part, over their first tokens."""
-    items = []
-    for row in pq.read_table(path).to_pylist():
-        prompt = content_hash(row["prompt"])
-        if part_of(prompt) != "fit" or row["final_label"] == "3_partial_refusal" or not row["completion"].strip():
-            continue
-        answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
-        pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
-        side = encode_pair(pair, lens.tokenizer, lens.settings).side("chosen")
-        item = response(side, int(row["final_label"] == "2_full_refusal"), prompt)
-        wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
-        end = int(np.flatnonzero(wanted)[-1]) + 1
-        items.append(replace(item, ids=item.ids[:end], wanted=wanted[:end], offsets_R2=item.offsets_R2[: wanted.sum()]))
-    return gaps(read_examples(items, lens.subject, STEERED_LAYERS, lens.settings))
+def answers(lens: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
+    """Refusing against complying answers of XSTest by their first tokens: figures on held-out prompts, and the gaps."""
+    rows = [row for row in pq.read_table(path).to_pylist() if row["completion"].strip()]
+    partial = np.array([row["final_label"] == "3_partial_refusal" for row in rows])
+    items = [first_tokens(row, lens) for row in rows]
+    by_layer = read_examples(items, lens.subject, STEERED_LAYERS, lens.settings)
+    part_S = np.array([part_of(item.prompt) for item in items])
+    parts = {part: np.flatnonzero((part_S == part) & ~partial) for part in PARTS}
+    estimator, report = fit_layers(by_layer, parts, "difference-of-means", "mean", SEED)
+    unsure = by_layer[report.layer].take(partial & (part_S == "test"))
+    flagged = unit_scores(estimator.decision, unsure, "sequence", "mean").score_U >= report.threshold
+    figures, length = metrics_dict(report.test), metrics_dict(report.length)
+    names = ("balanced_accuracy", "auroc", "pr_auc", "f1")
+    table = [[report.layer, *(cell(figures[name]) for name in names), cell(length["auroc"]), str(report.shuffled)]]
+    header = ["layer", "balanced accuracy", "AUROC", "PR-AUC", "F1", "length alone: AUROC", "shuffled labels: AUROC"]
+    text = markdown(header, table) + (
+        f"\n\n{report.test.positives} full refusals, {report.test.negatives} full compliances, {report.test.groups} "
+        f"prompts; {flagged.mean():.0%} of {len(flagged)} partial refusals are called refusals."
+    )
+    result = {**report.to_dict(), "partial": float(flagged.mean()), "partial_answers": len(flagged)}
+    return result, text, gaps({layer: found.take(parts["fit"]) for layer, found in by_layer.items()})
+
+
+def first_tokens(row: dict[str, Any], lens: Any) -> Labelled:
+    """The first tokens of a completion, in its conversation."""
+    answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
+    pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
+    side = encode_pair(pair, lens.tokenizer, lens.settings).side("chosen")
+    item = response(side, int(row["final_label"] == "2_full_refusal"), content_hash(row["prompt"]))
+    wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
+    end = int(np.flatnonzero(wanted)[-1]) + 1
+    return replace(item, ids=item.ids[:end], wanted=wanted[:end], offsets_R2=item.offsets_R2[: wanted.sum()])
 
 
 def dose_response(lens: Any, path: Any, vectors: dict[str, dict[int, Tensor]], out: Any) -> tuple[Any, str]:
@@ -201,10 +218,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     heuristic, text = text_heuristic(told.data / "xstest_completions.parquet")
     prompts = told.data / "harmful_harmless_prompts.parquet"
     found, table, by_prompts = direction(lens, prompts)
-    vectors = {"answers": answer_direction(lens, told.data / "xstest_completions.parquet"), "prompts": by_prompts}
-    doses, curve = dose_response(lens, prompts, vectors, told.out)
-    result = {"heuristic": heuristic, "direction": found, "dose": doses}
-    finish(told.out, "refusal", result, "\n\n".join([text, table, curve]))
+    answered, second, by_answers = answers(lens, told.data / "xstest_completions.parquet")
+    doses, curve = dose_response(lens, prompts, {"answers": by_answers, "prompts": by_prompts}, told.out)
+    result = {"heuristic": heuristic, "direction": found, "answers": answered, "dose": doses}
+    finish(told.out, "refusal", result, "\n\n".join([text, second, table, curve]))
 
 
 if __name__ == "__main__":
