@@ -208,3 +208,9 @@ def _announce(prepared: Prepared, trainer: Trainer) -> None:
         steps = args.max_steps if args.max_steps > 0 else -(-counts["trained"] * args.num_train_epochs // a_step)
         tokens = counts["tokens"] / counts["trained"] * a_step * steps
         print(f"train: {counts['trained']:,} rows, {steps:,.0f} steps, about {tokens:,.0f} tokens", file=sys.stderr)
+        if args.get_warmup_steps(int(steps)) >= steps:
+            print(
+                "warning: every step lies in the warm-up, whose first has learning rate 0; for so short a run give "
+                "--warmup-ratio 0",
+                file=sys.stderr,
+            )

@@ -86,6 +86,16 @@ class Detector:
         find = getattr(self.estimator, "direction", None)
         return None if find is None else torch.nn.functional.normalize(find().detach().float().cpu(), dim=0)
 
+    @property
+    def held_out(self) -> dict[str, float]:
+        """Figures on held-out prompts, and the AUROC of length alone there; empty where none were kept."""
+        test, length = self.provenance.scores.get("test"), self.provenance.scores.get("length")
+        if not test or not length:
+            return {}
+        names = {"auroc": "AUROC", "pr_auc": "PR-AUC", "f1": "F1"}
+        figures = {name: float(test[key]["value"]) for key, name in names.items()}
+        return {**figures, "length alone AUROC": float(length["auroc"]["value"])}
+
     @torch.inference_mode()
     def score_tokens(self, span: Span) -> Float[np.ndarray, " T"]:
         """One score per token, float64.

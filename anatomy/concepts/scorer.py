@@ -75,6 +75,15 @@ class Directed(Protocol):
         """Direction of length 1 along which the concept grows, float32 on the CPU; None where there is none."""
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """A scorer that was measured on prompts that it was not fitted on."""
+
+    @property
+    def held_out(self) -> Mapping[str, float]:
+        """Figures by name, as AUROC; empty where none were kept."""
+
+
 def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
     """Score of a span from its tokens' scores; NaN for a span without tokens (method.md §8)."""
     if not len(scores_T):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from anatomy import artifacts
-from anatomy.concepts.scorer import Scorer
+from anatomy.concepts.scorer import Measured, Scorer
 from anatomy.concepts.scores import score_pairs
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
@@ -130,4 +130,5 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
 
 
 def _of_scorer(scorer: Scorer) -> dict[str, Any]:
-    return {"detector": scorer.kind, "layer": scorer.layer, "pooling": scorer.pooling, "threshold": scorer.threshold}
+    told = {"detector": scorer.kind, "layer": scorer.layer, "pooling": scorer.pooling, "threshold": scorer.threshold}
+    return {**told, "held_out": dict(scorer.held_out) if isinstance(scorer, Measured) else {}}

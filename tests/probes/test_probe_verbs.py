@@ -146,6 +146,10 @@ def test_an_audit_tests_concepts_beside_clusters(detector, rows, model, tmp_path
     assert (contexts["q"] > 0.01).all()  # planted everywhere alike
     labels = json.loads((tmp_path / "run" / artifacts.LABELS).read_text())
     assert labels["response"]["bold"]["exemplars"]
+    told = json.loads((tmp_path / "run" / artifacts.MANIFEST).read_text())["stages"]["scores"]["facts"]["concepts"]
+    report = json.loads((detector / "report.json").read_text())
+    assert told["bold"]["held_out"]["AUROC"] == report["test"]["auroc"]["value"]
+    assert told["refusal"]["held_out"] == {}  # a text rule: nothing was fitted
     assert "bold" in capsys.readouterr().out
     assert main(["show", str(tmp_path / "run"), "bold"]) == 0
     assert main(["null", str(tmp_path / "run"), "--repetitions", "3"]) == 0

@@ -27,6 +27,6 @@ function detectors() {
 }
 
 function heldOut(facts) {
-  const scores = Object.entries(facts.held_out || facts.report || {}).filter(([, value]) => typeof value === "number");
+  const scores = Object.entries(facts.held_out || {}).filter(([, value]) => typeof value === "number");
   return scores.length ? scores.map(([name, value]) => `${name} ${number(value, 3)}`).join(", ") : facts.layer === null || facts.layer === undefined ? "a text rule: exact by its definition" : "not stored with this run";
 }
