@@ -122,6 +122,8 @@ def _card(source: str, log: pa.Table, treated: Treated) -> str:
         for action, reason, target in zip(*columns, strict=True)
     )
     lines = [f"| {action} | {escape(why)} | {count:,} |" for (action, why), count in sorted(reasons.items())]
+    local = Path(source).expanduser()
+    name = local.name if local.exists() else source  # a card is published: no folders of the user's machine
     return "\n".join(
         [
             "---",
@@ -133,9 +135,9 @@ def _card(source: str, log: pa.Table, treated: Treated) -> str:
             f"    path: {artifacts.CLEANED}",
             "---",
             "",
-            f"# {escape(Path(source.rstrip('/')).name)}, filtered",
+            f"# {escape(name)}, filtered",
             "",
-            f"Preference pairs of {escape(source)} after the filterings below, made by `anatomy filter`.",
+            f"Preference pairs of {escape(name)} after the filterings below, made by `anatomy filter`.",
             f"`{artifacts.FILTER_LOG}` says of each of the {len(log):,} rows what became of it, and why.",
             "",
             "| rows | because of | number |",
