@@ -121,8 +121,14 @@ def r_interval(predicted_X: np.ndarray, groups_WX: Float[np.ndarray, "W X"], r: 
 
     It holds what other held-out prompts could change, not what another data set or training seed could.
     """
-    z_W = np.arctanh([pearson(predicted_X, shift_X) for shift_X in groups_WX])
+    z_W = _fisher([pearson(predicted_X, shift_X) for shift_X in groups_WX])
     n = len(z_W)
     error = np.sqrt((n - 1) / n * ((z_W - z_W.mean()) ** 2).sum())
     width = stats.t.ppf(0.975, n - 1) * error
-    return float(np.tanh(np.arctanh(r) - width)), float(np.tanh(np.arctanh(r) + width))
+    centre = float(_fisher(r))
+    return float(np.tanh(centre - width)), float(np.tanh(centre + width))
+
+
+def _fisher(r: float | list[float]) -> np.ndarray:
+    """Fisher's z of correlations; of a perfect one, which few features can have by chance, a large finite number."""
+    return np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
