@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from anatomy.errors import SettingsError
+from anatomy.errors import AnatomyError, SettingsError
 
 RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
 
@@ -182,6 +182,22 @@ class SAETrainSettings(ModelSettings, SAEFitSettings):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
+def read_yaml(path: Path, what: str, error: type[AnatomyError] = SettingsError, remedy: str = "") -> Any:
+    """The value in a YAML file; ``what`` names it in the error, ``remedy`` ends the line where it cannot be read.
+
+    Raises:
+        AnatomyError: of the kind ``error``: the file cannot be read, or is not valid YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise error(f"{path}: cannot read the {what} ({fault.strerror}){remedy}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise error(f"{path}: not valid YAML ({' '.join(str(fault).split())})") from None
+
+
 def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: Path | None = None) -> SettingsT:
     """Merge a YAML file with command-line flags (flags win) and validate.
 
@@ -190,14 +206,7 @@ def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: Path | N
     """
     values: dict[str, Any] = {}
     if config is not None:
-        import yaml
-
-        try:
-            loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SettingsError(f"{config}: cannot read the configuration ({error.strerror})") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{config}: not valid YAML ({' '.join(str(error).split())})") from None
+        loaded = read_yaml(config, "configuration")
         if not isinstance(loaded, dict):
             raise SettingsError(f"{config}: expected `key: value` lines, found {type(loaded).__name__}")
         values.update({str(key).replace("-", "_"): value for key, value in loaded.items()})

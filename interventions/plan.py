@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from anatomy.artifacts import write_text
 from anatomy.errors import PlanError
-from anatomy.settings import Settings
+from anatomy.settings import Settings, read_yaml
 from interventions.options import FilteringOptions, InoculationOptions, ShapingOptions, SteeringOptions
 
 Direction = Literal["suppress", "amplify"]
@@ -163,14 +163,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         PlanError: the file cannot be read or is no plan; all faults at once.
     """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PlanError(f"{path}: cannot read the plan ({error.strerror}); make one with `anatomy plan RUN`") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    values = read_yaml(path, "plan", PlanError, "; make one with `anatomy plan RUN`")
     if not isinstance(values, dict):
         raise PlanError(f"{path}: expected `interventions:` and a list, found {type(values).__name__}")
     try:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from anatomy.errors import SettingsError
 from anatomy.hypotheses.matchers import MATCHERS
-from anatomy.settings import Settings
+from anatomy.settings import Settings, read_yaml
 
 LIBRARY = Path(__file__).parent / "library"
 QUESTIONS = LIBRARY / "questions.yaml"
@@ -150,14 +150,7 @@ def load_questions() -> list[str]:
 
 
 def _entries(path: Path) -> list[Any]:
-    import yaml
-
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot read the concepts ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    entries = read_yaml(path, "concepts")
     if not isinstance(entries, list):
         raise SettingsError(f"{path}: expected a list of concepts (`- id: ...`), found {type(entries).__name__}")
     return entries
