@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
 import torch
+from chat_server import ChatServer
 from tiny import save_tiny
+
+from anatomy.concepts import judge_http
 
 torch.set_num_threads(1)
 
@@ -36,3 +39,14 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return made[arch]
 
     return folder
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """A local endpoint that speaks the chat protocol; no key, and retries without a pause."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(judge_http, "FIRST_PAUSE_S", 0.01)
+    server = ChatServer()
+    yield server
+    server.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import killed_judge
 import pytest
-from chat_server import Act, ChatServer, completion, scored
+from chat_server import Act, completion, scored
 from pydantic import ValidationError
 
 from anatomy.concepts import judge_http
@@ -30,16 +30,6 @@ def numbered(number: int) -> Question:
 
 def number_in(request) -> int:
     return int(request["messages"][1]["content"].split("number ")[1].split(".")[0])
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(judge_http, "FIRST_PAUSE_S", 0.01)
-    server = ChatServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ from anatomy.cli import main
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 TINY = ["--device", "cpu", "--dtype", "float32"]
 
+SMALL = [
+    "--min-features", "2", "--min-community", "2", "--min-rows", "10", "--data-clusters", "3", "--min-fires", "10",
+]  # fmt: skip
+"""Settings under which an audit of a few rows has clusters to test."""
+
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
@@ -122,19 +127,7 @@ def test_score_writes_a_plain_table_back_with_a_model(detector, rows, model, tmp
 
 def test_an_audit_tests_concepts_beside_clusters(detector, rows, model, tmp_path, tiny_model_dir, capsys):
     sae = save_sae(tmp_path / "sae", tiny_model_dir("llama"))
-    small = [
-        "--min-features",
-        "2",
-        "--min-community",
-        "2",
-        "--min-rows",
-        "10",
-        "--data-clusters",
-        "3",
-        "--min-fires",
-        "10",
-    ]
-    arguments = ["audit", str(rows / "pairs.jsonl"), *model, "--sae", str(sae), *small, "--out", str(tmp_path / "run")]
+    arguments = ["audit", str(rows / "pairs.jsonl"), *model, "--sae", str(sae), *SMALL, "--out", str(tmp_path / "run")]
     assert main([*arguments, "--concepts", f"refusal,{detector}"]) == 0
     table = pq.read_table(tmp_path / "run" / artifacts.HYPOTHESES).to_pandas()
     bold = table[(table["view"] == "global") & (table["response"] == "bold")].iloc[0]
@@ -160,20 +153,8 @@ def test_an_audit_tests_concepts_beside_clusters(detector, rows, model, tmp_path
 
 def test_a_cluster_of_an_audit_makes_examples_and_a_detector(rows, model, tmp_path, tiny_model_dir):
     sae = ["--sae", str(save_sae(tmp_path / "sae", tiny_model_dir("llama")))]
-    small = [
-        "--min-features",
-        "2",
-        "--min-community",
-        "2",
-        "--min-rows",
-        "10",
-        "--data-clusters",
-        "3",
-        "--min-fires",
-        "10",
-    ]
     run = tmp_path / "run"
-    assert main(["audit", str(rows / "pairs.jsonl"), *model, *sae, *small, "--out", str(run)]) == 0
+    assert main(["audit", str(rows / "pairs.jsonl"), *model, *sae, *SMALL, "--out", str(run)]) == 0
     fit = ["probe", "fit", "bold", "--run", str(run), "--cluster", "R1", *model, *sae, "--detector", "sae"]
     examples = ["--positives", "heuristic", "--examples", str(rows / "pairs.jsonl")]
     assert main([*fit, *examples, "--out", str(tmp_path / "sae-bold")]) == 0

@@ -125,3 +125,4 @@ def test_comparing_opens_no_connection_and_loads_no_model(audited, tmp_path, mon
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr("anatomy.activations.model.load_subject", refused)
     compare(audited, audited, tmp_path)
+    assert told(tmp_path)["differences"]

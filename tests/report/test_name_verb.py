@@ -6,11 +6,10 @@ import re
 import shutil
 
 import pytest
-from chat_server import Act, ChatServer, completion
+from chat_server import Act, completion
 
 from anatomy import artifacts, verbs
 from anatomy.cli import main
-from anatomy.concepts import judge_http
 from anatomy.concepts.held_out import cases
 from anatomy.features.store import FeatureStore
 from anatomy.report.names import read_names
@@ -19,16 +18,6 @@ from anatomy.run import Run, load_manifest
 from anatomy.stages import read_clusters
 
 KINDS = {"R", "S", "D", "P"}
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(judge_http, "FIRST_PAUSE_S", 0.01)
-    server = ChatServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture
