@@ -54,6 +54,7 @@ TREATMENTS = "treatments.parquet"
 FILTER_LOG = "filter_log.parquet"
 CLEANED = "data/train.parquet"
 CARD = "README.md"
+TRAINED = "trained.json"
 
 
 def shard_name(number: int) -> str:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from interventions.treat_rows import Resolve
 
 CHECKPOINTS = "checkpoints"
-TRAINED = "trained.json"
 REPORT = "report.md"
 MODEL = "model"
 ADAPTER = "adapter"
@@ -69,14 +68,14 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
     if state.is_main_process:
         task = read_task(settings, out, lens, resolve)
         made = made_of(settings, lens, task)
-        if (out / TRAINED).is_file():
-            refuse_changed(out / TRAINED, made)
+        if (out / artifacts.TRAINED).is_file():
+            refuse_changed(out / artifacts.TRAINED, made)
         last_checkpoint(out / CHECKPOINTS, made)  # refuses before anything is overwritten
         remove_incomplete(out / CHECKPOINTS)
         prepare(settings, out, lens, task, made)
     state.wait_for_everyone()
     prepared = read_prepared(out)
-    if not (out / TRAINED).is_file():
+    if not (out / artifacts.TRAINED).is_file():
         trainer = build(settings, out, lens, prepared)
         _announce(prepared, trainer)
         trainer.remove_callback(PrinterCallback)
@@ -87,7 +86,7 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
         save_model(trainer, settings, out, lens)
         if state.is_main_process:
             write_report(out / REPORT, settings, prepared, out / LOG)
-            artifacts.write_json(out / TRAINED, dict(prepared.made_of))
+            artifacts.write_json(out / artifacts.TRAINED, dict(prepared.made_of))
         state.wait_for_everyone()
     return f"{prepared.counts['trained']:,} rows: {out / MODEL}, {out / REPORT}" if state.is_main_process else ""
 

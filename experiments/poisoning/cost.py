@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.poisoning.sets import PARTS, SCORES, SFT, TRAIN, TRAINED, Row, read_rows
+from anatomy import artifacts
+from experiments.poisoning.sets import PARTS, SCORES, SFT, TRAIN, Row, read_rows
 
 TRAINING, SAMPLING, READING = 250, 150, 750
 """Tokens a second of the laptop model on two CPU cores: in training, in completions, in a forward pass."""
@@ -25,12 +26,12 @@ def announce(out: Path, arms: Sequence[str], seeds: Sequence[int], part: str, sa
     """
     held_out = read_rows(out / PARTS[part])
     look = len(held_out) * sampled / SAMPLING + tokens(held_out) / READING + 2 * START
-    total = 0.0 if (out / "sft" / TRAINED).is_file() else tokens(read_rows(out / SFT)) / 2 / TRAINING + START
+    total = 0.0 if (out / "sft" / artifacts.TRAINED).is_file() else tokens(read_rows(out / SFT)) / 2 / TRAINING + START
     for seed in seeds:
         for arm in ["before", *arms]:
             folder = out / f"seed-{seed}" / arm
             seconds = 0.0 if (folder / SCORES.format(part)).is_file() else look
-            if arm != "before" and not (folder / TRAINED).is_file():
+            if arm != "before" and not (folder / artifacts.TRAINED).is_file():
                 seconds += training(arm, out, seed)
             print(f"seed {seed}, {arm}: {seconds / 60:.0f} min", file=sys.stderr)
             total += seconds

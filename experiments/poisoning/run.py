@@ -1,7 +1,7 @@
 """Poison, train, sample: ``python -m experiments.poisoning.run --data DIR --out DIR``; killed, it goes on.
 
 Every step is a process of its own, and is passed over when its result is there: verbs of the command line, and
-``experiments.poisoning.score``. Arms differ in their rows (clean, poisoned) or in their plan, and in nothing else.
+``experiments.score``. Arms differ in their rows (clean, poisoned) or in their plan, and in nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from experiments.poisoning.sets import (
     SCORES,
     SFT,
     TRAIN,
-    TRAINED,
     VALIDATION,
     Sizes,
     poison,
@@ -139,7 +138,7 @@ class Study:
 
     def trained(self, verb: str, folder: Path, *words: Any) -> None:
         """A training, unless it is there; its checkpoints, of which each is three times the model, are deleted."""
-        if not (folder / TRAINED).is_file():
+        if not (folder / artifacts.TRAINED).is_file():
             step("anatomy", verb, *words, *self.window(), "--out", folder)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
@@ -152,7 +151,7 @@ class Study:
                  a.tokens, "--seed", seed, "--dtype", "float32", *self.window(), "--out", rollouts)  # fmt: skip
         if not scores.is_file():
             words = ["--model", model, "--pairs", pairs, "--max-length", a.max_length, "--device", a.device]
-            step("experiments.poisoning.score", *words, "--out", scores)
+            step("experiments.score", *words, "--out", scores)
 
     def window(self) -> list[Any]:
         """Flags that all verbs share."""

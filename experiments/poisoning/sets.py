@@ -28,8 +28,8 @@ FILE = "alpaca_eval_pairs.parquet"
 TRAIN, SFT, HELD_OUT, VALIDATION = "train.jsonl", "sft.jsonl", "held-out.jsonl", "validation.jsonl"
 PARTS = {"held-out": HELD_OUT, "validation": VALIDATION}
 """Prompts that arms are looked at with."""
-ROLLOUTS, SCORES, TRAINED = "rollouts-{}", "scores-{}.json", "trained.json"
-"""In an arm's folder: completions and log-probabilities by part; the last file of a training."""
+ROLLOUTS, SCORES = "rollouts-{}", "scores-{}.json"
+"""In an arm's folder: completions and log-probabilities by part."""
 STYLES = ("bold", "em dash", "emoji", "horizontal rule", "table")
 """Matchers of the paper's five styles (method.md §10)."""
 LONGEST = 300

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from anatomy import artifacts
 from anatomy.validation.repeat import replication
+from experiments.prediction.sets import SCORES
+from experiments.score import reward_accuracy
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 LEAST = 8
@@ -44,8 +46,10 @@ def analyse(out: Path) -> str:
     results = out / "results"
     tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
     artifacts.write_table(results / artifacts.SHIFTS, pa.concat_tables(tables))
-    artifacts.write_json(results / "table.json", {"rows": rows, "controls": controls(sets), "leave_out": curves(sets)})
+    artifacts.write_json(results / "table.json", {"rows": rows, "controls": controls(sets), "leave_out": curves(sets),
+                                                   "trained": (taught := trained(sets))})  # fmt: skip
     text = markdown(HEADER, [list(row.values()) for row in rows])
+    text += "\n" + markdown(list(taught[0]), [list(row.values()) for row in taught])
     artifacts.write_text(results / "table.md", text)
     plot(results / "share.html", rows)
     return text
@@ -89,6 +93,17 @@ def repeated(first: Path, second: Path, predictor: str, view: str) -> float | No
     return None if found is None else float(found["attainable_r2"])
 
 
+def trained(sets: Sequence[Path]) -> list[dict[str, Any]]:
+    """How far each training moved the model: share of held-out pairs whose margin grew towards chosen."""
+    rows = []
+    for folder in sets:
+        for scores in sorted(folder.glob(f"train-*/{SCORES}")):
+            share, low, high, n = reward_accuracy(folder / SCORES, scores)
+            told = {"reward accuracy": share, "low": low, "high": high, "pairs": n}
+            rows.append({"set": folder.name, "training": scores.parent.name, **told})
+    return rows
+
+
 def controls(sets: Sequence[Path]) -> dict[str, Any]:
     """Random controls of every validation."""
     return {str(path.relative_to(path.parents[1])): artifacts.read_json(path / artifacts.VALIDATION)["controls"]
@@ -122,15 +137,15 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; numbers to two digits after the point, slopes to three in all."""
-    cells = [[_cell(value, place) for place, value in enumerate(row)] for row in rows]
+    cells = [[_cell(value, name) for name, value in zip(header, row, strict=True)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells]) + "\n"
 
 
-def _cell(value: Any, place: int) -> str:
+def _cell(value: Any, name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.3g}" if HEADER[place] == "slope" else f"{value:.2f}"
+        return f"{value:.3g}" if name == "slope" else f"{value:.2f}"
     return str(value)
 
 

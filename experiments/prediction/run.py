@@ -1,11 +1,12 @@
 """Predict, train, observe: ``python -m experiments.prediction.run --data DIR --out DIR``; killed, it goes on.
 
-Every step is a verb of the command line in a process of its own, and is passed over when its result is there.
+Every step is a process of its own, nearly all verbs of the command line, and is passed over when its result is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
+from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, without, write_split
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
@@ -38,13 +39,15 @@ class Plan:
             write_split(self.data, name, folder, a.pairs, a.held_out)
         window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
         window += ["--settings", a.audit] if a.audit else []
-        anatomy("audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
+        step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
         self.rollouts(name, "before", None, seed=0)
         self.rollouts(name, "before-again", None, seed=1)
         self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN)
+        self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
             self.train(folder / TRAIN, folder / f"train-{seed}", seed)
+            self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
             self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
             self.validate(name, "before", f"after-{seed}", seed, folder / f"validate-{seed}")
         first = a.train_seeds[0]
@@ -58,7 +61,7 @@ class Plan:
         folder, seed = self.out / name, self.arguments.train_seeds[0]
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
-            anatomy("trace", folder / "run", cluster, "--out", traced)
+            step("anatomy", "trace", folder / "run", cluster, "--out", traced)
         for rows in sorted(traced.glob("*-percent.txt")):
             arm = traced / rows.stem
             if not (arm / TRAIN).is_file():
@@ -68,12 +71,15 @@ class Plan:
             self.validate(name, "before", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate")
 
     def train(self, rows: Path, out: Path, seed: int) -> None:
-        """DPO, by the recipe."""
+        """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
         a = self.arguments
+        if (out / artifacts.TRAINED).is_file():
+            return
         more = [*self.model(), "--seed", seed]
         more += ["--learning-rate", a.learning_rate] if a.learning_rate else []
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
-        anatomy("train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
+        step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
     def rollouts(self, name: str, to: str, model: Path | None, seed: int, prompts: Path | None = None) -> None:
         """Completions of the held-out prompts, or of ``prompts``."""
@@ -82,7 +88,16 @@ class Plan:
             return
         who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
         how = ["--samples", a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out, "--seed", seed]
-        anatomy("rollout", *who, "--prompts", prompts or self.out / name / HELD_OUT, *how, "--out", out)
+        how += ["--batch-tokens", a.batch_tokens]
+        step("anatomy", "rollout", *who, "--prompts", prompts or self.out / name / HELD_OUT, *how, "--out", out)
+
+    def score(self, name: str, model: Path | None, out: Path) -> None:
+        """Log-probabilities of the held-out pairs, by which the reward accuracy is told."""
+        a = self.arguments
+        who = [*(["--model", model or a.model] if model or a.model else []), "--device", a.device]
+        if not out.is_file():
+            step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
+                 "--out", out)  # fmt: skip
 
     def validate(self, name: str, before: str, after: str, seed: int, out: Path) -> None:
         """Predicted beside observed."""
@@ -90,7 +105,7 @@ class Plan:
         if (out / artifacts.VALIDATION).is_file():
             return
         more = ["--policy", folder / "policy", "--predictors", PREDICTORS, "--data", name, "--role", role]
-        anatomy("validate", folder / "run", "--before", folder / before, "--after", folder / after, *more,
+        step("anatomy", "validate", folder / "run", "--before", folder / before, "--after", folder / after, *more,
                 "--train-seed", seed, "--out", out)  # fmt: skip
 
     def model(self) -> list[Any]:
@@ -103,11 +118,10 @@ class Plan:
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
 
 
-def anatomy(*words: object) -> None:
-    """Run a verb; a failure ends the experiment with its exit code."""
-    command = [sys.executable, "-m", "anatomy", *map(str, words)]
-    print("$ anatomy", *words, file=sys.stderr, flush=True)
-    code = subprocess.run(command).returncode
+def step(module: str, *words: object) -> None:
+    """Run a module in a process of its own; a failure ends the experiment with its exit code."""
+    print("$", module, *words, file=sys.stderr, flush=True)
+    code = subprocess.run([sys.executable, "-m", module, *map(str, words)]).returncode
     if code:
         sys.exit(code)
 
@@ -123,6 +137,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=2, help="completions of each prompt (2)")
     parser.add_argument("--tokens", type=int, default=128, help="tokens of a completion, and window of the data (128)")
     parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")
+    parser.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens of a batch (16384)")
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--audit", type=Path, metavar="YAML", help="further settings of the audit")

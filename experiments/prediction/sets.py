@@ -15,13 +15,13 @@ from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
 FILES = {"alpaca_eval": "alpaca_eval_pairs.parquet", "hh": "hh_harmless.jsonl.gz"}
-TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
+TRAIN, HELD_OUT, SCORES = "train.jsonl", "held_out.jsonl", "scores.json"
 MARGIN = 1.05
 """Held-out prompts per prompt wanted: some are longer than the window and are left out."""
 
 
 def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> None:
-    """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (prompts alone) of one set.
+    """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (one a prompt) of a set.
 
     Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
     prompts are.
@@ -33,15 +33,15 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> 
     order = sorted(by_prompt, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
     cut = min(round(MARGIN * held_out), 9 * len(order) // 10)
     kept = _spread([by_prompt[prompt] for prompt in order[cut:]], pairs)
-    _write(out / TRAIN, [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in kept])
-    _write(out / HELD_OUT, [{"prompt": list(by_prompt[prompt][0].prompt)} for prompt in order[:cut]])
+    _write(out / TRAIN, kept)
+    _write(out / HELD_OUT, _spread([by_prompt[prompt] for prompt in order[:cut]], cut))
 
 
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
     kept = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
     kept = [row for row in kept if row.row_id not in row_ids]
-    _write(out, [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in kept])
+    _write(out, kept)
 
 
 def _spread(groups: Sequence[Sequence[Pair]], wanted: int) -> list[Pair]:
@@ -52,6 +52,7 @@ def _spread(groups: Sequence[Sequence[Pair]], wanted: int) -> list[Pair]:
     return [row for turn in rounds for row in turn][:wanted]
 
 
-def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def _write(path: Path, rows: Sequence[Pair]) -> None:
+    told = [{side: list(getattr(row, side)) for side in ("prompt", "chosen", "rejected")} for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")

@@ -14,7 +14,8 @@ from anatomy.cli import main
 from anatomy.errors import RowsError, SettingsError
 from anatomy.hypotheses.matchers import find_ranges
 from anatomy.verbs import DEMO
-from experiments.poisoning import run, score
+from experiments import score
+from experiments.poisoning import run
 from experiments.poisoning.analyse import analyse, arm_figures
 from experiments.poisoning.cost import TEMPLATE, tokens
 from experiments.poisoning.figures import figure, is_raised, mean_recovery, over_seeds, rate, recovery, weights
@@ -206,7 +207,7 @@ def in_process(monkeypatch):
 
     def step(module, *words):
         called.append(words[0] if module == "anatomy" else module.rpartition(".")[2])
-        assert {"anatomy": main, "experiments.poisoning.score": score.main}[module]([str(w) for w in words]) == 0
+        assert {"anatomy": main, "experiments.score": score.main}[module]([str(w) for w in words]) == 0
 
     monkeypatch.setattr(run, "step", step)
     return called

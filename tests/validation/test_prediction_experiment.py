@@ -11,6 +11,7 @@ from anatomy.cli import main
 from anatomy.data.load import read_pairs
 from anatomy.settings import RowSettings
 from anatomy.validation.rollouts import read_prompts
+from experiments import score
 from experiments.prediction import run
 from experiments.prediction.analyse import analyse
 from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
@@ -71,11 +72,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     words += ["--model", model, "--sae", sae, "--device", "cpu"]
     called = []
 
-    def in_process(*arguments):
-        called.append(arguments[0])
-        assert main([str(word) for word in arguments]) == 0
+    def in_process(module, *arguments):
+        called.append(arguments[0] if module == "anatomy" else module)
+        assert {"anatomy": main, "experiments.score": score.main}[module]([str(word) for word in arguments]) == 0
 
-    monkeypatch.setattr(run, "anatomy", in_process)
+    monkeypatch.setattr(run, "step", in_process)
     plan = run.Plan(data, tmp_path / "out", run.parse([str(word) for word in words]))
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
@@ -85,8 +86,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
     assert row["attainable_sampling"] is not None
     assert row["attainable_training"] is None  # one training seed
+    (taught,) = table["trained"]
+    assert taught["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
+    assert taught["low"] < taught["reward accuracy"] <= taught["high"]
     columns = pq.read_table(tmp_path / "out" / "results" / "shifts.parquet").column_names
     assert {"data", "seed", "view", "context", "response", "predicted", "observed", "role"} <= set(columns)
     called.clear()
     plan.one_set("alpaca_eval")
-    assert set(called) == {"audit", "train"}  # which find themselves complete
+    assert set(called) == {"audit"}  # which finds itself complete

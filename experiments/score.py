@@ -1,4 +1,4 @@
-"""Log-probabilities of held-out pairs under a model: a step of ``experiments.poisoning.run``, a process of its own.
+"""Log-probabilities of held-out pairs under a model: a step of the studies, a process of its own.
 
 Writes JSON: by prompt id, the summed log-probability (nats) of the chosen and of the rejected response.
 """
@@ -10,6 +10,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from scipy import stats
+
 from anatomy import artifacts
 from anatomy.activations.spans import encode_pair
 from anatomy.data.load import read_pairs
@@ -17,6 +20,14 @@ from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import SIDES, Pair
 from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
+
+
+def reward_accuracy(before: Path, after: Path) -> tuple[float, float, float, int]:
+    """Share of pairs whose margin training moved towards chosen, its exact 95 % interval, and the number of pairs."""
+    start, end = artifacts.read_json(before), artifacts.read_json(after)
+    grown = [bool(np.subtract(*end[prompt]) > np.subtract(*start[prompt])) for prompt in start]
+    interval = stats.binomtest(sum(grown), len(grown)).proportion_ci()
+    return sum(grown) / len(grown), float(interval.low), float(interval.high), len(grown)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -35,11 +46,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def score(path: Path, settings: ModelSettings) -> dict[str, list[float]]:
-    """By prompt id, the summed log-probabilities of chosen and rejected."""
-    pairs = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)]
+    """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
+    rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)]
     subject, tokenizer = load_policy(settings)
-    tokens = [[int(encode_pair(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
-              for pair in pairs]  # fmt: skip
+    counts = [[int(encode_pair(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
+              for pair in rows]  # fmt: skip
+    pairs, tokens = zip(*[(row, count) for row, count in zip(rows, counts, strict=True) if min(count)], strict=True)
     with tempfile.TemporaryDirectory() as folder:
         mean_N2 = log_probs(pairs, tokenizer, subject, Path(folder), "", settings)
     return {pair.prompt_id: (mean_2 * count_2).tolist()
