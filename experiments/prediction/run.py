@@ -75,8 +75,8 @@ class Plan:
         a = self.arguments
         if (out / artifacts.TRAINED).is_file():
             return
-        more = [*self.model(), "--seed", seed]
-        more += ["--learning-rate", a.learning_rate] if a.learning_rate else []
+        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate, "--max-response-length", a.tokens]
+        more += ["--references", rows.parent / "references"]
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
         step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -135,13 +135,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=480, help="training pairs of each set, at most (480)")
     parser.add_argument("--held-out", type=int, default=500, help="held-out prompts (500)")
     parser.add_argument("--samples", type=int, default=2, help="completions of each prompt (2)")
-    parser.add_argument("--tokens", type=int, default=128, help="tokens of a completion, and window of the data (128)")
+    parser.add_argument("--tokens", type=int, default=96, help="tokens of a completion, and window of the data (96)")
     parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens of a batch (16384)")
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--audit", type=Path, metavar="YAML", help="further settings of the audit")
-    parser.add_argument("--learning-rate", type=float, help="instead of the recipe's")
+    parser.add_argument("--learning-rate", type=float, default=1e-5, help="of DPO (1e-5)")
     parser.add_argument("--lora-rank", type=int, help="LoRA instead of all weights")
     parser.add_argument("--model", help="default: the laptop model")
     parser.add_argument("--sae", help="default: the laptop model's")
