@@ -37,9 +37,8 @@ def sampling(
     """
     if temperature == 0:
         return LogitsProcessorList()
-    return LogitsProcessorList(
-        [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p), _Draw(uniform_BN, prompt_width)]
-    )
+    nucleus = [TopPLogitsWarper(top_p)] if top_p < 1 else []  # a sort of the vocabulary
+    return LogitsProcessorList([TemperatureLogitsWarper(temperature), *nucleus, _Draw(uniform_BN, prompt_width)])
 
 
 class _Draw:

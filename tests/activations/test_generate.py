@@ -90,6 +90,25 @@ def test_repeats_of_a_conversation_are_samples_of_their_own(llama):
     assert len(set(generate(*llama, [LENGTHS[0]] * 3, GREEDY))) == 1
 
 
+@pytest.mark.parametrize("settings", [GREEDY, SETTINGS], ids=["greedy", "sampled"])
+def test_samples_of_one_prompt_read_it_once(pair, settings, monkeypatch):
+    """Their completions are those of unshared reading, and the model sees each prompt's tokens once."""
+    subject, tokenizer = pair
+    settings = settings.model_copy(update={"batch_tokens": 100_000})
+    monkeypatch.setattr(module, "_read_once", lambda *_: None)
+    apart = generate(subject, tokenizer, LENGTHS * 3, settings)
+    monkeypatch.undo()
+    seen = []
+    hook = hf_model(subject).register_forward_pre_hook(lambda _, args, kwargs: seen.append(
+        (args[0] if args else kwargs["input_ids"]).shape), with_kwargs=True)  # fmt: skip
+    together = generate(subject, tokenizer, LENGTHS * 3, settings)
+    hook.remove()
+    longest = max(len(tokenizer.apply_chat_template(talk, add_generation_prompt=True)["input_ids"]) for talk in LENGTHS)
+    assert together == apart
+    assert seen[0] == (len(LENGTHS), longest - 1)
+    assert set(seen[1:]) == {(3 * len(LENGTHS), 1)}
+
+
 def draws(logits_V: torch.Tensor, uniform_B: np.ndarray, settings: GenerateSettings) -> np.ndarray:
     """Tokens drawn from one distribution at many uniform numbers."""
     ids, scores = torch.zeros(len(uniform_B), 5, dtype=torch.long), logits_V.repeat(len(uniform_B), 1)
