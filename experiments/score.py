@@ -37,17 +37,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--max-length", type=int, required=True)
+    parser.add_argument("--max-pairs", type=int, help="the first ones only")
     parser.add_argument("--device", default="auto")
     told = parser.parse_args(words)
     settings = ModelSettings(model=told.model, max_length=told.max_length, max_prompt_length=told.max_length // 2,
                              dtype="float32", device=told.device)  # fmt: skip
-    artifacts.write_json(told.out, score(told.pairs, settings))
+    artifacts.write_json(told.out, score(told.pairs, settings, told.max_pairs))
     return 0
 
 
-def score(path: Path, settings: ModelSettings) -> dict[str, list[float]]:
+def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[str, list[float]]:
     """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
-    rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)]
+    rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)][:most]
     subject, tokenizer = load_policy(settings)
     counts = [[int(encode_pair(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
               for pair in rows]  # fmt: skip

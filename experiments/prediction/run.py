@@ -36,13 +36,12 @@ class Plan:
         """Split, audit, train and validate one set; then the leave-out curve, where a cluster is named."""
         a, folder = self.arguments, self.out / name
         if not (folder / TRAIN).is_file():
-            write_split(self.data, name, folder, a.pairs, a.held_out)
+            write_split(self.data, name, folder, a.pairs, a.held_out, a.longest_prompt)
         window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
         window += ["--settings", a.audit] if a.audit else []
         step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
         self.rollouts(name, "before", None, seed=0)
-        self.rollouts(name, "before-again", None, seed=1)
         self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
@@ -51,6 +50,7 @@ class Plan:
             self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
             self.validate(name, "before", f"after-{seed}", seed, folder / f"validate-{seed}")
         first = a.train_seeds[0]
+        self.rollouts(name, "before-again", None, seed=1)
         self.rollouts(name, f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
         self.validate(name, "before-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
         if a.leave_out:
@@ -97,7 +97,7 @@ class Plan:
         who = [*(["--model", model or a.model] if model or a.model else []), "--device", a.device]
         if not out.is_file():
             step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
-                 "--out", out)  # fmt: skip
+                 "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
     def validate(self, name: str, before: str, after: str, seed: int, out: Path) -> None:
         """Predicted beside observed."""
@@ -134,6 +134,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=sorted(FILES), default=sorted(FILES))
     parser.add_argument("--pairs", type=int, default=480, help="training pairs of each set, at most (480)")
     parser.add_argument("--held-out", type=int, default=500, help="held-out prompts (500)")
+    parser.add_argument("--longest-prompt", type=int, metavar="CHARACTERS", help="leave longer prompts out")
+    parser.add_argument("--scored", type=int, default=200, help="held-out pairs that tell the reward accuracy (200)")
     parser.add_argument("--samples", type=int, default=2, help="completions of each prompt (2)")
     parser.add_argument("--tokens", type=int, default=96, help="tokens of a completion, and window of the data (96)")
     parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")

@@ -20,15 +20,17 @@ MARGIN = 1.05
 """Held-out prompts per prompt wanted: some are longer than the window and are left out."""
 
 
-def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int) -> None:
+def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, longest: int | None = None) -> None:
     """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (one a prompt) of a set.
 
     Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
-    prompts are.
+    prompts are. ``longest`` leaves out prompts of more characters than that.
     """
     rows = [row for row in read_pairs(RowSettings(rows=str(data / FILES[name]))) if not isinstance(row, Fault)]
     by_prompt: dict[str, list[Pair]] = {}
     for row in rows:
+        if longest is not None and sum(len(turn["content"] or "") for turn in row.prompt) > longest:
+            continue
         by_prompt.setdefault(row.prompt_id, []).append(row)
     order = sorted(by_prompt, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
     cut = min(round(MARGIN * held_out), 9 * len(order) // 10)
