@@ -19,7 +19,7 @@ from anatomy.artifacts import read_json, write_json, write_text
 from anatomy.errors import RunError
 from anatomy.stages import progress_bar
 
-MANIFEST = "made_of.json"
+STAMP = "made_of.json"
 LOG = "train_log.jsonl"
 
 
@@ -35,7 +35,7 @@ class Stamp(TrainerCallback):
         """After every checkpoint."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            write_json(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / MANIFEST, self.made_of)
+            write_json(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / STAMP, self.made_of)
         return control
 
 
@@ -45,9 +45,9 @@ def last_checkpoint(folder: Path, made_of: Mapping[str, str]) -> Path | None:
     Raises:
         RunError: a checkpoint was made of other rows, another plan, model or settings.
     """
-    complete = [path.parent for path in folder.glob(f"checkpoint-*/{MANIFEST}")]
+    complete = [path.parent for path in folder.glob(f"checkpoint-*/{STAMP}")]
     for path in complete:
-        refuse_changed(path / MANIFEST, made_of)
+        refuse_changed(path / STAMP, made_of)
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
@@ -69,7 +69,7 @@ def refuse_changed(manifest: Path, made_of: Mapping[str, str]) -> None:
 def remove_incomplete(folder: Path) -> None:
     """Delete checkpoints that were cut short; the trainer would count them when it deletes old ones."""
     for path in folder.glob("checkpoint-*"):
-        if not (path / MANIFEST).is_file():
+        if not (path / STAMP).is_file():
             shutil.rmtree(path)
 
 

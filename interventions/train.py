@@ -21,14 +21,15 @@ from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
 from anatomy.errors import SettingsError
 from anatomy.lens import Lens
-from interventions.checkpoints import LOG, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
+from anatomy.run import Run
+from interventions.checkpoints import LOG, STAMP, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
 from interventions.collator import ChosenCollator
 from interventions.references import ReferenceCache
 from interventions.settings import SFTSettings, TrainSettings
 from interventions.steering import VECTORS, read_vectors
 from interventions.trainer import InterventionTrainer
 from interventions.training_report import write_report
-from interventions.training_rows import TOKENS, Prepared, made_of, prepare, read_prepared, read_task
+from interventions.training_rows import ASKED, TOKENS, Prepared, asked_for, made_of, prepare, read_prepared, read_task
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -66,11 +67,16 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
     state = PartialState(cpu=settings.device == "cpu", timeout=timedelta(days=1))  # the first prepares for all
     lens = Lens(settings)
     if state.is_main_process:
+        asked = asked_for(settings, lens)
+        if is_begun(out) and (out / ASKED).is_file():
+            refuse_changed(out / ASKED, asked)  # before anything is overwritten
+        with Run.open(out):
+            artifacts.write_json(out / ASKED, asked)
         task = read_task(settings, out, lens, resolve)
         made = made_of(settings, lens, task)
         if (out / artifacts.TRAINED).is_file():
             refuse_changed(out / artifacts.TRAINED, made)
-        last_checkpoint(out / CHECKPOINTS, made)  # refuses before anything is overwritten
+        last_checkpoint(out / CHECKPOINTS, made)
         remove_incomplete(out / CHECKPOINTS)
         prepare(settings, out, lens, task, made)
     state.wait_for_everyone()
@@ -89,6 +95,11 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
             artifacts.write_json(out / artifacts.TRAINED, dict(prepared.made_of))
         state.wait_for_everyone()
     return f"{prepared.counts['trained']:,} rows: {out / MODEL}, {out / REPORT}" if state.is_main_process else ""
+
+
+def is_begun(out: Path) -> bool:
+    """Whether ``out`` holds a finished training or a complete checkpoint."""
+    return (out / artifacts.TRAINED).is_file() or any((out / CHECKPOINTS).glob(f"checkpoint-*/{STAMP}"))
 
 
 def dpo_trainer(settings: TrainSettings, out: Path, lens: Lens, prepared: Prepared) -> InterventionTrainer:

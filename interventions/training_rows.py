@@ -10,21 +10,23 @@ from typing import Any, NamedTuple
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, locate_model, weights_fingerprint
 from anatomy.data.rows_table import StoredPair, read_rows
+from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError
 from anatomy.lens import Lens
 from anatomy.run import Run
-from anatomy.settings import AuditSettings, ModelSettings, RowSettings
+from anatomy.settings import AuditSettings, HarvestSettings, ModelSettings, RowSettings
 from anatomy.stages import progress_bar, rows_stage
 from anatomy.types import SIDES, content_hash
 from anatomy.verbs import located
 from interventions.collator import TOUCHED, touched
-from interventions.plan import load_plan
+from interventions.plan import Plan, load_plan
 from interventions.plan_settings import PlanSettings, plan_settings
 from interventions.settings import SFTSettings, TrainSettings, learnt_by
 from interventions.tokens import gap_tiers, tokenise_pair, write_tokens
 from interventions.treat_rows import Resolve, treat_rows
 from interventions.treatments import SteeringVector, Treatment
 
+ASKED = "asked.json"
 TOKENS = "tokens.arrow"
 PREPARED = "prepared.json"
 
@@ -63,31 +65,57 @@ def read_task(settings: SFTSettings, out: Path, lens: Lens, resolve: Resolve | N
 
     ``resolve`` turns names of concepts into detectors; it is needed where the plan names any.
     """
-    if isinstance(settings, TrainSettings) and settings.plan is not None:
+    plan, read = _plan_and_rows(settings)
+    if plan is not None:
         assert resolve is not None
-        plan = load_plan(settings.plan)
-        given = {name: getattr(settings, name) for name in settings.model_fields_set & PlanSettings.model_fields.keys()}
-        treated = treat_rows(plan, plan_settings(plan, given), out, resolve)
+        assert isinstance(read, PlanSettings)
+        treated = treat_rows(plan, read, out, resolve)
         by_row = {row.row_id: row for row in treated.treatments}
         return Task(list(read_rows(out / artifacts.ROWS)), by_row, treated.vectors)
-    names = RowSettings.model_fields.keys() | ModelSettings.model_fields.keys()
-    full = located(AuditSettings.model_validate(settings.model_dump(include=set(names))))
+    full = AuditSettings.model_validate(read.model_dump())
     with Run.open(out) as run:
         run.save(settings=full.model_dump(mode="json"), seed=full.seed)
         rows_stage(run, full, lens)
     return Task(list(read_rows(out / artifacts.ROWS)), {}, ())
 
 
+def _plan_and_rows(settings: SFTSettings) -> tuple[Plan | None, RowSettings]:
+    """The plan, if there is one, and the settings with which rows are read."""
+    if isinstance(settings, TrainSettings) and settings.plan is not None:
+        plan = load_plan(settings.plan)
+        given = {name: getattr(settings, name) for name in settings.model_fields_set & PlanSettings.model_fields.keys()}
+        return plan, plan_settings(plan, given)
+    names = RowSettings.model_fields.keys() | ModelSettings.model_fields.keys()
+    return None, located(HarvestSettings.model_validate(settings.model_dump(include=set(names))))
+
+
+def asked_for(settings: SFTSettings, lens: Lens) -> dict[str, str]:
+    """Hashes of all that was asked for, by the words of :func:`made_of`: known before anything is written."""
+    plan, read = _plan_and_rows(settings)
+    how = read.model_dump(mode="json", include=set(RowSettings.model_fields) - {"rows"})
+    return {
+        "rows": content_hash([sorted(source_fingerprint(read).values()), how]),
+        "plan": content_hash(None if plan is None else plan.model_dump(mode="json")),
+        **_model_and_settings(settings, lens),
+    }
+
+
 def made_of(settings: SFTSettings, lens: Lens, task: Task) -> dict[str, str]:
     """Hashes of all that the final weights depend on, by the word that an error names them with."""
-    import torch
-
     steered = [[vector.layer, vector.vector_D.tolist()] for vector in task.vectors]
-    tokens = lens.token_settings()
-    dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
     return {
         "rows": content_hash([pair.row_id for pair in task.pairs]),
         "plan": content_hash([[asdict(row) for row in task.treatments.values()], steered]),
+        **_model_and_settings(settings, lens),
+    }
+
+
+def _model_and_settings(settings: SFTSettings, lens: Lens) -> dict[str, str]:
+    import torch
+
+    tokens = lens.token_settings()
+    dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
+    return {
         "model": weights_fingerprint(locate_model(settings), dtype),
         "template": content_hash([tokens["template"], tokens["tokenizer"]]),
         "settings": content_hash(learnt_by(settings)),

@@ -149,10 +149,16 @@ def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, caps
         "model": command("train", rows, tiny_model_dir("olmo3"), out),
         "settings": command("train", rows, model, out, "--beta", "0.2"),
     }
+
+    def kept():
+        return {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+    before = kept()
     for name, arguments in changed.items():
         assert main(arguments) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert f"was trained with other {name}" in error
+        assert kept() == before
     assert main(command("train", rows, model, out)) == 0
 
 
