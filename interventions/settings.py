@@ -17,6 +17,12 @@ Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 class SFTSettings(RowSettings, ModelSettings):
     """Supervised fine-tuning on chosen responses, and what it shares with DPO."""
 
+    max_prompt_length: int = Field(
+        512, ge=8, description="Tokens of the prompt (its end) that a plan's detectors read; training reads all of it."
+    )
+    max_response_length: int | None = Field(
+        None, ge=1, description="Tokens trained on of a response (its start); default: what `max_length` leaves."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "float32", description="Type of the weights; in bfloat16, steps of published learning rates round to nothing."
     )
@@ -60,7 +66,7 @@ class TrainSettings(SFTSettings):
 
 
 ELSEWHERE = {*RowSettings.model_fields, *ModelSettings.model_fields, "plan", "save_steps", "references"} - {
-    "seed", "max_length", "dtype", "device"
+    "seed", "max_length", "max_response_length", "dtype", "device"
 }  # fmt: skip
 """Settings whose effect is in rows, treatments, weights or template, or that decide only where and when."""
 

@@ -67,8 +67,13 @@ def tokenise_pair(
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     tiers: Sequence[int] = (),
+    max_response: int | None = None,
 ) -> dict[str, Any] | None:
     """A line of the token table (see ``SCHEMA``), or None where a context leaves no room for a completion.
+
+    Args:
+        max_length: tokens kept of context and completion, the longer view's.
+        max_response: tokens kept of the completion (its start); default: as many as ``max_length`` leaves.
 
     Raises:
         TemplateError: the chat template refuses the messages, or gives the two views other completions.
@@ -89,6 +94,8 @@ def tokenise_pair(
         stop = start + max_length - max(start, policy_start)  # the same completion tokens for both views
         if stop <= start:
             return None
+        if max_response is not None:
+            stop = min(stop, len(view.context) + max_response)
         line[name] = {
             "context": view.whole[:start],
             "policy_context": policy.whole[:policy_start] if side.instruction else None,

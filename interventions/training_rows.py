@@ -150,7 +150,8 @@ def prepare(settings: SFTSettings, out: Path, lens: Lens, task: Task, made: Mapp
                 if row.dropped is not None:
                     counts["dropped"] += 1
                     continue
-                line = tokenise_pair(stored.pair, row, lens.tokenizer, settings.max_length, tiers(row))
+                window = settings.max_length, tiers(row), settings.max_response_length
+                line = tokenise_pair(stored.pair, row, lens.tokenizer, *window)
                 if line is None:
                     counts["window"] += 1
                     continue

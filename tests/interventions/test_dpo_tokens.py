@@ -90,6 +90,16 @@ def test_both_views_keep_the_same_completion_tokens(tokenizer):
     assert untreated(pair, tokenizer, 60)["chosen"]["completion"][: 60 - longest] == line["chosen"]["completion"]
 
 
+def test_responses_are_cut_to_their_own_window(tokenizer):
+    pair = pair_of(["Hello"], "one two three " * 10, "good")
+    whole, cut = untreated(pair, tokenizer), tokenise_pair(pair, Treatment("x"), tokenizer, 512, max_response=5)
+    for name in ("chosen", "rejected"):
+        assert cut[name]["context"] == whole[name]["context"]
+        assert cut[name]["completion"] == whole[name]["completion"][:5]
+        assert len(cut[name]["scored"]) == len(cut[name]["completion"])
+    assert len(cut["chosen"]["completion"]) == 5
+
+
 def test_a_prompt_that_fills_the_window_leaves_no_row(tokenizer):
     pair = pair_of(["Hello there how are you"], "one", "two")
     room = len(untreated(pair, tokenizer)["chosen"]["context"])
