@@ -71,7 +71,8 @@ def harvest_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
     def work() -> dict[str, Any]:
         health = run.require("rows")["facts"]["health"]
         retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
-        tokens = retained * sum(min(settings.max_length, means["prompt"] + means[side]) for side in SIDES)
+        read = {side: min(means[side], settings.max_response_length or means[side]) for side in SIDES}
+        tokens = retained * sum(min(settings.max_length, means["prompt"] + read[side]) for side in SIDES)
         print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         fingerprint = artifacts.text_hash(str(depends))
@@ -105,6 +106,7 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
         made_of["model"] = lens.subject.fingerprint
 
     def work() -> dict[str, Any]:
+        run.file(artifacts.SCORED_TOKENS).unlink(missing_ok=True)  # of other rows or detectors
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         if scorers:
             with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
