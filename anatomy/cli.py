@@ -6,17 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from anatomy import __version__
+from anatomy import __version__, commands
+from anatomy.commands import settings_class
 from anatomy.errors import AnatomyError
-
-if TYPE_CHECKING:
-    from anatomy.concepts.scorer import Scorer
-    from anatomy.lens import Lens
-    from anatomy.settings import Settings
 
 EXAMPLES = """\
 a first audit:
@@ -53,253 +48,6 @@ class Verb:
     positional: Sequence[tuple[str, str]]
     run: Callable[[argparse.Namespace, dict[str, Any]], int]
     extra: Sequence[tuple[str, dict[str, Any]]] = ()
-
-
-def _settings_class(name: str) -> type[Settings]:
-    """``Name`` of ``anatomy.settings``, or ``module:Name``."""
-    module, _, kind = name.rpartition(":")
-    found: type[Settings] = getattr(import_module(module or "anatomy.settings"), kind)
-    return found
-
-
-def _load(verb: str, arguments: argparse.Namespace, flags: dict[str, Any], **fixed: Any) -> Any:
-    from anatomy.settings import load_settings
-
-    name = VERBS[verb].settings
-    assert name is not None
-    return load_settings(_settings_class(name), {**flags, **fixed}, arguments.settings)
-
-
-def _audit(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    settings = _load("audit", arguments, flags, rows=arguments.rows)
-    out = arguments.out or verbs.default_run_dir(settings)
-    if arguments.dry_run:
-        print(verbs.dry_run(settings))
-        return 0
-    if settings.concepts is None:
-        verbs.audit(settings, out)
-    else:
-        from probes.resolve import resolve
-
-        verbs.audit(settings, out, lambda lens: resolve(settings.concepts, lens, settings.concepts_file))
-    print(verbs.show(out, top=arguments.top))
-    return 0
-
-
-def _check(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    print(verbs.check(_load("check", arguments, flags, rows=arguments.rows), arguments.out))
-    return 0
-
-
-def _harvest(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    settings = _load("harvest", arguments, flags, rows=arguments.rows)
-    verbs.harvest_only(settings, arguments.out or verbs.default_run_dir(settings))
-    return 0
-
-
-def _cluster(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    verbs.rerun(arguments.run, _from_file("cluster", arguments, flags), until="cluster")
-    return 0
-
-
-def _hypotheses(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    verbs.rerun(arguments.run, _from_file("hypotheses", arguments, flags), until="summary")
-    print(verbs.show(arguments.run, top=arguments.top))
-    return 0
-
-
-def _from_file(verb: str, arguments: argparse.Namespace, flags: dict[str, Any]) -> dict[str, Any]:
-    """Validated values that were really given (flags or YAML), to lay over the settings of an existing run."""
-    given = _load(verb, arguments, flags)
-    return {name: getattr(given, name) for name in given.model_fields_set}
-
-
-def _null(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    print(verbs.null(arguments.run, arguments.repetitions, arguments.seed))
-    return 0
-
-
-def _show(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    print(verbs.show(arguments.run, cluster=arguments.cluster, view=arguments.view, top=arguments.top))
-    return 0
-
-
-def _report(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    print(verbs.report(arguments.run))
-    return 0
-
-
-def _view(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-    from anatomy.report.serve import serve
-
-    serve(verbs.report(arguments.run).parent, arguments.port, not arguments.no_browser)
-    return 0
-
-
-def _sae_train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy.sae.train import train_sae
-
-    print(train_sae(_load("sae train", arguments, flags), arguments.out))
-    return 0
-
-
-def _sae_health(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import verbs
-
-    print(verbs.sae_health(_load("sae health", arguments, flags, rows=arguments.rows), arguments.tokens))
-    return 0
-
-
-def _compare(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy.compare import compare
-
-    print(compare(arguments.run, Path(arguments.other), arguments.out))
-    return 0
-
-
-def _name(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy.name import name
-
-    print(name(arguments.run, _load("name", arguments, flags), arguments.dry_run))
-    return 0
-
-
-def _concepts_list(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from probes.listing import list_concepts
-
-    print(list_concepts(arguments.json, arguments.concepts_file))
-    return 0
-
-
-def _concepts_show(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from probes.listing import show_concept
-
-    print(show_concept(arguments.concept, arguments.json, arguments.concepts_file))
-    return 0
-
-
-def _probe_fit(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from probes import verbs
-
-    settings = _load("probe fit", arguments, flags, concept=arguments.concept)
-    print(verbs.fit(settings, arguments.out or verbs.default_out(settings)))
-    return 0
-
-
-def _probe_test(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from probes import verbs
-
-    print(verbs.test(Path(arguments.detector), _load("probe test", arguments, flags)))
-    return 0
-
-
-def _probe_score(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from probes import verbs
-
-    print(verbs.score(_load("probe score", arguments, flags, rows=arguments.rows), arguments.out))
-    return 0
-
-
-def _plan(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from interventions.marks import decisions, make_plan
-    from interventions.plan import save_plan, to_yaml
-
-    if arguments.out.exists():
-        raise AnatomyError(f"{arguments.out}: is there already, perhaps edited; choose another --out, or remove it")
-    marked = decisions({mark: getattr(arguments, mark) for mark in ("suppress", "amplify", "remove", "keep")})
-    plan = make_plan(arguments.run, marked, arguments.backend, arguments.strength, arguments.concepts_file)
-    save_plan(arguments.out, plan)
-    print(f"{to_yaml(plan)}\n{arguments.out}: read it, then see what it would do: `anatomy plan check {arguments.out}`")
-    return 0
-
-
-def _plan_check(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from interventions.preview import check_plan
-    from probes.resolve import resolve
-
-    print(check_plan(Path(arguments.plan), flags, arguments.settings, arguments.out, arguments.pairs, resolve))
-    return 0
-
-
-def _filter(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from interventions.clean import filter_rows
-    from interventions.plan import load_plan
-    from interventions.plan_settings import plan_settings
-    from probes.resolve import resolve
-
-    plan = load_plan(Path(arguments.plan))
-    print(filter_rows(plan, plan_settings(plan, flags, arguments.settings), arguments.out, resolve))
-    return 0
-
-
-def _rollout(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import validate
-
-    print(validate.rollout(_load("rollout", arguments, flags), arguments.out))
-    return 0
-
-
-def _validate(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy import validate
-    from anatomy.settings import AuditSettings
-
-    def scorers(audited: AuditSettings, lens: Lens) -> Sequence[Scorer]:
-        from probes.resolve import resolve
-
-        return [] if audited.concepts is None else resolve(audited.concepts, lens, audited.concepts_file)
-
-    settings = _load("validate", arguments, flags)
-    out = arguments.out or validate.default_out(arguments.run, settings)
-    print(validate.validate(arguments.run, settings, out, scorers))
-    return 0
-
-
-def _trace(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from anatomy.trace import trace
-
-    print(trace(arguments.run, arguments.cluster, _load("trace", arguments, flags), arguments.out))
-    return 0
-
-
-def _train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from interventions.train import train
-    from probes.resolve import resolve
-
-    told = train(_load("train", _recipe(arguments), flags), arguments.out, resolve)
-    print(told, end="\n" if told else "")
-    return 0
-
-
-def _sft(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
-    from interventions.train import sft
-
-    told = sft(_load("sft", _recipe(arguments), flags), arguments.out)
-    print(told, end="\n" if told else "")
-    return 0
-
-
-def _recipe(arguments: argparse.Namespace) -> argparse.Namespace:
-    """A recipe is a settings file."""
-    if arguments.recipe is not None and arguments.settings is not None:
-        raise AnatomyError("--recipe and --settings are the same kind of file; give one")
-    return argparse.Namespace(settings=arguments.recipe or arguments.settings)
 
 
 ROWS = ("rows", "Hub id, file, folder or glob; `demo` for the embedded set")
@@ -365,87 +113,88 @@ TRACE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write contr
 VERBS: dict[str, Verb] = {
     "check": Verb(
         "data health alone: formats, faults, lengths, repeats (no model weights)",
-        "CheckSettings", [ROWS], _check, [CHECK_OUT],
+        "CheckSettings", [ROWS], commands.check, [CHECK_OUT],
     ),
     "audit": Verb(
         "all stages: what the labels reward and punish, where, and the rows behind it",
-        "AuditSettings", [ROWS], _audit, [OUT, TOP, DRY_RUN],
+        "AuditSettings", [ROWS], commands.audit, [OUT, TOP, DRY_RUN],
     ),
-    "harvest": Verb("rows to pooled SAE features only", "HarvestSettings", [ROWS], _harvest, [OUT]),
-    "cluster": Verb("cluster a harvested run again, with other settings", "ClusterSettings", [RUN], _cluster),
+    "harvest": Verb("rows to pooled SAE features only", "HarvestSettings", [ROWS], commands.harvest, [OUT]),
+    "cluster": Verb("cluster a harvested run again, with other settings", "ClusterSettings", [RUN], commands.cluster),
     "hypotheses": Verb(
-        "test a clustered run again, with other settings", "HypothesisSettings", [RUN], _hypotheses, [TOP]
+        "test a clustered run again, with other settings", "HypothesisSettings", [RUN], commands.hypotheses, [TOP]
     ),
     "null": Verb(
         "flip labels at random within the set: false-positive rate of every view",
-        None, [RUN], _null, [REPETITIONS, SEED],
+        None, [RUN], commands.null, [REPETITIONS, SEED],
     ),
-    "show": Verb("findings of a run in the terminal", None, [RUN], _show, [CLUSTER, TOP, VIEW]),
-    "report": Verb("write the run's page again, from its artifacts (no model)", None, [RUN], _report),
-    "view": Verb("open the run's page, served on this machine only", None, [RUN], _view, [PORT, NO_BROWSER]),
+    "show": Verb("findings of a run in the terminal", None, [RUN], commands.show, [CLUSTER, TOP, VIEW]),
+    "report": Verb("write the run's page again, from its artifacts (no model)", None, [RUN], commands.report),
+    "view": Verb("open the run's page, served on this machine only", None, [RUN], commands.view, [PORT, NO_BROWSER]),
     "compare": Verb(
         "what two runs reward, and where they differ: appeared, vanished, changed sign",
-        None, [RUN, OTHER], _compare, [COMPARE_OUT],
+        None, [RUN, OTHER], commands.compare, [COMPARE_OUT],
     ),
     "name": Verb(
         "names for clusters by a language model (any OpenAI-compatible endpoint), each put to a blind test",
-        "anatomy.concepts.settings:NameSettings", [RUN], _name, [NAME_DRY_RUN],
+        "anatomy.concepts.settings:NameSettings", [RUN], commands.name, [NAME_DRY_RUN],
     ),
-    "concepts list": Verb("the library of concepts", None, [], _concepts_list, [JSON, CONCEPTS_FILE]),
+    "concepts list": Verb("the library of concepts", None, [], commands.concepts_list, [JSON, CONCEPTS_FILE]),
     "concepts show": Verb(
         "one concept: what it means, how its detector is made, what asks for it",
-        None, [CONCEPT], _concepts_show, [JSON, CONCEPTS_FILE],
+        None, [CONCEPT], commands.concepts_show, [JSON, CONCEPTS_FILE],
     ),
     "probe fit": Verb(
         "fit a detector of a concept, choose its layer, measure it on held-out prompts",
-        "probes.settings:ProbeFitSettings", [CONCEPT], _probe_fit, [PROBE_OUT],
+        "probes.settings:ProbeFitSettings", [CONCEPT], commands.probe_fit, [PROBE_OUT],
     ),
     "probe test": Verb(
         "measure a saved detector on labelled examples that it was not fitted on",
-        "probes.settings:ProbeTestSettings", [DETECTOR], _probe_test,
+        "probes.settings:ProbeTestSettings", [DETECTOR], commands.probe_test,
     ),
     "probe score": Verb(
         "score chosen and rejected responses, or a table of prompts and completions",
-        "probes.settings:ProbeScoreSettings", [ROWS], _probe_score, [SCORE_OUT],
+        "probes.settings:ProbeScoreSettings", [ROWS], commands.probe_score, [SCORE_OUT],
     ),
     "plan": Verb(
         "make a plan of interventions from marks on an audit's findings",
-        None, [RUN], _plan, [*MARKS, BACKEND, STRENGTH, CONCEPTS_FILE, PLAN_OUT],
+        None, [RUN], commands.plan, [*MARKS, BACKEND, STRENGTH, CONCEPTS_FILE, PLAN_OUT],
     ),
     "plan check": Verb(
         "what a plan would do to rows, and whether steering has the intended sign; trains nothing",
-        "interventions.plan_settings:PlanSettings", [PLAN], _plan_check, [PAIRS, CHECK_WORK],
+        "interventions.plan_settings:PlanSettings", [PLAN], commands.plan_check, [PAIRS, CHECK_WORK],
     ),
     "filter": Verb(
         "carry out a plan's filterings: a cleaned set for the Hub, and a log of every row with its reason",
-        "interventions.plan_settings:PlanSettings", [PLAN], _filter, [FILTER_OUT],
+        "interventions.plan_settings:PlanSettings", [PLAN], commands.filter, [FILTER_OUT],
     ),
     "rollout": Verb(
         "completions of prompts by a model, before or after training",
-        "anatomy.validation.settings:RolloutSettings", [], _rollout, [ROLLOUT_OUT],
+        "anatomy.validation.settings:RolloutSettings", [], commands.rollout, [ROLLOUT_OUT],
     ),
     "validate": Verb(
         "predicted shifts of a run beside those observed in rollouts before and after training",
-        "anatomy.validation.settings:ValidateSettings", [RUN], _validate, [VALIDATE_OUT],
+        "anatomy.validation.settings:ValidateSettings", [RUN], commands.validate, [VALIDATE_OUT],
     ),
     "trace": Verb(
         "the rows that carry a predicted shift, and lists of rows to train without",
-        "anatomy.validation.settings:TraceSettings", [RUN, TRACED], _trace, [TRACE_OUT],
+        "anatomy.validation.settings:TraceSettings", [RUN, TRACED], commands.trace, [TRACE_OUT],
     ),
     "train": Verb(
         "DPO with the interventions of a plan; killed or stopped, the same command goes on",
-        "interventions.settings:TrainSettings", [], _train, [TRAIN_OUT, RECIPE],
+        "interventions.settings:TrainSettings", [], commands.train, [TRAIN_OUT, RECIPE],
     ),
     "sft": Verb(
         "supervised fine-tuning on the chosen responses, the stage before DPO",
-        "interventions.settings:SFTSettings", [], _sft, [TRAIN_OUT, RECIPE],
+        "interventions.settings:SFTSettings", [], commands.sft, [TRAIN_OUT, RECIPE],
     ),
     "sae health": Verb(
         "measure L0, variance explained and dead share of an SAE on your rows",
-        "HarvestSettings", [ROWS], _sae_health, [TOKENS],
+        "HarvestSettings", [ROWS], commands.sae_health, [TOKENS],
     ),
     "sae train": Verb(
-        "train a BatchTopK SAE on the residual stream of your model", "SAETrainSettings", [], _sae_train, [SAE_OUT]
+        "train a BatchTopK SAE on the residual stream of your model",
+        "SAETrainSettings", [], commands.sae_train, [SAE_OUT],
     ),
 }  # fmt: skip
 
@@ -456,7 +205,7 @@ def _add_flags(parser: argparse.ArgumentParser, verb: Verb) -> None:
         return
     parser.add_argument("--settings", type=Path, metavar="YAML", help="settings from a file; flags win over it")
     taken = {name for name, _ in verb.positional}
-    for name, field in _settings_class(verb.settings).model_fields.items():
+    for name, field in settings_class(verb.settings).model_fields.items():
         if name in taken:
             continue
         default = "" if field.is_required() or field.default is None else f" (default: {field.default})"
@@ -485,9 +234,9 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"anatomy {__version__}")
-    commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
-        command = commands.add_parser(name, help=verb.help, description=verb.help[0].upper() + verb.help[1:] + ".")
+        command = subparsers.add_parser(name, help=verb.help, description=verb.help[0].upper() + verb.help[1:] + ".")
         if name != chosen:
             continue
         for argument, text in verb.positional:
@@ -508,9 +257,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = next((word for word in argv if word in VERBS), None)
     arguments = build_parser(chosen).parse_args(argv)
     verb = VERBS[arguments.verb]
+    arguments.reads = verb.settings
     flags = {}
     if verb.settings is not None:
-        flags = {name: getattr(arguments, name, None) for name in _settings_class(verb.settings).model_fields}
+        flags = {name: getattr(arguments, name, None) for name in settings_class(verb.settings).model_fields}
     try:
         return verb.run(arguments, flags)
     except AnatomyError as error:
