@@ -24,7 +24,9 @@ from anatomy.types import content_hash
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
-STAGES = ("rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary", "tokens", "report")
+STAGES = (
+    "rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary", "tokens", "scored_tokens", "report",
+)  # fmt: skip
 
 
 class Run:

@@ -98,7 +98,7 @@ def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence
         detectors = scorers(lens)  # a wrong name is told before anything expensive
         harvest_stage(run, settings, lens)
         scores_stage(run, settings, lens, detectors)
-        analysis_stages(run, settings, lens)
+        analysis_stages(run, settings, lens, detectors)
 
 
 def harvest_only(settings: HarvestSettings, out: Path) -> None:
@@ -122,7 +122,7 @@ def rerun(out: Path, changes: dict[str, Any], until: str) -> None:
         if "scores" not in run.manifest["stages"]:  # harvested only
             scores_stage(run, settings, lens, ())
         run.require("scores")
-        analysis_stages(run, settings, lens, until)
+        analysis_stages(run, settings, lens, None, until)
 
 
 def probe(settings: HarvestSettings, tokens: int) -> Probe:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 128
 MARK = b"anatomy.fingerprint"
+
+ReadT = TypeVar("ReadT")
 
 
 class SpanScore(NamedTuple):
@@ -88,8 +90,9 @@ def score_pairs(
         path = {scorer.concept: out_dir / scorer.concept / shard_name(number) for scorer in scorers}
         missing = [scorer for scorer in scorers if not _is_done(path[scorer.concept], _mark(scorer, made_of), rows)]
         if missing:
-            for scorer, found in zip(missing, _score_rows(rows, missing, tokenizer, subject, settings), strict=True):
-                write_table(path[scorer.concept], _table(rows, found, _mark(scorer, made_of)))
+            found = read_pairs(rows, missing, tokenizer, subject, settings, scored)
+            for scorer, scores in zip(missing, found, strict=True):
+                write_table(path[scorer.concept], _table(rows, scores, _mark(scorer, made_of)))
         number += 1
         if progress is not None:
             progress(len(rows))
@@ -129,7 +132,21 @@ def scored(scorer: Scorer, span: Span) -> SpanScore:
 def score_sides(
     sides: Sequence[EncodedSide], scorers: Sequence[Scorer], subject: Callable[[], Subject], settings: ModelSettings
 ) -> list[list[SpanScore]]:
-    """Scores by detector and side; the model runs once for all detectors, and once for equal sequences."""
+    """Scores by detector and side; see :func:`read_sides`."""
+    return read_sides(sides, scorers, subject, settings, scored)
+
+
+def read_sides(
+    sides: Sequence[EncodedSide],
+    scorers: Sequence[Scorer],
+    subject: Callable[[], Subject],
+    settings: ModelSettings,
+    read: Callable[[Scorer, Span], ReadT],
+) -> list[list[ReadT]]:
+    """``read(scorer, response)`` by detector and side.
+
+    The model runs once for all detectors and once for equal sequences; not at all where none reads activations.
+    """
     from anatomy.activations.hidden import Reading, read_hidden
 
     layers = sorted({scorer.layer for scorer in scorers if scorer.layer is not None})
@@ -137,24 +154,26 @@ def score_sides(
     distinct = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     first = {distinct[key]: side for key, side in reversed(list(zip(keys, sides, strict=True)))}
     readings = [Reading(first[number].ids, first[number].spans["response"]) for number in range(len(distinct))]
-    found: list[list[SpanScore]] = [[] for _ in readings]
+    found: list[list[ReadT]] = [[] for _ in readings]
     for number, hidden in read_hidden(subject() if layers else None, readings, layers, settings.batch_tokens):
         span = Span(first[number].text, first[number].offsets_R2, hidden)
-        found[number] = [scored(scorer, span) for scorer in scorers]
+        found[number] = [read(scorer, span) for scorer in scorers]
     return [[found[distinct[key]][place] for key in keys] for place in range(len(scorers))]
 
 
-def _score_rows(
+def read_pairs(
     rows: Sequence[Pair],
     scorers: Sequence[Scorer],
     tokenizer: PreTrainedTokenizerBase,
     subject: Callable[[], Subject],
     settings: ModelSettings,
-) -> list[list[SpanScore]]:
+    read: Callable[[Scorer, Span], ReadT],
+) -> list[list[ReadT]]:
+    """:func:`read_sides` of the rows, encoded: by detector, chosen and rejected of each row in turn."""
     from anatomy.activations.spans import encode_pair
 
     encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
-    return score_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings)
+    return read_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings, read)
 
 
 def _table(rows: Sequence[Pair], found: Sequence[SpanScore], mark: str) -> pa.Table:

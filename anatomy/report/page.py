@@ -24,7 +24,7 @@ from anatomy.hypotheses.labels import Clusters
 from anatomy.report.packing import to_json
 from anatomy.report.payload import data_clusters, main_part, parts, top_signals
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
-from anatomy.report.tokens import evidence_rows, token_records
+from anatomy.report.tokens import concept_colours, evidence_rows, token_records
 
 BUDGET = 15_000_000
 """Bytes of ``index.html``, at most."""
@@ -79,11 +79,13 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
     folder.mkdir(exist_ok=True)
     (folder / artifacts.REPORT_PAGE).unlink(missing_ok=True)
     columns, row_ids, characters = column_parts(run_dir, signals.prompts)
-    tokens = list(token_records(run_dir / artifacts.TOKENS, store))
+    scales, codes = concept_colours(run_dir / artifacts.SCORED_TOKENS, row_ids, _thresholds(run_dir))
+    tokens = list(token_records(run_dir / artifacts.TOKENS, store, codes))
     main = main_part(run_dir, signals, clusters, seed)
     fit = characters <= TEXT_SHARE * BUDGET
     known = [row for row, _ in tokens]
-    main["rows"] = {"n": len(row_ids), "piece": PIECE, "evidence": not fit, "tokens": known, "token_piece": TOKEN_PIECE}
+    main["rows"] = {"n": len(row_ids), "piece": PIECE, "evidence": not fit, "tokens": known, "token_piece": TOKEN_PIECE,
+                    "scales": scales}  # fmt: skip
     placed = Parts(folder, to_json(main))
     placed.add("columns", {**columns, **data_clusters(clusters, store), "top": top_signals(signals, TOP)})
     placed.add("ids", "".join(row_ids))
@@ -93,6 +95,12 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
     for start in range(0, len(tokens), TOKEN_PIECE):
         placed.add(f"tokens-{start // TOKEN_PIECE:04d}", [record for _, record in tokens[start : start + TOKEN_PIECE]])
     return _finish(folder, placed, main["run"]["name"])
+
+
+def _thresholds(run_dir: Path) -> dict[str, float | None]:
+    """The threshold of each concept's detector, as its label tells it."""
+    labels = artifacts.read_json(run_dir / artifacts.LABELS)["response"]
+    return {name: label.get("threshold") for name, label in labels.items() if "detector" in label}
 
 
 def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> None:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anatomy import artifacts
+from anatomy.concepts.scorer import Scorer
 from anatomy.features.store import FeatureStore
 from anatomy.lens import Lens
 from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages.common import progress_bar, write_health
 from anatomy.stages.reading import harvest_stage, rows_stage, scores_stage
-from anatomy.stages.showing import EXCERPT, labels_stage, report_stage, summary_stage, text_rows, tokens_stage
+from anatomy.stages.showing import (
+    EXCERPT,
+    labels_stage,
+    report_stage,
+    scored_tokens_stage,
+    summary_stage,
+    text_rows,
+    tokens_stage,
+)
 from anatomy.stages.testing import cluster_stage, concept_responses, hypotheses_stage, read_clusters, run_signals
 
 __all__ = [
     "EXCERPT", "analysis_stages", "cluster_stage", "concept_responses", "harvest_stage", "hypotheses_stage",
-    "labels_stage", "progress_bar", "read_clusters", "report_stage", "rows_stage", "run_signals", "scores_stage",
-    "summary_stage", "text_rows", "tokens_stage", "write_health",
+    "labels_stage", "progress_bar", "read_clusters", "report_stage", "rows_stage", "run_signals",
+    "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage", "write_health",
 ]  # fmt: skip
 
 
-def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = "summary") -> None:
-    """Features → clusters → hypotheses → labels → summary → tokens → report."""
+def analysis_stages(
+    run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer] | None, until: str = "summary"
+) -> None:
+    """Features → clusters → hypotheses → labels → summary → tokens → report.
+
+    ``scorers`` are the detectors of the scores, for single tokens; without them (None) rows keep what they have.
+    """
     store = FeatureStore(run.file(artifacts.FEATURES))
     cluster_stage(run, settings, store)
     if until == "cluster":
@@ -29,4 +45,6 @@ def analysis_stages(run: Run, settings: AuditSettings, lens: Lens, until: str = 
     labels_stage(run, settings, store, lens)
     summary_stage(run, settings, store, signals)
     tokens_stage(run, store, lens)
+    if scorers is not None:
+        scored_tokens_stage(run, lens, scorers)
     report_stage(run, settings, store, lambda: signals)

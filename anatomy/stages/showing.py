@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anatomy import artifacts
 from anatomy.concepts.labels import concept_label, highest
+from anatomy.concepts.scored_tokens import write_scored_tokens
+from anatomy.concepts.scorer import Scorer
 from anatomy.concepts.scores import read_scores
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.expected import expected_of_run
@@ -127,10 +129,31 @@ def tokens_stage(run: Run, store: FeatureStore, lens: Lens) -> None:
     run.stage("tokens", depends, [artifacts.TOKENS], work)
 
 
+def scored_tokens_stage(run: Run, lens: Lens, scorers: Sequence[Scorer]) -> None:
+    """Rows of ``tokens.parquet`` → ``scored_tokens.parquet``: each detector's score of each token of a response."""
+
+    def work() -> dict[str, Any]:
+        if not scorers:
+            return {}
+        kept = set(artifacts.read_table(run.file(artifacts.TOKENS), ["row"])["row"].to_pylist())
+        rows = enumerate(read_rows(run.file(artifacts.ROWS)))
+        pairs = {row: stored.pair for row, stored in rows if row in kept}
+        path = run.file(artifacts.SCORED_TOKENS)
+        with progress_bar("token scores", "row", len(pairs)) as bar:
+            write_scored_tokens(path, pairs, scorers, lens.tokenizer, lambda: lens.subject, lens.settings, bar.update)
+        return {"rows": len(pairs)}
+
+    depends = {
+        "tokens": run.output_hash("tokens", artifacts.TOKENS),
+        "scores": run.require("scores")["fingerprint"],
+    }
+    run.stage("scored_tokens", depends, [artifacts.SCORED_TOKENS] if scorers else [], work)
+
+
 def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Callable[[], Signals]) -> None:
     """Everything → ``report/``. The null check, names and a validation are told of where they are there."""
     extra = [
-        *map(run.file, (artifacts.NULL, artifacts.TOKENS, artifacts.NAMES)),
+        *map(run.file, (artifacts.NULL, artifacts.TOKENS, artifacts.SCORED_TOKENS, artifacts.NAMES)),
         *run.file(artifacts.VALIDATIONS).rglob("*.json"),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +12,17 @@ from transformers import AutoModelForCausalLM
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_pair
+from anatomy.artifacts import read_table
+from anatomy.concepts import scored_tokens
 from anatomy.concepts import scores as module
 from anatomy.concepts.labels import highest
-from anatomy.concepts.scorer import pooled
+from anatomy.concepts.scored_tokens import write_scored_tokens
+from anatomy.concepts.scorer import Span, pooled
 from anatomy.concepts.scores import Scores, read_scores, score_pairs
 from anatomy.errors import RunError
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
+from probes.text import TextHeuristic
 
 
 class Projection:
@@ -123,3 +128,47 @@ def test_exemplars_are_the_highest_responses_one_a_prompt():
     score = np.array([[5.0, 1.0], [4.0, 9.0], [7.0, np.nan]])
     found = Scores(["x", "y", "z"], ["p", "p", "q"], score, np.array([[0, 0], [0, 2], [1, -1]]))
     assert highest(found) == [(1, 1, 2), (2, 0, 1)]
+
+
+def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(lens, tmp_path, tiny_model_dir, monkeypatch):
+    monkeypatch.setattr(scored_tokens, "PIECE", 2)
+    rows = pairs(5)
+    scorers = [Projection("a", 1), Projection("b", 2, "mean")]
+    done: list[int] = []
+    kept = {number: rows[number] for number in (4, 0, 3)}
+    path = tmp_path / "kept.parquet"
+    write_scored_tokens(path, kept, scorers, lens.tokenizer, lambda: lens.subject, lens.settings, done.append)
+    found = {(line["concept"], line["row"]): line for line in read_table(path).to_pylist()}
+    assert set(found) == {(name, number) for name in "ab" for number in kept}
+    assert sum(done) == len(kept)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.float32)
+    for scorer in scorers:
+        for number, pair in kept.items():
+            assert found[scorer.concept, number]["row_id"] == pair.row_id
+            for side in SIDES:
+                encoded = encode_pair(pair, lens.tokenizer, lens.settings).side(side)
+                hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
+                x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
+                expected = scorer.score_tokens(Span(encoded.text, encoded.offsets_R2, {scorer.layer: x_TD}))
+                assert found[scorer.concept, number][side] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-4)
+
+
+def test_kept_token_scores_of_a_text_rule_mark_the_tokens_that_overlap_it_without_a_model(lens, tmp_path):
+    texts = ("A **bold** word, then **two more** of them.", "None of it * here **.")
+    pair = Pair(0, [{"role": "user", "content": "Why?"}], *([{"role": "assistant", "content": text}] for text in texts))
+
+    def never():
+        raise AssertionError("the model was asked for")
+
+    path = tmp_path / "kept.parquet"
+    write_scored_tokens(path, {7: pair}, [TextHeuristic("bold", "bold")], lens.tokenizer, never, lens.settings)
+    (line,) = read_table(path).to_pylist()
+    ranges = [match.span() for match in re.finditer(r"\*\*\w[^*]*\*\*", texts[0])]
+    assert len(ranges) == 2
+    for side, text, planted in zip(SIDES, texts, (ranges, []), strict=True):
+        places = lens.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        overlaps = [
+            float(any(start < stop_r and stop > start_r for start_r, stop_r in planted)) for start, stop in places
+        ]
+        assert line[side] == overlaps
+    assert 0 < sum(line["chosen"]) < len(line["chosen"])

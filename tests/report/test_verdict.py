@@ -96,3 +96,19 @@ def test_evidence_takes_findings_first_then_each_clusters_nearest():
     row_ids = ["a", "b", "c", "d", "e"]
     assert evidence_rows(summary, labels, row_ids, 10) == [2, 0, 1, 3, 4]
     assert evidence_rows(summary, labels, row_ids, 3) == [2, 0, 1]
+
+
+def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
+    summary = {"views": {view: {"chosen": [], "rejected": []} for view in ("global", "feature", "prompt")}}
+
+    def label(first, count):
+        return {"exemplars": [{"row_id": str(number)} for number in range(first, first + count)]}
+
+    responses = {f"R{number}": label(100 * number, 5) for number in range(1, 60)}
+    responses |= {
+        name: {**label(first, 30), "detector": "text"} for name, first in (("bold", 10_000), ("lists", 20_000))
+    }
+    row_ids = [str(number) for number in range(30_000)]
+    found = evidence_rows(summary, {"response": responses}, row_ids, 40)
+    assert found[:10] == [base + step for step in range(5) for base in (10_000, 20_000)]
+    assert found[10:] == [100 * number for number in range(1, 31)]

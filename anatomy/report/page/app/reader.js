@@ -1,5 +1,5 @@
-// One pair: prompt, chosen and rejected side by side, coloured by a cluster or feature, or by what differs.
-const MODES = [["tokens", "tokens of a cluster"], ["diff", "differences"], ["plain", "plain"]];
+// One pair: prompt, chosen and rejected side by side, coloured by a cluster, concept or feature, or by what differs.
+const MODES = [["tokens", "tokens"], ["diff", "differences"], ["plain", "plain"]];
 
 function pairReader() {
   const root = h("article", { class: "reader", "aria-label": "pair", "aria-live": "polite" });
@@ -24,13 +24,13 @@ async function pairNodes(row) {
   const [text, told, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
   const top = topResponses(told, row);
   const colour = state.color || state.cluster || (/^P/.test(state.within || "") ? state.within : top[0]?.id) || "";
-  const mode = state.mode || (MAIN.rows.tokens.includes(row) && colour && !isConcept(colour) ? "tokens" : "diff");
-  const tokens = mode === "tokens" && colour ? await tokenColours(row, colour) : null;
+  const tokens = colour && (state.mode || "tokens") === "tokens" ? await tokenColours(row, colour) : null;
+  const mode = state.mode || (tokens ? "tokens" : "diff");
   const info = h("div", { class: "peaks note" });
   const paint = painters(text, mode, tokens, info);
   return [
     header(row, id, told, text),
-    controls(colour, mode, top, tokens, paint.note),
+    controls(row, colour, mode, top, tokens, paint.note),
     differs(top),
     info,
     promptNodes(text, tokens, colour, info),
@@ -61,15 +61,18 @@ function differs(top) {
     h("a", { class: "chip " + side(value), href: "#" + fragment({ color: id, mode: "tokens" }), title: `${named(id)}: ${signed(value, 1)} SD; colours the tokens` }, `${id} ${signed(value, 1)}`)));
 }
 
-function controls(colour, mode, top, tokens, note) {
-  const ids = [...new Set([colour, state.cluster, state.within, ...top.map(({ id }) => id)])].filter((id) => id && (!isContext(id) || id[0] === "P"));
-  const missing = mode === "tokens" && !tokens ? "Tokens are kept for the rows behind the findings; this is not one of them." : "";
+function controls(row, colour, mode, top, tokens, note) {
+  const ids = [...new Set([colour, state.cluster, state.within, ...top.map(({ id }) => id), ...Object.keys(MAIN.rows.scales)])].filter((id) => id && (!isContext(id) || id[0] === "P"));
+  const missing = mode === "tokens" && !tokens ? missingTokens(row) : "";
   return h("div", { class: "controls" },
     h("div", { class: "buttons", role: "group", "aria-label": "colouring" }, MODES.map(([key, text]) => h("button", { "aria-pressed": String(mode === key), onclick: () => go({ mode: key }, true) }, text))),
     mode === "tokens" && ids.length ? select("coloured by", ids.map((id) => [id, `${id} ${cut(/^f\d/.test(id) ? "one feature" : named(id), 36)}`]), colour, (id) => go({ color: id }, true)) : null,
     mode === "tokens" && colour && !/^f\d/.test(colour) ? link({ view: isContext(colour) || colour[0] === "S" ? "local" : "global", cluster: colour }, `about ${colour}`) : null,
     missing || note ? h("span", { class: "note" }, missing || note) : null);
 }
+
+const missingTokens = (row) => (MAIN.rows.tokens.includes(row) ? "What this concept's detector says of each token is not kept for this row; the command of the audit, run again, adds it."
+  : "Tokens are kept for the rows behind the findings; this is not one of them.");
 
 function painters(text, mode, tokens, info) {
   const last = (name) => text[name][text[name].length - 1].content || "";
@@ -78,9 +81,8 @@ function painters(text, mode, tokens, info) {
     return found || { note: "Too long to compare word by word." };
   }
   if (!tokens) return {};
-  const most = Math.max(...tokens.chosen.sum, ...tokens.rejected.sum, 1e-6);
-  const paint = (name) => (content) => painted(tokens[name], most, content, (piece, peaks) => tellPeaks(info, piece, peaks));
-  return { chosen: paint("chosen"), rejected: paint("rejected"), note: most <= 1e-6 ? "It is nowhere in this pair." : "" };
+  const paint = (name) => (content) => painted(tokens[name], content, (piece, peaks) => tellPeaks(info, piece, peaks));
+  return { chosen: paint("chosen"), rejected: paint("rejected"), note: tokens.note };
 }
 
 async function tellPeaks(info, piece, peaks) {
@@ -92,10 +94,10 @@ async function tellPeaks(info, piece, peaks) {
 
 function promptNodes(text, tokens, colour, info) {
   const asked = chat(text.prompt);
-  if (!tokens || colour[0] !== "P") return h("div", { class: "prompt" }, asked);
-  const most = Math.max(...tokens.prompt.sum, 1e-6), joined = tokens.prompt.tokens.join("");
+  if (!tokens?.prompt || colour[0] !== "P") return h("div", { class: "prompt" }, asked);
+  const joined = tokens.prompt.tokens.join("");
   return h("div", { class: "prompt" }, h("div", { class: "role" }, "prompt as the model read it"),
-    h("div", { class: "text", dir: "auto" }, painted(tokens.prompt, most, joined, (piece, peaks) => tellPeaks(info, piece, peaks))));
+    h("div", { class: "text", dir: "auto" }, painted(tokens.prompt, joined, (piece, peaks) => tellPeaks(info, piece, peaks))));
 }
 
 function details(text, row, told) {
