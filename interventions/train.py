@@ -64,7 +64,7 @@ def sft(settings: SFTSettings, out: Path) -> str:
 
 
 def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = None) -> str:
-    state = PartialState(cpu=settings.device == "cpu", timeout=timedelta(days=1))  # the first prepares for all
+    state = PartialState(cpu=choose_device(settings.device) == "cpu", timeout=timedelta(days=1))  # the first prepares for all
     lens = Lens(settings)
     if state.is_main_process:
         asked = asked_for(settings, lens)
@@ -175,7 +175,7 @@ def arguments(settings: SFTSettings, out: Path) -> dict[str, Any]:
         "report_to": "none",
         "remove_unused_columns": False,
         "disable_tqdm": True,
-        "use_cpu": settings.device == "cpu",
+        "use_cpu": choose_device(settings.device) == "cpu",
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
 

@@ -129,6 +129,20 @@ def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
     (newest / "away").rename(newest / "made_of.json")
 
 
+@pytest.mark.parametrize("more", [[], ["--lora-rank", "4", "--gradient-checkpointing"]], ids=["full", "lora"])
+def test_bfloat16_learns_what_float32_learns_up_to_its_rounding(rows, tiny_model_dir, tmp_path, more):
+    """On the device that is there, as the paper's recipe asks for it: weights stay float32, products are rounded."""
+    losses = {}
+    for name in ("--bf16", "--no-bf16"):
+        out = tmp_path / name.strip("-")
+        assert main(command("train", rows, tiny_model_dir("llama"), out, name, "--device", "auto", *more)) == 0
+        losses[name] = [line["loss"] for line in read_log(out / "train_log.jsonl")]
+        assert all(tensor.dtype == torch.float32 for tensor in weights(out).values())
+    assert losses["--bf16"] != losses["--no-bf16"]
+    assert losses["--bf16"] == pytest.approx(losses["--no-bf16"], rel=0.05)
+    assert losses["--bf16"][-1] < losses["--bf16"][0]
+
+
 def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
     before = (uninterrupted / "model" / "model.safetensors").stat().st_mtime_ns
     assert main(command("train", rows, tiny_model_dir("llama"), uninterrupted)) == 0
