@@ -64,7 +64,8 @@ def sft(settings: SFTSettings, out: Path) -> str:
 
 
 def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = None) -> str:
-    state = PartialState(cpu=choose_device(settings.device) == "cpu", timeout=timedelta(days=1))  # the first prepares for all
+    on_cpu = choose_device(settings.device) == "cpu"
+    state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))  # the first prepares for all
     lens = Lens(settings)
     if state.is_main_process:
         asked = asked_for(settings, lens)
