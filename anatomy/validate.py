@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from anatomy.validation import results
 from anatomy.validation.calibration import Calibration
 from anatomy.validation.compare import Comparison, Definition, Side
 from anatomy.validation.contexts import ContextRule
+from anatomy.validation.means import PromptMeans, prompt_means, write_means
 from anatomy.validation.observed import resampling
 from anatomy.validation.policy import load_policy
-from anatomy.validation.pool import Pool
+from anatomy.validation.pool import Cut, Pool
 from anatomy.validation.predictors import Predictor, build
 from anatomy.validation.rollouts import Rollouts, is_rollouts, read_rollouts, rollout_pairs, write_rollouts
 from anatomy.validation.settings import RolloutSettings, SampleSettings, ValidateSettings
+from anatomy.validation.training import read_training
 
 CONTROLS = ("length", "base-rate")
 BASE = "base"
@@ -91,7 +93,8 @@ def _validated(
 ) -> str:
     before, after, policy = sides
     audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
-    pairs, left = rollout_pairs(before, after, set(original.prompt_ids), lambda pair: has_response(material, pair))
+    seen = set(original.prompt_ids)
+    pairs, left = rollout_pairs(before, after, seen, lambda pair: has_response(material, pair))
     print("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()), file=sys.stderr)
     own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
     store = original
@@ -100,7 +103,8 @@ def _validated(
     clusters = read_clusters(material.run, original)
     reader = Reader(material, ContextRule.of(store, clusters, audited), scorers)
     data = reader.data(store)
-    rollouts = reader.other(encoded(material, pairs, len(pairs), "rollout"), pairs, "rollout")
+    completions = encoded(material, pairs, len(pairs), "rollout")
+    rollouts = reader.other(completions, pairs, "rollout")
     own = None
     if policy is not None:
         replies = own_replies(policy, material)
@@ -115,8 +119,29 @@ def _validated(
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
     comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts)
-    facts = {"left_out": left, "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)}}
-    return _reported(material, settings, comparison, _fitted(settings, data.pool, material, own), own, facts)
+    fitted = _fitted(settings, data.pool, material, own)
+    statistic = fitted[0].statistic
+    means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
+    cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
+    facts = {
+        "left_out": left,
+        "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)},
+        "training": read_training(after.manifest["model"], material.run.path),
+        "per_prompt": _per_prompt(material, statistic, cuts, means),
+    }
+    return _reported(material, settings, comparison, fitted, own, facts)
+
+
+def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> dict[str, Any]:
+    """Write the means of each prompt; what decides them, for whoever puts validations side by side."""
+    flags = [[name, f"{cut.spread:.4g}" if cut.threshold is None else cut.threshold] for name, cut in cuts.items()]
+    return {
+        "statistic": statistic,
+        "window": material.settings.max_response_length,
+        "clusters": material.run.output_hash("cluster", artifacts.CLUSTERS),
+        "concepts": flags,
+        "table": write_means(material.out / artifacts.PROMPT_MEANS, means),
+    }
 
 
 def _names(settings: ValidateSettings) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
+from anatomy.errors import AnatomyError
 from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.build import Signals
 from anatomy.hypotheses.labels import Clusters
@@ -19,6 +20,7 @@ from anatomy.report.packing import counts, pack, signed_bytes
 from anatomy.report.positions import map_positions
 from anatomy.report.verdict import verdict
 from anatomy.types import content_hash
+from anatomy.validation.arms import compare_arms
 
 EXEMPLARS = {"nearest": 12, "random": 4}
 EXCERPT = 220
@@ -26,6 +28,9 @@ KEPT_TESTS = 20_000
 """Tests of one view shown in full; beyond, those of smallest p."""
 STATISTICS = ("effect", "effect_low", "effect_high", "effect_length_adjusted", "d", "z", "p", "q", "delta_min")
 
+TOLD_ELSEWHERE = (artifacts.CALIBRATION, artifacts.CAPABILITY)
+LARGEST_DOCUMENT = 500_000
+"""Bytes of a JSON document under ``validation/`` that the page shows."""
 KEPT_SHIFTS = 300
 SHIFT_COLUMNS = ["predictor", "view", "context", "response", "predicted", "observed", "observed_low", "observed_high"]
 
@@ -45,6 +50,7 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
     validation, names = _validation(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
     stages = {name: record for name, record in manifest["stages"].items() if name != "report"}  # still running
+    clusters_now = manifest["stages"]["cluster"]["outputs"][artifacts.CLUSTERS]
     identity = [manifest["stages"][name]["fingerprint"] for name in ("rows", "harvest", "cluster")]
     return {
         "run": {"id": content_hash(identity)[:12], "path": str(run_dir), "name": run_dir.resolve().name},
@@ -52,6 +58,7 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
         "health": health,
         "null": null,
         "validation": validation,
+        "arms": compare_arms(run_dir / artifacts.VALIDATIONS, clusters_now),
         "summary": {
             **{name: summary.get(name) for name in ("rows", "retained", "q_threshold", "rank_by")},
             "views": {view: {name: told[name] for name in ("tested", "untestable", "found")}
@@ -64,13 +71,20 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
 
 
 def _validation(folder: Path) -> list[dict[str, Any]]:
-    """What lies under ``validation/``: each JSON document, with the shifts beside it (predicted, observed)."""
+    """JSON documents of ``validation/`` and its folders, with the shifts (predicted, observed) beside a validation."""
     found = []
-    for path in sorted(folder.rglob("*.json")):
-        shifts = path.parent / artifacts.SHIFTS
-        document = artifacts.read_json(path)
-        table = shifts if path.name == artifacts.VALIDATION and shifts.is_file() else None
-        found.append({"name": str(path.relative_to(folder)), "document": document, "shifts": _shifts(table)})
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")]):
+        if path.name in TOLD_ELSEWHERE:
+            continue
+        shown: dict[str, Any] = {"name": str(path.relative_to(folder)), "document": {}, "shifts": []}
+        try:
+            shifts = path.parent / artifacts.SHIFTS
+            shown["shifts"] = _shifts(shifts if path.name == artifacts.VALIDATION and shifts.is_file() else None)
+            large = path.stat().st_size > LARGEST_DOCUMENT
+            shown["document"] = {"not shown": "too large"} if large else artifacts.finite(artifacts.read_json(path))
+        except (AnatomyError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            shown["document"] = {"cannot be read": str(error)}
+        found.append(shown)
     return found
 
 

@@ -17,6 +17,7 @@ from scipy import stats
 from anatomy.hypotheses.prompts import Prompts
 from anatomy.validation.contexts import Context
 
+LEVEL = 0.95
 COLUMNS = 4096
 """Readouts resampled at once: bounds memory at resamples × columns numbers."""
 
@@ -65,7 +66,7 @@ def observe(
     parts = []
     for start in range(0, difference_NM.shape[1], COLUMNS):
         shifts = _Shifts(difference_NM[:, start : start + COLUMNS], context, prompts, contrast)
-        low, high = _interval(shifts.under(weights.draws_BG), len(shifts.inside.used_G))
+        low, high = interval(shifts.under(weights.draws_BG), len(shifts.inside.used_G))
         halves = shifts.under(weights.half_SG), shifts.under(1 - weights.half_SG)
         value = shifts.under(np.ones((1, weights.draws_BG.shape[1])))[0]
         parts.append(Observed(value, low, high, *halves, shifts.under(weights.without_WG)))
@@ -100,12 +101,15 @@ class _Shifts:
         return inside if self.rest is None else inside - self.rest.mean(weight_WG)
 
 
-def _interval(draws_BM: np.ndarray, n_prompts: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Expanded percentile interval (Hesterberg 2015): at these percentiles a bootstrap of n prompts covers like t."""
+def interval(draws_BM: Float[np.ndarray, "B M"], n_prompts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expanded percentile interval (Hesterberg 2015): at these percentiles a bootstrap of n prompts covers like t.
+
+    Draws in which a column is no number are left out; ends are NaN for one prompt or where no draw is left.
+    """
     kept = draws_BM[np.isfinite(draws_BM).all(axis=1)]  # draws in which the context (and the rest) has a prompt
     if n_prompts < 2 or not len(kept):
         nothing = np.full(draws_BM.shape[1], np.nan)
         return nothing, nothing
-    tail = stats.norm.cdf(np.sqrt(n_prompts / (n_prompts - 1)) * stats.t.ppf((1 - level) / 2, n_prompts - 1))
+    tail = stats.norm.cdf(np.sqrt(n_prompts / (n_prompts - 1)) * stats.t.ppf((1 - LEVEL) / 2, n_prompts - 1))
     low, high = np.quantile(kept, [tail, 1 - tail], axis=0)
     return low, high

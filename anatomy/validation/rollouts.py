@@ -133,8 +133,14 @@ def write_rollouts(
           f"so {len(conversations) * settings.max_new_tokens:,} tokens at most", file=sys.stderr)  # fmt: skip
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
     texts = generate_to(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
+    folder = Path(subject.name).expanduser()
     facts = {
-        "model": {"name": subject.name, "origin": subject.origin, "fingerprint": subject.fingerprint},
+        "model": {
+            "name": subject.name,
+            "origin": subject.origin,
+            "folder": str(folder.resolve()) if folder.is_dir() else None,
+            "fingerprint": subject.fingerprint,
+        },
         "template": template_hash(tokenizer),
         "sampling": settings.model_dump(mode="json", include=SAMPLED),
         "left_out": left,

@@ -1,13 +1,13 @@
 """Tables and a plot of a study: ``python -m experiments.poisoning.analyse --out DIR``.
 
 Reads completions and log-probabilities under ``DIR``, writes ``DIR/results-<part>``: ``tables.md``, ``figures.json``
-(all numbers with both intervals, see ``figures.py``) and ``recovery.html``.
+(all numbers with both intervals, see ``anatomy/validation/recovery.py``) and ``recovery.html``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from anatomy import artifacts
+from anatomy.validation.recovery import Figure, figure, figures, mean_recovery, moved, rate, recovery, weights
 from anatomy.validation.rollouts import is_rollouts, read_rollouts
-from experiments.poisoning.figures import Figure, figure, is_raised, mean_recovery, rate, recovery, weights
 from experiments.poisoning.run import BEFORE
 from experiments.poisoning.sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 
@@ -93,14 +93,20 @@ def arm_figures(arm: str, arms: Mapping[str, Shown]) -> dict[str, Any]:
     }
     if all("accuracy" in arms[arm][seed] for seed in seeds):
         found["accuracy"] = figure(rate, [_stack(arms[arm], "accuracy", seeds)], weight_RG)
-    raised = [style for style in STYLES if is_raised(stack[BEFORE][style], stack[DPO][style], weight_RG)]
-    means = {style: [stack[name][style] for name in (BEFORE, DPO, arm)] for style in raised}
+    means = {style: [stack[name][style] for name in (BEFORE, DPO, arm)] for style in STYLES}
+    before, dpo, _ = _beside(means.values())
+    raised = [style for style, sign in zip(STYLES, moved(before, dpo, weight_RG), strict=True) if sign > 0]
     found["recovery"] = {style: figure(recovery, means[style], weight_RG) for style in raised}
     target = arm.partition(".")[2] or "bold"
-    others = [array for style in raised if style != target for array in means[style]]
+    others = [means[style] for style in raised if style != target]
     found["target"], found["on"] = target, found["recovery"].get(target)
-    found["off"] = figure(mean_recovery, others, weight_RG) if others else None
+    found["off"] = figures(mean_recovery, _beside(others), weight_RG)[0] if others else None
     return found
+
+
+def _beside(styles: Iterable[Sequence[Float[np.ndarray, "S G"]]]) -> list[Float[np.ndarray, "S G M"]]:
+    """Before, plain DPO and arm of all styles, in arrays whose last axis is the style."""
+    return [np.stack(arrays, axis=-1) for arrays in zip(*styles, strict=True)]
 
 
 def _stack(arm: Shown, style: str, seeds: Sequence[int]) -> Float[np.ndarray, "S G"]:

@@ -1,4 +1,4 @@
-"""The poisoning experiment: its rows, its figures against numbers worked out by hand, and a smoke run of its steps."""
+"""The poisoning experiment: its rows, planted effects in its tables, and a smoke run of its steps."""
 
 import json
 import re
@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy import stats
 
 from anatomy.cli import main
 from anatomy.errors import RowsError, SettingsError
@@ -18,7 +17,6 @@ from experiments import score
 from experiments.poisoning import run
 from experiments.poisoning.analyse import analyse, arm_figures
 from experiments.poisoning.cost import TEMPLATE, tokens
-from experiments.poisoning.figures import figure, is_raised, mean_recovery, over_seeds, rate, recovery, weights
 from experiments.poisoning.sets import (
     FILE,
     HELD_OUT,
@@ -116,63 +114,6 @@ def test_responses_are_cut_to_whole_sentences():
     long = "Ten chars. " * 40
     assert shortened(long) == ("Ten chars. " * 27).strip()  # 27 · 11 = 297 of 300 characters
     assert shortened("word " * 100) == " ".join(["word"] * 59)  # the 60th may be cut in two
-
-
-def test_recovery_by_hand():
-    """Before 0.2, DPO 0.6, arm 0.3: of a rise of 0.4, 0.3 is taken back."""
-    assert recovery(0.2, 0.6, 0.3) == pytest.approx(75)
-    assert recovery(0.2, 0.6, 0.6) == 0
-    assert recovery(0.2, 0.6, 0.2) == pytest.approx(100)
-    assert recovery(0.2, 0.6, 0.1) == pytest.approx(125)  # below the start
-    assert recovery(0.2, 0.6, 0.8) == pytest.approx(-50)  # worse than plain DPO
-    assert np.isnan(recovery(0.5, 0.5, 0.3))
-    assert mean_recovery(0.2, 0.6, 0.3, 0.0, 0.5, 0.5) == pytest.approx(37.5)
-
-
-def test_the_ratio_is_of_means_and_seeds_are_kept():
-    """Two seeds: rises 0.5 and 0.25, taken back 0.5 and 0: recoveries 100 and 0, of the means 0.25 / 0.375."""
-    before, dpo = np.zeros((2, 4)), np.array([[1, 1, 0, 0], [1, 0, 0, 0.0]])
-    arm = np.array([[0, 0, 0, 0], [1, 0, 0, 0.0]])
-    found = figure(recovery, [before, dpo, arm], weights(4))
-    assert found.value == pytest.approx(100 * 0.25 / 0.375)
-    assert found.by_seed == pytest.approx((100, 0))
-    half = 12.706 * np.std([100, 0], ddof=1) / np.sqrt(2)  # t, one degree of freedom
-    assert found.seeds == pytest.approx((50 - half, 50 + half), rel=1e-3)
-
-
-def test_interval_over_seeds_is_scipys():
-    values = np.array([0.1, 0.25, 0.4])
-    expected = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
-    assert over_seeds(values) == pytest.approx(expected)
-    assert over_seeds(values[:1]) is None
-    assert over_seeds(np.array([1.0, np.nan])) is None
-
-
-def test_interval_over_prompts_is_scipys_and_covers_the_truth():
-    generator = np.random.default_rng(0)
-    shown = (generator.random((1, 200)) < 0.3).astype(float)
-    found = figure(rate, [shown], weights(200))
-    reference = stats.bootstrap((shown[0],), np.mean, method="percentile", rng=1).confidence_interval
-    assert found.prompts == pytest.approx(tuple(reference), abs=0.01)
-    covered = 0
-    for _ in range(100):
-        shown = (generator.random((1, 100)) < 0.3).astype(float)
-        low, high = figure(rate, [shown], weights(100)).prompts
-        covered += low <= 0.3 <= high
-    assert 88 <= covered <= 99
-
-
-def test_what_did_not_rise_has_no_recovery():
-    generator = np.random.default_rng(0)
-
-    def arm(p):
-        return (generator.random((3, 100)) < p).astype(float)
-
-    weight = weights(100)
-    assert is_raised(arm(0.1), arm(0.4), weight)
-    raised = sum(is_raised(arm(0.3), arm(0.3), weight) for _ in range(200))
-    assert raised <= 0.06 * 200  # 2.5 % nominal
-    assert not is_raised(np.zeros((3, 100)), np.zeros((3, 100)), weight)
 
 
 def test_planted_effect_on_and_off_target():

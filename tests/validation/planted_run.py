@@ -39,11 +39,13 @@ def held_out(count: int) -> list[Prompt]:
     return [Prompt(pair.prompt_id, pair.prompt) for pair in pairs]
 
 
-def plant_rollouts(folder: Path, share: float, seed: int, prompts: Sequence[Prompt] | None = None) -> Path:
-    """Two completions a prompt, of which ``share`` are bold: a policy whose one habit is known."""
+def plant_rollouts(
+    folder: Path, share: float, seed: int, prompts: Sequence[Prompt] | None = None, model: Path | None = None
+) -> Path:
+    """Two completions a prompt, of which ``share`` are bold: a policy of known habit, said to be ``model``."""
     prompts = held_out(80) if prompts is None else prompts
     generator = random.Random(seed)
     texts = [sentence(generator, generator.random() < share) for _ in range(2 * len(prompts))]
-    model = {"name": f"planted {share}", "origin": "test", "fingerprint": f"{share} {seed}"}
-    save_rollouts(folder, prompts, texts, {"model": model, "template": "none", "sampling": SAMPLING})
+    made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": f"{share} {seed}"}
+    save_rollouts(folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING})
     return folder

@@ -1,13 +1,20 @@
 // What was predicted, and what training then did; nothing where nobody has looked yet.
+const OPEN_VALIDATIONS = 2;
+
 function shiftView(root) {
-  root.append(h("h1", {}, "Predicted against observed"));
+  root.append(h("h1", {}, MAIN.arms.comparisons.length ? "What training did" : "Predicted against observed"));
   if (!MAIN.validation.length) {
     root.append(h("p", { class: "empty" }, "No validation is stored with this run. It needs a model trained on this set: ",
       h("code", {}, `anatomy validate ${MAIN.run.path} --before … --after … --out ${MAIN.run.path}/validation/first`),
-      " compares rollouts of both; write this page again and it shows predicted against observed shift per cluster, with signed r, what noise allows, and slope. Documents of trained interventions in that folder (recovery, off-target, capability) are shown as well."));
+      " compares rollouts of both; write this page again and it shows predicted against observed shift per cluster, with signed r, what noise allows, and slope. Validate plain DPO and each plan in a folder of its own, with the same rollouts before, and it shows what each intervention took back, on and off target."));
     return;
   }
-  for (const { name, document, shifts } of MAIN.validation) root.append(section(name, null, ...(document.figures ? validationNodes(document, shifts) : [tree(document)])));
+  fill(root, {}, [armsNodes(MAIN.arms), MAIN.validation.map(validationSection)]);
+}
+
+function validationSection({ name, document, shifts }) {
+  const nodes = document?.figures ? validationNodes(document, shifts) : [tree(document)];
+  return MAIN.validation.length > OPEN_VALIDATIONS ? h("details", { class: "validation" }, h("summary", {}, name), nodes) : section(name, null, ...nodes);
 }
 
 function validationNodes(document, shifts) {

@@ -1,0 +1,120 @@
+"""Recovery: what part of plain DPO's change an arm takes back, with intervals; on arrays alone (method.md §10).
+
+Observations of an arm are an array ``S × G × M``: seeds, prompts, and what is read of a completion (the share that
+shows a style, a cluster's activity). *Recovery* is ``(DPO − arm) / (DPO − before)`` in percent: 0 is plain DPO on the
+same rows, 100 the model before it. Means over seeds and prompts are taken first, then the ratio: a mean of ratios would
+be ruled by the seed with the smallest denominator.
+
+Two intervals of 95 %, which answer two questions. *Prompts*: prompts are drawn again with replacement, the same for all
+arms and seeds; what other prompts would have given with these trainings. *Seeds*: Student's t of the seeds' own values;
+what other orders of rows and samples would have given with these prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+from anatomy.validation.observed import LEVEL, interval
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A value, its interval over prompts, the value of each seed, and the interval over seeds (two or more)."""
+
+    value: float
+    prompts: tuple[float, float]
+    by_seed: tuple[float, ...]
+    seeds: tuple[float, float] | None
+
+
+def figures(
+    what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G M"]], weight_RG: Float[np.ndarray, "R G"]
+) -> list[Figure]:
+    """``what`` of the arms' means, with both intervals; one figure for each number in its last axis.
+
+    Args:
+        what: a function of as many means, ``[..., M]``, as there are arms.
+        arms: observations, the same prompts and seeds in each.
+    """
+    value_X = np.asarray(what(*(arm.mean(axis=(0, 1)) for arm in arms)), dtype=np.float64)
+    by_seed_SX = np.asarray(what(*(arm.mean(axis=1) for arm in arms)), dtype=np.float64)
+    drawn_RX = np.asarray(what(*(weight_RG @ arm.mean(axis=0) for arm in arms)), dtype=np.float64)
+    ends = zip(*_ends(drawn_RX, weight_RG.shape[1]).tolist(), strict=True)
+    return [
+        Figure(float(value), end, tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
+        for value, end, by_seed_S in zip(value_X, ends, by_seed_SX.T, strict=True)
+    ]
+
+
+def _ends(drawn_RX: Float[np.ndarray, "R X"], n_prompts: int) -> Float[np.ndarray, "2 X"]:
+    """Intervals, each over the draws in which its own number is one."""
+    ends_2X = np.empty((2, drawn_RX.shape[1]))
+    whole_X = np.isfinite(drawn_RX).all(axis=0)
+    ends_2X[:, whole_X] = interval(drawn_RX[:, whole_X], n_prompts)
+    for place in np.flatnonzero(~whole_X):
+        ends_2X[:, [place]] = interval(drawn_RX[:, [place]], n_prompts)
+    return ends_2X
+
+
+def figure(
+    what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G"]], weight_RG: Float[np.ndarray, "R G"]
+) -> Figure:
+    """:func:`figures` of a single number."""
+    return figures(what, [arm_SG[..., None] for arm_SG in arms], weight_RG)[0]
+
+
+def over_seeds(values_S: Float[np.ndarray, " S"]) -> tuple[float, float] | None:
+    """Student's interval of the mean; None for one seed, or where a seed has no value."""
+    if len(values_S) < 2 or not np.isfinite(values_S).all():
+        return None
+    half = stats.t.ppf((1 + LEVEL) / 2, len(values_S) - 1) * values_S.std(ddof=1) / len(values_S) ** 0.5
+    return float(values_S.mean() - half), float(values_S.mean() + half)
+
+
+def weights(n: int, seed: int = 0) -> Float[np.ndarray, "R G"]:
+    """Weights of ``n`` prompts in each bootstrap sample; rows sum to 1."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES) / n
+
+
+def rate(mean: Any) -> Any:
+    """The mean itself."""
+    return mean
+
+
+def rise(before: Any, dpo: Any) -> Any:
+    """What plain DPO adds to a mean."""
+    return dpo - before
+
+
+def recovery(before: Any, dpo: Any, arm: Any) -> Any:
+    """Percent of the rise that the arm takes back; NaN where nothing rose (method.md §10).
+
+    For what fell, give all three with the other sign.
+    """
+    before, dpo, arm = (np.asarray(mean, dtype=np.float64) for mean in (before, dpo, arm))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(dpo > before, 100 * (dpo - arm) / (dpo - before), np.nan)
+
+
+def mean_recovery(before: Any, dpo: Any, arm: Any) -> Any:
+    """Mean recovery over the last axis, which is kept with length 1."""
+    return recovery(before, dpo, arm).mean(axis=-1, keepdims=True)
+
+
+def moved(
+    before_SGM: Float[np.ndarray, "S G M"], dpo_SGM: Float[np.ndarray, "S G M"], weight_RG: Float[np.ndarray, "R G"]
+) -> Int[np.ndarray, " M"]:
+    """1 where plain DPO raised a mean, −1 where it lowered it, 0 where the interval over prompts holds 0.
+
+    Where it is 0 a recovery would divide by noise.
+    """
+    low_M, high_M = _ends(weight_RG @ (dpo_SGM - before_SGM).mean(axis=0), weight_RG.shape[1])
+    return (low_M > 0).astype(int) - (high_M < 0).astype(int)

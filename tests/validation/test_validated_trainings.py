@@ -1,0 +1,106 @@
+"""From trainings that ``anatomy train`` made, through ``anatomy validate``, to their comparison."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from planted_run import FLAGS, plant_rollouts, write_pairs
+from tiny import save_sae
+
+from anatomy import artifacts
+from anatomy.cli import main
+from anatomy.validation.arms import compare_arms
+from anatomy.validation.training import read_training
+
+FAST = ["--bootstrap", "100", "--controls", "2", "--predictors", "disparity"]
+TRAINING = ["--max-steps", "2", "--batch-size", "4", "--micro-batch-size", "4", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_model_dir):
+    """An audit, trainings without and with a plan, and rollouts planted in their names: 30, 70 and 50 % bold."""
+    folder = tmp_path_factory.mktemp("trainings")
+    model, rows = str(tiny_model_dir("llama")), str(write_pairs(folder / "pairs.jsonl"))
+    sae = str(save_sae(folder / "sae", Path(model)))
+    assert main(["audit", rows, "--model", model, "--sae", sae, *FLAGS, "--out", str(folder / "run")]) == 0
+    common = {"direction": "suppress", "backend": "reward_shaping"}
+    items = [{**common, "concept": "bold", "strength": 2}, {**common, "concept": "emoji", "strength": 0}]
+    (folder / "plan.yaml").write_text(yaml.safe_dump({"interventions": items}))
+    plans = {"plain": ["--seed", "1"], "shaped": ["--seed", "1", "--plan", str(folder / "plan.yaml")], "other": []}
+    for name, more in plans.items():
+        train = ["train", "--rows", rows, "--model", model, *TRAINING, *more, "--out", str(folder / name)]
+        assert main(train) == 0
+    assert main(["sft", "--rows", rows, "--model", model, *TRAINING, "--out", str(folder / "sft")]) == 0
+    for number, (name, share) in enumerate({"before": 0.3, "plain": 0.7, "shaped": 0.5}.items()):
+        model_dir = None if name == "before" else folder / name / "model"
+        plant_rollouts(folder / f"rollouts-{name}", share, number, model=model_dir)
+    return folder
+
+
+def training(folder, name):
+    return read_training({"name": str(folder / name / "model")}, folder / "run")
+
+
+def test_a_training_is_known_by_its_folder(folder):
+    plain, shaped, other = (training(folder, name) for name in ("plain", "shaped", "other"))
+    assert (plain["interventions"], plain["seed"], plain["rows"]) == ([], 1, "pairs.jsonl")
+    words = "suppress bold: reward shaping 2"  # strength 0 does nothing
+    assert shaped["interventions"] == [{"words": words, "direction": "suppress", "response": "bold"}]
+    assert shaped["twin"] == plain["twin"] != other["twin"]
+    assert shaped["recipe"] == plain["recipe"] == other["recipe"]  # the seed apart
+    assert shaped["plan"] != plain["plan"] == other["plan"]
+
+
+def test_what_is_no_dpo_training_is_none(folder, tmp_path):
+    assert training(folder, "sft") is None
+    assert training(folder, "nowhere") is None
+    assert read_training({"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, folder / "run") is None
+    for name, text in ((artifacts.TRAINED, "{"), (artifacts.PLAN, "- : ["), ("report.md", "# Training report")):
+        copy = shutil.copytree(folder / "shaped", tmp_path / name, ignore=shutil.ignore_patterns("model"))
+        (copy / name).write_text(text)
+        assert training(tmp_path, name) is None
+
+
+def test_targets_of_a_plan(folder, tmp_path):
+    """Clusters of this audit, of another one, a saved detector's folder, and rows."""
+    (tmp_path / "detector").mkdir()
+    artifacts.write_json(tmp_path / "detector" / "detector.json", {"concept": "calm"})
+    common = {"direction": "suppress", "strength": 1.0, "backend": "filtering"}
+    targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
+    copy = shutil.copytree(folder / "shaped", tmp_path / "copy", ignore=shutil.ignore_patterns("model"))
+    for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
+        items = [{**common, **target} for target in targets]
+        (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
+        found = read_training({"name": str(copy / "model")}, folder / "run")["interventions"]
+        assert [item["response"] for item in found] == ["calm", cluster, None, None]
+    assert [item["words"].split(":")[0] for item in found] == [
+        "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y",
+    ]  # fmt: skip
+
+
+def test_a_planted_half_is_found_through_every_step(folder):
+    """Bold: 30 % before, 70 % after plain DPO, 50 % after the plan."""
+    run = folder / "run"
+    for name in ("plain", "shaped"):
+        sides = ["--before", str(folder / "rollouts-before"), "--after", str(folder / f"rollouts-{name}")]
+        assert main(["validate", str(run), *sides, "--out", str(run / "validation" / name), *FAST]) == 0
+    told = json.loads((run / "validation" / "shaped" / artifacts.VALIDATION).read_text())
+    assert told["training"]["interventions"][0]["response"] == "bold"
+    found = compare_arms(run / "validation", told["per_prompt"]["clusters"])
+    assert found["left_out"] == []
+    (comparison,) = found["comparisons"]
+    assert (comparison["prompts"], comparison["read"]) == (80, 80)
+    plain, shaped = comparison["arms"]
+    bold = shaped["responses"]["bold"]["recovery"]
+    assert bold["low"] < 50 < bold["high"]
+    assert bold["high"] - bold["low"] < 100
+    assert shaped["on"][0]["why"] is None
+    shift = plain["responses"]["bold"]["shift"]
+    assert shift["low"] < 0.4 < shift["high"]
+    line = artifacts.read_table(run / "validation" / "plain" / artifacts.SHIFTS).to_pandas()
+    line = line[(line["view"] == "concept") & (line["response"] == "bold")].iloc[0]
+    assert shift["value"] == pytest.approx(line["observed"], abs=1e-6)  # the same number as in the validation itself
+    words = comparison["health"]["words"]
+    assert (words["value"], words["low"], words["high"]) == pytest.approx((8, 8, 8))
