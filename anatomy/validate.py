@@ -48,8 +48,10 @@ def rollout(settings: RolloutSettings, out: Path) -> str:
 
 
 def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
-    """``RUN/validation/<name of the folder after>``, where the report finds it."""
-    return run_dir / artifacts.VALIDATIONS / (Path(settings.after).name or "model")
+    """``RUN/validation/<name of the folder after>``, where the report finds it; of ``X/model`` the name is X."""
+    after = Path(settings.after)
+    name = after.parent.name if after.name == "model" else after.name
+    return run_dir / artifacts.VALIDATIONS / (name or "model")
 
 
 def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scorers = lambda audited, lens: ()) -> str:

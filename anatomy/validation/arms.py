@@ -4,6 +4,8 @@ A shift is ``after − before`` of a readout, mean over the prompts that every a
 plain DPO is what has an interval over prompts without 0 and passes Benjamini–Hochberg at 5 % among the readouts of its
 kind; only there is a recovery (method.md §10), else it would divide by noise. All arms share the draws of prompts. An
 arm is held against plain DPO's *twins* of its trainings; which readouts moved, and which way, all seeds of plain say.
+Off target there are two figures: the mean of recoveries (method.md §10), which one that hardly moved can rule, and
+the pooled one, in which each counts by how far plain DPO moved it in its standard errors.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from anatomy.validation.recovery import (
     figures,
     mean_recovery,
     moved,
+    pooled_recovery,
     rate,
     recovery,
     rise,
@@ -32,12 +35,13 @@ from anatomy.validation.recovery import (
 )
 from anatomy.validation.validated import Arm, LeftOut, Validated, arms_of, read_validated, twins
 
+OFF_TARGET = {"mean": mean_recovery, "pooled": pooled_recovery}
 SHOWN = 20
 """Response clusters in a comparison, at most: those that plain DPO moved most clearly."""
 
 NO_TWIN = "no plain DPO on the same rows, from the same start, with the same settings and seed"
 NOT_MOVED = "plain DPO did not move it"
-NOT_READ = "not among the readouts of this audit"
+NOT_READ = "not read in this audit; name it in `anatomy audit --concepts`"
 NO_PROMPT = "fewer than two prompts have completions that could be read in every training beside it"
 NO_RESPONSE = "the plan names rows, not a concept or response cluster of this audit"
 
@@ -131,7 +135,7 @@ class Comparison:
         off = {view: np.where((self.view_M == view) & ~on_M, t_M, 0.0) for view in VIEWS}
         return {
             "on": [_target(item, at, back, why) for item, at in zip(arm.interventions, targets, strict=True)],
-            "off": {view: off_target(arrays, t_off_M, self.weight_RG) for view, t_off_M in off.items()},
+            "off": {view: off_target(arrays, off[view], self.weight_RG) for view in VIEWS},
             "responses": self.responses(arm, arrays, t_M, on_M, back),
         }
 
@@ -206,21 +210,24 @@ def taken_back(
     return {int(place): value for place, value in zip(at, found, strict=True) if np.isfinite(value.value)}
 
 
-def _upwards(arrays: Sequence[np.ndarray], sign_M: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
-    """Before, plain DPO and arm of some readouts, turned so that plain DPO raises each."""
-    plain, arm = (shift_SGM[..., at] * sign_M[at] for shift_SGM in arrays)
+def _upwards(arrays: Sequence[np.ndarray], scale_M: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
+    """Before, plain DPO and arm of some readouts, scaled so that plain DPO raises each."""
+    plain, arm = (shift_SGM[..., at] * scale_M[at] for shift_SGM in arrays)
     return [np.zeros_like(plain), plain, arm]
 
 
 def off_target(
     arrays: Sequence[Float[np.ndarray, "S G M"]], t_M: Float[np.ndarray, " M"], weight_RG: Float[np.ndarray, "R G"]
 ) -> dict[str, Any]:
-    """Mean recovery over the readouts whose ``t_M`` is not 0; ``of``: how many those are."""
+    """Recovery over the readouts whose ``t_M`` is not 0, ``mean`` and ``pooled``; ``of``: how many those are."""
     at = np.flatnonzero(t_M)
     if not arrays or not len(at):
-        return {"of": len(at), "mean": None}
-    (found,) = figures(mean_recovery, _upwards(arrays, np.sign(t_M), at), weight_RG)
-    return {"of": len(at), "mean": plain_values(found)}
+        return {"of": len(at), **dict.fromkeys(OFF_TARGET)}
+    error_M = (weight_RG @ arrays[0].mean(axis=0)).std(axis=0, ddof=1)
+    scaled = _upwards(arrays, np.sign(t_M) / np.where(error_M > 0, error_M, 1.0), at)
+    return {"of": len(at)} | {
+        name: plain_values(*figures(what, scaled, weight_RG)) for name, what in OFF_TARGET.items()
+    }
 
 
 def _target(item: Mapping[str, Any], at: int | None, back: Mapping[int, Figure], why: str | None) -> dict[str, Any]:

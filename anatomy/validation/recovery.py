@@ -109,6 +109,14 @@ def mean_recovery(before: Any, dpo: Any, arm: Any) -> Any:
     return recovery(before, dpo, arm).mean(axis=-1, keepdims=True)
 
 
+def pooled_recovery(before: Any, dpo: Any, arm: Any) -> Any:
+    """Recovery of the sum over the last axis, which is kept with length 1: a mean that weighs each by its rise.
+
+    Over many means, a plain average is ruled by the few that hardly rose.
+    """
+    return recovery(*(np.sum(mean, axis=-1, keepdims=True) for mean in (before, dpo, arm)))
+
+
 def moved(
     before_SGM: Float[np.ndarray, "S G M"], dpo_SGM: Float[np.ndarray, "S G M"], weight_RG: Float[np.ndarray, "R G"]
 ) -> Int[np.ndarray, " M"]:

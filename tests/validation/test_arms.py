@@ -8,7 +8,7 @@ from planted_arms import AMPLIFY, CLUSTERS, SUPPRESS, plant, training
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.validation.arms import NO_RESPONSE, NO_TWIN, NOT_MOVED, NOT_READ, compare_arms, distinguishable
+from anatomy.validation.arms import NO_RESPONSE, NO_TWIN, NOT_MOVED, NOT_READ, compare_arms, distinguishable, off_target
 from anatomy.validation.capability import capability, read_capability, shared_tasks
 from anatomy.validation.completions import health, is_empty, length, repetition
 from anatomy.validation.means import PromptMeans, read_means, write_means
@@ -49,9 +49,10 @@ def test_half_of_a_rise_and_of_a_fall_is_taken_back(tmp_path):
     assert arms["shaped"]["off"]["concept"]["of"] == 1  # emoji: calm did not move, bold is the target
     assert arms["shaped"]["off"]["concept"]["mean"]["low"] == pytest.approx(found["emoji"]["recovery"]["low"])
     assert arms["shaped"]["off"]["global"]["of"] == 2
-    assert arms["shaped"]["off"]["global"]["mean"]["value"] == pytest.approx(
-        (found["R1"]["recovery"]["value"] + found["R2"]["recovery"]["value"]) / 2
-    )
+    off, both = arms["shaped"]["off"]["global"], [found[name]["recovery"]["value"] for name in ("R1", "R2")]
+    assert off["mean"]["value"] == pytest.approx(np.mean(both))
+    assert off["pooled"]["value"] == pytest.approx(np.mean(both), abs=3)  # both moved equally far
+    assert off["pooled"]["low"] < 25 < off["pooled"]["high"]
     assert found["bold"]["against"]["high"] < 0
     assert all(
         line["recovery"] is None or line["recovery"]["value"] == 0 for line in arms["plain"]["responses"].values()
@@ -73,7 +74,7 @@ def test_where_plain_dpo_moved_nothing_there_is_no_recovery(tmp_path):
     plant(tmp_path / "shaped", still, training([SUPPRESS]), seed=2)
     arm = arms_by_name(tmp_path)["shaped"]
     assert arm["on"][0]["why"] == NOT_MOVED
-    assert arm["off"] == {"concept": {"of": 0, "mean": None}, "global": {"of": 0, "mean": None}}
+    assert arm["off"] == {view: {"of": 0, "mean": None, "pooled": None} for view in ("concept", "global")}
     assert [line["recovery"] for line in arm["responses"].values()] == [None]
 
 
@@ -84,6 +85,21 @@ def test_what_is_called_moved_is_right_at_its_rate():
     assert sum(t_M.any() for t_M in worlds) <= 9
     planted = generator.normal([0, 1, -1, 0], size=(1, 80, 4))
     assert np.sign(distinguishable(planted, np.repeat("concept", 4), weight)).tolist() == [0, 1, -1, 0]
+
+
+@pytest.mark.parametrize("truth", [0, 50, 100])
+def test_off_target_recovery_of_many_clusters_is_right(truth):
+    """30 of 100 clusters moved, from hardly to clearly; noise before training is in both arms."""
+    generator, weight, view_M, found = np.random.default_rng(truth), weights(80), np.repeat("global", 100), []
+    shift_M = np.r_[np.linspace(0.2, 1.5, 30), np.zeros(70)]
+    for _ in range(60):
+        before, *after = generator.normal(size=(3, 1, 80, 100))
+        plain, arm = after[0] - before + shift_M, after[1] - before + shift_M * (1 - truth / 100)
+        t_M = distinguishable(plain, view_M, weight)
+        found.append(off_target([plain, arm], t_M, weight)["pooled"])
+    assert np.mean([one["value"] for one in found]) == pytest.approx(truth, abs=6)
+    assert np.mean([one["high"] - one["low"] for one in found]) < 30
+    assert sum(one["low"] <= truth <= one["high"] for one in found) >= 50
 
 
 def test_seeds_are_averaged_first_and_each_meets_its_twin(tmp_path):

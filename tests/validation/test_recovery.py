@@ -10,6 +10,7 @@ from anatomy.validation.recovery import (
     mean_recovery,
     moved,
     over_seeds,
+    pooled_recovery,
     rate,
     recovery,
     rise,
@@ -25,6 +26,7 @@ def test_recovery_by_hand():
     assert recovery(0.2, 0.6, 0.1) == pytest.approx(125)  # below the start
     assert recovery(0.2, 0.6, 0.8) == pytest.approx(-50)  # worse than plain DPO
     assert np.isnan(recovery(0.5, 0.5, 0.3))
+    assert pooled_recovery(*np.array([[0.2, 0.0], [0.6, 0.5], [0.3, 0.5]])) == pytest.approx([100 * 0.3 / 0.9])
     assert mean_recovery([0.2, 0.0], [0.6, 0.5], [0.3, 0.5]) == pytest.approx([37.5])
 
 

@@ -11,7 +11,9 @@ from tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli import main
+from anatomy.validate import default_out
 from anatomy.validation.arms import compare_arms
+from anatomy.validation.settings import ValidateSettings
 from anatomy.validation.training import read_training
 
 FAST = ["--bootstrap", "100", "--controls", "2", "--predictors", "disparity"]
@@ -78,6 +80,12 @@ def test_targets_of_a_plan(folder, tmp_path):
     assert [item["words"].split(":")[0] for item in found] == [
         "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("after", "name"), [("x/plain/model", "plain"), ("rollouts", "rollouts"), ("model", "model")])
+def test_validations_of_several_trainings_have_folders_of_their_own(after, name):
+    settings = ValidateSettings.model_validate({"before": "base", "after": after})
+    assert default_out(Path("run"), settings) == Path("run/validation") / name
 
 
 def test_a_planted_half_is_found_through_every_step(folder):

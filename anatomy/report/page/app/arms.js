@@ -3,7 +3,7 @@ const ARM_SHAPES = ["circle", "square", "triangle", "diamond", "bar"];
 const PLOTTED = 16;
 
 const armName = (arm) => (arm.plain ? "plain DPO" : arm.words.join("; ")) + (arm.otherRows ? ` on ${arm.rows}` : "");
-const asBack = (value) => number(value, 0), asShare = (value) => number(100 * value, 1), asCount = (value) => number(value, 0), asShift = (value) => signed(value);
+const asBack = (value) => number(Math.round(value) || 0).replace("-", "−"), asShare = (value) => number(100 * value, 1), asCount = (value) => number(value, 0), asShift = (value) => signed(value);
 const ends = (low, high, show) => (low === null || high === null ? "" : `[${show(low)}, ${show(high)}]`);
 const inWords = (figure, show, unit) => `${show(figure.value)}${unit} ${ends(figure.low, figure.high, show)}`;
 
@@ -28,7 +28,7 @@ function comparisonNodes(told) {
   const plain = told.arms.filter((arm) => arm.plain), others = told.arms.filter((arm) => !arm.plain && arm.twins);
   return [
     h("p", {}, "0 % is plain DPO on the same rows, 100 % the model before training: an arm at 60 % took back 60 % of what plain DPO changed. Below 0 it moved further than plain DPO, as amplifying asks for; above 100, back beyond the start. ",
-      "Brackets: 95 % over prompts, drawn alike for all arms; below them, over training seeds."),
+      "Brackets: 95 % over prompts, drawn alike for all arms; seeds: over training seeds. Off target, readouts count by how far plain DPO moved them; the plain mean below can be ruled by one that hardly moved. Clusters near a target may show the target itself."),
     plain.length ? plain.map((arm) => unmoved(told, arm)) : h("p", { class: "warning" }, "No plain DPO is among them, so there is no recovery. Train the same rows with the same settings and seed without --plan, and validate that model as well."),
     armTable(told), recoveryPlot(others), h("details", {}, h("summary", {}, "all numbers of this comparison"), shiftTable(told.arms), told.tasks.length ? taskTable(told) : null),
   ];
@@ -37,7 +37,7 @@ function comparisonNodes(told) {
 function unmoved(told, plain) {
   const still = Object.entries(plain.responses).filter(([, line]) => line.view === "concept" && !line.moved).map(([id]) => id);
   const { concept, global } = told.readouts;
-  return h("p", { class: "note" }, `${armName(plain)} moved ${number(concept - still.length)} of ${plural(concept, "concept")} and ${number(plain.off.global.of)} of ${plural(global, "response cluster")} distinguishably (q ≤ 0.05`,
+  return h("p", { class: "note" }, `${capital(armName(plain))} moved ${number(concept - still.length)} of ${plural(concept, "concept")} and ${number(plain.off.global.of)} of ${plural(global, "response cluster")} distinguishably (q ≤ 0.05`,
     `, ${number(told.read)} prompts); of the others there is no recovery, it would divide by noise.`, still.length ? ` Concepts not moved: ${still.join(", ")}.` : "");
 }
 
@@ -64,9 +64,9 @@ function asAsked({ value, low, high }, direction) {
 }
 
 function offTarget(arm, view) {
-  const { of, mean } = arm.off[view];
+  const { of, mean, pooled } = arm.off[view];
   if (arm.plain) return of ? "0 %" : "–";
-  return mean ? [figureNodes(mean, asBack, " %"), h("div", { class: "note" }, `mean of ${number(of)}`)] : "–";
+  return pooled ? [figureNodes(pooled, asBack, " %"), h("div", { class: "note" }, `of ${number(of)}; mean ${mean.value === null ? "–" : inWords(mean, asBack, " %")}`)] : "–";
 }
 
 function recoveryPlot(arms) {
@@ -86,7 +86,7 @@ function recoveryPlot(arms) {
   };
   const targets = new Set(arms.flatMap((arm) => arm.on.map((item) => item.response)));
   return h("figure", { class: "recovery" }, h("h3", {}, "Recovery, concept by concept"), svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "recovery of each concept and cluster by arm" },
-    [-100, -50, 50, 150, 200].filter((value) => value > least && value < most).map((value) => [svg("line", { class: "rule", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name", x: X(value), y: 14, "text-anchor": "middle" }, `${number(value)} %`)]),
+    [-100, -50, 50, 150, 200].filter((value) => value > least && value < most).map((value) => [svg("line", { class: "rule", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name", x: X(value), y: 14, "text-anchor": "middle" }, `${asBack(value)} %`)]),
     [[0, "plain DPO"], [100, "before training"]].map(([value, text]) => [svg("line", { class: "zero", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name target", x: X(value), y: 14, "text-anchor": "middle" }, `${number(value)} %: ${text}`)]),
     rows.map((id, row) => {
       const top = head + tall * row;
@@ -115,10 +115,10 @@ function armShape(place, x, y, beyond) {
 
 function shiftTable(arms) {
   const ids = [...new Set(arms.flatMap((arm) => Object.keys(arm.responses)))];
-  const cell = (line) => (line ? [figureNodes(line.shift, asShift), line.recovery ? h("div", {}, inWords(line.recovery, asBack, " %")) : null] : "–");
-  return h("div", {}, h("h3", {}, "Shift, and recovery where plain DPO moved it"), table(["readout", ...arms.map(armName)], ids.map((id) => [cut(readoutName(id, arms), 44), ...arms.map((arm) => cell(arm.responses[id]))])));
+  const cell = (line) => (line ? [figureNodes(line.shift, asShift), line.recovery ? h("div", { class: "ends" }, inWords(line.recovery, asBack, " %")) : null] : "–");
+  return h("div", { class: "arms" }, h("h3", {}, "Shift, and recovery where plain DPO moved it"), table(["readout", ...arms.map(armName)], ids.map((id) => [cut(readoutName(id, arms), 44), ...arms.map((arm) => cell(arm.responses[id]))])));
 }
 
 function taskTable({ tasks, arms }) {
-  return h("div", {}, h("h3", {}, "Capability by task"), table(["task", ...arms.map(armName)], tasks.map((task) => [task, ...arms.map((arm) => (arm.capability ? percent(arm.capability.tasks[task]) : "–"))])));
+  return h("div", { class: "arms" }, h("h3", {}, "Capability by task"), table(["task", ...arms.map(armName)], tasks.map((task) => [task, ...arms.map((arm) => (arm.capability ? percent(arm.capability.tasks[task]) : "–"))])));
 }
