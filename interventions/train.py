@@ -25,7 +25,7 @@ from anatomy.run import Run
 from interventions.checkpoints import LOG, STAMP, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
 from interventions.collator import ChosenCollator
 from interventions.references import ReferenceCache
-from interventions.settings import SFTSettings, TrainSettings
+from interventions.settings import SFTSettings, TrainSettings, learnt_by
 from interventions.steering import VECTORS, read_vectors
 from interventions.trainer import InterventionTrainer
 from interventions.training_report import write_report
@@ -93,7 +93,7 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
         save_model(trainer, settings, out, lens)
         if state.is_main_process:
             write_report(out / REPORT, settings, prepared, out / LOG)
-            artifacts.write_json(out / artifacts.TRAINED, dict(prepared.made_of))
+            artifacts.write_json(out / artifacts.TRAINED, {**prepared.made_of, "learnt_by": learnt_by(settings)})
         state.wait_for_everyone()
     return f"{prepared.counts['trained']:,} rows: {out / MODEL}, {out / REPORT}" if state.is_main_process else ""
 

@@ -1,13 +1,12 @@
 """Which training made a model, as far as the folder around it tells; in words too.
 
-``anatomy train`` leaves ``X/model`` beside ``trained.json`` (hashes of what it was made of), ``manifest.json``,
-``report.md`` and, where there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's are
-equal: same rows, same start, same settings and seed, so that they differ in the interventions and in nothing else.
+``anatomy train`` leaves ``X/model`` beside ``trained.json`` (hashes of what it was made of, and its settings),
+``manifest.json`` and, where there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's
+are equal: same rows, same start, same settings and seed, so that they differ in the interventions and in nothing else.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,9 @@ from anatomy.errors import AnatomyError, RunError
 from anatomy.settings import read_yaml
 from anatomy.types import content_hash
 
-REPORT = "report.md"
 DETECTOR = "detector.json"
 SAME = ("rows", "model", "template", "settings")
 TARGETS = ("concept", "cluster", "source", "rows")
-_SETTINGS = re.compile(r"^## Settings\s+(.+)$", re.MULTILINE)
-_SEED = re.compile(r"\bseed \d+\b")
 OPTION = 40
 
 
@@ -45,10 +41,10 @@ def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
 
 
 def _read(folder: Path, run: Path) -> dict[str, Any] | None:
-    settings = _SETTINGS.search((folder / REPORT).read_text(encoding="utf-8"))
-    if settings is None or not re.search(r"\bbeta ", settings[1]):
-        return None  # supervised fine-tuning
     made = artifacts.read_json(folder / artifacts.TRAINED)
+    learnt = dict(made["learnt_by"])
+    if "beta" not in learnt:
+        return None  # supervised fine-tuning
     asked = artifacts.read_json(folder / artifacts.MANIFEST)["settings"]
     plan = read_yaml(folder / artifacts.PLAN, "plan", RunError) if (folder / artifacts.PLAN).is_file() else {}
     items = [item for item in plan.get("interventions") or () if item.get("strength", 1) > 0]
@@ -56,11 +52,11 @@ def _read(folder: Path, run: Path) -> dict[str, Any] | None:
     return {
         "folder": str(folder),
         "rows": Path(str(asked["rows"])).name,
-        "seed": int(asked["seed"]),
+        "seed": int(learnt.pop("seed")),
         "interventions": [_intervention(item, plan.get("run"), run) for item in items],
         "plan": content_hash(items),
         "twin": content_hash(same),
-        "recipe": content_hash([*same[:3], _SEED.sub("", settings[1])]),
+        "recipe": content_hash([*same[:3], learnt]),
     }
 
 

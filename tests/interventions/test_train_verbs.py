@@ -121,7 +121,7 @@ def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_pat
 
 
 def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
-    made = json.loads((uninterrupted / "trained.json").read_text())
+    made = json.loads((uninterrupted / "prepared.json").read_text())["made_of"]
     newest = last_checkpoint(uninterrupted / "checkpoints", made)
     assert newest.name == "checkpoint-5"
     (newest / "made_of.json").rename(newest / "away")

@@ -59,7 +59,7 @@ def test_what_is_no_dpo_training_is_none(folder, tmp_path):
     assert training(folder, "sft") is None
     assert training(folder, "nowhere") is None
     assert read_training({"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, folder / "run") is None
-    for name, text in ((artifacts.TRAINED, "{"), (artifacts.PLAN, "- : ["), ("report.md", "# Training report")):
+    for name, text in ((artifacts.TRAINED, "{"), (artifacts.PLAN, "- : ["), (artifacts.MANIFEST, "{}")):
         copy = shutil.copytree(folder / "shaped", tmp_path / name, ignore=shutil.ignore_patterns("model"))
         (copy / name).write_text(text)
         assert training(tmp_path, name) is None
