@@ -33,7 +33,7 @@ def reward_accuracy(before: Path, after: Path) -> tuple[float, float, float, int
 def main(words: Sequence[str] | None = None) -> int:
     """Score, unless ``--out`` is there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", help="default: the laptop model")
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--max-length", type=int, required=True)
