@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,23 +226,31 @@ def _complete(
 
 
 def _read_once(model: Any, ids_BT: Tensor, mask_BT: Tensor) -> Any:
-    """Keys and values of all prompt tokens but the last, each prompt read once; None where no prompt occurs twice.
+    """Keys and values of all prompt tokens but the last, each prompt read once.
 
-    Samples of one prompt share most of their cost: reading a long prompt takes longer than a short completion of it.
+    None where no prompt occurs twice, or the model keeps other states than keys and values. Samples of one prompt share
+    most of their cost: reading a long prompt takes longer than a short completion of it.
     """
     import torch
 
     width = ids_BT.shape[1]
     unique_UT, row_B = torch.unique(torch.cat([ids_BT, mask_BT], dim=1), dim=0, return_inverse=True)
-    if len(unique_UT) == len(ids_BT) or width < 2:
+    if len(unique_UT) == len(ids_BT) or width < 2 or (cache := _empty_cache(model)) is None:
         return None
     ids_UT, mask_UT = unique_UT[:, : width - 1], unique_UT[:, width:-1]
     position_UT = (mask_UT.cumsum(-1) - 1).clamp(min=0)
-    cache = model(
-        ids_UT, attention_mask=mask_UT, position_ids=position_UT, use_cache=True, logits_to_keep=1
-    ).past_key_values
+    model(ids_UT, attention_mask=mask_UT, position_ids=position_UT, past_key_values=cache, logits_to_keep=1)
     cache.batch_select_indices(row_B)
     return cache
+
+
+def _empty_cache(model: PreTrainedModel) -> Any:
+    """A cache whose rows can be selected; None for a model with recurrent layers (state spaces, convolutions)."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+    keys_and_values = {type(layer) for layer in cache.layers} <= {DynamicLayer, DynamicSlidingWindowLayer}
+    return cache if keys_and_values and "past_key_values" in signature(model.forward).parameters else None
 
 
 def _model(subject: Subject) -> PreTrainedModel:

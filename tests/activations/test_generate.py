@@ -109,6 +109,22 @@ def test_samples_of_one_prompt_read_it_once(pair, settings, monkeypatch):
     assert set(seen[1:]) == {(3 * len(LENGTHS), 1)}
 
 
+@pytest.mark.parametrize(("kind", "shared"), [("GPTNeoX", True), ("Bloom", True), ("Lfm2", False), ("Mamba", False)])
+def test_only_keys_and_values_are_shared_among_samples(kind, shared):
+    """Convolutions and state spaces have no rows to select: there every sample reads its prompt."""
+    import transformers
+
+    shape = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
+    more = {"layer_types": ["conv", "full_attention"]} if kind == "Lfm2" else {}
+    config = getattr(transformers, f"{kind}Config")(**shape, **more)
+    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    ids_BT = torch.tensor([[3, 4, 5]] * 2)
+    cache = module._read_once(model, ids_BT, torch.ones_like(ids_BT))
+    assert (cache is not None) == shared
+    assert cache is None or cache.get_seq_length() == 2
+
+
 def draws(logits_V: torch.Tensor, uniform_B: np.ndarray, settings: GenerateSettings) -> np.ndarray:
     """Tokens drawn from one distribution at many uniform numbers."""
     ids, scores = torch.zeros(len(uniform_B), 5, dtype=torch.long), logits_V.repeat(len(uniform_B), 1)
