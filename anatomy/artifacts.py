@@ -112,7 +112,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
 

@@ -41,9 +41,9 @@ SHOWN = 20
 
 NO_TWIN = "no plain DPO on the same rows, from the same start, with the same settings and seed"
 NOT_MOVED = "plain DPO did not move it"
-NOT_READ = "not read in this audit; name it in `anatomy audit --concepts`"
+NOT_READ = "not read in this audit; a concept is read where `anatomy audit --concepts` names it"
 NO_PROMPT = "fewer than two prompts have completions that could be read in every training beside it"
-NO_RESPONSE = "the plan names rows, not a concept or response cluster of this audit"
+NO_RESPONSE = "the plan names neither a concept nor a response cluster (R) of this audit"
 
 
 def compare_arms(folder: Path, clusters: str) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Scores of tasks from a file in the format of lm-evaluation-harness, put beside a validation by its user.
 
 ``{"results": {task: {"acc,none": 0.61, "acc_stderr,none": 0.02, …}}}``. A task's score is the first of its metrics that
-is a share (0 to 1) and that the file does not call better when lower. A subtask of a group counts in its group only.
+is a share (0 to 1) and that the file does not call better when lower. A subtask, at any depth, of a group that has
+a score counts in its group only.
 Capability is the unweighted mean over tasks (method.md §10).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -39,11 +40,11 @@ def read_capability(path: Path) -> dict[str, Score]:
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, dict):
         raise RunError(f'{path}: expected {{"results": {{task: {{metric: score}}}}}} of lm-evaluation-harness')
-    inside = {task for group, tasks in _mapping(document.get("group_subtasks")).items() for task in tasks or ()
-              if task != group}  # fmt: skip
-    lower = _mapping(document.get("higher_is_better"))
-    found = {task: _score(_mapping(told), _mapping(lower.get(task))) for task, told in results.items()}
-    scores = {task: score for task, score in found.items() if score is not None and task not in inside}
+    better = _mapping(document.get("higher_is_better"))
+    found = {task: _score(_mapping(told), _mapping(better.get(task))) for task, told in results.items()}
+    scored = {task: score for task, score in found.items() if score is not None}
+    inside = _inside(scored, _mapping(document.get("group_subtasks")))
+    scores = {task: score for task, score in scored.items() if task not in inside}
     if not scores:
         raise RunError(f"{path}: no task has a score between 0 and 1; name accuracies as lm-evaluation-harness does")
     return scores
@@ -70,6 +71,23 @@ def capability(scores: Sequence[Mapping[str, Score]], tasks: Sequence[str]) -> d
     found = Figure(mean, (mean - half, mean + half), tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
     by_task = dict(zip(tasks, value_ST.mean(axis=0).tolist(), strict=True))
     return {"mean": found, "tasks": by_task, "seeds": len(known)}
+
+
+def _inside(scored: Iterable[str], subtasks: Mapping[str, Any]) -> set[str]:
+    """What lies under tasks that have a score; groups that only hold others together have none."""
+
+    def under(group: str) -> list[str]:
+        tasks = subtasks.get(group)
+        return [task for task in tasks if task != group and isinstance(task, str)] if isinstance(tasks, list) else []
+
+    inside: set[str] = set()
+    waiting = [task for group in scored for task in under(group)]
+    while waiting:
+        task = waiting.pop()
+        if task not in inside:
+            inside.add(task)
+            waiting += under(task)
+    return inside
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -85,12 +85,24 @@ def _validated(path: Path, clusters: str) -> tuple[Validated, LeftOut | None]:
     kept, before = told["per_prompt"], told["rollouts"]["before"]
     if kept["clusters"] != clusters:
         raise RunError(OTHER)
+    _check_training(told["training"])
     means = read_means(path.parent / artifacts.PROMPT_MEANS, kept["table"])
     how = {name: value for name, value in kept.items() if name != "table"}
     key = content_hash([before["fingerprint"], how, means.names, list(means.prompts)])
     name = path.parent.name
     scores, gap = _capability(path.parent)
     return Validated(name, str(before["model"]["name"]), told["training"], key, means, scores), gap
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    """What ``training.read_training`` tells, or KeyError, TypeError."""
+    if not all(isinstance(training[name], str) for name in ("plan", "recipe", "twin", "rows")):
+        raise TypeError
+    if not isinstance(training["seed"], int):
+        raise TypeError
+    for item in training["interventions"]:
+        if not {"words", "direction", "response"} <= item.keys():
+            raise KeyError
 
 
 def _capability(folder: Path) -> tuple[dict[str, Score], LeftOut | None]:

@@ -151,7 +151,11 @@ def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
         (lambda folder: (folder / artifacts.PROMPT_MEANS).unlink(), "missing"),
         (lambda folder: (folder / artifacts.PROMPT_MEANS).write_bytes(b"PAR1"), "not the table"),
         (lambda folder: (folder / artifacts.VALIDATION).write_text("{"), "not valid JSON"),
-        (lambda folder: (folder / artifacts.VALIDATION).write_bytes(b"\xff\xfe"), "damaged"),
+        (lambda folder: (folder / artifacts.VALIDATION).write_bytes(b"\xff\xfe"), "not valid JSON"),
+        (lambda folder: (folder / artifacts.VALIDATION).write_text("[" * 100_000), "not valid JSON"),
+        (lambda folder: plant(folder, PLAIN, {}), "damaged"),
+        (lambda folder: plant(folder, PLAIN, training(seed="0")), "damaged"),
+        (lambda folder: plant(folder, PLAIN, training([{"words": "suppress bold"}])), "damaged"),
         (lambda folder: (folder / artifacts.VALIDATION).write_text('{"per_prompt": {}, "training": {}}'), "damaged"),
         (lambda folder: (folder / artifacts.VALIDATION).write_text("[1]"), "run `anatomy validate` again"),
         (lambda folder: plant(folder, PLAIN, None), "is not one that `anatomy train` left"),
@@ -231,11 +235,27 @@ def test_capability_is_the_mean_of_shared_tasks(tmp_path):
     assert capability([{}], ["arc"]) is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"results": 3}', '{"results": {}}', '{"results": {"a": {"acc": "x"}}}'])
+def test_groups_without_a_score_leave_theirs_to_what_they_hold(tmp_path):
+    """A group that only holds others together (`leaderboard`) has no score; what lies under a scored one, at any depth,
+    counts there only; a task listed under itself, and lists that are none, harm nothing.
+    """
+    scores = {"bbh": 0.4, "bbh_dates": 0.9, "bbh_dates_us": 0.9, "ifeval": 0.5}
+    results = {"leaderboard": {" ": " ", "alias": "leaderboard"}, "bbh_part": {" ": " "}}
+    results |= {task: {"acc,none": value} for task, value in scores.items()}
+    subtasks = {"leaderboard": ["bbh", "ifeval"], "bbh": ["bbh_part"], "bbh_part": ["bbh_dates", "bbh_dates_us"]}
+    subtasks |= {"ifeval": ["ifeval", ["x"]], "other": 3}
+    path = tmp_path / artifacts.CAPABILITY
+    path.write_text(json.dumps({"results": results, "group_subtasks": subtasks}))
+    assert {task: score.value for task, score in read_capability(path).items()} == {"bbh": 0.4, "ifeval": 0.5}
+
+
+@pytest.mark.parametrize(
+    "text", ["\xff", "{", "[]", '{"results": 3}', '{"results": {}}', '{"results": {"a": {"acc": "x"}}}']
+)
 def test_a_file_that_is_no_capability_is_told_and_harms_nothing(tmp_path, text):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     plant(tmp_path / "shaped", PLAIN, training([SUPPRESS]), seed=2)
-    (tmp_path / "shaped" / artifacts.CAPABILITY).write_text(text)
+    (tmp_path / "shaped" / artifacts.CAPABILITY).write_text(text, encoding="latin-1")
     told = compared(tmp_path)
     assert [gap["name"] for gap in told["left_out"]] == ["shaped, capability"]
     assert [arm["capability"] for arm in told["comparisons"][0]["arms"]] == [None, None]
