@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def rollout(settings: RolloutSettings, out: Path) -> str:
 
 def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
     """``RUN/validation/<name of the folder after>``, where the report finds it; of ``X/model`` the name is X."""
-    after = Path(settings.after)
+    after = Path(os.path.abspath(Path(settings.after).expanduser()))  # `..` is no name
     name = after.parent.name if after.name == "model" else after.name
     return run_dir / artifacts.VALIDATIONS / (name or "model")
 

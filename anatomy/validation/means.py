@@ -101,8 +101,8 @@ def read_means(path: Path, digest: str) -> PromptMeans:
     if not path.is_file() or artifacts.file_hash(path) != digest:
         raise RunError(f"{path}: missing, or not the table that was validated; run `anatomy validate` again")
     table = artifacts.read_table(path, COLUMNS)
-    prompts = list(dict.fromkeys(table["prompt_id"].to_pylist()))
+    prompts = table["prompt_id"].unique().to_pylist()
     m = table.num_rows // len(prompts)
-    names = list(zip(table["view"].to_pylist()[:m], table["response"].to_pylist()[:m], strict=True))
+    names = list(zip(table["view"][:m].to_pylist(), table["response"][:m].to_pylist(), strict=True))
     before, after = (table[name].to_numpy().astype(np.float64).reshape(-1, m) for name in ("before", "after"))
     return PromptMeans(prompts, names, before, after)

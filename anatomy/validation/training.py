@@ -36,7 +36,7 @@ def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
     folder = Path(str(model.get("folder") or model.get("name"))).expanduser().parent
     try:
         return _read(folder, run) if (folder / artifacts.TRAINED).is_file() else None
-    except (AnatomyError, OSError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (AnatomyError, OSError, AttributeError, KeyError, TypeError, ValueError, StopIteration):
         return None  # damaged, or made by something else
 
 
@@ -49,24 +49,25 @@ def _read(folder: Path, run: Path) -> dict[str, Any] | None:
     plan = read_yaml(folder / artifacts.PLAN, "plan", RunError) if (folder / artifacts.PLAN).is_file() else {}
     items = [item for item in plan.get("interventions") or () if item.get("strength", 1) > 0]
     same = [made[name] for name in SAME]
+    audited = None if plan.get("run") is None else str(Path(plan["run"]).resolve())
     return {
         "folder": str(folder),
         "rows": Path(str(asked["rows"])).name,
         "seed": int(learnt.pop("seed")),
-        "interventions": [_intervention(item, plan.get("run"), run) for item in items],
-        "plan": content_hash(items),
+        "interventions": [_intervention(item, audited, run) for item in items],
+        "plan": content_hash([items, audited] if items else []),  # R12 of another audit is another cluster
         "twin": content_hash(same),
         "recipe": content_hash([*same[:3], learnt]),
     }
 
 
 def _intervention(item: Mapping[str, Any], audited: str | None, run: Path) -> dict[str, Any]:
-    """One intervention: ``words``, ``direction``, and ``response``, the concept or cluster of this audit, or None."""
+    """One intervention: ``words``, ``direction``, and ``response``, a concept or R cluster of ``run``, or None."""
     kind, target = next((name, item[name]) for name in TARGETS if item.get(name))
     response = None
     if kind == "concept":
         target = response = _concept(str(target))
-    elif kind == "cluster" and audited is not None and Path(audited).resolve() == run.resolve():
+    elif kind == "cluster" and target[0] == "R" and audited == str(run.resolve()):
         response = target
     elif kind == "rows":
         target = f"{len(target):,} rows"

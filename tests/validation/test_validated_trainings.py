@@ -59,31 +59,44 @@ def test_what_is_no_dpo_training_is_none(folder, tmp_path):
     assert training(folder, "sft") is None
     assert training(folder, "nowhere") is None
     assert read_training({"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, folder / "run") is None
-    for name, text in ((artifacts.TRAINED, "{"), (artifacts.PLAN, "- : ["), (artifacts.MANIFEST, "{}")):
-        copy = shutil.copytree(folder / "shaped", tmp_path / name, ignore=shutil.ignore_patterns("model"))
+    plans = ("- : [", "- a", "interventions: [a]", "interventions: [{strength: 1}]")
+    damaged = [(artifacts.TRAINED, "{"), (artifacts.TRAINED, "[]"), (artifacts.MANIFEST, "{}")]
+    damaged += [(artifacts.PLAN, text) for text in plans]
+    for number, (name, text) in enumerate(damaged):
+        copy = shutil.copytree(folder / "shaped", tmp_path / f"{number}", ignore=shutil.ignore_patterns("model"))
         (copy / name).write_text(text)
-        assert training(tmp_path, name) is None
+        assert training(tmp_path, f"{number}") is None
 
 
 def test_targets_of_a_plan(folder, tmp_path):
-    """Clusters of this audit, of another one, a saved detector's folder, and rows."""
+    """Clusters of this audit, of another one, a saved detector's folder, and rows (also those of a cluster)."""
     (tmp_path / "detector").mkdir()
     artifacts.write_json(tmp_path / "detector" / "detector.json", {"concept": "calm"})
     common = {"direction": "suppress", "strength": 1.0, "backend": "filtering"}
     targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
+    targets += [{"cluster": "D4"}]
+    plans = set()
     copy = shutil.copytree(folder / "shaped", tmp_path / "copy", ignore=shutil.ignore_patterns("model"))
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
         items = [{**common, **target} for target in targets]
         (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
-        found = read_training({"name": str(copy / "model")}, folder / "run")["interventions"]
-        assert [item["response"] for item in found] == ["calm", cluster, None, None]
+        told = read_training({"name": str(copy / "model")}, folder / "run")
+        found = told["interventions"]
+        assert [item["response"] for item in found] == ["calm", cluster, None, None, None]
+        plans.add(told["plan"])
+    assert len(plans) == 2  # R3 of another audit is another plan
     assert [item["words"].split(":")[0] for item in found] == [
-        "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y",
+        "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y", "suppress D4",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("after", "name"), [("x/plain/model", "plain"), ("rollouts", "rollouts"), ("model", "model")])
-def test_validations_of_several_trainings_have_folders_of_their_own(after, name):
+@pytest.mark.parametrize(
+    ("after", "name"),
+    [("x/plain/model", "plain"), ("rollouts", "rollouts"), ("model", "here"), ("../model", "up"), ("..", "up")],
+)
+def test_validations_of_several_trainings_have_folders_of_their_own(after, name, tmp_path, monkeypatch):
+    (tmp_path / "up" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "up" / "here")
     settings = ValidateSettings.model_validate({"before": "base", "after": after})
     assert default_out(Path("run"), settings) == Path("run/validation") / name
 
