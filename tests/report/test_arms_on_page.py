@@ -67,6 +67,21 @@ def test_interventions_stand_beside_each_other(run, browser):
     found.context.close()
 
 
+def test_a_number_over_fewer_seeds_than_the_arm_has_says_so(run, browser):
+    """Plain DPO and capability are there for seed 0 only."""
+    clusters = artifacts.read_json(run / artifacts.MANIFEST)["stages"]["cluster"]["outputs"][artifacts.CLUSTERS]
+    shifts = {place: 0.5 * shift for place, shift in READ.items()}
+    told = training([UNTRUSTED], 1)
+    plant(run / artifacts.VALIDATIONS / "shaped-1", shifts, told, 3, noise=0.1, clusters=clusters)
+    page = (found := opened(run, browser)).page
+    cells = [line.locator("td").all_inner_texts() for line in page.locator(".arms").first.locator("tbody tr").all()]
+    assert cells[2][1].split() == ["2", "with", "plain", "DPO:", "1"]
+    assert cells[2][-1].endswith("seeds with scores: 1")
+    assert cells[1][1] == cells[3][1] == "1"
+    assert found.faults == []
+    found.context.close()
+
+
 def test_without_plain_dpo_the_page_says_what_to_train(run, browser):
     shutil.rmtree(run / artifacts.VALIDATIONS / "plain")
     page = (found := opened(run, browser)).page

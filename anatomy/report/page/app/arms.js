@@ -43,8 +43,9 @@ function unmoved(told, plain) {
 
 function armTable(told) {
   const health = (found) => [figureNodes(found.words, asCount, "", false), figureNodes(found.empty, asShare, " %", false), figureNodes(found.repeated, asShare, " %", false)];
-  const capable = (arm) => (arm.capability ? figureNodes(arm.capability.mean, asShare, " %") : "–");
-  const line = (arm) => [h("strong", {}, armName(arm)), number(arm.seeds.length), onTarget(arm), offTarget(arm, "concept"), offTarget(arm, "global"), ...health(arm.health), capable(arm)];
+  const some = (count, arm, what) => (count && count < arm.seeds.length ? h("div", { class: "note" }, `${what} ${number(count)}`) : null);
+  const capable = (arm) => (arm.capability ? [figureNodes(arm.capability.mean, asShare, " %"), some(arm.capability.seeds, arm, "seeds with scores:")] : "–");
+  const line = (arm) => [h("strong", {}, armName(arm)), [number(arm.seeds.length), some(arm.twins, arm, "with plain DPO:")], onTarget(arm), offTarget(arm, "concept"), offTarget(arm, "global"), ...health(arm.health), capable(arm)];
   return h("div", { class: "arms" }, table(["arm", "seeds", "on target, recovery", "other concepts", "other clusters", "words", "empty", "repeated 4-grams", told.tasks.length ? `capability, ${plural(told.tasks.length, "task")}` : "capability"],
     [[h("strong", {}, "before training"), "", "100 %", "100 %", "100 %", ...health(told.health), ""], ...told.arms.map(line)], [1]));
 }
