@@ -99,6 +99,20 @@ def test_a_draw_is_one_of_prompts_for_all_arms_and_seeds():
     )
 
 
+@pytest.mark.parametrize(("errors", "off"), [(2, 14), (3, 4)])
+@pytest.mark.parametrize("truth", [0, 100])
+def test_what_had_to_move_to_be_told_is_drawn_to_the_middle_and_still_covered(errors, off, truth):
+    """Plain DPO's true shift is some standard errors; a recovery is told where it seems moved (docs/report.md)."""
+    generator, weight = np.random.default_rng(truth), weights(80)
+    before, *after = generator.normal(size=(3, 1, 80, 1500))
+    shift = errors * np.sqrt(2 / 80)
+    plain, arm = after[0] - before + shift, after[1] - before + shift * (1 - truth / 100)
+    at = np.flatnonzero(moved(np.zeros_like(plain), plain, weight) == 1)
+    found = figures(recovery, [np.zeros_like(plain)[..., at], plain[..., at], arm[..., at]], weight)
+    assert np.median([one.value for one in found]) == pytest.approx(abs(truth - off), abs=5)
+    assert 0.92 <= np.mean([one.prompts[0] <= truth <= one.prompts[1] for one in found]) <= 0.98
+
+
 def test_half_taken_back_is_50_and_the_interval_covers_it():
     """Before, plain DPO and arm are noisy readings of the same prompts, with means 0.2, 0.6 and 0.4."""
     generator, weight, covered, values = np.random.default_rng(0), weights(60), 0, []
