@@ -13,7 +13,7 @@ import numpy as np
 from anatomy import artifacts
 from anatomy.clusters.features import default_min_fires, shift_moments
 from anatomy.concepts.scorer import Scorer
-from anatomy.errors import SettingsError
+from anatomy.errors import RunError, SettingsError
 from anatomy.features.store import FeatureStore
 from anatomy.lens import Lens
 from anatomy.material import Material, Reader, encoded, has_response, open_material, own_replies
@@ -60,17 +60,32 @@ def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scor
 
     Args:
         scorers: gives the detectors of the run's concepts.
+
+    Raises:
+        RunError: ``out`` holds the validation of other completions.
+        SettingsError: an unknown predictor, or one without what it needs.
     """
     load_manifest(run_dir)
     _check_names(settings)
     with Run.open(run_dir) as run, Run.open(out):
         before = _rollouts("before", settings.before, run, settings, out)
         after = _rollouts("after", settings.after, run, settings, out)
+        _refuse_other(out / artifacts.VALIDATION, before, after)
         policy = None if settings.policy is None else _rollouts("policy", settings.policy, run, settings, out)
         if policy is not None and policy.fingerprint == before.fingerprint:
             raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
         material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
         return _validated(material, settings, (before, after, policy), scorers(material.settings, material.lens))
+
+
+def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
+    """Two trainings whose folders have one name would take each other's place."""
+    if not path.is_file():
+        return
+    told = artifacts.read_json(path)["rollouts"]
+    for name, side in (("before", before), ("after", after)):
+        if told[name]["fingerprint"] != side.fingerprint:
+            raise RunError(f"{path.parent}: holds the validation of other completions {name}; use another --out")
 
 
 def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: Path) -> Rollouts:

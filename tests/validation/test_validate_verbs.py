@@ -104,6 +104,16 @@ def test_no_training_no_shift(run, tmp_path):
     assert bold["observed_low"] < 0 < bold["observed_high"]
 
 
+def test_a_validation_of_other_completions_is_not_replaced(run, validated, tmp_path, capsys):
+    """Folders of two trainings may have one name, and with it one default ``--out``."""
+    plant_rollouts(tmp_path / "again", 0.3, seed=5)
+    before = (validated / artifacts.VALIDATION).read_bytes()
+    assert validate(run, validated, "before", tmp_path / "again") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "holds the validation of other completions after; use another --out" in error
+    assert (validated / artifacts.VALIDATION).read_bytes() == before
+
+
 def test_prompts_of_the_data_are_left_out(run, tmp_path):
     stored = list(read_rows(run / artifacts.ROWS))[:20]
     prompts = [*held_out(40), *{s.prompt_id: Prompt(s.prompt_id, s.pair.prompt) for s in stored}.values()]

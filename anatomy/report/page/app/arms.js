@@ -71,7 +71,7 @@ function offTarget(arm, view) {
 }
 
 function recoveryPlot(arms) {
-  const rows = plotted(arms);
+  const every = withRecovery(arms), rows = every.slice(0, PLOTTED);
   if (!rows.length) return null;
   const left = 230, width = 760, right = 16, step = 11, head = 30;
   const values = rows.flatMap((id) => arms.map((arm) => arm.responses[id]?.recovery?.value)).filter(Number.isFinite);
@@ -95,14 +95,14 @@ function recoveryPlot(arms) {
         svg("text", { class: targets.has(id) ? "name target" : "name", x: 4, y: top + tall / 2 + 4 }, cut(readoutName(id, arms), 34)), arms.map((arm, place) => mark(id, arm, place, top))];
     })),
   h("figcaption", {}, arms.map((arm, place) => h("span", { class: "arm-key" }, svg("svg", { class: `arm arm${place % 5}`, width: 14, height: 12, "aria-hidden": "true" }, armShape(place, 7, 6, false)), armName(arm))),
-    h("span", {}, "bold: a target of a plan; hollow: beyond the axis")));
+    h("span", {}, "bold: a target of a plan; hollow: beyond the axis" + (every.length > rows.length ? `; ${rows.length} of ${every.length}, all are in the numbers below` : ""))));
 }
 
 // Targets first, then concepts, then clusters in the order of the table.
-function plotted(arms) {
+function withRecovery(arms) {
   const targets = arms.flatMap((arm) => arm.on.map((item) => item.response)), lines = arms.flatMap((arm) => Object.entries(arm.responses).filter(([, line]) => line.recovery));
   const rank = ([id, line]) => (targets.includes(id) ? 0 : line.view === "concept" ? 1 : 2);
-  return [...new Set(lines.sort((a, b) => rank(a) - rank(b)).map(([id]) => id))].slice(0, PLOTTED);
+  return [...new Set(lines.sort((a, b) => rank(a) - rank(b)).map(([id]) => id))];
 }
 
 function armShape(place, x, y, beyond) {
