@@ -22,10 +22,15 @@ from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
 
 
+def margins_grown(before: Path, after: Path) -> dict[str, bool]:
+    """By prompt id, whether the margin of its pair moved towards chosen between two files of scores."""
+    start, end = artifacts.read_json(before), artifacts.read_json(after)
+    return {prompt: bool(np.subtract(*end[prompt]) > np.subtract(*start[prompt])) for prompt in start}
+
+
 def reward_accuracy(before: Path, after: Path) -> tuple[float, float, float, int]:
     """Share of pairs whose margin training moved towards chosen, its exact 95 % interval, and the number of pairs."""
-    start, end = artifacts.read_json(before), artifacts.read_json(after)
-    grown = [bool(np.subtract(*end[prompt]) > np.subtract(*start[prompt])) for prompt in start]
+    grown = margins_grown(before, after).values()
     interval = stats.binomtest(sum(grown), len(grown)).proportion_ci()
     return sum(grown) / len(grown), float(interval.low), float(interval.high), len(grown)
 

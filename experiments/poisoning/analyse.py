@@ -20,6 +20,7 @@ from anatomy.validation.recovery import Figure, figure, figures, mean_recovery, 
 from anatomy.validation.rollouts import is_rollouts, read_rollouts
 from experiments.poisoning.run import BEFORE
 from experiments.poisoning.sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
+from experiments.score import margins_grown
 
 DPO = "poisoned"
 NOTE = (
@@ -75,9 +76,8 @@ def read_arm(folder: Path, part: str, start: Path) -> dict[str, Float[np.ndarray
     shown = {style: np.array([np.mean([style in found for found in texts[p]]) for p in prompts]) for style in STYLES}
     scores = folder / SCORES.format(part)
     if folder.name != BEFORE and scores.is_file() and start.is_file():
-        after, before = artifacts.read_json(scores), artifacts.read_json(start)
-        margins = [np.subtract(*after[prompt]) - np.subtract(*before[prompt]) for prompt in prompts]
-        shown["accuracy"] = np.array([float(margin > 0) for margin in margins])
+        grown = margins_grown(start, scores)
+        shown["accuracy"] = np.array([float(grown[prompt]) for prompt in prompts])
     return shown
 
 

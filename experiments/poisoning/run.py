@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from experiments.poisoning.sets import (
     write_rows,
     write_sets,
 )
+from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 BACKENDS = ("filter-examples", "filter-words", "inoculation", "steering", "shaping")
@@ -169,14 +169,6 @@ def settle(path: Path, text: str) -> None:
         artifacts.write_text(path, text)
     elif path.read_text(encoding="utf-8") != text:
         raise SettingsError(f"{path}: made with other settings; give those, or another --out")
-
-
-def step(module: str, *words: object) -> None:
-    """Run a module in a process of its own; a failure ends the experiment with its exit code."""
-    print("$", module, *words, file=sys.stderr, flush=True)
-    code = subprocess.run([sys.executable, "-m", module, *map(str, words)]).returncode
-    if code:
-        sys.exit(code)
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from anatomy import artifacts
 from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, without, write_split
+from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
@@ -116,14 +115,6 @@ class Plan:
     def sae(self) -> list[Any]:
         """Flags of its SAE."""
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
-
-
-def step(module: str, *words: object) -> None:
-    """Run a module in a process of its own; a failure ends the experiment with its exit code."""
-    print("$", module, *words, file=sys.stderr, flush=True)
-    code = subprocess.run([sys.executable, "-m", module, *map(str, words)]).returncode
-    if code:
-        sys.exit(code)
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -92,7 +92,10 @@ class Opened:
             self.page.wait_for_timeout(50)
 
 
-def decide(page, view, target, mark, comment=""):
+def decide(opened, place, target, mark, comment=""):
+    """Open the place and mark the target there."""
+    page = opened.go(place)
+    page.wait_for_selector(f'main [aria-label="decision on {target}"]')
     page.locator(f'main [aria-label="decision on {target}"] button.{mark}').first.click()
     if comment:
         box = page.locator(f'main [aria-label="decision on {target}"] input').first

@@ -135,18 +135,11 @@ def test_keys_move_search_and_help(opened):
 
 
 def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
-    page = opened.go("view=global&cluster=R1")
-    page.wait_for_selector(".card .marks")
-    decide(page, "global", "R1", "suppress", 'says "x": <b>\n')
-    page = opened.go("view=global&cluster=bold")
-    page.wait_for_selector('[aria-label="decision on bold"]')
-    decide(page, "global", "bold", "amplify")
-    page = opened.go("view=global&cluster=D1")
-    page.wait_for_selector('[aria-label="decision on D1"]')
-    decide(page, "global", "D1", "remove")
-    page = opened.go("view=rows&row=3")
-    page.wait_for_selector(".pair")
-    decide(page, "rows", "this row", "remove", "wrong label")
+    page = opened.page
+    decide(opened, "view=global&cluster=R1", "R1", "suppress", 'says "x": <b>\n')
+    decide(opened, "view=global&cluster=bold", "bold", "amplify")
+    decide(opened, "view=global&cluster=D1", "D1", "remove")
+    decide(opened, "view=rows&row=3", "this row", "remove", "wrong label")
     page.reload()
     page = opened.go("view=decisions")
     plan = tmp_path / "plan.yaml"

@@ -13,15 +13,9 @@ from anatomy.cli import main
 
 def test_a_plan_exported_from_the_page_trains_a_model(opened, audited, tmp_path, capsys):
     """A shaped concept, a shaped cluster and a removed row; the step differs from that of plain DPO."""
-    page = opened.go("view=global&cluster=bold")
-    page.wait_for_selector('[aria-label="decision on bold"]')
-    decide(page, "global", "bold", "suppress", "style, not help")
-    page = opened.go("view=global&cluster=R1")
-    page.wait_for_selector('[aria-label="decision on R1"]')
-    decide(page, "global", "R1", "amplify")
-    page = opened.go("view=rows&row=3")
-    page.wait_for_selector(".pair")
-    decide(page, "rows", "this row", "remove")
+    decide(opened, "view=global&cluster=bold", "bold", "suppress", "style, not help")
+    decide(opened, "view=global&cluster=R1", "R1", "amplify")
+    decide(opened, "view=rows&row=3", "this row", "remove")
     page = opened.go("view=decisions")
     plan = tmp_path / "plan.yaml"
     with page.expect_download() as download:
