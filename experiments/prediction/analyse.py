@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from anatomy import artifacts
+from anatomy.validation.figures import pearson
 from anatomy.validation.repeat import replication
 from experiments.prediction.sets import SCORES
 from experiments.score import reward_accuracy
@@ -23,7 +25,8 @@ VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt
 LEAST = 8
 """Shifts that a view needs for a figure."""
 HEADER = ("set", "view", "n", "predictor", "r", "slope", "rank r", "R² fit", "R² out of sample", "sign, top 10",
-          "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable")  # fmt: skip
+          "r at equal length", "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable",
+          )  # fmt: skip
 
 
 def validations(folder: Path) -> list[Path]:
@@ -60,6 +63,7 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
     paths = validations(folder)
     told = [artifacts.read_json(path / artifacts.VALIDATION)["figures"] for path in paths]
     again = sorted(folder.glob("validate-*-again"))
+    equal_length = [beyond(artifacts.read_table(path / artifacts.SHIFTS).to_pandas(), "length") for path in paths]
     for view in VIEWS:
         for predictor in told[0]:
             figures = [part[predictor][view] for part in told if view in part[predictor]]
@@ -80,11 +84,29 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
                 "r": r,
                 **{key: mean(figure[key] for figure in figures) for key in ("slope", "spearman", "r2_fit", "r2_out")},
                 "same_sign": mean(figure["top"][0]["same_sign"] for figure in figures),
+                "equal_length": mean(part.get((view, predictor)) for part in equal_length),
                 "attainable_prompts": ceilings[0],
                 "attainable_training": ceilings[1],
                 "attainable_sampling": ceilings[2],
                 "share": mean(figure["share_of_attainable"] for figure in figures),
             }
+
+
+def beyond(shifts: pd.DataFrame, control: str) -> dict[tuple[str, str], float]:
+    """By view and predictor: r of predicted and observed with a control's prediction held fixed (partial correlation).
+
+    ``(r_po − r_pc r_oc) / √((1 − r_pc²)(1 − r_oc²))``. Left out: where one of them is constant, the control itself.
+    """
+    known = shifts[shifts["predictor"] == control].set_index(["view", "context", "response"])["predicted"]
+    found = {}
+    for (view, predictor), part in shifts[shifts["predictor"] != control].groupby(["view", "predictor"]):
+        predicted, observed = (part[name].to_numpy() for name in ("predicted", "observed"))
+        fixed = known.reindex(pd.MultiIndex.from_frame(part[["view", "context", "response"]])).to_numpy()
+        r, fits, explains = pearson(predicted, observed), pearson(predicted, fixed), pearson(observed, fixed)
+        left = (1 - fits**2) * (1 - explains**2)
+        if np.isfinite(left) and left > 0:
+            found[str(view), str(predictor)] = (r - fits * explains) / float(np.sqrt(left))
+    return found
 
 
 def repeated(first: Path, second: Path, predictor: str, view: str) -> float | None:

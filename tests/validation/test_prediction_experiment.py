@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 from tiny import save_sae
 
 from anatomy.cli import main
@@ -13,7 +16,7 @@ from anatomy.settings import RowSettings
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import run
-from experiments.prediction.analyse import analyse
+from experiments.prediction.analyse import analyse, beyond
 from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
 
 
@@ -46,6 +49,23 @@ def test_rows_are_left_out_by_id(data, tmp_path):
     without(tmp_path / TRAIN, {rows[0].row_id, rows[5].row_id}, tmp_path / "less.jsonl")
     left = [row.row_id for row in read_pairs(RowSettings(rows=str(tmp_path / "less.jsonl")))]
     assert left == [row.row_id for place, row in enumerate(rows) if place not in (0, 5)]
+
+
+def test_agreement_at_equal_length_is_that_of_the_residuals():
+    """Against residuals of two regressions; a predictor that is length in other units with noise has none left."""
+    rng = np.random.default_rng(0)
+    length, own = rng.normal(size=(2, 2000))
+    observed = 2 * length + own + rng.normal(size=2000)
+    predictions = {"length": length, "tilt": length + own, "disguised": 3 * length + rng.normal(size=2000)}
+    keys = {"view": "features", "context": "all", "response": [f"f{place}" for place in range(2000)]}
+    parts = [pd.DataFrame({**keys, "predictor": name, "predicted": values, "observed": observed}).sample(
+        frac=1, random_state=place) for place, (name, values) in enumerate(predictions.items())]  # fmt: skip
+    found = beyond(pd.concat(parts), "length")
+    left = [values - np.polyval(np.polyfit(length, values, 1), length) for values in (length + own, observed)]
+    assert found["features", "tilt"] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-9)
+    assert found["features", "tilt"] > 0.6
+    assert abs(found["features", "disguised"]) < 0.07
+    assert ("features", "length") not in found
 
 
 def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch):
