@@ -1,6 +1,6 @@
 """A training step with each backend against plain TRL DPO, on the same batches of the laptop model.
 
-    OMP_NUM_THREADS=1 python benchmarks/training.py [ROWS] [--steps 33] [--pairs 2] [--max-length 128] [--model MODEL]
+    OMP_NUM_THREADS=1 python benchmarks/training.py [ROWS] [--steps 33] [--pairs 2] [--max-length 128] [--arms ARM ...]
 
 Each arm runs beside plain TRL, both in processes of their own (so that peak memory is each one's own), and the two
 take turns step by step on the same batches: what else the machine does hits both. Told is the ratio of their times
@@ -173,13 +173,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--model")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="some of them")
     parser.add_argument("--arm", choices=["plain TRL", *ARMS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
         measure(options.arm, options)
         return
     print(f"{'':<16}{'plain s':>9}{'time':>8}{'95 %':>16}{'plain MB':>10}{'memory':>8}{'tokens':>8}  target")
-    for arm in ARMS:
+    for arm in options.arms:
         ratios, seconds, last = compare(arm, options, sys.argv[1:])
         error = stats.sem(ratios) * stats.t.ppf(0.975, len(ratios) - 1)
         low, middle, high = (math.exp(statistics.mean(ratios) + side * error) for side in (-1, 0, 1))

@@ -92,7 +92,7 @@ class Study:
         a, folder = self.arguments, self.out / "sft"
         start = ["--model", a.model] if a.model else []
         self.trained("sft", folder, "--rows", self.out / SFT, *start, "--learning-rate", a.sft_learning_rate,
-                     "--batch-size", 8, "--micro-batch-size", 2, "--seed", 0)  # fmt: skip
+                     "--batch-size", a.batch_size, "--micro-batch-size", 2, "--seed", 0)  # fmt: skip
 
     def arm(self, arm: str, seed: int) -> None:
         """Train one arm and look at it."""
@@ -100,8 +100,8 @@ class Study:
         rows = self.out / (TRAIN if arm == "clean" else f"poisoned-{seed}.jsonl")
         plan = [] if arm in PLAIN else ["--plan", self.plan(*arm.split("."))]
         self.trained("train", folder, "--rows", rows, *plan, "--model", self.out / "sft" / "model", "--recipe",
-                     a.recipe, "--learning-rate", a.learning_rate, "--beta", a.beta, "--seed", seed,
-                     "--references", self.out / "references")  # fmt: skip
+                     a.recipe, "--learning-rate", a.learning_rate, "--beta", a.beta, "--batch-size", a.batch_size,
+                     "--seed", seed, "--references", self.out / "references")  # fmt: skip
         self.measure(folder, folder / "model", seed)
 
     def plan(self, backend: str, target: str) -> Path:
@@ -182,17 +182,18 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--targets", nargs="+", choices=list(POISON), default=["bold"], help="styles that the backends suppress (bold)")
     add("--part", choices=list(PARTS), default="held-out", help="prompts looked at; choose strengths on validation")
     add("--dry-run", action="store_true", help="write rows, print the estimate, run nothing")
-    add("--prompts", type=int, default=240, help="DPO prompts, one real pair of each (240)")
+    add("--prompts", type=int, default=96, help="DPO prompts, one real pair of each (96)")
     add("--sft-prompts", type=int, default=120, help="SFT prompts, two responses of each (120)")
-    add("--held-out", type=int, default=128, help="prompts that are reported (128)")
-    add("--validation", type=int, default=32, help="prompts to choose strengths on (32)")
+    add("--held-out", type=int, default=96, help="prompts that are reported (96)")
+    add("--validation", type=int, default=48, help="prompts to choose strengths on (48)")
     add("--share", type=float, default=0.1, help="share of the prompts poisoned with each style (0.1)")
-    add("--samples", type=int, default=2, help="completions of each prompt (2)")
+    add("--samples", type=int, default=4, help="completions of each prompt (4)")
     add("--tokens", type=int, default=64, help="tokens of a completion (64)")
     add("--max-length", type=int, default=256, help="tokens of prompt and response (256)")
     add("--recipe", type=Path, default=RECIPE)
+    add("--batch-size", type=int, default=4, help="pairs of a step, rows of one of supervised fine-tuning (4)")
     add("--learning-rate", type=float, default=2e-5, help="of DPO (2e-5)")
-    add("--sft-learning-rate", type=float, default=2e-5, help="of supervised fine-tuning (2e-5)")
+    add("--sft-learning-rate", type=float, default=5e-5, help="of supervised fine-tuning (5e-5)")
     add("--beta", type=float, default=0.1, help="β of DPO (0.1)")
     add("--shaping", type=float, default=4.0, help="strength of reward shaping (4, the paper's)")
     add("--steering", type=float, default=3.0, help="strength of steering (3, the paper's)")
