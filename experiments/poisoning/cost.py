@@ -9,7 +9,7 @@ from pathlib import Path
 from anatomy import artifacts
 from experiments.poisoning.sets import PARTS, SCORES, SFT, TRAIN, Row, read_rows
 
-TRAINING, SAMPLING, READING = 250, 150, 750
+TRAINING, SAMPLING, READING = 140, 170, 500
 """Tokens a second of the laptop model on two CPU cores: in training, in completions, in a forward pass."""
 START = 30
 """Seconds that a process takes to load and to save."""

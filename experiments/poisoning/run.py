@@ -192,7 +192,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--max-length", type=int, default=256, help="tokens of prompt and response (256)")
     add("--recipe", type=Path, default=RECIPE)
     add("--batch-size", type=int, default=4, help="pairs of a step, rows of one of supervised fine-tuning (4)")
-    add("--learning-rate", type=float, default=2e-5, help="of DPO (2e-5)")
+    add("--learning-rate", type=float, default=2e-4, help="of DPO (2e-4)")
     add("--sft-learning-rate", type=float, default=5e-5, help="of supervised fine-tuning (5e-5)")
     add("--beta", type=float, default=0.1, help="β of DPO (0.1)")
     add("--shaping", type=float, default=4.0, help="strength of reward shaping (4, the paper's)")
