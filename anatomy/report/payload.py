@@ -78,25 +78,36 @@ def _validation(folder: Path) -> list[dict[str, Any]]:
             continue
         shown: dict[str, Any] = {"name": str(path.relative_to(folder)), "document": {}, "shifts": []}
         try:
-            shifts = path.parent / artifacts.SHIFTS
-            shown["shifts"] = _shifts(shifts if path.name == artifacts.VALIDATION and shifts.is_file() else None)
             large = path.stat().st_size > LARGEST_DOCUMENT
             shown["document"] = {"not shown": "too large"} if large else artifacts.finite(artifacts.read_json(path))
-        except (AnatomyError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            if path.name == artifacts.VALIDATION and (path.parent / artifacts.SHIFTS).is_file():
+                told = shown["document"]
+                shown["predictor"] = (told.get("calibration") or {}).get("predictor") or next(iter(told["figures"]))
+                shown["shifts"] = _shifts(path.parent / artifacts.SHIFTS, shown["predictor"])
+        except (AnatomyError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
             shown["document"] = {"cannot be read": str(error)}
         found.append(shown)
     return found
 
 
-def _shifts(path: Path | None) -> list[dict[str, Any]]:
-    """Rows of ``shifts.parquet`` with a number on both sides; per predictor and view those of largest prediction."""
-    lines = [] if path is None else artifacts.read_table(path, SHIFT_COLUMNS).to_pylist()
-    kept: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for line in sorted(lines, key=lambda line: -abs(line["predicted"] or 0)):
-        group = kept.setdefault((line["predictor"], line["view"]), [])
-        if len(group) < KEPT_SHIFTS and np.isfinite([line["predicted"], line["observed"]]).all():
-            group.append(line)
-    return [line for group in kept.values() for line in group]
+def _shifts(path: Path, predictor: str) -> list[dict[str, Any]]:
+    """Rows of ``shifts.parquet`` of one predictor with a number on both sides, by view: ``KEPT_SHIFTS`` at most.
+
+    A third are those of largest prediction, the others every so many in the order of prediction.
+    """
+    views: dict[str, list[dict[str, Any]]] = {}
+    for line in artifacts.read_table(path, SHIFT_COLUMNS).to_pylist():
+        numbers = (line["predicted"], line["observed"])
+        if line["predictor"] == predictor and None not in numbers and np.isfinite(numbers).all():
+            views.setdefault(line["view"], []).append(line)
+    return [line for lines in views.values() for line in _spread(lines)]
+
+
+def _spread(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines = sorted(lines, key=lambda line: -abs(line["predicted"]))
+    largest, others = lines[: KEPT_SHIFTS // 3], sorted(lines[KEPT_SHIFTS // 3 :], key=lambda line: line["predicted"])
+    places = np.linspace(0, len(others) - 1, min(len(others), KEPT_SHIFTS - len(largest))).round().astype(int)
+    return [*largest, *(others[place] for place in places)]
 
 
 def _clusters(

@@ -243,18 +243,29 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     shutil.copytree(audited, run)
     figure = {"n": 3, "r": 0.5, "r_low": 0.1, "r_high": 0.8, "slope": 1.25, "r2_out": 0.2}
     figure |= {"ceiling": {"attainable_r": 0.9}, "top": [{"same_sign": 0.7}]}
-    document = {"prompts": 12, "pairs": 40, "figures": {"mean": {"global": figure}}, "calibration": None}
+    figures = {"mean": dict.fromkeys(("global", "concept", "feature"), figure)}
+    document = {"prompts": 12, "pairs": 40, "figures": figures, "calibration": None}
+    flipped = {"r": 0.0, "low": -0.31, "high": 0.33, "repetitions": 20}
+    document["controls"] = {"global": {"labels flipped": flipped}}
     artifacts.write_json(run / artifacts.VALIDATIONS / "first" / artifacts.VALIDATION, document)
     artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
     line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}
     lines = [{**line, "response": f"R{n}", "predicted": n / 10, "observed": n / 5} for n in (-1, 1, 2)]
     lines.append({**line, "response": "R4", "predicted": float("nan"), "observed": 1.0})
+    lines.append({**line, "predictor": "other", "response": "R5", "predicted": 1.0, "observed": 1.0})
+    lines.append({**line, "view": "concept", "response": "bold", "predicted": -0.12, "observed": -0.08})
+    several = {"view": "feature", "observed": 1.0}
+    lines += [{**line, **several, "response": f"R{n}", "predicted": 1.0 / (n + 1)} for n in range(900)]
     artifacts.write_table(run / artifacts.VALIDATIONS / "first" / artifacts.SHIFTS, pa.Table.from_pylist(lines))
     verbs.report(run)
     opened = Opened(browser, run)
     page = opened.go("view=shift")
     page.wait_for_selector("svg.shifts")
-    assert opened.count("svg.shifts .point") == 3
+    assert opened.count("svg.shifts[aria-label$='response clusters'] .point") == 3
+    drawn = [shift["predicted"] for shift in main_data(run)["validation"][1]["shifts"] if shift["view"] == "feature"]
+    assert len(drawn) == 300
+    assert {1.0, 0.01, 1 / 900} <= set(drawn)  # the hundred largest, and others down to the smallest
+    assert {"bold", "−0.120", "−0.080", "[−0.31, +0.33], 20 draws"} <= set(page.locator("td").all_inner_texts())
     assert {"+0.50", "1.250", "shaped", "0.83"} <= set(page.locator("td").all_inner_texts())
     opened.go("view=verdict")
     page.wait_for_selector("text=A trained model was compared")

@@ -3,7 +3,7 @@ const ARM_SHAPES = ["circle", "square", "triangle", "diamond", "bar"];
 const PLOTTED = 16;
 
 const armName = (arm) => (arm.plain ? "plain DPO" : arm.words.join("; ")) + (arm.otherRows ? ` on ${arm.rows}` : "");
-const asBack = (value) => number(Math.round(value) || 0).replace("-", "−"), asShare = (value) => number(100 * value, 1), asCount = (value) => number(value, 0), asShift = (value) => signed(value);
+const asBack = (value) => number(Math.round(value)), asShare = (value) => number(100 * value, 1), asCount = (value) => number(value, 0), asShift = (value) => signed(value);
 const ends = (low, high, show) => (low === null || high === null ? "" : `[${show(low)}, ${show(high)}]`);
 const inWords = (figure, show, unit) => `${show(figure.value)}${unit} ${ends(figure.low, figure.high, show)}`;
 
@@ -20,7 +20,7 @@ function armsNodes({ comparisons, left_out }) {
   for (const { arms } of comparisons) for (const arm of arms) arm.otherRows = new Set(arms.map((other) => other.rows)).size > 1;
   return [
     comparisons.map((told) => section("Interventions compared", `${plural(told.arms.reduce((sum, arm) => sum + arm.seeds.length, 0), "training")} from ${told.before}, ${number(told.prompts)} held-out prompts.`, ...comparisonNodes(told))),
-    left_out.length ? h("details", {}, h("summary", {}, `${plural(left_out.length, "entry").replace("entrys", "entries")} not compared`), table([], left_out.map((gap) => [gap.name, gap.why]))) : null,
+    left_out.length && MAIN.validation.length > 1 ? h("details", {}, h("summary", {}, `${plural(left_out.length, "entry").replace("entrys", "entries")} not compared`), table([], left_out.map((gap) => [gap.name, gap.why]))) : null,
   ];
 }
 

@@ -1,6 +1,6 @@
 // Numbers and names as they are read.
 const number = (value, digits = 0) => (value === null || value === undefined || Number.isNaN(value) ? "?"
-  : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" }).replace("-", "−"));
 const signed = (value, digits = 3) => (value === null || value === undefined || Number.isNaN(value) ? "?"
   : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits));
 const percent = (value, digits = 1) => (value === null || value === undefined || Number.isNaN(value) ? "?" : ((100 * value).toFixed(digits) + " %").replace("-", "−").replace(/^−(0(\.0*)? %)$/, "$1"));
