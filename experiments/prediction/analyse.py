@@ -52,7 +52,8 @@ def analyse(out: Path) -> str:
     artifacts.write_json(results / "table.json", {"rows": rows, "controls": controls(sets), "leave_out": curves(sets),
                                                    "trained": (taught := trained(sets))})  # fmt: skip
     text = markdown(HEADER, [list(row.values()) for row in rows])
-    text += "\n" + markdown(list(taught[0]), [list(row.values()) for row in taught])
+    if taught:
+        text += "\n" + markdown(list(taught[0]), [list(row.values()) for row in taught])
     artifacts.write_text(results / "table.md", text)
     plot(results / "share.html", rows)
     return text

@@ -71,7 +71,7 @@ function tree(value) {
     const names = Object.keys(value[0]);
     return table(names, value.map((item) => names.map((name) => leaf(item[name]))));
   }
-  if (value && typeof value === "object") return table([], Object.entries(value).map(([name, item]) => [name, item && typeof item === "object" ? tree(item) : leaf(item)]));
+  if (value && typeof value === "object") return table([], Object.entries(value).map(([name, item]) => [h("span", { class: "nowrap" }, name), item && typeof item === "object" ? tree(item) : leaf(item)]));
   return leaf(value);
 }
 
