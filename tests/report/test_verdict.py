@@ -45,6 +45,10 @@ def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labe
         ("R1", "rejected", [], 0.2, "mostly length"),
         ("sycophancy", "chosen", [], 1.0, "most people want to suppress"),
         ("sycophancy", "rejected", [], 1.0, ""),
+        ("bold", "chosen", [], 1.0, "bold is a matter of style"),
+        ("em-dash", "rejected", [], 1.0, "em dash is a matter of style"),
+        ("length", "chosen", [], 0.2, "mostly length"),
+        ("refusal", "rejected", [], 1.0, ""),
     ],
 )
 def test_shortcuts(response, direction, correlates, adjusted, why):
