@@ -22,7 +22,7 @@ function validationSection({ name, document, shifts, predictor }) {
 }
 
 function validationNodes(document, shifts, predictor) {
-  const line = document.calibration, views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.figures).some((found) => found[view]));
+  const line = document.calibration, draws = Object.values(document.controls ?? {})[0]?.["labels flipped"]?.repetitions, views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.figures).some((found) => found[view]));
   const plotted = views.filter((view) => view !== "concept"), of = (view) => shifts.filter((shift) => shift.view === view);
   return [
     h("p", { class: "note" }, `${number(document.prompts)} held-out prompts, ${number(document.pairs)} pairs of rollouts. Predictor: ${predictor ?? "none"}.`),
@@ -30,8 +30,8 @@ function validationNodes(document, shifts, predictor) {
       : h("p", { class: "warning" }, "Not calibrated: too few response clusters, or nothing changed."),
     h("div", { class: "two" }, plotted.map((view) => shiftPlot(view, of(view), document.figures[predictor]?.[view]?.n))),
     h("h3", {}, "Agreement"),
-    h("p", { class: "note" }, "Signed r over the shifts of a view, 95 % over held-out prompts; attainable: the r that a perfect predictor would have beside observed shifts this noisy. Random labels: the same predictor fitted to labels flipped at random. A wide range there means that shifts move together, and that a large r of one training proves little."),
-    table(["shifts of", "n", "r", "95 %", "attainable r", "slope", "R² out of sample", "same sign, top 10", "r, random labels"], plotted.map((view) => agreement(view, document.figures[predictor]?.[view], document.controls?.[view]?.["labels flipped"])), [1, 2, 4, 5, 6, 7]),
+    h("p", { class: "note" }, `Signed r over the shifts of a view, 95 % over held-out prompts; attainable: the r that a perfect predictor would have beside observed shifts this noisy. Random labels: 95 % of r when the same predictor is fitted to labels flipped at random${draws ? `, ${number(draws)} times` : ""}. A wide range there means that shifts move together, and that a large r of one training proves little.`),
+    table(["shifts of", "n", "r", "95 %", "attainable r", "slope", "R² out of sample", "same sign, top 10", "random labels"], plotted.map((view) => agreement(view, document.figures[predictor]?.[view], document.controls?.[view]?.["labels flipped"])), [1, 2, 4, 5, 6, 7]),
     conceptShifts(of("concept")),
     h("details", {}, h("summary", {}, "all predictors: r, R² out of sample"), table(["predictor", ...plotted.map((view) => VIEW_NAMES[view])],
       Object.entries(document.figures).map(([name, found]) => [name, ...plotted.map((view) => ((found[view]?.r ?? null) === null ? "–" : `${signed(found[view].r, 2)}, ${number(found[view].r2_out, 2)}`))]))),
@@ -42,7 +42,7 @@ function validationNodes(document, shifts, predictor) {
 function agreement(view, found, control) {
   if ((found?.r ?? null) === null) return [VIEW_NAMES[view], number(found?.n), found?.why ?? "–"];
   return [VIEW_NAMES[view], number(found.n), signed(found.r, 2), interval(found.r_low, found.r_high, 2), number(found.ceiling?.attainable_r, 2), number(found.slope, 3), number(found.r2_out, 2), percent(found.top?.[0]?.same_sign, 0),
-    (control?.r ?? null) === null ? "" : `${interval(control.low, control.high, 2)}, ${number(control.repetitions)} draws`];
+    (control?.r ?? null) === null ? "" : interval(control.low, control.high, 2)];
 }
 
 // Concepts one by one: each has a unit of its own, so that an r over them says nothing.
