@@ -20,6 +20,8 @@ DETECTOR = "detector.json"
 SAME = ("rows", "model", "template", "settings")
 TARGETS = ("concept", "cluster", "source", "rows")
 OPTION = 40
+DOSED = ("steering", "reward_shaping")
+"""Backends that do more where their strength is greater; of the others, any above 0 is the same."""
 
 
 def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
@@ -71,8 +73,10 @@ def _intervention(item: Mapping[str, Any], audited: str | None, run: Path) -> di
         response = target
     elif kind == "rows":
         target = f"{len(target):,} rows"
-    options = ", ".join(f"{name} {_short(value)}" for name, value in (item.get("options") or {}).items())
-    how = f"{item['backend'].replace('_', ' ')} {item.get('strength', 1):g}" + (f" ({options})" if options else "")
+    told = {name: value for name, value in (item.get("options") or {}).items() if value not in (None, False)}
+    options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in told.items())
+    dose = f" {item.get('strength', 1):g}" if item["backend"] in DOSED else ""
+    how = f"{item['backend'].replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
     words = f"{item['direction']} {target}: {how}"
     return {"words": words, "direction": item["direction"], "response": response}
 

@@ -72,7 +72,8 @@ def test_targets_of_a_plan(folder, tmp_path):
     """Clusters of this audit, of another one, a saved detector's folder, and rows (also those of a cluster)."""
     (tmp_path / "detector").mkdir()
     artifacts.write_json(tmp_path / "detector" / "detector.json", {"concept": "calm"})
-    common = {"direction": "suppress", "strength": 1.0, "backend": "filtering"}
+    options = {"drop": "examples", "top": None, "swap": False}
+    common = {"direction": "suppress", "strength": 1.0, "backend": "filtering", "options": options}
     targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
     targets += [{"cluster": "D4"}]
     plans = set()
@@ -88,6 +89,7 @@ def test_targets_of_a_plan(folder, tmp_path):
     assert [item["words"].split(":")[0] for item in found] == [
         "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y", "suppress D4",
     ]  # fmt: skip
+    assert found[0]["words"] == "suppress calm: filtering (drop examples)"  # no dose, and nothing that is off
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ const readoutName = (id, arms) => (arms.some((arm) => arm.responses[id]?.view ==
 function armsNodes({ comparisons, left_out }) {
   for (const { arms } of comparisons) for (const arm of arms) arm.otherRows = new Set(arms.map((other) => other.rows)).size > 1;
   return [
-    comparisons.map((told) => section("Interventions compared", `${plural(told.arms.reduce((sum, arm) => sum + arm.seeds.length, 0), "training")} from ${told.before}, ${number(told.prompts)} held-out prompts.`, ...comparisonNodes(told))),
+    comparisons.map((told) => section("Interventions compared", `${plural(told.arms.reduce((sum, arm) => sum + arm.seeds.length, 0), "training")} from ${told.before.split("/").slice(-2).join("/")}, ${number(told.prompts)} held-out prompts.`, ...comparisonNodes(told))),
     left_out.length && MAIN.validation.length > 1 ? h("details", {}, h("summary", {}, `${plural(left_out.length, "entry").replace("entrys", "entries")} not compared`), table([], left_out.map((gap) => [gap.name, gap.why]))) : null,
   ];
 }
