@@ -82,7 +82,7 @@ def shortcut(finding: Mapping[str, Any], label: Mapping[str, Any], library: Mapp
     if finding.get("mostly_length"):
         return "mostly length: less than half of it is left when both sides are equally long"
     if concept is not None and concept.kind == "style":
-        return f"{concept.name} is a matter of style"
+        return "it is a named style"
     correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]
     r, rule = max(correlates, default=(0.0, ""))
     if rule in STYLES and r >= FOLLOWS:
