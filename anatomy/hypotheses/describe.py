@@ -69,6 +69,8 @@ def _lifted_tokens(token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray
     count_V = np.bincount(token_H, minlength=total_V.size).astype(np.float64)
     share_V = np.bincount(token_H, weights=value_H, minlength=total_V.size) / max(value_H.sum(), 1e-12)
     z_V = contrast_z(count_V, total_V - count_V)
+    unread_V = ["\ufffd" in name and not name.strip("\ufffd ") for name in names]  # part of a character
+    z_V[unread_V] = -np.inf
     return [
         {"token": visible(names[item]), "weight": round(float(share_V[item]), 4), "z": round(float(z_V[item]), 3)}
         for item in np.argsort(-z_V, kind="stable")[:TOP]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from anatomy.hypotheses.exemplars import by_feature, choose, gather
+from anatomy.hypotheses.describe import top_tokens
+from anatomy.hypotheses.exemplars import Hits, Spans, by_feature, choose, gather
 from anatomy.hypotheses.labels import Clusters, Rows, label_clusters, sampled_rows
 from anatomy.hypotheses.ngrams import contrast_ngrams, contrast_z, count_ngrams
 from anatomy.hypotheses.text import excerpt, visible
@@ -117,6 +118,15 @@ def test_planted_tokens_lead(labels: dict) -> None:
     assert [item["token"] for item in stars["top_tokens"]] == ["**"]
     assert [item["token"] for item in labels["prompt"]["P1"]["top_tokens"]] == ["physics"]
     assert "«river»" in river["label"]
+
+
+def test_parts_of_a_character_name_nothing() -> None:
+    """A cluster that fires on a character of two tokens, on one token of another, and on spaces."""
+    tokens = [["\ufffd", "\ufffd ", "é", " ", "\ufffdx", "word", "and", "more"]] * 200
+    span, position = (axis.ravel() for axis in np.mgrid[:200, :5])
+    hits = Hits(span, np.ones_like(span), position, np.ones(span.size))
+    spans = Spans(np.arange(200), ["chosen"] * 200, np.ones((200, 2)), hits)
+    assert [item["token"] for item in top_tokens(spans, tokens)[1]] == ["é", visible(" "), "\ufffdx"]
 
 
 def test_features_at_random_tokens_get_no_token_and_no_correlate(labels: dict) -> None:
