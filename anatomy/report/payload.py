@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from anatomy import artifacts
 from anatomy.errors import AnatomyError
@@ -96,9 +97,10 @@ def _shifts(path: Path, predictor: str) -> list[dict[str, Any]]:
     A third are those of largest prediction, the others every so many in the order of prediction.
     """
     views: dict[str, list[dict[str, Any]]] = {}
-    for line in artifacts.read_table(path, SHIFT_COLUMNS).to_pylist():
+    table = artifacts.read_table(path, SHIFT_COLUMNS)
+    for line in table.filter(pc.equal(table["predictor"], predictor)).to_pylist():
         numbers = (line["predicted"], line["observed"])
-        if line["predictor"] == predictor and None not in numbers and np.isfinite(numbers).all():
+        if None not in numbers and np.isfinite(numbers).all():
             views.setdefault(line["view"], []).append(line)
     return [line for lines in views.values() for line in _spread(lines)]
 

@@ -3,7 +3,7 @@ const number = (value, digits = 0) => (value === null || value === undefined || 
   : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" }).replace("-", "−"));
 const signed = (value, digits = 3) => (value === null || value === undefined || Number.isNaN(value) ? "?"
   : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits));
-const percent = (value, digits = 1) => (value === null || value === undefined || Number.isNaN(value) ? "?" : ((100 * value).toFixed(digits) + " %").replace("-", "−").replace(/^−(0(\.0*)? %)$/, "$1"));
+const percent = (value, digits = 1) => (value === null || value === undefined || Number.isNaN(value) ? "?" : number(100 * value, digits) + " %");
 const interval = (low, high, digits = 3) => `[${signed(low, digits)}, ${signed(high, digits)}]`;
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
