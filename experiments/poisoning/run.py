@@ -42,7 +42,8 @@ BACKENDS = ("filter-examples", "filter-words", "inoculation", "steering", "shapi
 PLAIN = ("clean", "poisoned")
 BEFORE = "before"
 STUDY = "study.json"
-ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "steering", "top"}
+STEERING = {"steering", "steering_layer", "steering_side", "steering_top"}
+ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "top"} | STEERING
 """Arguments that a study can change its mind about; the strengths of backends are kept in the arms' plans."""
 
 
@@ -119,21 +120,23 @@ class Study:
         a, common = self.arguments, {"concept": target, "direction": "suppress"}
         if backend == "steering":
             common = {**common, "concept": str(self.detector(target))}
+        steered = {"side": a.steering_side} | ({"top": a.steering_top} if a.steering_top else {})
         return {
             "filter-examples": {**common, "backend": "filtering", "options": {"top": a.top} if a.top else {}},
             "filter-words": {**common, "backend": "filtering", "options": {"drop": "words"}},
             "inoculation": {**common, "backend": "inoculation", "options": {"flagged": "chosen", "side": "chosen"}},
-            "steering": {**common, "backend": "steering", "strength": a.steering},
+            "steering": {**common, "backend": "steering", "strength": a.steering, "options": steered},
             "shaping": {**common, "backend": "reward_shaping", "strength": a.shaping},
         }[backend]
 
     def detector(self, style: str) -> Path:
         """A difference-of-means detector, fitted on the SFT part's responses with and without the style."""
-        folder = (self.out / f"detector-{style}").resolve()
+        layer = self.arguments.steering_layer
+        folder = (self.out / f"detector-{style}-{layer}").resolve()
         if not (folder / "report.json").is_file():
             step("anatomy", "probe", "fit", style, "--model", self.out / "sft" / "model", "--positives", "pairs",
                  "--examples", self.out / f"contrast-{style}.jsonl", "--detector", "difference-of-means",
-                 "--dtype", "float32", *self.window(), "--out", folder)  # fmt: skip
+                 "--layers", layer, "--dtype", "float32", *self.window(), "--out", folder)  # fmt: skip
         return folder
 
     def trained(self, verb: str, folder: Path, *words: Any) -> None:
@@ -197,6 +200,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--beta", type=float, default=0.1, help="β of DPO (0.1)")
     add("--shaping", type=float, default=4.0, help="strength of reward shaping (4, the paper's)")
     add("--steering", type=float, default=3.0, help="strength of steering (3, the paper's)")
+    add("--steering-layer", type=int, default=20, help="block after which it is added, from 0 (20)")
+    add("--steering-side", choices=["both", "chosen", "rejected"], default="both", help="side that is steered (both)")
+    add("--steering-top", type=float, help="share of rows steered, by gap; default: all")
     add("--top", type=float, help="filter-examples: share of rows dropped; default: gap over one deviation")
     add("--model", help="default: the laptop model")
     add("--device", default="auto")
