@@ -65,17 +65,13 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
     told = [artifacts.read_json(path / artifacts.VALIDATION)["figures"] for path in paths]
     again = sorted(folder.glob("validate-*-again"))
     equal_length = [beyond(artifacts.read_table(path / artifacts.SHIFTS).to_pandas(), "length") for path in paths]
+    training = {name: replication(paths[0], paths[1], name) for name in told[0]} if len(paths) > 1 else {}
+    sampling = {name: replication(paths[0], again[0], name) for name in told[0]} if again else {}
     for view in VIEWS:
         for predictor in told[0]:
             figures = [part[predictor][view] for part in told if view in part[predictor]]
             if not figures or figures[0]["n"] < LEAST or any(figure["r"] is None for figure in figures):
                 continue
-            split = mean(figure["ceiling"]["attainable_r2"] for figure in figures)
-            ceilings = [
-                split,
-                repeated(paths[0], paths[1], predictor, view) if len(paths) > 1 else None,
-                repeated(paths[0], again[0], predictor, view) if again else None,
-            ]
             r = mean(figure["r"] for figure in figures)
             yield {
                 "set": folder.name,
@@ -86,9 +82,9 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
                 **{key: mean(figure[key] for figure in figures) for key in ("slope", "spearman", "r2_fit", "r2_out")},
                 "same_sign": mean(figure["top"][0]["same_sign"] for figure in figures),
                 "equal_length": mean(part.get((view, predictor)) for part in equal_length),
-                "attainable_prompts": ceilings[0],
-                "attainable_training": ceilings[1],
-                "attainable_sampling": ceilings[2],
+                "attainable_prompts": mean(figure["ceiling"]["attainable_r2"] for figure in figures),
+                "attainable_training": training.get(predictor, {}).get(view, {}).get("attainable_r2"),
+                "attainable_sampling": sampling.get(predictor, {}).get(view, {}).get("attainable_r2"),
                 "share": mean(figure["share_of_attainable"] for figure in figures),
             }
 
@@ -108,12 +104,6 @@ def beyond(shifts: pd.DataFrame, control: str) -> dict[tuple[str, str], float]:
         if np.isfinite(left) and left > 0:
             found[str(view), str(predictor)] = (r - fits * explains) / float(np.sqrt(left))
     return found
-
-
-def repeated(first: Path, second: Path, predictor: str, view: str) -> float | None:
-    """Attainable r² by the agreement of two observations of one view."""
-    found = replication(first, second, predictor).get(view)
-    return None if found is None else float(found["attainable_r2"])
 
 
 def trained(sets: Sequence[Path]) -> list[dict[str, Any]]:

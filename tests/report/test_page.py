@@ -279,4 +279,4 @@ def test_the_rows_behind_a_finding_are_as_many_as_the_verdict_says(opened, audit
     page = opened.page
     page.locator(".verdict a", has_text=" rows").first.click()
     page.wait_for_selector("main[data-view=rows] .item")
-    opened.wait(f"document.querySelector('.left > .note').textContent.startsWith('{finding['rows_affected']} row')")
+    assert page.locator(".left > .note").inner_text().startswith(f"{finding['rows_affected']} row")
