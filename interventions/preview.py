@@ -2,7 +2,9 @@
 
 A steering vector changes the policy's log-probabilities of both sides, and so adds to ``Δθ`` at step 0, where it would
 be 0, what reward shaping adds on purpose. Along the concept that is positive where the chosen side shows more of it;
-far along it the model breaks down, and the sign may turn: strengths are checked by forward passes, not believed.
+far along it the model breaks down, and the sign may turn, or be right for the wrong reason: a steered rejected side
+loses probability whatever the direction. So strengths are checked by forward passes, not believed, along the opposite
+vector too.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 LARGE = 2.0
 """Offset beyond which the log-sigmoid is nearly flat, or nearly straight: σ(2) = 0.88."""
+ONE_SIDE = "of one side alone gradients change too, whatever this sign: sample from a trial training"
 BATCH_PAIRS = 2
 
 
@@ -41,20 +45,23 @@ class StepZero(NamedTuple):
     """Offsets of a steering vector over sampled pairs, in nats of log-probability difference (times β in the loss).
 
     ``mean`` and ``error`` (standard error) are of the change in the direction of each pair's gap: of the change where
-    the chosen side shows more of the concept, of its negative where the rejected side does.
+    the chosen side shows more of the concept, of its negative where the rejected side does. ``opposite`` is the mean
+    for the vector turned round, which a direction that matters would make about ``-mean``.
     """
 
     pairs: int
     mean: float
     error: float
+    opposite: float
 
     @classmethod
-    def of(cls, change_N: Float[np.ndarray, " N"], gap_N: Float[np.ndarray, " N"]) -> StepZero:
-        """From changes and gaps of the sampled pairs; pairs without a gap say nothing of the sign."""
-        aligned_N = (change_N * np.sign(gap_N))[gap_N != 0]
-        n = len(aligned_N)
-        error = float(aligned_N.std(ddof=1) / n**0.5) if n > 1 else float("nan")
-        return cls(n, float(aligned_N.mean()) if n else 0.0, error)
+    def of(cls, change_2N: Float[np.ndarray, "2 N"], gap_N: Float[np.ndarray, " N"]) -> StepZero:
+        """From changes (by the vector, by its opposite) and gaps; pairs without a gap say nothing of the sign."""
+        aligned_2N = (change_2N * np.sign(gap_N))[:, gap_N != 0]
+        n = aligned_2N.shape[1]
+        error = float(aligned_2N[0].std(ddof=1) / n**0.5) if n > 1 else float("nan")
+        mean, opposite = aligned_2N.mean(axis=1) if n else (0.0, 0.0)
+        return cls(n, float(mean), error, float(opposite))
 
     def told(self, direction: str) -> str:
         """In words, with a warning where the sign is not the one that ``direction`` needs, or not to be seen."""
@@ -67,7 +74,12 @@ class StepZero(NamedTuple):
         if (self.mean > 0) != (direction == "suppress"):
             need = "positive" if direction == "suppress" else "negative"
             return f"{text}; WARNING: must be {need} to {direction}: lower the strength, or another layer or side"
-        return f"{text}, as intended"
+        if self.opposite * self.mean > 0:  # the even part of the offset is then larger than the odd one
+            return (
+                f"{text}; WARNING: but the opposite vector gives {self.opposite:+.2f}: most of it is text that breaks "
+                "down, whatever the direction, and training may go either way: lower the strength"
+            )
+        return f"{text}, as intended; {self.opposite:+.2f} by the opposite vector"
 
 
 def check_plan(
@@ -106,6 +118,7 @@ def preview(treated: Treated, rows: Path, pairs: int, seed: int) -> str:
             detected = treated.known.detected[item.name]
             found = _step_zero(treated.lens, rows / ROWS, treatments, vector, detected, pairs, seed)
             told += f", after block {vector.layer}; {found.told(item.direction)}"
+            told += "" if item.options.side == "both" else f"; {ONE_SIDE}"
         head = f"{number + 1}. {item.direction} {item.name} by {item.backend}, strength {item.strength:g}"
         warning = "" if touched(treatments) or not item.strength else "; WARNING: touches no row"
         lines.append(f"{head}: {told}{warning}")
@@ -180,17 +193,18 @@ def _step_zero(
     picked = np.sort(shuffled[np.sort(first)[:pairs]])  # one a prompt: pairs of a prompt are not independent
     wanted = set(picked.tolist())
     sample = [stored.pair for row, stored in enumerate(read_rows(rows)) if row in wanted]
-    change_N = step_zero_changes(lens, sample, [treatments[row] for row in picked], vector)
-    kept_N = np.isfinite(change_N)
-    return StepZero.of(change_N[kept_N], gap_N[picked][kept_N])
+    change_2N = step_zero_changes(lens, sample, [treatments[row] for row in picked], vector)
+    kept_N = np.isfinite(change_2N[0])
+    return StepZero.of(change_2N[:, kept_N], gap_N[picked][kept_N])
 
 
 def step_zero_changes(
     lens: Lens, pairs: Sequence[Pair], treatments: Sequence[Treatment], vector: SteeringVector
-) -> Float[np.ndarray, " N"]:
+) -> Float[np.ndarray, "2 N"]:
     """``[log πα(y⁺|x) − log πα(y⁻|x)] − [log π(y⁺|x) − log π(y⁻|x)]``, ``πα`` steered as the treatments say.
 
-    Sums over the final response's tokens, in nats, as training scores them; NaN for a pair that training leaves out.
+    Once along the vector, once against it. Sums over the final response's tokens, in nats, as training scores them; NaN
+    for a pair that training leaves out.
     """
     from interventions.collator import PairCollator
     from interventions.steering import steering
@@ -203,18 +217,19 @@ def step_zero_changes(
     ]
     usable = [place for place, line in enumerate(lines) if line is not None]
     collate = PairCollator(pad_token_id=lens.tokenizer.pad_token_id or 0, n_vectors=1)
-    change_N = np.full(len(pairs), np.nan)
-    print(f"step 0: {len(usable)} pairs, four forward passes each", file=sys.stderr)
+    change_2N = np.full((2, len(pairs)), np.nan)
+    both = [vector, replace(vector, vector_D=-vector.vector_D)]
+    print(f"step 0: {len(usable)} pairs, six forward passes each", file=sys.stderr)
     with progress_bar("step 0", "pair", len(usable)) as bar:
         for start in range(0, len(usable), BATCH_PAIRS):
             places = usable[start : start + BATCH_PAIRS]
             batch = collate([line for place in places if (line := lines[place]) is not None])
             plain_B = _margins(model, batch)
-            with steering(model, [vector], batch["steer_from"].to(model.device)):
-                steered_B = _margins(model, batch)
-            change_N[places] = (steered_B - plain_B).numpy()
+            for change_N, direction in zip(change_2N, both, strict=True):
+                with steering(model, [direction], batch["steer_from"].to(model.device)):
+                    change_N[places] = (_margins(model, batch) - plain_B).numpy()
             bar.update(len(places))
-    return change_N
+    return change_2N
 
 
 def _margins(model: Any, batch: dict[str, Tensor]) -> Float[Tensor, " B"]:

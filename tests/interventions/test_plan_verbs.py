@@ -130,18 +130,22 @@ def test_check_tells_what_would_be_done(rows, run, model, detector, tmp_path, ca
         {"concept": str(detector), "strength": 0.05, "backend": "steering"},
         {"source": "topic=dogs", "backend": "filtering"},
         {"concept": "refusal", "backend": "reward_shaping"},
+        {"concept": str(detector), "strength": 0.05, "backend": "steering", "options": {"side": "chosen"}},
         run=str(run),
     )
     assert main(["plan", "check", str(path), "--pairs", "24"]) == 0  # rows, model and SAE are the audit's
     lines = capsys.readouterr().out.splitlines()
     dogs = sum(row["topic"] == "dogs" for row in source(rows)[:150])
-    assert lines[0] == "150 rows, 4 interventions"
+    assert lines[0] == "150 rows, 5 interventions"
     assert "suppress R1 by reward_shaping, strength 4: " in lines[1]
     assert "beyond ±2" in lines[1]
     assert "after block 2; at step 0" in lines[2]
+    assert "one side" not in lines[2]
+    assert "on chosen, after block 2; at step 0" in lines[5]
+    assert "of one side alone gradients change too" in lines[5]
     assert f"{dogs} rows dropped" in lines[3]
     assert "WARNING: touches no row" in lines[4]
-    assert f"together: {dogs} dropped, 0 swapped" in lines[5]
+    assert f"together: {dogs} dropped, 0 swapped" in lines[6]
 
 
 def test_check_without_rows_reads_the_plan_alone(tmp_path, capsys):

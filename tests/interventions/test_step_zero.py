@@ -60,14 +60,16 @@ def log_prob(lens, pair: Pair, side: str, vector: SteeringVector | None) -> floa
 def test_changes_equal_sequences_run_one_by_one(lens, chosen, rejected):
     found = pairs()
     vector = SteeringVector("u", 1, 2.0 * torch.randn(32, generator=torch.Generator().manual_seed(1)))
-    change_N = step_zero_changes(lens, found, treatments(found, chosen, rejected), vector)
-    for pair, change in zip(found, change_N, strict=True):
-        expected = 0.0
-        for side, sign, which in (("chosen", 1, chosen), ("rejected", -1, rejected)):
-            if which:
-                expected += sign * (log_prob(lens, pair, side, vector) - log_prob(lens, pair, side, None))
-        assert change == pytest.approx(expected, abs=2e-4)
-        assert abs(change) > 0.01
+    change_2N = step_zero_changes(lens, found, treatments(found, chosen, rejected), vector)
+    opposite = SteeringVector("u", 1, -vector.vector_D)
+    for pair, *changes in zip(found, *change_2N, strict=True):
+        for change, direction in zip(changes, (vector, opposite), strict=True):
+            expected = 0.0
+            for side, sign, which in (("chosen", 1, chosen), ("rejected", -1, rejected)):
+                if which:
+                    expected += sign * (log_prob(lens, pair, side, direction) - log_prob(lens, pair, side, None))
+            assert change == pytest.approx(expected, abs=2e-4)
+            assert abs(change) > 0.01
 
 
 def test_unsteered_pairs_do_not_change(lens):
@@ -82,19 +84,32 @@ def test_the_sign_that_is_told():
     The 97.5 % quantile of Student's t with 3 degrees of freedom is 3.182: 2 ± 1.30.
     """
     gap_N = np.array([1.0, -1.0, 1.0, 1.0, 0.0])
-    found = StepZero.of(np.array([3.0, -2.0, 2.0, 1.0, 50.0]), gap_N)
-    assert (found.pairs, found.mean, found.error) == pytest.approx((4, 2.0, 6**-0.5))
+    found = turned([3.0, -2.0, 2.0, 1.0, 50.0], gap_N)
+    assert found == pytest.approx((4, 2.0, 6**-0.5, -2.0))
     assert "+2.00 ± 1.30 nats" in found.told("suppress")
-    assert found.told("suppress").endswith("(4 pairs), as intended")
+    assert found.told("suppress").endswith("(4 pairs), as intended; -2.00 by the opposite vector")
     assert "WARNING: must be negative to amplify: lower the strength" in found.told("amplify")
-    away = StepZero.of(np.array([-3.0, 2.0, -2.0, -1.0, 0.0]), gap_N)
-    assert away.told("amplify").endswith("as intended")
+    away = turned([-3.0, 2.0, -2.0, -1.0, 0.0], gap_N)
+    assert "as intended" in away.told("amplify")
     assert "WARNING: must be positive to suppress" in away.told("suppress")
     for change_N in ([9.0, 8.0, -1.0, 1.0, 0.0], [-9.0, -8.0, 1.0, -1.0, 0.0]):
-        unclear = StepZero.of(np.array(change_N), gap_N)
+        unclear = turned(change_N, gap_N)
         assert all("the sign cannot be told" in unclear.told(way) for way in ("suppress", "amplify"))
-    for few in (StepZero.of(np.zeros(0), np.zeros(0)), StepZero.of(np.ones(1), np.ones(1))):
+    for few in (turned([], np.zeros(0)), turned([1.0], np.ones(1))):
         assert "the sign cannot be told" in few.told("suppress")
+
+
+def turned(change_N: list[float], gap_N: np.ndarray) -> StepZero:
+    """Of changes whose sign turns with the vector's."""
+    return StepZero.of(np.array([change_N, change_N]) * [[1], [-1]], gap_N)
+
+
+def test_a_right_sign_that_the_opposite_vector_gives_too_is_no_good_sign():
+    gap_N = np.ones(4)
+    for opposite, broken in (([0.5, -0.3, 0.2, 0.3], True), ([-0.4, -0.3, 0.5, -0.4], False)):
+        found = StepZero.of(np.array([[2.0, 1.9, 2.1, 2.0], opposite]), gap_N)
+        assert ("text that breaks down" in found.told("suppress")) == broken
+        assert ("as intended" in found.told("suppress")) != broken
 
 
 def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(lens):
@@ -111,7 +126,8 @@ def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(lens):
     (sides["chosen"] - sides["rejected"]).backward()
     unit_D = zero_D.grad / zero_D.grad.norm()
     changes = [
-        step_zero_changes(lens, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[0]
+        step_zero_changes(lens, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[:, 0]
         for alpha in (-0.1, 0.1)
     ]
-    assert changes[0] < 0 < changes[1]
+    assert changes[0][0] < 0 < changes[1][0]
+    np.testing.assert_array_equal(changes[0], changes[1][::-1])
