@@ -120,7 +120,7 @@ class Study:
         a, common = self.arguments, {"concept": target, "direction": "suppress"}
         if backend == "steering":
             common = {**common, "concept": str(self.detector(target))}
-        steered = {"side": a.steering_side} | ({"top": a.steering_top} if a.steering_top else {})
+        steered = {"side": a.steering_side, "top": a.steering_top}
         return {
             "filter-examples": {**common, "backend": "filtering", "options": {"top": a.top} if a.top else {}},
             "filter-words": {**common, "backend": "filtering", "options": {"drop": "words"}},
@@ -199,10 +199,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--sft-learning-rate", type=float, default=5e-5, help="of supervised fine-tuning (5e-5)")
     add("--beta", type=float, default=0.1, help="β of DPO (0.1)")
     add("--shaping", type=float, default=4.0, help="strength of reward shaping (4, the paper's)")
-    add("--steering", type=float, default=3.0, help="strength of steering (3, the paper's)")
+    add("--steering", type=float, default=30.0, help="strength of steering (30; the paper's is 3)")
     add("--steering-layer", type=int, default=20, help="block after which it is added, from 0 (20)")
-    add("--steering-side", choices=["both", "chosen", "rejected"], default="both", help="side that is steered (both)")
-    add("--steering-top", type=float, help="share of rows steered, by gap; default: all")
+    add("--steering-side", choices=["both", "chosen", "rejected"], default="chosen", help="side steered (chosen)")
+    add("--steering-top", type=float, default=0.1, help="share of rows steered, by gap of the detector (0.1)")
     add("--top", type=float, help="filter-examples: share of rows dropped; default: gap over one deviation")
     add("--model", help="default: the laptop model")
     add("--device", default="auto")

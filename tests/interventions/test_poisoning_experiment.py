@@ -197,4 +197,4 @@ def test_plans_of_all_backends_are_plans(backend, tmp_path, monkeypatch):
     (item,) = load_plan(study.plan(backend, "bold")).interventions
     assert item.direction == "suppress"
     assert item.concept in ("bold", str(tmp_path / "bold"))
-    assert SimpleNamespace(shaping=4, steering=3).__dict__.get(backend, 1) == item.strength
+    assert SimpleNamespace(shaping=4, steering=30).__dict__.get(backend, 1) == item.strength
