@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -56,7 +57,10 @@ def _numbers(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     size = max(1, int(len(lines) * ENDS))
     names = [name for name in lines[-1] if name not in ("step", "epoch") and not name.startswith("rows/")]
     first, last = ({name: _mean(part, name) for name in names} for part in (lines[:size], lines[-size:]))
-    table = [[name, f"{first[name]:.4g}", f"{last[name]:.4g}", f"{last[name] - first[name]:+.3g}"] for name in names]
+    table = [
+        [name, _told(first[name], ".4g"), _told(last[name], ".4g"), _told(last[name] - first[name], "+.3g")]
+        for name in names
+    ]
     head = [f"## {len(lines)} steps", _table(["mean of", f"first {size}", f"last {size}", "change"], table)]
     return head + (_displacement(first, last) if "logps/chosen" in first else [])
 
@@ -75,6 +79,11 @@ def _displacement(first: Mapping[str, float], last: Mapping[str, float]) -> list
 def _mean(lines: Sequence[Mapping[str, Any]], name: str) -> float:
     values = [line[name] for line in lines if line.get(name) is not None]
     return fmean(values) if values else float("nan")
+
+
+def _told(value: float, form: str) -> str:
+    """A dash where no step logged it."""
+    return "–" if math.isnan(value) else format(value, form)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

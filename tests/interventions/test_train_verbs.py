@@ -109,6 +109,14 @@ def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
     assert not list((uninterrupted / "model").glob("*.bin"))
 
 
+def test_what_only_some_steps_logged_has_a_dash_in_the_report():
+    from interventions.training_report import _numbers
+
+    _, table = _numbers([{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "weight/bold/high_gap": 0.125}])
+    assert "| loss | 0.5 | 0.25 | -0.25 |" in table
+    assert "| weight/bold/high_gap | – | 0.125 | – |" in table
+
+
 @pytest.mark.parametrize("where", ["step:3", "save:2", "save:4", "reference:"])
 def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_path, uninterrupted, where):
     arguments = command("train", rows, tiny_model_dir("llama"), tmp_path / "run")
