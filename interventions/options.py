@@ -66,9 +66,8 @@ class SteeringOptions(Settings):
     The strength is the paper's α, a length in units of the residual stream. Towards the concept when suppressing, on
     either side: to first order the steered policy then gives the side that shows more of it the higher probability,
     which explains the preference. Away from it when amplifying. Of both sides steered alike, the policy of the optimum
-    is shifted back by what the vector did. Steering one side alone also changes gradients: in ``experiments/poisoning``
-    the chosen side of the rows with the largest gap took back what plain DPO added, and the rejected side alone, at a
-    strength at which text breaks down, added more of it.
+    is shifted back by what the vector did. Steering one side alone also changes gradients, and the rejected side alone
+    keeps its direction only at small strengths (measured in ``experiments/poisoning``).
     """
 
     layer: int | None = Field(None, ge=0, description="Block after which it is added, from 0; default: the detector's.")

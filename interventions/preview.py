@@ -118,7 +118,8 @@ def preview(treated: Treated, rows: Path, pairs: int, seed: int) -> str:
             detected = treated.known.detected[item.name]
             found = _step_zero(treated.lens, rows / ROWS, treatments, vector, detected, pairs, seed)
             told += f", after block {vector.layer}; {found.told(item.direction)}"
-            told += "" if item.options.side == "both" else f"; {ONE_SIDE}"
+            if item.options.side != "both":
+                told += f"; {ONE_SIDE}"
         head = f"{number + 1}. {item.direction} {item.name} by {item.backend}, strength {item.strength:g}"
         warning = "" if touched(treatments) or not item.strength else "; WARNING: touches no row"
         lines.append(f"{head}: {told}{warning}")

@@ -53,6 +53,7 @@ def top_tokens(spans: Spans, tokens: Sequence[Sequence[str]]) -> dict[int, list[
     """
     everywhere = Counter(_key(token) for span in tokens for token in span)
     names = list(everywhere)
+    broken_V = np.array(["\ufffd" in name and not name.strip("\ufffd ") for name in names], bool)  # part of a character
     number = {token: position for position, token in enumerate(names)}
     total_V = np.fromiter(everywhere.values(), np.float64, len(everywhere))
     where = zip(spans.hits.span.tolist(), spans.hits.position.tolist(), strict=True)
@@ -61,16 +62,17 @@ def top_tokens(spans: Spans, tokens: Sequence[Sequence[str]]) -> dict[int, list[
     order = np.argsort(spans.hits.cluster, kind="stable")
     clusters, start = np.unique(spans.hits.cluster[order], return_index=True)
     for cluster, here in zip(clusters.tolist(), np.split(order, start[1:]), strict=bool(len(clusters))):
-        found[cluster] = _lifted_tokens(token_H[here], spans.hits.value[here], total_V, names)
+        found[cluster] = _lifted_tokens(token_H[here], spans.hits.value[here], total_V, names, broken_V)
     return found
 
 
-def _lifted_tokens(token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray, names: list[str]) -> list[Any]:
+def _lifted_tokens(
+    token_H: np.ndarray, value_H: np.ndarray, total_V: np.ndarray, names: list[str], broken_V: np.ndarray
+) -> list[Any]:
     count_V = np.bincount(token_H, minlength=total_V.size).astype(np.float64)
     share_V = np.bincount(token_H, weights=value_H, minlength=total_V.size) / max(value_H.sum(), 1e-12)
     z_V = contrast_z(count_V, total_V - count_V)
-    unread_V = ["\ufffd" in name and not name.strip("\ufffd ") for name in names]  # part of a character
-    z_V[unread_V] = -np.inf
+    z_V[broken_V] = -np.inf
     return [
         {"token": visible(names[item]), "weight": round(float(share_V[item]), 4), "z": round(float(z_V[item]), 3)}
         for item in np.argsort(-z_V, kind="stable")[:TOP]

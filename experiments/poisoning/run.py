@@ -42,8 +42,8 @@ BACKENDS = ("filter-examples", "filter-words", "inoculation", "steering", "shapi
 PLAIN = ("clean", "poisoned")
 BEFORE = "before"
 STUDY = "study.json"
-STEERING = {"steering", "steering_layer", "steering_side", "steering_top"}
-ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "top"} | STEERING
+ELSEWHERE = {"data", "out", "arms", "seeds", "targets", "part", "device", "dry_run", "shaping", "top",
+             "steering", "steering_layer", "steering_side", "steering_top"}  # fmt: skip
 """Arguments that a study can change its mind about; the strengths of backends are kept in the arms' plans."""
 
 

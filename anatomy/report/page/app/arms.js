@@ -3,7 +3,7 @@ const ARM_SHAPES = ["circle", "square", "triangle", "diamond", "bar"];
 const PLOTTED = 16;
 
 const armName = (arm) => (arm.plain ? "plain DPO" : arm.words.join("; ")) + (arm.otherRows ? ` on ${arm.rows}` : "");
-const asWhole = (value) => number(value), asShare = (value) => number(100 * value, 1), asShift = (value) => signed(value);
+const asShare = (value) => number(100 * value, 1);
 const ends = (low, high, show) => (low === null || high === null ? "" : `[${show(low)}, ${show(high)}]`);
 const inWords = (figure, show, unit) => `${show(figure.value)}${unit} ${ends(figure.low, figure.high, show)}`;
 
@@ -42,7 +42,7 @@ function unmoved(told, plain) {
 }
 
 function armTable(told) {
-  const health = (found) => [figureNodes(found.words, asWhole, "", false), figureNodes(found.empty, asShare, " %", false), figureNodes(found.repeated, asShare, " %", false)];
+  const health = (found) => [figureNodes(found.words, number, "", false), figureNodes(found.empty, asShare, " %", false), figureNodes(found.repeated, asShare, " %", false)];
   const some = (count, arm, what) => (count && count < arm.seeds.length ? h("div", { class: "note" }, `${what} ${number(count)}`) : null);
   const capable = (arm) => (arm.capability ? [figureNodes(arm.capability.mean, asShare, " %"), some(arm.capability.seeds, arm, "seeds with scores:")] : "–");
   const line = (arm) => [h("strong", {}, armName(arm)), [number(arm.seeds.length), some(arm.twins, arm, "with plain DPO:")], onTarget(arm), offTarget(arm, "concept"), offTarget(arm, "global"), ...health(arm.health), capable(arm)];
@@ -54,7 +54,7 @@ function onTarget(arm) {
   if (arm.plain) return "0 %";
   return arm.on.map(({ response, direction, why }) => {
     const line = arm.responses[response], title = response === null ? null : h("span", { class: "id" }, readoutName(response, [arm]));
-    return h("div", {}, title, why ? h("span", { class: "note" }, "no recovery: " + why) : figureNodes(line.recovery, asWhole, " %"), line?.against ? h("div", { class: "note" }, asAsked(line.against, direction)) : null);
+    return h("div", {}, title, why ? h("span", { class: "note" }, "no recovery: " + why) : figureNodes(line.recovery, number, " %"), line?.against ? h("div", { class: "note" }, asAsked(line.against, direction)) : null);
   });
 }
 
@@ -67,7 +67,7 @@ function asAsked({ value, low, high }, direction) {
 function offTarget(arm, view) {
   const { of, mean, pooled } = arm.off[view];
   if (arm.plain) return of ? "0 %" : "–";
-  return pooled ? [figureNodes(pooled, asWhole, " %"), h("div", { class: "note" }, `of ${number(of)}; mean ${mean.value === null ? "–" : inWords(mean, asWhole, " %")}`)] : "–";
+  return pooled ? [figureNodes(pooled, number, " %"), h("div", { class: "note" }, `of ${number(of)}; mean ${mean.value === null ? "–" : inWords(mean, number, " %")}`)] : "–";
 }
 
 function recoveryPlot(arms) {
@@ -81,13 +81,13 @@ function recoveryPlot(arms) {
   const mark = (id, arm, place, top) => {
     const found = arm.responses[id]?.recovery;
     if (!found) return null;
-    const y = top + 4 + step * (place + 0.5), told = `${readoutName(id, arms)}, ${armName(arm)}: ${inWords(found, asWhole, " %")}`;
+    const y = top + 4 + step * (place + 0.5), told = `${readoutName(id, arms)}, ${armName(arm)}: ${inWords(found, number, " %")}`;
     return svg("g", { class: `arm arm${place % 5}`, role: "img", "aria-label": told }, svg("title", {}, told),
       found.low === null ? null : svg("line", { class: "range", x1: X(found.low), x2: X(found.high), y1: y, y2: y }), armShape(place, X(found.value), y, found.value < least || found.value > most));
   };
   const targets = new Set(arms.flatMap((arm) => arm.on.map((item) => item.response)));
   return h("figure", { class: "recovery" }, h("h3", {}, "Recovery, concept by concept"), svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "recovery of each concept and cluster by arm" },
-    [-100, -50, 50, 150, 200].filter((value) => value > least && value < most).map((value) => [svg("line", { class: "rule", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name", x: X(value), y: 14, "text-anchor": "middle" }, `${asWhole(value)} %`)]),
+    [-100, -50, 50, 150, 200].filter((value) => value > least && value < most).map((value) => [svg("line", { class: "rule", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name", x: X(value), y: 14, "text-anchor": "middle" }, `${number(value)} %`)]),
     [[0, "plain DPO"], [100, "before training"]].map(([value, text]) => [svg("line", { class: "zero", x1: X(value), x2: X(value), y1: head - 8, y2: height }), svg("text", { class: "name target", x: X(value), y: 14, "text-anchor": "middle" }, `${number(value)} %: ${text}`)]),
     rows.map((id, row) => {
       const top = head + tall * row;
@@ -116,7 +116,7 @@ function armShape(place, x, y, beyond) {
 
 function shiftTable(arms) {
   const ids = [...new Set(arms.flatMap((arm) => Object.keys(arm.responses)))];
-  const cell = (line) => (line ? [figureNodes(line.shift, asShift), line.recovery ? h("div", { class: "ends" }, inWords(line.recovery, asWhole, " %")) : null] : "–");
+  const cell = (line) => (line ? [figureNodes(line.shift, signed), line.recovery ? h("div", { class: "ends" }, inWords(line.recovery, number, " %")) : null] : "–");
   return h("div", { class: "arms" }, h("h3", {}, "Shift, and recovery where plain DPO moved it"), table(["readout", ...arms.map(armName)], ids.map((id) => [cut(readoutName(id, arms), 44), ...arms.map((arm) => cell(arm.responses[id]))])));
 }
 
