@@ -58,6 +58,7 @@ FILTER_LOG = "filter_log.parquet"
 CLEANED = "data/train.parquet"
 CARD = "README.md"
 TRAINED = "trained.json"
+TRAIN_LOG = "train_log.jsonl"
 
 
 def shard_name(number: int) -> str:
@@ -114,6 +115,18 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first") from None
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of ``train_log.jsonl``, up to one that a killed process left half written."""
+    lines: list[dict[str, Any]] = []
+    if path.is_file():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+    return lines
 
 
 def write_table(path: Path, table: pa.Table) -> None:

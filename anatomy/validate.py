@@ -31,6 +31,7 @@ from anatomy.validation.pool import Cut, Pool
 from anatomy.validation.predictors import Predictor, build
 from anatomy.validation.rollouts import Rollouts, is_rollouts, read_rollouts, rollout_pairs, write_rollouts
 from anatomy.validation.settings import RolloutSettings, SampleSettings, ValidateSettings
+from anatomy.validation.strength import Strength
 from anatomy.validation.training import read_training
 
 CONTROLS = ("length", "base-rate")
@@ -201,6 +202,9 @@ def _reported(
     facts: dict[str, Any],
 ) -> str:
     out, run, best = material.out, material.run, predictors[0]
+    strength = (facts["training"] or {}).get("strength")
+    if strength is not None and (warning := Strength(**strength).warning) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
     window = int(material.settings.max_response_length or 0)
     names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
     found = results.all_shifts(comparison, predictors, own)
@@ -212,7 +216,7 @@ def _reported(
     else:
         identity = {"model_fingerprint": material.made_of["model"], "sae_fingerprint": material.made_of["sae"]}
         made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
-        line = Calibration.model_validate({**line, **identity, **made}).model_dump()
+        line = Calibration.model_validate({**line, **identity, **made, "strength": strength}).model_dump()
         artifacts.write_json(out / artifacts.CALIBRATION, line)
     labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
     words = {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}

@@ -15,12 +15,11 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from anatomy.artifacts import read_json, write_json, write_text
+from anatomy.artifacts import read_json, read_log, write_json, write_text
 from anatomy.errors import RunError
 from anatomy.stages import progress_bar
 
 STAMP = "made_of.json"
-LOG = "train_log.jsonl"
 
 
 class Stamp(TrainerCallback):
@@ -115,15 +114,3 @@ class StepLog(TrainerCallback):
         if self.bar is not None:
             self.bar.close()
         return control
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``train_log.jsonl``, up to one that a killed process left half written."""
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
-    return lines

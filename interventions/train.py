@@ -22,7 +22,7 @@ from anatomy.activations.model import choose_device, choose_dtype, load_pretrain
 from anatomy.errors import SettingsError
 from anatomy.lens import Lens
 from anatomy.run import Run
-from interventions.checkpoints import LOG, STAMP, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
+from interventions.checkpoints import STAMP, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
 from interventions.collator import ChosenCollator
 from interventions.references import ReferenceCache
 from interventions.settings import SFTSettings, TrainSettings, learnt_by
@@ -86,13 +86,13 @@ def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = 
         trainer = build(settings, out, lens, prepared)
         _announce(prepared, trainer)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(StepLog(out / LOG))
+        trainer.add_callback(StepLog(out / artifacts.TRAIN_LOG))
         trainer.add_callback(Stamp(prepared.made_of))
         checkpoint = last_checkpoint(out / CHECKPOINTS, prepared.made_of)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         save_model(trainer, settings, out, lens)
         if state.is_main_process:
-            write_report(out / REPORT, settings, prepared, out / LOG)
+            write_report(out / REPORT, settings, prepared, out / artifacts.TRAIN_LOG)
             artifacts.write_json(out / artifacts.TRAINED, {**prepared.made_of, "learnt_by": learnt_by(settings)})
         state.wait_for_everyone()
     return f"{prepared.counts['trained']:,} rows: {out / MODEL}, {out / REPORT}" if state.is_main_process else ""

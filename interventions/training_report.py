@@ -8,8 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from anatomy.artifacts import write_text
-from interventions.checkpoints import read_log
+from anatomy.artifacts import read_log, write_text
 from interventions.settings import SFTSettings, learnt_by
 from interventions.training_rows import Prepared
 

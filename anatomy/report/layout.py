@@ -64,6 +64,11 @@ def count(value: object) -> str:
     return f"{value:,}" if isinstance(value, int | float) else "?"
 
 
+def countable(value: int | None) -> str:
+    """How many are not assessed; nothing where it is no matter of counting."""
+    return "" if value is None else count(value)
+
+
 def share(value: object) -> str:
     """A share in percent; ``?`` where it is not known."""
     return f"{value:.1%}" if isinstance(value, int | float) else "?"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anatomy.hypotheses.text import visible
+from anatomy.report.layout import count, countable
 from anatomy.report.summary import DIRECTIONS, VIEWS
 
 TITLES = {
@@ -30,14 +31,14 @@ def escape(text: object) -> str:
 def to_markdown(summary: Mapping[str, Any]) -> str:
     """The summary as CommonMark with pipe tables."""
     lines = ["# What these preferences teach", ""]
-    lines += [f"{_count(summary['retained'])} of {_count(summary['rows'])} rows were read. A finding has q of at most "
+    lines += [f"{count(summary['retained'])} of {count(summary['rows'])} rows were read. A finding has q of at most "
               f"{summary['q_threshold']:g} and the same sign in both halves of the prompts; ranked by "
               f"`{summary['rank_by']}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
     lines += _baselines(summary["baselines"])
     for view in VIEWS:
         lines += _view(view, summary["views"][view])
     lines += ["## Not assessed", ""]
-    table = [(entry["what"], _count(entry["count"]), entry["why"]) for entry in summary["not_assessed"]]
+    table = [(entry["what"], countable(entry["count"]), entry["why"]) for entry in summary["not_assessed"]]
     lines += _table(("what", "count", "why"), table) if table else ["Nothing was left out.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -52,22 +53,22 @@ def _baselines(baselines: Mapping[str, Any]) -> list[str]:
 
 
 def _view(view: str, found: Mapping[str, Any]) -> list[str]:
-    tests = f"Tests made: {_count(found['tested'])}; not possible for want of variation: {_count(found['untestable'])}."
+    tests = f"Tests made: {count(found['tested'])}; not possible for want of variation: {count(found['untestable'])}."
     lines = [f"## {TITLES[view]}", "", tests, ""]
     for direction in DIRECTIONS:
-        count = found["found"][direction]
-        lines += [f"### Leaning to {direction}: {_count(count)}", ""]
+        total = found["found"][direction]
+        lines += [f"### Leaning to {direction}: {count(total)}", ""]
         shown = found[direction][:SHOWN]
         for number, finding in enumerate(shown, start=1):
             lines += _finding(number, finding)
-        if count > len(shown):
-            lines += ["", f"{_count(count - len(shown))} more in `hypotheses.parquet`."]
+        if total > len(shown):
+            lines += ["", f"{count(total - len(shown))} more in `hypotheses.parquet`."]
         lines += [] if lines[-1] == "" else [""]
     return lines
 
 
 def _finding(number: int, finding: Mapping[str, Any]) -> list[str]:
-    lines = [f"{number}. {escape(finding['sentence'])}; {_count(finding['rows_affected'])} rows affected"]
+    lines = [f"{number}. {escape(finding['sentence'])}; {count(finding['rows_affected'])} rows affected"]
     indent = " " * (len(str(number)) + 2)
     for row in finding["rows"]:
         lines += [f"{indent}- row {row['index'] + 1}: chosen «{escape(row['chosen'])}», "
@@ -78,7 +79,3 @@ def _finding(number: int, finding: Mapping[str, Any]) -> list[str]:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [header, ["---"] * len(header), *[[escape(cell) for cell in row] for row in rows]]
     return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
-
-
-def _count(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"

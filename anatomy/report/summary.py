@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
 from anatomy.settings import HypothesisSettings
+from anatomy.validation.expected import Expected
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +64,7 @@ def summarise(
     health: Mapping[str, Any],
     settings: HypothesisSettings,
     rows_behind: RowsBehind,
-    expected: Mapping[str, Mapping[str, Any]] | None = None,
+    expected: Expected | None = None,
 ) -> dict[str, Any]:
     """The content of ``summary.json``.
 
@@ -72,20 +73,23 @@ def summarise(
         labels: as in ``labels.json``.
         health: as in ``health.json``; its baselines and counts are repeated here.
         rows_behind: asked once for each finding kept.
-        expected: id → what shift to expect after training (``text`` in words), told in findings over the whole set.
+        expected: what shift to expect after training, told in findings over the whole set.
     """
     table = _hypotheses(hypotheses)
     views = {view: _view(table.take(table.view == view), labels, settings, rows_behind) for view in VIEWS}
-    _tell_expected(views["global"], expected or {})
+    not_assessed = _not_assessed(labels, health, settings)
+    if expected is not None:
+        _tell_expected(views["global"], expected.shifts)
+        not_assessed.append({"what": "expected shifts", "count": None, "why": expected.condition})
     return {
         "rows": health.get("rows"),
         "retained": health.get("retained"),
         "q_threshold": settings.q_threshold,
         "rank_by": settings.rank_by,
         "views": views,
-        "expected_shifts": dict(expected or {}),
+        "expected_shifts": {} if expected is None else expected.shifts,
         "baselines": dict(health.get("baselines") or {}),
-        "not_assessed": _not_assessed(labels, health, settings),
+        "not_assessed": not_assessed,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.report.health import format_health
-from anatomy.report.layout import WIDTH, count, fit, table, wrap
+from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.names import read_names, verified_titles
 from anatomy.report.summary import DIRECTIONS, VIEWS
 
@@ -108,7 +108,7 @@ def _not_assessed(summary: Mapping[str, Any]) -> Iterator[str]:
     entries = summary.get("not_assessed") or []
     if entries:
         yield "NOT ASSESSED"
-        yield from table([(count(entry["count"]), entry["what"], entry["why"]) for entry in entries], right=(0,))
+        yield from table([(countable(entry["count"]), entry["what"], entry["why"]) for entry in entries], right=(0,))
 
 
 def _more(run_dir: Path) -> list[str]:

@@ -90,7 +90,7 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
             return Evidence(count, [wanted.setdefault(int(row), {}) for row in strongest])
 
         table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
-        expected = {}
+        expected = None
         if settings.calibration is not None:
             expected = expected_of_run(run, settings, store, read_clusters(run, store), settings.calibration)
         summary = summarise(table, labels, health, settings, rows_behind, expected)

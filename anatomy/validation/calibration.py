@@ -2,7 +2,7 @@
 
 Shifts are divided by the readout's standard deviation over the data's responses, so that one slope serves clusters and
 concepts. The line goes through the origin: no label, no shift. It holds for the model, the predictor, the window and
-about the training strength with which it was measured; an interval is for one new readout.
+about the length of training with which it was measured; an interval is for one new readout.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.errors import SettingsError
 from anatomy.settings import Settings
+from anatomy.validation.strength import Strength
 
 LEAST = 8
 """Readouts below which no calibration is written: the spread about the line would be a guess."""
@@ -36,6 +37,15 @@ class Calibration(Settings):
     model_fingerprint: str = Field(description="Model before training.")
     sae_fingerprint: str = Field(description="Encoder.")
     data: str = Field(description="Set that it was measured on.")
+    strength: Strength | None = Field(None, description="Training that it was measured with, where its log is known.")
+
+    @property
+    def condition(self) -> str:
+        """What a shift by it supposes, and what speaks against it."""
+        trained = "of unknown length" if self.strength is None else self.strength.words
+        warning = None if self.strength is None else self.strength.warning
+        held = f"hold for a training like the calibration's ({self.data}, {trained}); a longer one can turn a sign"
+        return held if warning is None else f"{held}. There, {warning}"
 
     def shift(
         self, predicted_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"], level: float = 0.95

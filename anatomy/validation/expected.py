@@ -22,8 +22,12 @@ class Unit(NamedTuple):
 
 POINTS, TOKENS, DEVIATIONS = Unit("points of responses", 100), Unit("points of tokens", 100), Unit("sd", 1)
 
-Expected = dict[str, dict[str, Any]]
-"""Id → ``shift`` ± ``half_width`` (95 %), ``unit``, and ``text``, the same in words."""
+
+class Expected(NamedTuple):
+    """``shifts``: id → ``shift`` ± ``half_width`` (95 %), ``unit``, ``text``, the same in words; their condition."""
+
+    shifts: dict[str, dict[str, Any]]
+    condition: str
 
 
 def expected_shifts(
@@ -48,14 +52,14 @@ def expected_shifts(
     if calibration.predictor not in made or calibration.predictor == "tilt-policy":
         raise SettingsError(f"calibrated predictor {calibration.predictor} needs more than a set; calibrate `tilt`")
     predictor = made[calibration.predictor]().fit(data)
-    found: Expected = {}
+    found: dict[str, dict[str, Any]] = {}
     for readout in readouts:
         predicted_M = predict(predictor, data, readout, np.ones(len(data), bool))
         spread_M = np.asarray(readout.values_JM, np.float64).std(axis=0)
         shift_M, width_M = calibration.shift(predicted_M, spread_M)
         for name, shift, width in zip(readout.ids, shift_M, width_M, strict=True):
             found[name] = _told(float(shift), float(width), units[name])
-    return found
+    return Expected(found, calibration.condition)
 
 
 def _told(shift: float, width: float, unit: Unit) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from anatomy import artifacts
 from anatomy.errors import AnatomyError, RunError
 from anatomy.settings import read_yaml
 from anatomy.types import content_hash
+from anatomy.validation.strength import read_strength
 
 DETECTOR = "detector.json"
 SAME = ("rows", "model", "template", "settings")
@@ -33,7 +34,8 @@ def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
 
     Returns:
         ``folder``, ``rows`` (their name), ``seed``, ``interventions`` (of strength above 0; none is plain DPO),
-        ``plan`` (their hash), ``twin`` (hash of all but the plan), ``recipe`` (hash of all but plan and seed).
+        ``plan`` (their hash), ``twin`` (hash of all but the plan), ``recipe`` (hash of all but plan and seed),
+        ``strength`` (as in ``strength.Strength``, or None without its log).
     """
     folder = Path(str(model.get("folder") or model.get("name"))).expanduser().parent
     try:
@@ -51,6 +53,7 @@ def _read(folder: Path, run: Path) -> dict[str, Any] | None:
     plan = read_yaml(folder / artifacts.PLAN, "plan", RunError) if (folder / artifacts.PLAN).is_file() else {}
     items = [item for item in plan.get("interventions") or () if item.get("strength", 1) > 0]
     same = [made[name] for name in SAME]
+    strength = read_strength(folder / artifacts.TRAIN_LOG)
     audited = None if plan.get("run") is None else str(Path(plan["run"]).resolve())
     return {
         "folder": str(folder),
@@ -60,6 +63,7 @@ def _read(folder: Path, run: Path) -> dict[str, Any] | None:
         "plan": content_hash([items, audited] if items else []),  # R12 of another audit is another cluster
         "twin": content_hash(same),
         "recipe": content_hash([*same[:3], learnt]),
+        "strength": None if strength is None else strength.model_dump(),
     }
 
 

@@ -13,9 +13,10 @@ import torch
 from dpo_runs import make_pairs
 from safetensors.torch import load_file
 
+from anatomy.artifacts import read_log
 from anatomy.cli import main
 from interventions import references
-from interventions.checkpoints import Stamp, StepLog, last_checkpoint, read_log
+from interventions.checkpoints import Stamp, StepLog, last_checkpoint
 from interventions.references import ReferenceCache
 from interventions.treatments import SideTreatment, SteeringVector, Treatment
 

@@ -17,6 +17,7 @@ from anatomy.validation.predictors import Tilt, predict
 CARD = {
     "predictor": "tilt", "tilt_c": 1e-3, "slope": 2.0, "residual_sd": 0.1, "n": 21, "r": 0.9, "window": 64,
     "model_fingerprint": "m", "sae_fingerprint": "s", "data": "set",
+    "strength": {"learning_rate": 1e-5, "steps": 60, "margin": 0.07, "common": 0.0},
 }  # fmt: skip
 
 
@@ -24,7 +25,7 @@ def test_expected_shift_by_hand():
     """Slope 2; 95 % of Student's t with 20 degrees is 2.086, so ± 0.2086 standard deviations; points are hundredths."""
     data = Policy().pairs(300, seed=0)
     readout = Readout(["bold"], (data.responses("freq").toarray()[:, :1] > 0.1).astype(np.float32))
-    found = expected_shifts(data, [readout], {"bold": POINTS}, Calibration(**CARD), 64)["bold"]
+    found = expected_shifts(data, [readout], {"bold": POINTS}, Calibration(**CARD), 64).shifts["bold"]
     predicted = predict(Tilt().fit(data), data, readout, np.ones(300, bool))[0]
     assert found["shift"] == pytest.approx(200 * predicted)
     assert found["half_width"] == pytest.approx(20.86 * readout.values_JM.std(), rel=1e-3)
@@ -39,6 +40,13 @@ def test_what_does_not_fit_is_refused(change, window, message):
     data = Policy().pairs(300, seed=0)
     with pytest.raises(SettingsError, match=message):
         expected_shifts(data, [], {}, Calibration(**{**CARD, **change}), window)
+
+
+def test_the_condition_says_how_long_training_was_and_what_speaks_against_it():
+    assert Calibration(**CARD).condition.endswith("can turn a sign")
+    assert "unknown length" in Calibration(**{**CARD, "strength": None}).condition
+    far = {**CARD["strength"], "common": -3.5}
+    assert "moved together by -3.5 and parted by +0.07" in Calibration(**{**CARD, "strength": far}).condition
 
 
 def test_another_model_or_file_is_refused(tmp_path):
@@ -73,3 +81,6 @@ def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
     (bold,) = [item for item in found if item["response"] == "bold"]
     assert bold["expected_shift"]["shift"] == pytest.approx(25, abs=7)  # half of the labels' 50 points
     assert "points of responses" in bold["sentence"]
+    (condition,) = [item["why"] for item in summary["not_assessed"] if item["what"] == "expected shifts"]
+    assert "(set, 60 steps at learning rate 1e-05)" in condition
+    assert condition in (tmp_path / "run" / artifacts.SUMMARY_TEXT).read_text().replace("\\", "")

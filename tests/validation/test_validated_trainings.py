@@ -53,6 +53,9 @@ def test_a_training_is_known_by_its_folder(folder):
     assert shaped["twin"] == plain["twin"] != other["twin"]
     assert shaped["recipe"] == plain["recipe"] == other["recipe"]  # the seed apart
     assert shaped["plan"] != plain["plan"] == other["plan"]
+    log = (folder / "plain" / "train_log.jsonl").read_text().splitlines()
+    assert plain["strength"]["steps"] == len(log) == 2
+    assert plain["strength"]["margin"] == json.loads(log[-1])["raw/margins"]
 
 
 def test_what_is_no_dpo_training_is_none(folder, tmp_path):
