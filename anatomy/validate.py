@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from anatomy.material import Material, Reader, encoded, has_response, open_mater
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import progress_bar, read_clusters
+from anatomy.types import Pair
 from anatomy.validation import results
 from anatomy.validation.calibration import Calibration
 from anatomy.validation.compare import Comparison, Definition, Side
@@ -27,8 +28,8 @@ from anatomy.validation.contexts import ContextRule
 from anatomy.validation.means import PromptMeans, prompt_means, write_means
 from anatomy.validation.observed import resampling
 from anatomy.validation.policy import load_policy
-from anatomy.validation.pool import Cut, Pool
-from anatomy.validation.predictors import Predictor, build
+from anatomy.validation.pool import Cut, Pool, paired
+from anatomy.validation.predictors import OWN, Predictor, build
 from anatomy.validation.rollouts import Rollouts, is_rollouts, read_rollouts, rollout_pairs, write_rollouts
 from anatomy.validation.settings import RolloutSettings, SampleSettings, ValidateSettings
 from anatomy.validation.strength import Strength
@@ -124,7 +125,7 @@ def _validated(
     data = reader.data(store)
     completions = encoded(material, pairs, len(pairs), "rollout")
     rollouts = reader.other(completions, pairs, "rollout")
-    own = None
+    own, replies = None, []
     if policy is not None:
         replies = own_replies(policy, material)
         own = reader.other(encoded(material, replies, len(replies), "policy"), replies, "policy")
@@ -138,7 +139,7 @@ def _validated(
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
     comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts)
-    fitted = _fitted(settings, data.pool, material, own)
+    fitted = _fitted(settings, data.pool, material, own, replies)
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
@@ -170,26 +171,37 @@ def _names(settings: ValidateSettings) -> list[str]:
 
 def _check_names(settings: ValidateSettings) -> None:
     """Wrong names are told before anything expensive."""
-    names, known = _names(settings), build(settings.tilt_c, lambda: np.zeros((0, 2)))
+    names, known = _names(settings), build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros(0))
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
-    if "tilt-policy" in names and settings.policy is None:
-        raise SettingsError("predictor tilt-policy needs --policy: rollouts before training, of another seed")
+    if settings.best in OWN:
+        raise SettingsError(f"--best {settings.best}: a calibrated predictor needs nothing but a set; use `tilt`")
+    needy = [name for name in OWN if name in names]
+    if needy and settings.policy is None:
+        raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
 
 
-def _fitted(settings: ValidateSettings, data: Pool, material: Material, own: Side | None) -> list[Predictor]:
+def _fitted(
+    settings: ValidateSettings, data: Pool, material: Material, own: Side | None, replies: Sequence[Pair]
+) -> list[Predictor]:
     """The predictors asked for, the best one first, and the controls, fitted to the data."""
-    made = build(settings.tilt_c, lambda: _likely(material))
+
+    def surprisal() -> np.ndarray:
+        assert own is not None  # _check_names
+        mean_N2 = _log_probs(material, replies, artifacts.OWN_LOG_PROBS)
+        return -paired(mean_N2 * own.pool.tokens_N2)
+
+    made = build(settings.tilt_c, lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS), surprisal)
     return [made[name]().fit(data) for name in _names(settings)]
 
 
-def _likely(material: Material) -> np.ndarray:
+def _log_probs(material: Material, pairs: Iterable[Pair], name: str) -> np.ndarray:
     from anatomy.validation.log_probs import log_probs
 
-    lens, folder = material.lens, material.out / artifacts.LOG_PROBS
+    lens = material.lens
     with progress_bar("log-probabilities", "pair") as bar:
         return log_probs(
-            material.rows(), lens.tokenizer, lens.subject, folder, material.mark(), lens.settings, bar.update
+            pairs, lens.tokenizer, lens.subject, material.out / name, material.mark(), lens.settings, bar.update
         )
 
 

@@ -48,6 +48,10 @@ class EncodedSide:
     text: str
     offsets_R2: Int64[np.ndarray, "R 2"]
 
+    def key(self) -> bytes:
+        """The same for sides that are read and pooled alike."""
+        return self.ids.tobytes() + self.spans["response"].tobytes() + self.spans["prompt"].tobytes()
+
 
 @dataclass(frozen=True)
 class EncodedPair:

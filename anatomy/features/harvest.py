@@ -116,7 +116,7 @@ class _ShardPass:
             place = {}
             for name in SIDES:
                 side = pair.side(name)
-                key = side.ids.tobytes() + side.spans["response"].tobytes() + side.spans["prompt"].tobytes()
+                key = side.key()
                 if key not in sequence_of:
                     sequence_of[key] = len(self.sequences)
                     self.sequences.append(side)

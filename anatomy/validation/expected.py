@@ -10,7 +10,7 @@ import numpy as np
 from anatomy.errors import SettingsError
 from anatomy.validation.calibration import Calibration
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import build, predict
+from anatomy.validation.predictors import OWN, build, predict
 
 
 class Unit(NamedTuple):
@@ -49,7 +49,7 @@ def expected_shifts(
             f"--max-response-length {calibration.window}"
         )
     made = build(calibration.tilt_c)
-    if calibration.predictor not in made or calibration.predictor == "tilt-policy":
+    if calibration.predictor not in made or calibration.predictor in OWN:
         raise SettingsError(f"calibrated predictor {calibration.predictor} needs more than a set; calibrate `tilt`")
     predictor = made[calibration.predictor]().fit(data)
     found: dict[str, dict[str, Any]] = {}

@@ -56,7 +56,8 @@ def log_probs(
         if not _is_done(path, made_of, rows):
             encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
             columns: dict[str, Any] = {"row_id": [pair.row_id for pair in rows]}
-            columns |= {side: _mean([pair.side(side) for pair in encoded], subject, settings) for side in SIDES}
+            mean_N2 = _mean([pair.side(side) for pair in encoded for side in SIDES], subject, settings).reshape(-1, 2)
+            columns |= dict(zip(SIDES, mean_N2.T, strict=True))
             write_table(path, pa.table(columns).replace_schema_metadata({MARK: made_of.encode()}))
         table = read_table(path)
         parts.append(np.stack([np.asarray(table[side]) for side in SIDES], axis=1))
@@ -68,17 +69,21 @@ def log_probs(
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
     import torch
 
+    """Of each sequence; equal ones are read once."""
     model: Any = hf_model(subject)
-    mean_N = np.zeros(len(sides))
-    for batch in token_batches([side.ids for side in sides], min(settings.batch_tokens, BATCH_TOKENS)):
+    distinct = {side.key(): side for side in sides}
+    number_of = {key: number for number, key in enumerate(distinct)}
+    sequences = list(distinct.values())
+    mean_S = np.zeros(len(sequences))
+    for batch in token_batches([side.ids for side in sequences], min(settings.batch_tokens, BATCH_TOKENS)):
         ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
         with torch.inference_mode():
             log_BTV = model(ids_BT[:, :-1], use_cache=False).logits.float().log_softmax(-1)
             next_BT = log_BTV.gather(-1, ids_BT[:, 1:, None])[..., 0].double().cpu().numpy()
         for row, (position, length) in enumerate(zip(batch.positions_B, batch.lengths_B, strict=True)):
-            response_T = sides[position].spans["response"][1:length]
-            mean_N[position] = next_BT[row, : length - 1][response_T].mean()
-    return mean_N
+            response_T = sequences[position].spans["response"][1:length]
+            mean_S[position] = next_BT[row, : length - 1][response_T].mean()
+    return mean_S[[number_of[side.key()] for side in sides]]
 
 
 def _is_done(path: Path, made_of: str, rows: Sequence[Pair]) -> bool:

@@ -13,6 +13,9 @@ a cluster or a concept alike, over all responses or over those of a context. Not
   ``E[y]`` by ``½ Σ_i Cov(y, φ̃)·(φ̃_i⁺ − φ̃_i⁻)``. It is the limit of ``tilt`` for a large penalty. ``tilt-within``
   takes the covariance within prompts, as the derivative at a fixed prompt says; ``tilt-policy`` over the model's own
   responses.
+- *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
+  its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
+  responses of a pair alike (``strength.py``) flattens a model in about this way.
 - *Controls*: a reward that knows only the response's length; base rates without labels.
 
 The unit of a tilt is arbitrary (λ is how far training goes): a slope, not the identity, relates it to what is observed.
@@ -32,6 +35,8 @@ from anatomy.clusters.features import default_min_fires
 from anatomy.validation.pool import Pool, Readout, paired
 
 Signs = Float[np.ndarray, " N"]
+OWN = ("tilt-policy", "temperature")
+"""Predictors over the model's own responses, in place of the data's."""
 
 
 class Predictor(Protocol):
@@ -141,6 +146,26 @@ class LengthTilt:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """What sampling the model a little hotter would do: ``d E[y]/dT = −Cov(y, log π)`` over its own responses.
+
+    ``surprisal_J`` is ``−log π(y)`` in nats, summed over a response's tokens, for the pool of those responses.
+    """
+
+    surprisal_J: Float[np.ndarray, " J"]
+    name: str = "temperature"
+    statistic: str = "freq"
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Temperature:
+        """Nothing to learn: labels do not matter."""
+        return self
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """Covariance with the surprisal."""
+        return covariance_weights(self.surprisal_J, pool, inside_N)
+
+
+@dataclass(frozen=True)
 class BaseRate:
     """Control: predicts of everything what share of responses (or tokens) shows it already; knows no labels."""
 
@@ -220,8 +245,17 @@ def forecast(
     return np.asarray(readout_JM.T @ rest_J) / len(reward_J)
 
 
-def build(c: float, likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None) -> dict[str, Callable[[], Predictor]]:
-    """Unfitted predictors by name; ``likely`` gives the log-probabilities that ``on-policy`` needs."""
+def build(
+    c: float,
+    likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
+    surprisal: Callable[[], Float[np.ndarray, " J"]] | None = None,
+) -> dict[str, Callable[[], Predictor]]:
+    """Unfitted predictors by name.
+
+    Args:
+        likely: gives the log-probabilities of the data that ``on-policy`` needs.
+        surprisal: gives those of the model's own responses, negative and summed, that ``temperature`` needs.
+    """
     made: dict[str, Callable[[], Predictor]] = {
         "disparity": lambda: Difference("disparity", "present"),
         "continuous": lambda: Difference("continuous"),
@@ -234,4 +268,6 @@ def build(c: float, likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None
     }
     if likely is not None:
         made["on-policy"] = lambda: Difference("on-policy", likely_N2=likely())
+    if surprisal is not None:
+        made["temperature"] = lambda: Temperature(surprisal())
     return made

@@ -15,7 +15,7 @@ from anatomy.validation.calibration import fit_line
 from anatomy.validation.compare import Comparison, Shifts, Side, figures, table
 from anatomy.validation.controls import clusters_permuted, labels_flipped
 from anatomy.validation.plots import scatter
-from anatomy.validation.predictors import Predictor
+from anatomy.validation.predictors import OWN, Predictor
 from anatomy.validation.settings import ValidateSettings
 
 Found = Mapping[tuple[str, str], Shifts]
@@ -25,7 +25,7 @@ Told = Mapping[str, Mapping[str, Any]]
 
 
 def all_shifts(comparison: Comparison, predictors: Sequence[Predictor], own: Side | None) -> Found:
-    """Every predictor in every view; ``tilt-policy`` reads the model's own responses.
+    """Every predictor in every view, over the data or over the model's ``own`` responses.
 
     Raises:
         RunError: too few unseen prompts for any comparison.
@@ -34,7 +34,7 @@ def all_shifts(comparison: Comparison, predictors: Sequence[Predictor], own: Sid
         prompts = len(comparison.rollouts.pool.prompts.half_G)
         raise RunError(f"{prompts} unseen prompts, and every view needs {comparison.min_prompts}; roll out more")
     return {
-        (predictor.name, view): comparison.shifts(predictor, view, own if predictor.name == "tilt-policy" else None)
+        (predictor.name, view): comparison.shifts(predictor, view, own if predictor.name in OWN else None)
         for predictor in predictors
         for view in comparison.views()
     }

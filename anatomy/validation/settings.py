@@ -45,7 +45,9 @@ class ValidateSettings(PredictSettings, SampleSettings):
         "model's own responses.",
     )
     predictors: str = Field(
-        PREDICTORS, description="Predictors, with commas; also `on-policy` and, with policy rollouts, `tilt-policy`."
+        PREDICTORS,
+        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `tilt-policy` and "
+        "`temperature`.",
     )
     best: str = Field("tilt", description="Predictor that is calibrated and drawn.")
     data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")

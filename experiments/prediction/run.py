@@ -18,7 +18,7 @@ from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
-PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy"
+PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,temperature"
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 

@@ -33,6 +33,9 @@ def test_against_the_loss_of_each_sequence(tiny_model_dir, tmp_path):
             with torch.inference_mode():
                 loss = hf_model(subject)(ids, labels=labels).loss
             np.testing.assert_allclose(found[row, column], -float(loss), rtol=1e-4)
+    reply = pairs[0].chosen
+    twice = log_probs([Pair(0, pairs[0].prompt, reply, reply)], tokenizer, subject, tmp_path / "own", "mark", settings)
+    np.testing.assert_allclose(twice, found[0, 0], rtol=1e-6)
     shard = next(tmp_path.glob("shard-*"))
     before = shard.stat().st_mtime_ns
     np.testing.assert_array_equal(log_probs(pairs, tokenizer, subject, tmp_path, "mark", settings), found)

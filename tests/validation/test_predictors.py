@@ -13,6 +13,7 @@ from anatomy.validation.predictors import (
     BaseRate,
     Difference,
     LengthTilt,
+    Temperature,
     Tilt,
     bradley_terry,
     covariance_weights,
@@ -140,6 +141,24 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
     r_own, r_plain = (np.corrcoef(predicted, observed)[0, 1] for predicted in (over_own, plain))
     assert r_own > 0.95
     assert r_own > r_plain + 0.02
+
+
+def test_temperature_is_the_derivative_of_a_tempered_policy():
+    """A policy of 12 responses, each in the pool as often as it is likely; ``π^{1/T}`` differs by h in T."""
+    generator = np.random.default_rng(0)
+    count_S, phi_SF = generator.integers(1, 9, 12) * 2, generator.random((12, 5))
+    response_J = np.repeat(np.arange(12), count_S)
+    sides = phi_SF[response_J].reshape(2, -1, 5)
+    share_S = count_S / count_S.sum()
+
+    def mean(temperature):
+        tempered_S = share_S ** (1 / temperature)
+        return phi_SF.T @ (tempered_S / tempered_S.sum())
+
+    pool, h = pool_of(*sides), 1e-4
+    predictor = Temperature(-np.log(share_S[response_J])).fit(pool)
+    predicted = predict(predictor, pool, features(pool), everywhere(pool))
+    np.testing.assert_allclose(predicted, (mean(1 + h) - mean(1 - h)) / (2 * h), rtol=1e-5)
 
 
 def test_weights_sum_to_zero_and_stay_inside(data):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from planted_run import FLAGS, held_out, plant_rollouts, write_pairs
@@ -16,6 +17,7 @@ from anatomy import artifacts
 from anatomy.cli import main
 from anatomy.data.rows_table import read_rows
 from anatomy.features import harvest
+from anatomy.features.store import FeatureStore
 from anatomy.validation.rollouts import Prompt
 
 COLUMNS = ["data", "seed", "role", "predictor", "view", "context", "response", "predicted", "observed", "observed_low",
@@ -154,11 +156,18 @@ def test_models_are_rolled_out_in_place(run, tmp_path, tiny_model_dir):
 
 def test_own_responses_and_likelihoods(run, tmp_path):
     plant_rollouts(tmp_path / "policy", 0.3, seed=9)
-    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "tilt-policy,on-policy"]
+    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "tilt-policy,on-policy,temperature"]
     assert validate(run, tmp_path / "v", "before", "after", *arguments) == 0
     told = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())["figures"]
     assert told["tilt-policy"]["features"]["r"] > 0.4
     assert told["on-policy"]["features"]["r"] > 0.4
+    store = FeatureStore(tmp_path / "v" / "policy-features")
+    likely = [pq.read_table(path) for path in sorted((tmp_path / "v" / artifacts.OWN_LOG_PROBS).glob("shard-*"))]
+    surprisal_N = -pa.concat_tables(likely)["chosen"].to_numpy() * store.tokens("chosen")
+    found = shifts(tmp_path / "v", view="features", predictor="temperature")
+    kept = [int(name[1:]) for name in found["response"]]
+    phi_NF = store.matrix("chosen", "freq").toarray()[:, kept]
+    np.testing.assert_allclose(found["predicted"], np.cov(surprisal_N, phi_NF.T, bias=True)[0, 1:], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +175,8 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     [
         (["--predictors", "tarot"], "there are disparity"),
         (["--predictors", "tilt-policy"], "--policy"),
+        (["--predictors", "temperature"], "--policy"),
+        (["--best", "temperature"], "nothing but a set"),
         (["--after", "/nowhere/model"], "--prompts"),
         (["--policy", "BEFORE"], "noise"),
     ],
