@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, without, write_split
+from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, samples_like_the_data, without, write_split
 from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
@@ -41,7 +41,8 @@ class Plan:
         step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
         self.rollouts(name, "before", None, seed=0)
-        self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN)
+        own = samples_like_the_data(folder / TRAIN)
+        self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN, samples=own)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
             self.train(folder / TRAIN, folder / f"train-{seed}", seed)
@@ -80,14 +81,16 @@ class Plan:
         step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
-    def rollouts(self, name: str, to: str, model: Path | None, seed: int, prompts: Path | None = None) -> None:
+    def rollouts(
+        self, name: str, to: str, model: Path | None, seed: int, prompts: Path | None = None, samples: int | None = None
+    ) -> None:
         """Completions of the held-out prompts, or of ``prompts``."""
         a, out = self.arguments, self.out / name / to
         if (out / artifacts.MANIFEST).is_file():
             return
         who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
-        how = ["--samples", a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out, "--seed", seed]
-        how += ["--batch-tokens", a.batch_tokens]
+        how = ["--samples", samples or a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out]
+        how += ["--seed", seed, "--batch-tokens", a.batch_tokens]
         step("anatomy", "rollout", *who, "--prompts", prompts or self.out / name / HELD_OUT, *how, "--out", out)
 
     def score(self, name: str, model: Path | None, out: Path) -> None:

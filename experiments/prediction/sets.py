@@ -39,6 +39,12 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
     _write(out / HELD_OUT, _spread([by_prompt[prompt] for prompt in order[:cut]], cut))
 
 
+def samples_like_the_data(rows: Path) -> int:
+    """Completions of each prompt of a training file that make as many responses as it holds, about."""
+    pairs = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
+    return round(2 * len(pairs) / len({pair.prompt_id for pair in pairs}))
+
+
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
     kept = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
