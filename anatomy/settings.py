@@ -8,13 +8,22 @@ in the manifest and printed, never applied silently.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from anatomy.errors import AnatomyError, SettingsError
 
 RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
+
+
+def _absolute(where: str) -> str:
+    folder = Path(where).expanduser()
+    return str(folder.absolute()) if folder.is_dir() else where
+
+
+FolderOrId = Annotated[str, AfterValidator(_absolute)]
+"""A Hub id, or a folder: kept with its whole path, so that what records it can be read from any working directory."""
 
 
 class Settings(BaseModel):
@@ -41,7 +50,7 @@ class RowSettings(Settings):
 class ModelSettings(Settings):
     """The subject model, and how it is run."""
 
-    model: str | None = Field(
+    model: FolderOrId | None = Field(
         None, description="Hub id or folder of the model that will be trained; default: the laptop model."
     )
     model_revision: str | None = Field(None, description="Hub revision of the model.")
@@ -70,7 +79,7 @@ class CheckSettings(RowSettings, ModelSettings):
 class SAESettings(Settings):
     """The sparse autoencoder."""
 
-    sae: str | None = Field(
+    sae: FolderOrId | None = Field(
         None, description="sae-lens `release/id` or a local sae-lens folder; default: the laptop model's own."
     )
     force: bool = Field(False, description="Go on although the SAE is unhealthy on these rows.")

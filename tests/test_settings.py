@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from anatomy.errors import SettingsError
-from anatomy.settings import AuditSettings, load_settings
+from anatomy.settings import AuditSettings, HarvestSettings, load_settings
 
 
 def test_text_from_flags_and_yaml_agree(tmp_path):
@@ -40,6 +40,13 @@ def test_a_broken_file_is_named(tmp_path, text, expected):
         load_settings(AuditSettings, {}, file)
     with pytest.raises(SettingsError, match="cannot read"):
         load_settings(AuditSettings, {}, tmp_path / "none.yaml")
+
+
+def test_a_folder_is_kept_with_its_whole_path(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = HarvestSettings(rows="r", model="mine", sae="release/id")
+    assert (found.model, found.sae) == (str(tmp_path / "mine"), "release/id")
 
 
 def test_resolved_settings_survive_a_round_trip():
