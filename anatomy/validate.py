@@ -215,7 +215,8 @@ def _reported(
 ) -> str:
     out, run, best = material.out, material.run, predictors[0]
     strength = (facts["training"] or {}).get("strength")
-    if strength is not None and (warning := Strength(**strength).warning) is not None:
+    warning = None if strength is None else Strength(**strength).warning
+    if warning is not None:
         print(f"warning: {warning}", file=sys.stderr)
     window = int(material.settings.max_response_length or 0)
     names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
@@ -245,6 +246,7 @@ def _reported(
             "figures": told,
             "controls": results.controls(settings, comparison, best, found),
             "calibration": line,
+            "warning": warning,
         },
     )
     return results.as_text(told) + f"\nall figures: {out / artifacts.VALIDATION}"

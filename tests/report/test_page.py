@@ -247,6 +247,8 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     document = {"prompts": 12, "pairs": 40, "figures": figures, "calibration": None}
     flipped = {"r": 0.0, "low": -0.31, "high": 0.33, "repetitions": 20}
     document["controls"] = {"global": {"labels flipped": flipped}}
+    strength = {"learning_rate": 2e-4, "steps": 29, "margin": 0.64, "common": -4.39}
+    document |= {"training": {"strength": strength}, "warning": "both <b>fell</b>"}
     artifacts.write_json(run / artifacts.VALIDATIONS / "first" / artifacts.VALIDATION, document)
     artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
     line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}
@@ -267,6 +269,8 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     assert {1.0, 0.01, 1 / 900} <= set(drawn)  # the hundred largest, and others down to the smallest
     assert {"bold", "−0.120", "−0.080", "[−0.31, +0.33]"} <= set(page.locator("td").all_inner_texts())
     assert {"+0.50", "1.250", "shaped", "0.83"} <= set(page.locator("td").all_inner_texts())
+    assert "29 steps at learning rate 0.0002" in page.locator(".note").first.inner_text()
+    assert "both <b>fell</b>." in page.locator("p.warning").first.inner_text()
     opened.go("view=verdict")
     page.wait_for_selector("text=A trained model was compared")
     assert opened.faults == []

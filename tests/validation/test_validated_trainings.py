@@ -14,6 +14,7 @@ from anatomy.cli import main
 from anatomy.validate import default_out
 from anatomy.validation.arms import compare_arms
 from anatomy.validation.settings import ValidateSettings
+from anatomy.validation.strength import Strength
 from anatomy.validation.training import read_training
 
 FAST = ["--bootstrap", "100", "--controls", "2", "--predictors", "disparity"]
@@ -114,6 +115,7 @@ def test_a_planted_half_is_found_through_every_step(folder):
         assert main(["validate", str(run), *sides, "--out", str(run / "validation" / name), *FAST]) == 0
     told = json.loads((run / "validation" / "shaped" / artifacts.VALIDATION).read_text())
     assert told["training"]["interventions"][0]["response"] == "bold"
+    assert told["warning"] == Strength(**told["training"]["strength"]).warning
     found = compare_arms(run / "validation", told["per_prompt"]["clusters"])
     assert found["left_out"] == []
     (comparison,) = found["comparisons"]

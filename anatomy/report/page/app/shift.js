@@ -22,10 +22,12 @@ function validationSection({ name, document, shifts, predictor }) {
 }
 
 function validationNodes(document, shifts, predictor) {
-  const line = document.calibration, draws = Object.values(document.controls ?? {})[0]?.["labels flipped"]?.repetitions, views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.figures).some((found) => found[view]));
+  const line = document.calibration, strength = document.training?.strength, draws = Object.values(document.controls ?? {})[0]?.["labels flipped"]?.repetitions, views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.figures).some((found) => found[view]));
   const plotted = views.filter((view) => view !== "concept"), of = (view) => shifts.filter((shift) => shift.view === view);
   return [
-    h("p", { class: "note" }, `${number(document.prompts)} held-out prompts, ${number(document.pairs)} pairs of rollouts. Predictor: ${predictor ?? "none"}.`),
+    h("p", { class: "note" }, `${number(document.prompts)} held-out prompts, ${number(document.pairs)} pairs of rollouts. Predictor: ${predictor ?? "none"}.`
+      + (strength ? ` Trained for ${number(strength.steps)} steps at learning rate ${strength.learning_rate}; in the last of them the reward of chosen over rejected is ${signed(strength.margin, 2)}, of both ${signed(strength.common, 2)}.` : "")),
+    document.warning ? h("p", { class: "warning" }, `Read with care: ${document.warning}.`) : null,
     line ? h("p", {}, `Calibrated: observed = ${number(line.slope, 3)} × predicted ± ${number(line.residual_sd, 3)} (both in standard deviations of a readout), on ${number(line.n)} readouts.`)
       : h("p", { class: "warning" }, "Not calibrated: too few response clusters, or nothing changed."),
     h("div", { class: "two" }, plotted.map((view) => shiftPlot(view, of(view), document.figures[predictor]?.[view]?.n))),
