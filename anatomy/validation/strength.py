@@ -15,8 +15,8 @@ from pydantic import Field
 from anatomy import artifacts
 from anatomy.settings import Settings
 
-END = 0.1
-"""Share of the steps, the last ones, that are averaged."""
+END = 0.25
+"""Share of the steps, the last ones, that are averaged: one step has few pairs, and the last ones are short."""
 
 
 class Strength(Settings):

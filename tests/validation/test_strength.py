@@ -15,11 +15,11 @@ def lines(chosen, rejected, steps=20):
         yield {"step": step, "learning_rate": rate, "raw/margins": at["rewards/chosen"] - at["rewards/rejected"], **at}
 
 
-def test_the_last_tenth_is_averaged(tmp_path):
+def test_the_last_quarter_is_averaged(tmp_path):
     log = tmp_path / "train_log.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines(0.4, -0.6)) + '{"step": 21, "lear')  # cut short
     found = read_strength(log)
-    share = (19 + 20) / 2 / 20
+    share = (16 + 20) / 2 / 20
     assert (found.steps, found.learning_rate) == (20, pytest.approx(0.95e-5))
     assert (found.margin, found.common) == (pytest.approx(share * 1.0), pytest.approx(share * -0.1))
     assert found.words == "20 steps at learning rate 9.5e-06"
