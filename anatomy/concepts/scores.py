@@ -150,7 +150,7 @@ def read_sides(
     from anatomy.activations.hidden import Reading, read_hidden
 
     layers = sorted({scorer.layer for scorer in scorers if scorer.layer is not None})
-    keys = [side.ids.tobytes() + side.spans["response"].tobytes() for side in sides]
+    keys = [side.key() for side in sides]
     distinct = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     first = {distinct[key]: side for key, side in reversed(list(zip(keys, sides, strict=True)))}
     readings = [Reading(first[number].ids, first[number].spans["response"]) for number in range(len(distinct))]

@@ -18,10 +18,11 @@ from jaxtyping import Bool, Float, Int
 
 from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
 from anatomy.settings import HypothesisSettings
-from anatomy.validation.expected import Expected
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from anatomy.validation.expected import Expected
 
 VIEWS = ("global", "feature", "prompt")
 DIRECTIONS: tuple[Direction, ...] = ("chosen", "rejected")

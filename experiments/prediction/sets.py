@@ -26,7 +26,7 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
     Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
     prompts are. ``longest`` leaves out prompts of more characters than that.
     """
-    rows = [row for row in read_pairs(RowSettings(rows=str(data / FILES[name]))) if not isinstance(row, Fault)]
+    rows = _pairs(data / FILES[name])
     by_prompt: dict[str, list[Pair]] = {}
     for row in rows:
         if longest is not None and sum(len(turn["content"] or "") for turn in row.prompt) > longest:
@@ -41,15 +41,17 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
 
 def samples_like_the_data(rows: Path) -> int:
     """Completions of each prompt of a training file that make as many responses as it holds, about."""
-    pairs = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
+    pairs = _pairs(rows)
     return round(2 * len(pairs) / len({pair.prompt_id for pair in pairs}))
 
 
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
-    kept = [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
-    kept = [row for row in kept if row.row_id not in row_ids]
-    _write(out, kept)
+    _write(out, [row for row in _pairs(rows) if row.row_id not in row_ids])
+
+
+def _pairs(rows: Path) -> list[Pair]:
+    return [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
 
 
 def _spread(groups: Sequence[Sequence[Pair]], wanted: int) -> list[Pair]:
