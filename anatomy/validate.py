@@ -74,8 +74,7 @@ def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scor
         after = _rollouts("after", settings.after, run, settings, out)
         _refuse_other(out / artifacts.VALIDATION, before, after)
         policy = None if settings.policy is None else _rollouts("policy", settings.policy, run, settings, out)
-        if policy is not None and policy.fingerprint == before.fingerprint:
-            raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
+        _check_policy(policy, before, _names(settings))
         material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
         return _validated(material, settings, (before, after, policy), scorers(material.settings, material.lens))
 
@@ -176,9 +175,18 @@ def _check_names(settings: ValidateSettings) -> None:
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
     if settings.best in OWN:
         raise SettingsError(f"--best {settings.best}: a calibrated predictor needs nothing but a set; use `tilt`")
-    needy = [name for name in OWN if name in names]
+    needy = [name for name in names if name in OWN]
     if needy and settings.policy is None:
         raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
+
+
+def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
+    if policy is None:
+        return
+    if policy.fingerprint == before.fingerprint:
+        raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
+    if "adam" in names and int(policy.manifest["sampling"]["samples"]) < 2:
+        raise SettingsError("predictor adam compares a prompt's responses; --policy needs `rollout --samples 2` or more")
 
 
 def _fitted(

@@ -67,9 +67,9 @@ def log_probs(
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
+    """Of each sequence; equal ones are read once."""
     import torch
 
-    """Of each sequence; equal ones are read once."""
     model: Any = hf_model(subject)
     distinct = {side.key(): side for side in sides}
     number_of = {key: number for number, key in enumerate(distinct)}

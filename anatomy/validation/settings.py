@@ -46,7 +46,7 @@ class ValidateSettings(PredictSettings, SampleSettings):
     )
     predictors: str = Field(
         PREDICTORS,
-        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `tilt-policy` and "
+        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `adam`, `tilt-policy` and "
         "`temperature`.",
     )
     best: str = Field("tilt", description="Predictor that is calibrated and drawn.")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, samples_like_the_data, without, write_split
+from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, without, write_split
 from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
-PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,temperature"
+PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,adam,temperature"
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 
@@ -41,18 +41,16 @@ class Plan:
         step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
         self.rollouts(name, "before", None, seed=0)
-        own = samples_like_the_data(folder / TRAIN)
-        self.rollouts(name, "policy", None, seed=2, prompts=folder / TRAIN, samples=own)
+        self.rollouts(name, "before-again", None, seed=1)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
             self.train(folder / TRAIN, folder / f"train-{seed}", seed)
             self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
             self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
-            self.validate(name, "before", f"after-{seed}", seed, folder / f"validate-{seed}")
+            self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}")
         first = a.train_seeds[0]
-        self.rollouts(name, "before-again", None, seed=1)
         self.rollouts(name, f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
-        self.validate(name, "before-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
+        self.validate(name, "-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
         if a.leave_out:
             self.leave_out(name, a.leave_out)
 
@@ -68,7 +66,7 @@ class Plan:
                 without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
             self.train(arm / TRAIN, arm / "train", seed)
             self.rollouts(name, f"trace-{cluster}/{rows.stem}/after", arm / "train" / "model", seed=0)
-            self.validate(name, "before", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate")
+            self.validate(name, "", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate")
 
     def train(self, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
@@ -81,17 +79,15 @@ class Plan:
         step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
-    def rollouts(
-        self, name: str, to: str, model: Path | None, seed: int, prompts: Path | None = None, samples: int | None = None
-    ) -> None:
-        """Completions of the held-out prompts, or of ``prompts``."""
+    def rollouts(self, name: str, to: str, model: Path | None, seed: int) -> None:
+        """Completions of the held-out prompts."""
         a, out = self.arguments, self.out / name / to
         if (out / artifacts.MANIFEST).is_file():
             return
         who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
-        how = ["--samples", samples or a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out]
+        how = ["--samples", a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out]
         how += ["--seed", seed, "--batch-tokens", a.batch_tokens]
-        step("anatomy", "rollout", *who, "--prompts", prompts or self.out / name / HELD_OUT, *how, "--out", out)
+        step("anatomy", "rollout", *who, "--prompts", self.out / name / HELD_OUT, *how, "--out", out)
 
     def score(self, name: str, model: Path | None, out: Path) -> None:
         """Log-probabilities of the held-out pairs, by which the reward accuracy is told."""
@@ -101,13 +97,18 @@ class Plan:
             step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
-    def validate(self, name: str, before: str, after: str, seed: int, out: Path) -> None:
-        """Predicted beside observed."""
+    def validate(self, name: str, again: str, after: str, seed: int, out: Path) -> None:
+        """Predicted beside observed; the model's own responses for the prediction are of the other sampling seed.
+
+        Args:
+            again: ``""`` or ``"-again"``, of the rollouts before training that the observed shift is taken from.
+        """
         folder, role = self.out / name, "chosen-on" if name == CHOSEN_ON else "reported-on"
+        before, other = folder / f"before{again}", folder / ("before" if again else "before-again")
         if (out / artifacts.VALIDATION).is_file():
             return
-        more = ["--policy", folder / "policy", "--predictors", PREDICTORS, "--data", name, "--role", role]
-        step("anatomy", "validate", folder / "run", "--before", folder / before, "--after", folder / after, *more,
+        more = ["--policy", other, "--predictors", PREDICTORS, "--data", name, "--role", role]
+        step("anatomy", "validate", folder / "run", "--before", before, "--after", folder / after, *more,
                 "--train-seed", seed, "--out", out)  # fmt: skip
 
     def model(self) -> list[Any]:

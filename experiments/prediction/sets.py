@@ -39,12 +39,6 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
     _write(out / HELD_OUT, _spread([by_prompt[prompt] for prompt in order[:cut]], cut))
 
 
-def samples_like_the_data(rows: Path) -> int:
-    """Completions of each prompt of a training file that make as many responses as it holds, about."""
-    pairs = _pairs(rows)
-    return round(2 * len(pairs) / len({pair.prompt_id for pair in pairs}))
-
-
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
     _write(out, [row for row in _pairs(rows) if row.row_id not in row_ids])

@@ -40,12 +40,17 @@ def held_out(count: int) -> list[Prompt]:
 
 
 def plant_rollouts(
-    folder: Path, share: float, seed: int, prompts: Sequence[Prompt] | None = None, model: Path | None = None
+    folder: Path,
+    share: float,
+    seed: int,
+    prompts: Sequence[Prompt] | None = None,
+    model: Path | None = None,
+    samples: int = 2,
 ) -> Path:
-    """Two completions a prompt, of which ``share`` are bold: a policy of known habit, said to be ``model``."""
+    """``samples`` completions a prompt, of which ``share`` are bold: a policy of known habit, said to be ``model``."""
     prompts = held_out(80) if prompts is None else prompts
     generator = random.Random(seed)
-    texts = [sentence(generator, generator.random() < share) for _ in range(2 * len(prompts))]
+    texts = [sentence(generator, generator.random() < share) for _ in range(samples * len(prompts))]
     made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": f"{share} {seed}"}
-    save_rollouts(folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING})
+    save_rollouts(folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}})
     return folder

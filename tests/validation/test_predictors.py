@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from planted_pool import Policy, pool_of
 from scipy.optimize import minimize
 
@@ -88,7 +89,7 @@ def test_bradley_terry_is_the_minimum(data, c):
     np.testing.assert_allclose(standard_NF.T @ bradley_terry(standard_NF, c), found.x, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["ridge", "gradient"])
+@pytest.mark.parametrize("kind", ["ridge", "gradient", "adam"])
 def test_tilt_is_the_dense_covariance_times_the_direction(data, kind):
     """An explicit F × F covariance, which the code never forms."""
     fitted = Tilt(kind=kind).fit(data)
@@ -143,6 +144,33 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
     assert r_own > r_plain + 0.02
 
 
+def test_adam_is_what_dpo_by_adam_does_to_a_log_linear_policy(policy):
+    """``π_w ∝ exp(w·φ)`` under the DPO loss and torch's Adam, features of unequal scale; the shift of E[φ] is exact.
+
+    The other scalings of the same mean difference must be told apart from it.
+    """
+    scale_F = 10 ** np.random.default_rng(1).uniform(-1.5, 0, policy.phi_SF.shape[1])
+    policy = Policy()
+    policy.phi_SF = policy.phi_SF * scale_F
+    data, own = policy.pairs(2000, seed=2), policy.pairs(4000, seed=3)
+    phi_SF = torch.from_numpy(policy.phi_SF)
+    difference_NF = torch.from_numpy((data.values("chosen", "freq") - data.values("rejected", "freq")).toarray())
+    w_F = torch.zeros(difference_NF.shape[1], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([w_F], lr=1e-4)
+    for batch in difference_NF.split(8):
+        optimizer.zero_grad()
+        torch.nn.functional.softplus(-0.1 * batch @ w_F).mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        observed = (phi_SF.T @ torch.softmax(phi_SF @ w_F, 0) - phi_SF.mean(0)).numpy() / scale_F
+    r = {}
+    for kind in ("adam", "gradient"):
+        fitted = Tilt(kind=kind).fit(data)
+        r[kind] = np.corrcoef(predict(fitted, own, features(own), everywhere(own)) / scale_F, observed)[0, 1]
+    assert r["adam"] > 0.99
+    assert r["gradient"] < 0.97
+
+
 def test_temperature_is_the_derivative_of_a_tempered_policy():
     """A policy of 12 responses, each in the pool as often as it is likely; ``π^{1/T}`` differs by h in T."""
     generator = np.random.default_rng(0)
@@ -171,7 +199,7 @@ def test_weights_sum_to_zero_and_stay_inside(data):
 
 def test_swapping_all_labels_changes_only_the_sign(data):
     swapped = -np.ones(len(data))
-    for predictor in (Tilt(), Tilt(kind="gradient"), Difference("disparity", "present"), LengthTilt()):
+    for predictor in (Tilt(), Tilt(kind="gradient"), Tilt(kind="adam"), Difference("disparity", "present"), LengthTilt()):
         ours, theirs = (predict(predictor.fit(data, sign), data, features(data), everywhere(data))
                         for sign in (None, swapped))  # fmt: skip
         np.testing.assert_allclose(ours, -theirs, atol=1e-6 * np.abs(ours).max() + 1e-15)

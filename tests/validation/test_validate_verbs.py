@@ -156,10 +156,11 @@ def test_models_are_rolled_out_in_place(run, tmp_path, tiny_model_dir):
 
 def test_own_responses_and_likelihoods(run, tmp_path):
     plant_rollouts(tmp_path / "policy", 0.3, seed=9)
-    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "tilt-policy,on-policy,temperature"]
+    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "adam,tilt-policy,on-policy,temperature"]
     assert validate(run, tmp_path / "v", "before", "after", *arguments) == 0
     told = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())["figures"]
     assert told["tilt-policy"]["features"]["r"] > 0.4
+    assert told["adam"]["features"]["r"] > 0.4
     assert told["on-policy"]["features"]["r"] > 0.4
     store = FeatureStore(tmp_path / "v" / "policy-features")
     likely = [pq.read_table(path) for path in sorted((tmp_path / "v" / artifacts.OWN_LOG_PROBS).glob("shard-*"))]
@@ -179,10 +180,12 @@ def test_own_responses_and_likelihoods(run, tmp_path):
         (["--best", "temperature"], "nothing but a set"),
         (["--after", "/nowhere/model"], "--prompts"),
         (["--policy", "BEFORE"], "noise"),
+        (["--policy", "ONCE", "--predictors", "adam"], "--samples 2"),
     ],
 )
 def test_mistakes_are_one_line(run, tmp_path, capsys, arguments, message):
-    arguments = [str(run.parent / "before") if word == "BEFORE" else word for word in arguments]
+    folders = {"BEFORE": run.parent / "before", "ONCE": plant_rollouts(tmp_path / "once", 0.3, seed=9, samples=1)}
+    arguments = [str(folders.get(word, word)) for word in arguments]
     assert validate(run, tmp_path / "v", "before", "after", *arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert len(errors) == 1
