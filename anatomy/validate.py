@@ -186,7 +186,9 @@ def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str
     if policy.fingerprint == before.fingerprint:
         raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
     if "adam" in names and int(policy.manifest["sampling"]["samples"]) < 2:
-        raise SettingsError("predictor adam compares a prompt's responses; --policy needs `rollout --samples 2` or more")
+        raise SettingsError(
+            "predictor adam compares a prompt's responses; --policy needs `rollout --samples 2` or more"
+        )
 
 
 def _fitted(

@@ -13,9 +13,9 @@ a cluster or a concept alike, over all responses or over those of a context. Not
   ``E[y]`` by ``½ Σ_i Cov(y, φ̃)·(φ̃_i⁺ − φ̃_i⁻)``. It is the limit of ``tilt`` for a large penalty. ``tilt-within``
   takes the covariance within prompts, as the derivative at a fixed prompt says; ``tilt-policy`` over the model's own
   responses.
-- *Adam*: the tilt that the derivation asks for. The reward is what Adam's first steps make of one that is linear in
-  unscaled frequencies: the mean gradient over its root mean square, ``b = ½ mean(d)/rms(d)``; and its covariance is that
-  of the model's own responses within each prompt, because DPO moves the model's distribution at a fixed prompt.
+- *Adam*: the reward is what Adam's first steps make of one that is linear in unscaled frequencies: the mean gradient
+  over its root mean square, ``b = ½ mean(d)/rms(d)``. The covariance is over the model's own responses within each
+  prompt, because DPO moves the model's distribution at a fixed prompt.
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
   responses of a pair alike (``strength.py``) flattens a model in about this way.

@@ -52,5 +52,7 @@ def plant_rollouts(
     generator = random.Random(seed)
     texts = [sentence(generator, generator.random() < share) for _ in range(samples * len(prompts))]
     made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": f"{share} {seed}"}
-    save_rollouts(folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}})
+    save_rollouts(
+        folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}}
+    )
     return folder

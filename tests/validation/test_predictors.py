@@ -199,7 +199,13 @@ def test_weights_sum_to_zero_and_stay_inside(data):
 
 def test_swapping_all_labels_changes_only_the_sign(data):
     swapped = -np.ones(len(data))
-    for predictor in (Tilt(), Tilt(kind="gradient"), Tilt(kind="adam"), Difference("disparity", "present"), LengthTilt()):
+    for predictor in (
+        Tilt(),
+        Tilt(kind="gradient"),
+        Tilt(kind="adam"),
+        Difference("disparity", "present"),
+        LengthTilt(),
+    ):
         ours, theirs = (predict(predictor.fit(data, sign), data, features(data), everywhere(data))
                         for sign in (None, swapped))  # fmt: skip
         np.testing.assert_allclose(ours, -theirs, atol=1e-6 * np.abs(ours).max() + 1e-15)
