@@ -19,7 +19,7 @@ from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import EXCERPT, read_clusters
 from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import build
+from anatomy.validation.predictors import of_the_set
 from anatomy.validation.settings import TraceSettings
 from anatomy.validation.trace import LeaveOut, contributions, leave_out
 
@@ -39,7 +39,7 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
         audited = AuditSettings.model_validate(run.manifest["settings"])
         store = FeatureStore(run.file(artifacts.FEATURES))
         data = Pool.read(store, sorted({"freq", audited.prompt_statistic}), audited.tau)
-        made = build(settings.tilt_c)
+        made = of_the_set(settings.tilt_c)
         if settings.predictor not in made:
             raise SettingsError(f"no predictor {settings.predictor} to trace; there are {', '.join(made)}")
         predictor = made[settings.predictor]().fit(data)

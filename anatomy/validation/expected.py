@@ -10,7 +10,7 @@ import numpy as np
 from anatomy.errors import SettingsError
 from anatomy.validation.calibration import Calibration
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import OWN, build, predict
+from anatomy.validation.predictors import of_the_set, predict
 
 
 class Unit(NamedTuple):
@@ -48,8 +48,8 @@ def expected_shifts(
             f"the calibration is of the first {calibration.window} tokens of a response; audit with "
             f"--max-response-length {calibration.window}"
         )
-    made = build(calibration.tilt_c)
-    if calibration.predictor not in made or calibration.predictor in OWN:
+    made = of_the_set(calibration.tilt_c)
+    if calibration.predictor not in made:
         raise SettingsError(f"calibrated predictor {calibration.predictor} needs more than a set; calibrate `tilt`")
     predictor = made[calibration.predictor]().fit(data)
     found: dict[str, dict[str, Any]] = {}

@@ -229,6 +229,12 @@ def test_trace_of_an_unknown_cluster_is_one_line(run, capsys):
     assert "there are" in capsys.readouterr().err
 
 
+def test_a_prediction_over_own_responses_is_not_traced_over_the_datas(run, tmp_path, capsys):
+    assert main(["trace", str(run), "R1", "--predictor", "adam", "--out", str(tmp_path / "t")]) == 2
+    assert "there are disparity" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
+
+
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
     for name, share in (("b", 0.3), ("a", 0.6)):
         plant_rollouts(tmp_path / name, share, 1, held_out(3))
