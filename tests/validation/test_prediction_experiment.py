@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 from scipy import stats
 from tiny import save_sae
 
@@ -17,6 +18,7 @@ from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import run
 from experiments.prediction.analyse import analyse, beyond
+from experiments.prediction.limits import Own, limits
 from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
 
 
@@ -66,6 +68,35 @@ def test_agreement_at_equal_length_is_that_of_the_residuals():
     assert found["features", "tilt"] > 0.6
     assert abs(found["features", "disguised"]) < 0.07
     assert ("features", "length") not in found
+
+
+def test_limits_tell_features_labels_and_noise_apart():
+    """Δ is half linear in features; one reward is that half with noise, another knows nothing."""
+    rng = np.random.default_rng(0)
+    code_J = np.repeat(np.arange(400), 5)
+    phi_JF = rng.poisson(1.0, (2000, 12)) / 10
+    unseen_J = rng.normal(size=2000)
+    linear_J = phi_JF @ rng.normal(size=12)
+    linear_J /= linear_J.std()
+    delta_J = linear_J + unseen_J + 10 * rng.normal(size=400)[code_J]  # what all responses to a prompt share
+    readouts = {"features": phi_JF, "global": np.column_stack([phi_JF[:, :6], unseen_J, unseen_J + phi_JF[:, 7]])}
+    observed = {
+        view: np.array([np.cov(column, linear_J + unseen_J)[0, 1] for column in values_JM.T])
+        for view, values_JM in readouts.items()
+    }
+    own = Own(sp.csr_array(phi_JF), code_J, readouts, delta_J)
+    rewards = {"labels": linear_J, "nothing": rng.normal(size=2000)}
+    rows = {row[0]: row for row in limits(own, rewards, observed)}
+    alone, clusters, features, noise = 1, 2, 4, 5  # places in HEADER
+    assert rows["Δ"][alone] == pytest.approx(1)
+    assert rows["Δ"][clusters] > 0.98
+    assert rows["Δ on features"][alone] == pytest.approx(0.5**0.5, abs=0.04)
+    assert rows["Δ on features"][features] > 0.98
+    assert rows["Δ on features"][clusters] < 0.5  # what no feature says moves two of its columns
+    assert rows["labels"][features] > 0.98
+    assert rows["labels"][noise] > 0.95
+    assert abs(rows["nothing"][alone]) < 0.07
+    assert rows["nothing"][noise] < 0.9
 
 
 def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch):

@@ -1,0 +1,161 @@
+"""What limits a prediction: ``python -m experiments.prediction.limits --out DIR --set NAME``, after ``run``.
+
+A prediction over the model's own responses is ``Cov(y, reward)`` within prompts. What training did to the responses'
+log-probabilities, ``Δ = log π_after − log π_before``, can be read off the trained model. So the same covariance is
+taken with rewards that know ever less, over responses that are not those of the observed shift:
+
+- ``Δ`` itself: what is lost is the step's length and the noise of finitely many responses;
+- ``Δ`` on features: ridge on their frequencies, each prompt by a fit to the others: lost is what no SAE feature says;
+- a predictor's reward: lost is what the labels of the pairs do not say.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Int
+
+from anatomy import artifacts
+from anatomy.features.store import FeatureStore
+from anatomy.material import Material, open_material, own_replies
+from anatomy.run import Run
+from anatomy.settings import ModelSettings
+from anatomy.stages import read_clusters
+from anatomy.validation.figures import pearson
+from anatomy.validation.log_probs import log_probs
+from anatomy.validation.policy import load_policy
+from anatomy.validation.pool import Pool, cluster_readout, feature_readout
+from anatomy.validation.predictors import Tilt
+from anatomy.validation.rollouts import read_rollouts
+from experiments.prediction.analyse import markdown
+
+READ = ("global", "features")
+FOLDS, SPLITS = 5, 20
+HEADER = ("reward", "r with Δ, within prompts", "r, response clusters", "at most, by its own noise", "r, features",
+          "at most, by its own noise")  # fmt: skip
+
+
+class Own(NamedTuple):
+    """The model's own responses before training: features, prompt of each, readouts, and what training did to them."""
+
+    phi_JF: sp.csr_array
+    code_J: Int[np.ndarray, " J"]
+    readouts: Mapping[str, sp.csr_array | Float[np.ndarray, "J M"]]
+    delta_J: Float[np.ndarray, " J"]
+
+
+def limits(
+    own: Own, rewards: Mapping[str, Float[np.ndarray, " J"]], observed: Mapping[str, Float[np.ndarray, " M"]]
+) -> list[list[Any]]:
+    """A row a reward, as ``HEADER`` says; ``observed`` has the shift of every column of the readouts."""
+    delta_J = within(own.delta_J, own.code_J)
+    known = {"Δ": own.delta_J, "Δ on features": on_features(own), **rewards}
+    rows = []
+    for name, reward_J in known.items():
+        row: list[Any] = [name, pearson(within(reward_J, own.code_J), delta_J)]
+        for view in READ:
+            values_JM = own.readouts[view]
+            row += [pearson(covariance(values_JM, reward_J, own.code_J), observed[view])]
+            row += [reliable(values_JM, reward_J, own.code_J)]
+        rows.append(row)
+    return rows
+
+
+def within(value_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> Float[np.ndarray, " J"]:
+    """Minus the mean of the same prompt."""
+    return np.asarray(value_J - (np.bincount(code_J, value_J) / np.maximum(np.bincount(code_J), 1))[code_J])
+
+
+def covariance(values_JM: Any, reward_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> np.ndarray:
+    """``Cov(y, reward)`` within prompts of every column."""
+    return np.asarray(values_JM.T @ within(reward_J, code_J)) / len(reward_J)
+
+
+def on_features(own: Own) -> Float[np.ndarray, " J"]:
+    """Δ within prompts by ridge on standardised frequencies; a prompt's responses by a fit to other prompts."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    dense_JF = own.phi_JF.toarray()
+    mean_GF = np.zeros((own.code_J.max() + 1, dense_JF.shape[1]))
+    np.add.at(mean_GF, own.code_J, dense_JF)
+    centred_JF = dense_JF - (mean_GF / np.bincount(own.code_J)[:, None])[own.code_J]
+    spread_F = centred_JF.std(axis=0)
+    centred_JF = centred_JF[:, spread_F > 0] / spread_F[spread_F > 0]
+    model = RidgeCV(alphas=np.logspace(2, 6, 9))
+    fold = GroupKFold(FOLDS)
+    return np.asarray(cross_val_predict(model, centred_JF, within(own.delta_J, own.code_J), groups=own.code_J, cv=fold))
+
+
+def reliable(values_JM: Any, reward_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> float:
+    """Largest r that the prediction's own noise allows: √ of Spearman–Brown over halves of the prompts."""
+    generator, found = np.random.default_rng(0), []
+    for _ in range(SPLITS):
+        half_J: Bool[np.ndarray, " J"] = (generator.permutation(code_J.max() + 1) % 2 == 0)[code_J]
+        parts = [covariance(values_JM[side], reward_J[side], code_J[side]) for side in (half_J, ~half_J)]
+        found.append(pearson(*parts))
+    r = float(np.mean(found))
+    return float(np.sqrt(2 * r / (1 + r))) if r > 0 else 0.0
+
+
+def measure(folder: Path, seed: int) -> str:
+    """The table of one training of a set, also written to ``DIR/results``."""
+    validated = folder / f"validate-{seed}"
+    window = int(artifacts.read_json(validated / artifacts.VALIDATION)["window"])
+    with Run.open(folder / "run") as run:
+        material = open_material(run, window, folder / f"limits-{seed}")
+        original = FeatureStore(run.file(artifacts.FEATURES))
+        cut = validated / "data-features"
+        data = Pool.read(FeatureStore(cut) if cut.is_dir() else original, ["freq"], material.settings.tau)
+        pool = Pool.read(FeatureStore(validated / "policy-features"), ["freq"], material.settings.tau)
+        labels_F = read_clusters(run, original).response_F
+        shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
+        shifts = shifts[(shifts["predictor"] == "tilt") & (shifts["context"] == "all")]
+        observed = {view: shifts[shifts["view"] == view].set_index("response")["observed"] for view in READ}
+        n = len(pool)  # each response is there twice, as chosen and as rejected
+        kept_F = np.isin(np.arange(len(labels_F)), [int(name[1:]) for name in observed["features"].index])
+        clusters = cluster_readout(pool, labels_F, "freq", material.settings.min_features)
+        readouts = {"global": clusters, "features": feature_readout(pool, kept_F, "freq")}
+        delta_J = _log_ratio(material, folder, seed) * pool.tokens_N2[:, 0]
+        phi_JF = sp.csr_array(pool.values("chosen", "freq")[:, np.flatnonzero(kept_F)])
+        values = {view: readout.values_JM[:n] for view, readout in readouts.items()}
+        own = Own(phi_JF, pool.prompts.code_N, values, delta_J)
+        fitted = [Tilt("adam", kind="adam").fit(data), Tilt("gradient", kind="gradient").fit(data), Tilt().fit(data)]
+        rewards = {f"labels, `{tilt.name}`": tilt.rewards(pool)[:n] for tilt in fitted}
+        seen = {view: observed[view].loc[list(readouts[view].ids)].to_numpy() for view in READ}
+        text = markdown(HEADER, limits(own, rewards, seen))
+    artifacts.write_text(folder.parent / "results" / f"limits-{folder.name}-{seed}.md", text)
+    return text
+
+
+def _log_ratio(material: Material, folder: Path, seed: int) -> Float[np.ndarray, " J"]:
+    """Mean over tokens of Δ of the own responses that the validation read."""
+    lens, replies = material.lens, own_replies(read_rollouts(folder / "before-again"), material)
+    after = ModelSettings.model_validate(
+        material.settings.model_dump(include=set(ModelSettings.model_fields))
+        | {"model": str(folder / f"train-{seed}" / "model"), "model_revision": None}
+    )
+    found = []
+    for name, subject in (("before", lens.subject), ("after", load_policy(after)[0])):
+        mark = artifacts.text_hash(f"{material.mark()} {subject.fingerprint}")
+        told = log_probs(replies, lens.tokenizer, subject, material.out / name, mark, lens.settings)
+        found.append(told[:, 0])
+    return np.asarray(found[1] - found[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    parser.add_argument("--set", required=True, help="alpaca_eval or hh")
+    parser.add_argument("--train-seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(measure(arguments.out / arguments.set, arguments.train_seed))
+
+
+if __name__ == "__main__":
+    main()
