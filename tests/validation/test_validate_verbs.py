@@ -10,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from planted_run import FLAGS, held_out, plant_rollouts, write_pairs
+from safetensors.torch import load_file
 from tiny import save_sae
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from anatomy import artifacts
 from anatomy.cli import main
@@ -152,6 +155,50 @@ def test_models_are_rolled_out_in_place(run, tmp_path, tiny_model_dir):
     assert main([*command, "--out", str(tmp_path / "v"), *FAST]) == 0
     found = shifts(tmp_path / "v", view="features", predictor="continuous")
     assert not found["observed"].any()
+
+
+def test_a_policy_edited_to_say_a_word_raises_the_features_of_that_word(run, tmp_path, tiny_model_dir):
+    """``the`` gets a larger unembedding. The feature most tied to it, by a plain forward of the model before, must rise
+    with an interval above 0, and all shifts must follow what each feature does on ``the`` and elsewhere.
+    """
+    base = tiny_model_dir("llama")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    (the,) = tokenizer(" the").input_ids
+    with torch.no_grad():
+        final_TD = model(torch.arange(400)[None], output_hidden_states=True).hidden_states[-1][0]
+        mean_D = final_TD.mean(0)
+        model.lm_head.weight[the] += 4 * mean_D / (mean_D @ mean_D)  # 4 nats more on average
+    model.save_pretrained(tmp_path / "edited")
+    tokenizer.save_pretrained(tmp_path / "edited")
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"Good {n}?"}) + "\n" for n in range(60)))
+    flags = ["--prompts", str(tmp_path / "p.jsonl"), "--max-new-tokens", "16"]
+    command = ["validate", str(run), "--before", "base", "--after", str(tmp_path / "edited"), *flags]
+    assert main([*command, "--out", str(tmp_path / "v"), *FAST]) == 0
+
+    share = {}
+    rate_F, counted = {True: np.zeros(64), False: np.zeros(64)}, {True: 0, False: 0}
+    plain, sae = AutoModelForCausalLM.from_pretrained(base), load_file(run.parent / "sae" / "sae_weights.safetensors")
+    for side in ("before", "after"):
+        told = pq.read_table(tmp_path / "v" / side / artifacts.ROLLOUTS).to_pylist()
+        replies = [(row["prompt"], tokenizer(row["text"]).input_ids) for row in told]
+        share[side] = np.mean([token == the for _, ids in replies for token in ids])
+        for prompt, ids in replies:
+            chat = tokenizer.apply_chat_template(json.loads(prompt), add_generation_prompt=True, return_dict=False)
+            with torch.no_grad():
+                states_SD = plain(torch.tensor([chat + ids]), output_hidden_states=True).hidden_states[2][0]
+            fires_TF = (states_SD[len(chat) :] @ sae["W_enc"] + sae["b_enc"] > sae["threshold"]).numpy()
+            for said in (True, False):
+                here_T = (np.array(ids) == the) == said
+                rate_F[said] += fires_TF[here_T].sum(0)
+                counted[said] += here_T.sum()
+    assert share["after"] > share["before"] + 0.1
+    expected_F = (share["after"] - share["before"]) * (rate_F[True] / counted[True] - rate_F[False] / counted[False])
+    found = shifts(tmp_path / "v", view="features", predictor="continuous")
+    expected = expected_F[[int(name[1:]) for name in found["response"]]]
+    assert np.corrcoef(expected, found["observed"])[0, 1] > 0.8
+    risen = found.iloc[int(expected.argmax())]
+    assert risen["observed_low"] > 0
 
 
 def test_own_responses_and_likelihoods(run, tmp_path):
