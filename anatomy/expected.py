@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from anatomy import artifacts
 from anatomy.concepts.scores import read_scores
@@ -10,36 +10,55 @@ from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.labels import Clusters
 from anatomy.run import Run
 from anatomy.settings import AuditSettings
-from anatomy.validation.calibration import read_calibration
+from anatomy.validation.calibration import Calibration, read_calibration
 from anatomy.validation.expected import DEVIATIONS, POINTS, TOKENS, Expected, Unit, expected_shifts
 from anatomy.validation.pool import Cut, Pool, Readout, cluster_readout, concept_readout
-from anatomy.validation.predictors import build
+from anatomy.validation.predictors import OWN, build
 
 
-def stored_concepts(run: Run) -> tuple[Readout, dict[str, Unit]]:
-    """The concepts that the run scored, on its own rows, and their units."""
+def stored_concepts(run: Run, where: str = artifacts.SCORES) -> tuple[Readout, dict[str, Unit]]:
+    """The concepts that the run scored, and their units.
+
+    Args:
+        where: the scores of the run's rows, or of the model's own responses; thresholds and deviations are the rows'.
+    """
     facts = run.manifest["stages"].get("scores", {}).get("facts", {}).get("concepts", {})
-    scores = [read_scores(run.file(artifacts.SCORES) / name).score_N2 for name in facts]
-    cuts = [Cut(fact["threshold"], float(score_N2.std()) or 1.0)
-            for fact, score_N2 in zip(facts.values(), scores, strict=True)]  # fmt: skip
+    spreads = [float(read_scores(run.file(artifacts.SCORES) / name).score_N2.std()) or 1.0 for name in facts]
+    cuts = [Cut(fact["threshold"], spread) for fact, spread in zip(facts.values(), spreads, strict=True)]
+    scores = [read_scores(run.file(where) / name).score_N2 for name in facts]
     units = {name: DEVIATIONS if fact["threshold"] is None else POINTS for name, fact in facts.items()}
     return concept_readout(list(facts), scores, cuts), units
 
 
-def expected_of_run(run: Run, settings: AuditSettings, store: FeatureStore, clusters: Clusters, file: Path) -> Expected:
-    """Expected shifts of the run's response clusters and concepts by the calibration in ``file``.
+def calibration_of(settings: AuditSettings, model_fingerprint: str, sae_fingerprint: str) -> Calibration | None:
+    """The calibration that the settings name; to be asked for before anything expensive.
 
     Raises:
-        SettingsError: it was measured with another model, SAE or window.
+        SettingsError: it does not fit the model, the SAE or these settings.
     """
-    inputs = run.manifest["inputs"]
-    calibration = read_calibration(file, inputs["model"]["fingerprint"], inputs["sae"]["fingerprint"])
-    data = Pool.read(store, ["freq"], settings.tau)
-    made = build(calibration.tilt_c)
-    statistic = made[calibration.predictor]().statistic if calibration.predictor in made else "freq"
-    responses = cluster_readout(data, clusters.response_F, statistic, settings.min_features)
-    concepts, units = stored_concepts(run)
-    share = TOKENS if statistic == "freq" else POINTS
-    units |= dict.fromkeys(responses.ids, share)
-    readouts = [responses, *([concepts] if concepts.ids else [])]
-    return expected_shifts(data, readouts, units, calibration, settings.max_response_length)
+    if settings.calibration is None:
+        return None
+    window, has_own = settings.max_response_length, settings.policy is not None
+    return read_calibration(settings.calibration, model_fingerprint, sae_fingerprint, window, has_own)
+
+
+def expected_of_run(
+    run: Run, settings: AuditSettings, store: FeatureStore, clusters: Clusters, calibration: Calibration
+) -> Expected:
+    """Expected shifts of the run's response clusters and concepts by a calibration."""
+    predictor = build(calibration.tilt_c)[calibration.predictor]()
+
+    def read(folder: FeatureStore, scores: str) -> tuple[Pool, Sequence[Readout]]:
+        pool = Pool.read(folder, ["freq"], settings.tau)
+        clustered = cluster_readout(pool, clusters.response_F, predictor.statistic, settings.min_features)
+        concepts, _ = stored_concepts(run, scores)
+        return pool, [clustered, *([concepts] if concepts.ids else [])]
+
+    data, readouts = read(store, artifacts.SCORES)
+    own = None
+    if predictor.name in OWN:
+        run.require("own")
+        own = read(FeatureStore(run.file(artifacts.OWN_FEATURES)), artifacts.OWN_SCORES)
+    _, units = stored_concepts(run)
+    units |= dict.fromkeys(readouts[0].ids, TOKENS if predictor.statistic == "freq" else POINTS)
+    return expected_shifts(predictor.fit(data), (data, readouts), units, calibration, own)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anatomy import artifacts
 from anatomy.settings import ModelSettings, SAESettings
+from anatomy.types import SIDES, Pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,6 +56,13 @@ class Lens:
         sae = load_sae(self.settings, self.subject)
         print(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}", file=sys.stderr)
         return sae
+
+    def has_response(self, pair: Pair) -> bool:
+        """Whether both responses have a token left to read."""
+        from anatomy.activations.spans import encode_pair
+
+        encoded = encode_pair(pair, self.tokenizer, self.settings)
+        return all(encoded.side(side).spans["response"].any() for side in SIDES)
 
     def token_settings(self) -> dict[str, Any]:
         """What decides token ids and spans."""

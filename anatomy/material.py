@@ -23,7 +23,6 @@ from anatomy.types import Pair
 from anatomy.validation.compare import Side
 from anatomy.validation.contexts import ContextRule
 from anatomy.validation.pool import Cut, Pool, concept_readout
-from anatomy.validation.rollouts import Rollouts
 
 
 class Material(NamedTuple):
@@ -106,19 +105,3 @@ class Reader:
             mark = self.material.mark()
             score_pairs(pairs, self.scorers, lens.tokenizer, lambda: lens.subject, folder, mark, lens.settings)
         return [read_scores(folder / scorer.concept).score_N2 for scorer in self.scorers]
-
-
-def own_replies(policy: Rollouts, material: Material) -> list[Pair]:
-    """Each completion as a pair with itself: it is encoded once, and weighs the same as the others."""
-    pairs = []
-    for number, ((prompt, _), text) in enumerate(sorted(policy.texts.items())):
-        reply = [{"role": "assistant", "content": text}]
-        pairs.append(Pair(number, policy.prompts[prompt], reply, reply))
-    return [pair for pair in pairs if has_response(material, pair)]
-
-
-def has_response(material: Material, pair: Pair) -> bool:
-    from anatomy.activations.spans import encode_pair
-
-    encoded = encode_pair(pair, material.lens.tokenizer, material.settings)
-    return all(encoded.side(side).spans["response"].any() for side in ("chosen", "rejected"))

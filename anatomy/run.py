@@ -25,7 +25,8 @@ from anatomy.types import content_hash
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
 STAGES = (
-    "rows", "harvest", "scores", "cluster", "hypotheses", "labels", "summary", "tokens", "scored_tokens", "report",
+    "rows", "harvest", "scores", "own", "cluster", "hypotheses", "labels", "summary", "tokens", "scored_tokens",
+    "report",
 )  # fmt: skip
 
 

@@ -138,7 +138,17 @@ class ConceptSettings(Settings):
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
 
 
-class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings):
+class OwnSettings(Settings):
+    """The model's own responses."""
+
+    policy: FolderOrId | None = Field(
+        None,
+        description="Rollouts of the model before training (`anatomy rollout`), for a calibration whose predictor "
+        "reads the model's own responses.",
+    )
+
+
+class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings, OwnSettings):
     """All stages."""
 
 

@@ -16,7 +16,7 @@ from anatomy.concepts.scorer import Scorer
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.store import FeatureStore
 from anatomy.lens import Lens
-from anatomy.material import Material, Reader, encoded, has_response, open_material, own_replies
+from anatomy.material import Material, Reader, encoded, open_material
 from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import progress_bar, read_clusters
@@ -30,7 +30,14 @@ from anatomy.validation.observed import resampling
 from anatomy.validation.policy import load_policy
 from anatomy.validation.pool import Cut, Pool, paired
 from anatomy.validation.predictors import OWN, Predictor, build
-from anatomy.validation.rollouts import Rollouts, is_rollouts, read_rollouts, rollout_pairs, write_rollouts
+from anatomy.validation.rollouts import (
+    Rollouts,
+    is_rollouts,
+    own_replies,
+    read_rollouts,
+    rollout_pairs,
+    write_rollouts,
+)
 from anatomy.validation.settings import RolloutSettings, SampleSettings, ValidateSettings
 from anatomy.validation.strength import Strength
 from anatomy.validation.training import read_training
@@ -113,7 +120,7 @@ def _validated(
     before, after, policy = sides
     audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
     seen = set(original.prompt_ids)
-    pairs, left = rollout_pairs(before, after, seen, lambda pair: has_response(material, pair))
+    pairs, left = rollout_pairs(before, after, seen, material.lens.has_response)
     print("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()), file=sys.stderr)
     own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
     store = original
@@ -126,7 +133,7 @@ def _validated(
     rollouts = reader.other(completions, pairs, "rollout")
     own, replies = None, []
     if policy is not None:
-        replies = own_replies(policy, material)
+        replies = own_replies(policy, material.lens.has_response)
         own = reader.other(encoded(material, replies, len(replies), "policy"), replies, "policy")
     definition = Definition(
         clusters=clusters,
@@ -173,8 +180,8 @@ def _check_names(settings: ValidateSettings) -> None:
     names, known = _names(settings), build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros(0))
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
-    if settings.best in OWN:
-        raise SettingsError(f"--best {settings.best}: a calibrated predictor needs nothing but a set; use `tilt`")
+    if settings.best not in build(settings.tilt_c):
+        raise SettingsError(f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `adam`")
     needy = [name for name in names if name in OWN]
     if needy and settings.policy is None:
         raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
@@ -254,7 +261,7 @@ def _reported(
             "prompts": len(comparison.rollouts.pool.prompts.half_G),
             **facts,
             "figures": told,
-            "controls": results.controls(settings, comparison, best, found),
+            "controls": results.controls(settings, comparison, best, found, own),
             "calibration": line,
             "warning": warning,
         },

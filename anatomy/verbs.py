@@ -12,6 +12,7 @@ from anatomy import artifacts
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
+from anatomy.expected import calibration_of
 from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.build import null_report
 from anatomy.lens import Lens
@@ -22,7 +23,9 @@ from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, RowS
 from anatomy.stages import (
     analysis_stages,
     harvest_stage,
+    own_stage,
     progress_bar,
+    read_own,
     report_stage,
     rows_stage,
     run_signals,
@@ -95,9 +98,13 @@ def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence
         run.save(settings=settings.model_dump(mode="json"), seed=settings.seed)
         lens = Lens(settings)
         rows_stage(run, settings, lens)
-        detectors = scorers(lens)  # a wrong name is told before anything expensive
+        detectors = scorers(lens)  # what is wrong is told before anything expensive
+        own = read_own(settings, lens)
+        if settings.calibration is not None:
+            calibration_of(settings, lens.subject.fingerprint, lens.sae.fingerprint)
         harvest_stage(run, settings, lens)
         scores_stage(run, settings, lens, detectors)
+        own_stage(run, settings, lens, detectors, own)
         analysis_stages(run, settings, lens, detectors)
 
 

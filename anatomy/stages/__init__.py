@@ -11,7 +11,7 @@ from anatomy.lens import Lens
 from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages.common import progress_bar, write_health
-from anatomy.stages.reading import harvest_stage, rows_stage, scores_stage
+from anatomy.stages.reading import harvest_stage, own_stage, read_own, rows_stage, scores_stage
 from anatomy.stages.showing import (
     EXCERPT,
     labels_stage,
@@ -25,8 +25,8 @@ from anatomy.stages.testing import cluster_stage, concept_responses, hypotheses_
 
 __all__ = [
     "EXCERPT", "analysis_stages", "cluster_stage", "concept_responses", "harvest_stage", "hypotheses_stage",
-    "labels_stage", "progress_bar", "read_clusters", "report_stage", "rows_stage", "run_signals",
-    "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage", "write_health",
+    "labels_stage", "own_stage", "progress_bar", "read_clusters", "read_own", "report_stage", "rows_stage",
+    "run_signals", "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage", "write_health",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
@@ -13,12 +14,13 @@ from anatomy.concepts.scores import score_pairs
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
-from anatomy.errors import SAEError
+from anatomy.errors import SAEError, SettingsError
 from anatomy.lens import Lens
 from anatomy.run import Run
 from anatomy.settings import AuditSettings, RowSettings
 from anatomy.stages.common import progress_bar, write_health
 from anatomy.types import SIDES
+from anatomy.validation.rollouts import Rollouts, own_replies, read_rollouts
 
 
 def rows_stage(run: Run, settings: AuditSettings, lens: Lens) -> None:
@@ -129,6 +131,50 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
         **(made_of if scorers else {}),
     }
     run.stage("scores", depends, [f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers], work)
+
+
+def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer], own: Rollouts | None) -> None:
+    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are."""
+    if own is None:
+        return
+    from anatomy.features.harvest import harvest
+
+    made_of = {
+        "rollouts": own.fingerprint,
+        "harvest": run.require("harvest")["fingerprint"],
+        "scores": run.require("scores")["fingerprint"],
+    }
+
+    def work() -> dict[str, Any]:
+        replies = own_replies(own, lens.has_response)
+        mark = artifacts.text_hash(str(made_of))
+        read = lens.tokenizer, lens.subject
+        with progress_bar("own responses", "response", len(replies)) as bar:
+            harvest(replies, *read, lens.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)
+        if scorers:
+            with progress_bar("their scores", "response", len(replies)) as bar:
+                folder = run.file(artifacts.OWN_SCORES)
+                score_pairs(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
+        return {"responses": len(replies)}
+
+    run.stage("own", made_of, [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else [])], work)
+
+
+def read_own(settings: AuditSettings, lens: Lens) -> Rollouts | None:
+    """The rollouts that the settings name.
+
+    Raises:
+        RunError: not finished rollouts.
+        SettingsError: of another model, or one completion a prompt.
+    """
+    if settings.policy is None:
+        return None
+    own = read_rollouts(Path(settings.policy))
+    if own.manifest["model"]["fingerprint"] != lens.subject.fingerprint:
+        raise SettingsError(f"--policy {settings.policy}: completions of another model than the audit's; roll it out")
+    if int(own.manifest["sampling"]["samples"]) < 2:
+        raise SettingsError(f"--policy {settings.policy}: one completion a prompt; roll out with --samples 2 or more")
+    return own
 
 
 def _of_scorer(scorer: Scorer) -> dict[str, Any]:

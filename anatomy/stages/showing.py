@@ -11,7 +11,7 @@ from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Scorer
 from anatomy.concepts.scores import read_scores
 from anatomy.data.rows_table import StoredPair, read_rows
-from anatomy.expected import expected_of_run
+from anatomy.expected import calibration_of, expected_of_run
 from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.build import Signals
 from anatomy.hypotheses.heuristics import TEXT_COUNTS
@@ -90,9 +90,10 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
             return Evidence(count, [wanted.setdefault(int(row), {}) for row in strongest])
 
         table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
-        expected = None
-        if settings.calibration is not None:
-            expected = expected_of_run(run, settings, store, read_clusters(run, store), settings.calibration)
+        inputs, expected = run.manifest["inputs"], None
+        calibration = calibration_of(settings, inputs["model"]["fingerprint"], inputs["sae"]["fingerprint"])
+        if calibration is not None:
+            expected = expected_of_run(run, settings, store, read_clusters(run, store), calibration)
         summary = summarise(table, labels, health, settings, rows_behind, expected)
         for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
             if position in wanted:
@@ -106,6 +107,7 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         "health": artifacts.file_hash(run.file(artifacts.HEALTH)),
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
         "calibration": None if settings.calibration is None else artifacts.read_json(settings.calibration),
+        "own": None if settings.policy is None else run.require("own")["fingerprint"],
     }
     run.stage("summary", depends, [artifacts.SUMMARY, artifacts.SUMMARY_TEXT], work)
 

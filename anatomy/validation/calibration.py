@@ -18,6 +18,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.errors import SettingsError
 from anatomy.settings import Settings
+from anatomy.validation.predictors import OWN, build
 from anatomy.validation.strength import Strength
 
 LEAST = 8
@@ -68,11 +69,18 @@ def fit_line(
     return {"slope": slope, "residual_sd": residual, "n": len(x), "r": float(np.corrcoef(x, y)[0, 1])}
 
 
-def read_calibration(path: Path, model_fingerprint: str, sae_fingerprint: str) -> Calibration:
-    """A calibration, checked against model and SAE.
+def read_calibration(
+    path: Path, model_fingerprint: str, sae_fingerprint: str, window: int | None, has_own: bool
+) -> Calibration:
+    """A calibration, checked against the audit that asks for it.
+
+    Args:
+        window: the audit's ``max_response_length``.
+        has_own: whether there are rollouts of the model before training.
 
     Raises:
-        SettingsError: not such a file, or measured with another model or SAE.
+        SettingsError: not such a file, measured with another model or SAE or in another window, or of a predictor that
+            needs more than there is.
     """
     try:
         found = Calibration.model_validate(artifacts.read_json(path))
@@ -80,4 +88,12 @@ def read_calibration(path: Path, model_fingerprint: str, sae_fingerprint: str) -
         raise SettingsError(f"{path}: not a calibration; `anatomy validate` writes one") from None
     if (found.model_fingerprint, found.sae_fingerprint) != (model_fingerprint, sae_fingerprint):
         raise SettingsError(f"{path}: measured with another model or SAE; run `anatomy validate` with these")
+    if window != found.window:
+        raise SettingsError(f"{path}: of the first {found.window} tokens of a response; audit with "
+                            f"--max-response-length {found.window}")  # fmt: skip
+    if found.predictor not in build(found.tilt_c):
+        raise SettingsError(f"{path}: predictor {found.predictor} cannot be calibrated; validate with --best tilt")
+    if found.predictor in OWN and not has_own:
+        raise SettingsError(f"{path}: predictor {found.predictor} reads the model's own responses; make them with "
+                            "`anatomy rollout` and name the folder with --policy")  # fmt: skip
     return found

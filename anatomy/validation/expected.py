@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anatomy.errors import SettingsError
 from anatomy.validation.calibration import Calibration
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import of_the_set, predict
+from anatomy.validation.predictors import Predictor, predict
+
+Read = tuple[Pool, Sequence[Readout]]
+"""Responses, and what is read of them."""
 
 
 class Unit(NamedTuple):
@@ -31,33 +33,23 @@ class Expected(NamedTuple):
 
 
 def expected_shifts(
-    data: Pool, readouts: Sequence[Readout], units: Mapping[str, Unit], calibration: Calibration, window: int | None
+    predictor: Predictor, data: Read, units: Mapping[str, Unit], calibration: Calibration, own: Read | None = None
 ) -> Expected:
     """Expected change of each name of the readouts once the model is trained on the set about as strongly as then.
 
     Args:
-        readouts: of response clusters (with the statistic of the calibrated predictor) and concepts.
+        predictor: the calibrated one, fitted to the set.
+        data: the set's responses, with readouts of response clusters (in the predictor's statistic) and concepts.
         units: of every name of the readouts.
-        window: the audit's ``max_response_length``.
-
-    Raises:
-        SettingsError: the calibration was measured in another window, or its predictor needs more than the set.
+        own: the model's own responses, for a predictor that is over them; with the same readouts.
     """
-    if window != calibration.window:
-        raise SettingsError(
-            f"the calibration is of the first {calibration.window} tokens of a response; audit with "
-            f"--max-response-length {calibration.window}"
-        )
-    made = of_the_set(calibration.tilt_c)
-    if calibration.predictor not in made:
-        raise SettingsError(f"calibrated predictor {calibration.predictor} needs more than a set; calibrate `tilt`")
-    predictor = made[calibration.predictor]().fit(data)
+    pool, over = own or data
     found: dict[str, dict[str, Any]] = {}
-    for readout in readouts:
-        predicted_M = predict(predictor, data, readout, np.ones(len(data), bool))
-        spread_M = np.asarray(readout.values_JM, np.float64).std(axis=0)
+    for ours, read in zip(data[1], over, strict=True):
+        predicted_M = predict(predictor, pool, read, np.ones(len(pool), bool))
+        spread_M = np.asarray(ours.values_JM, np.float64).std(axis=0)
         shift_M, width_M = calibration.shift(predicted_M, spread_M)
-        for name, shift, width in zip(readout.ids, shift_M, width_M, strict=True):
+        for name, shift, width in zip(ours.ids, shift_M, width_M, strict=True):
             found[name] = _told(float(shift), float(width), units[name])
     return Expected(found, calibration.condition)
 

@@ -53,12 +53,14 @@ def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
     artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), facts)))
 
 
-def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any]:
+def controls(
+    settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found, own: Side | None
+) -> dict[str, Any]:
     """Random controls of the best predictor, everywhere; the length and base-rate predictors are among the figures."""
     told: dict[str, Any] = {}
     for view in ("features", "global"):
         if (best.name, view) in found:
-            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found)}
+            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found, own)}
     if "features" in told and "global" in told:
         shift_F = np.zeros(len(comparison.run.kept_F))
         shift_F[comparison.run.kept_F] = found[best.name, "features"].predicted
@@ -75,10 +77,10 @@ def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor
 
 
 def _flipped(
-    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found
+    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found, own: Side | None
 ) -> dict[str, Any]:
     def shifts_of(fitted: Predictor) -> np.ndarray:
-        return comparison.predicted(fitted, view)
+        return comparison.predicted(fitted, view, own if best.name in OWN else None)
 
     seen = found[best.name, view].observed.value
     return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)

@@ -191,6 +191,15 @@ def read_rollouts(folder: Path) -> Rollouts:
     return Rollouts(texts, {row["prompt_id"]: json.loads(row["prompt"]) for row in rows}, manifest)
 
 
+def own_replies(rollouts: Rollouts, has_response: Callable[[Pair], bool]) -> list[Pair]:
+    """Each completion as a pair with itself: it is encoded once, and weighs the same as the others."""
+    pairs = []
+    for number, ((prompt, _), text) in enumerate(sorted(rollouts.texts.items())):
+        reply = [{"role": "assistant", "content": text}]
+        pairs.append(Pair(number, rollouts.prompts[prompt], reply, reply))
+    return [pair for pair in pairs if has_response(pair)]
+
+
 def rollout_pairs(
     before: Rollouts, after: Rollouts, seen: set[str], has_response: Callable[[Pair], bool]
 ) -> tuple[list[Pair], dict[str, int]]:

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from anatomy import artifacts
 from anatomy.features.store import FeatureStore
-from anatomy.material import Material, open_material, own_replies
+from anatomy.material import Material, open_material
 from anatomy.run import Run
 from anatomy.settings import ModelSettings
 from anatomy.stages import read_clusters
@@ -31,7 +31,7 @@ from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
 from anatomy.validation.pool import Pool, cluster_readout, feature_readout
 from anatomy.validation.predictors import Tilt
-from anatomy.validation.rollouts import read_rollouts
+from anatomy.validation.rollouts import own_replies, read_rollouts
 from experiments.prediction.analyse import markdown
 
 READ = ("global", "features")
@@ -135,7 +135,8 @@ def measure(folder: Path, seed: int) -> str:
 
 def _log_ratio(material: Material, folder: Path, seed: int) -> Float[np.ndarray, " J"]:
     """Mean over tokens of Δ of the own responses that the validation read."""
-    lens, replies = material.lens, own_replies(read_rollouts(folder / "before-again"), material)
+    lens = material.lens
+    replies = own_replies(read_rollouts(folder / "before-again"), lens.has_response)
     after = ModelSettings.model_validate(
         material.settings.model_dump(include=set(ModelSettings.model_fields))
         | {"model": str(folder / f"train-{seed}" / "model"), "model_revision": None}

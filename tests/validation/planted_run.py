@@ -46,12 +46,13 @@ def plant_rollouts(
     prompts: Sequence[Prompt] | None = None,
     model: Path | None = None,
     samples: int = 2,
+    fingerprint: str | None = None,
 ) -> Path:
     """``samples`` completions a prompt, of which ``share`` are bold: a policy of known habit, said to be ``model``."""
     prompts = held_out(80) if prompts is None else prompts
     generator = random.Random(seed)
     texts = [sentence(generator, generator.random() < share) for _ in range(samples * len(prompts))]
-    made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": f"{share} {seed}"}
+    made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": fingerprint or f"{share} {seed}"}
     save_rollouts(
         folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}}
     )
