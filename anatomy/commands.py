@@ -117,9 +117,12 @@ def view(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
 
 
 def sae_train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy.run import locked
     from anatomy.sae.train import train_sae
 
-    print(train_sae(load(arguments, flags), arguments.out))
+    settings = load(arguments, flags)
+    with locked(arguments.out):
+        print(train_sae(settings, arguments.out))
     return 0
 
 

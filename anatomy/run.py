@@ -30,6 +30,26 @@ STAGES = (
 )  # fmt: skip
 
 
+@contextmanager
+def locked(path: Path, name: str = ".lock") -> Iterator[None]:
+    """Make the directory and keep other processes from working there until the block ends.
+
+    Raises:
+        RunError: the path is a file, cannot be written, or another process works there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / name).open("w")
+    except OSError as error:
+        raise RunError(f"{path}: not usable as a run directory ({error.strerror}); choose another --out") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{path}: another anatomy process is writing there; wait for it, or use --out") from None
+        yield
+
+
 class Run:
     """A run directory and its manifest.
 
@@ -48,16 +68,7 @@ class Run:
         Raises:
             RunError: the path is a file, cannot be written, or another process works there.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("w")
-        except OSError as error:
-            raise RunError(f"{path}: not usable as a run directory ({error.strerror}); choose another --out") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{path}: another anatomy process is writing there; wait for it, or use --out") from None
+        with locked(path):
             for left in path.rglob(".*.part"):  # of a killed process
                 left.unlink()
             yield cls(path, load_manifest(path) if (path / artifacts.MANIFEST).exists() else {"stages": {}})

@@ -17,7 +17,7 @@ from anatomy.errors import RunError, SettingsError
 from anatomy.features.store import FeatureStore
 from anatomy.lens import Lens
 from anatomy.material import Material, Reader, encoded, open_material
-from anatomy.run import Run, load_manifest
+from anatomy.run import Run, load_manifest, locked
 from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import progress_bar, read_clusters
 from anatomy.types import Pair
@@ -50,8 +50,12 @@ Scorers = Callable[[AuditSettings, Lens], Sequence[Scorer]]
 
 
 def rollout(settings: RolloutSettings, out: Path) -> str:
-    """Completions of prompts by one model into ``out``; the same command goes on after a kill."""
-    with progress_bar("rollouts", "completion") as bar:
+    """Completions of prompts by one model into ``out``; the same command goes on after a kill.
+
+    Raises:
+        RunError: another process works in ``out``, or as :func:`write_rollouts`.
+    """
+    with locked(out), progress_bar("rollouts", "completion") as bar:
         made = write_rollouts(out, lambda: load_policy(settings), settings, bar.update)
     model = made.manifest["model"]["name"]
     return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
 from anatomy.errors import SettingsError
 from anatomy.lens import Lens
-from anatomy.run import Run
+from anatomy.run import Run, locked
 from interventions.checkpoints import STAMP, Stamp, StepLog, last_checkpoint, refuse_changed, remove_incomplete
 from interventions.collator import ChosenCollator
 from interventions.references import ReferenceCache
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from interventions.treat_rows import Resolve
 
+TRAINING = ".training"
+"""Lock of the whole training; that of a run is held only while rows are prepared."""
 CHECKPOINTS = "checkpoints"
 REPORT = "report.md"
 MODEL = "model"
@@ -53,7 +56,8 @@ def train(settings: TrainSettings, out: Path, resolve: Resolve | None = None) ->
 
     Raises:
         SettingsError: settings that do not go together.
-        RunError: ``out`` holds a training with other rows, plan, model, template or settings.
+        RunError: ``out`` holds a training with other rows, plan, model, template or settings, or another process trains
+            there.
     """
     return _training(settings, out, dpo_trainer, resolve)
 
@@ -66,6 +70,11 @@ def sft(settings: SFTSettings, out: Path) -> str:
 def _training(settings: Any, out: Path, build: Build, resolve: Resolve | None = None) -> str:
     on_cpu = choose_device(settings.device) == "cpu"
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))  # the first prepares for all
+    with locked(out, TRAINING) if state.is_main_process else nullcontext():
+        return _in_turn(settings, out, build, resolve, state)
+
+
+def _in_turn(settings: Any, out: Path, build: Build, resolve: Resolve | None, state: PartialState) -> str:
     lens = Lens(settings)
     if state.is_main_process:
         asked = asked_for(settings, lens)

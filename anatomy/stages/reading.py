@@ -134,18 +134,18 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
 
 
 def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer], own: Rollouts | None) -> None:
-    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are."""
-    if own is None:
-        return
+    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are; none, nothing."""
     from anatomy.features.harvest import harvest
 
     made_of = {
-        "rollouts": own.fingerprint,
+        "rollouts": None if own is None else own.fingerprint,
         "harvest": run.require("harvest")["fingerprint"],
         "scores": run.require("scores")["fingerprint"],
     }
 
     def work() -> dict[str, Any]:
+        if own is None:
+            return {}
         replies = own_replies(own, lens.has_response)
         mark = artifacts.text_hash(str(made_of))
         read = lens.tokenizer, lens.subject
@@ -157,7 +157,8 @@ def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[S
                 score_pairs(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
         return {"responses": len(replies)}
 
-    run.stage("own", made_of, [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else [])], work)
+    outputs = [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else [])]
+    run.stage("own", made_of, [] if own is None else outputs, work)
 
 
 def read_own(settings: AuditSettings, lens: Lens) -> Rollouts | None:

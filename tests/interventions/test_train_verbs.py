@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 
 from anatomy.artifacts import read_log
 from anatomy.cli import main
+from anatomy.run import locked
 from interventions import references
 from interventions.checkpoints import Stamp, StepLog, last_checkpoint
 from interventions.references import ReferenceCache
+from interventions.train import TRAINING
 from interventions.treatments import SideTreatment, SteeringVector, Treatment
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +158,15 @@ def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
     before = (uninterrupted / "model" / "model.safetensors").stat().st_mtime_ns
     assert main(command("train", rows, tiny_model_dir("llama"), uninterrupted)) == 0
     assert (uninterrupted / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_two_trainings_in_one_folder_are_refused(rows, tiny_model_dir, tmp_path, capsys):
+    """While one trains (its lock is held here), a second command ends at once and writes nothing."""
+    out = tmp_path / "out"
+    with locked(out, TRAINING):
+        assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
+    assert "another anatomy process" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [TRAINING]
 
 
 def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, capsys):

@@ -12,6 +12,7 @@ from anatomy import artifacts
 from anatomy.activations.layers import hf_model
 from anatomy.cli import main
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
+from anatomy.run import locked
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 from anatomy.validation.policy import load_policy
@@ -54,6 +55,13 @@ def test_a_killed_rollout_goes_on_to_the_same_completions(tiny_model_dir, prompt
         read_rollouts(half)
     assert rollout(model, prompts, half) == 0
     assert (half / artifacts.ROLLOUTS).read_bytes() == (tmp_path / "whole" / artifacts.ROLLOUTS).read_bytes()
+
+
+def test_two_processes_do_not_roll_out_into_one_folder(tiny_model_dir, prompts, tmp_path, capsys):
+    with locked(tmp_path / "r"):
+        assert rollout(tiny_model_dir("llama"), prompts, tmp_path / "r") == 2
+    assert "another anatomy process" in capsys.readouterr().err
+    assert rollout(tiny_model_dir("llama"), prompts, tmp_path / "r") == 0
 
 
 def test_another_seed_gives_other_completions_and_needs_another_folder(tiny_model_dir, prompts, tmp_path, capsys):
