@@ -203,9 +203,12 @@ def test_a_policy_edited_to_say_a_word_raises_the_features_of_that_word(run, tmp
 
 def test_own_responses_and_likelihoods(run, tmp_path):
     plant_rollouts(tmp_path / "policy", 0.3, seed=9)
-    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "adam,tilt-policy,on-policy,temperature"]
-    assert validate(run, tmp_path / "v", "before", "after", *arguments) == 0
-    told = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())["figures"]
+    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "tilt-policy,on-policy,temperature"]
+    assert validate(run, tmp_path / "v", "before", "after", *arguments, "--best", "adam") == 0
+    validation = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
+    told = validation["figures"]
+    assert next(iter(told)) == "adam"
+    assert abs(validation["controls"]["features"]["labels flipped"]["r"]) < 0.3 < told["adam"]["features"]["r"]
     assert told["tilt-policy"]["features"]["r"] > 0.4
     assert told["adam"]["features"]["r"] > 0.4
     assert told["on-policy"]["features"]["r"] > 0.4
