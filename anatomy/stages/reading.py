@@ -147,6 +147,7 @@ def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[S
         if own is None:
             return {}
         replies = own_replies(own, lens.has_response)
+        print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
         mark = artifacts.text_hash(str(made_of))
         read = lens.tokenizer, lens.subject
         with progress_bar("own responses", "response", len(replies)) as bar:
