@@ -48,17 +48,17 @@ def expected_of_run(
     """Expected shifts of the run's response clusters and concepts by a calibration."""
     predictor = build(calibration.tilt_c)[calibration.predictor]()
 
-    def read(folder: FeatureStore, scores: str) -> tuple[Pool, Sequence[Readout]]:
+    def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:
         pool = Pool.read(folder, ["freq"], settings.tau)
         clustered = cluster_readout(pool, clusters.response_F, predictor.statistic, settings.min_features)
-        concepts, _ = stored_concepts(run, scores)
         return pool, [clustered, *([concepts] if concepts.ids else [])]
 
-    data, readouts = read(store, artifacts.SCORES)
+    concepts, units = stored_concepts(run)
+    data, readouts = read(store, concepts)
     own = None
     if predictor.name in OWN:
         run.require("own")
-        own = read(FeatureStore(run.file(artifacts.OWN_FEATURES)), artifacts.OWN_SCORES)
-    _, units = stored_concepts(run)
+        own_concepts, _ = stored_concepts(run, artifacts.OWN_SCORES)
+        own = read(FeatureStore(run.file(artifacts.OWN_FEATURES)), own_concepts)
     units |= dict.fromkeys(readouts[0].ids, TOKENS if predictor.statistic == "freq" else POINTS)
     return expected_shifts(predictor.fit(data), (data, readouts), units, calibration, own)

@@ -100,8 +100,7 @@ def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence
         rows_stage(run, settings, lens)
         detectors = scorers(lens)  # what is wrong is told before anything expensive
         own = read_own(settings, lens)
-        if settings.calibration is not None:
-            calibration_of(settings, lens.subject.fingerprint, lens.sae.fingerprint)
+        calibration_of(settings, lens.subject.fingerprint, lens.sae.fingerprint)
         harvest_stage(run, settings, lens)
         scores_stage(run, settings, lens, detectors)
         own_stage(run, settings, lens, detectors, own)

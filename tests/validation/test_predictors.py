@@ -144,13 +144,13 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
     assert r_own > r_plain + 0.02
 
 
-def test_adam_is_what_dpo_by_adam_does_to_a_log_linear_policy(policy):
+def test_adam_is_what_dpo_by_adam_does_to_a_log_linear_policy():
     """``π_w ∝ exp(w·φ)`` under the DPO loss and torch's Adam, features of unequal scale; the shift of E[φ] is exact.
 
     The other scalings of the same mean difference must be told apart from it.
     """
-    scale_F = 10 ** np.random.default_rng(1).uniform(-1.5, 0, policy.phi_SF.shape[1])
     policy = Policy()
+    scale_F = 10 ** np.random.default_rng(1).uniform(-1.5, 0, policy.phi_SF.shape[1])
     policy.phi_SF = policy.phi_SF * scale_F
     data, own = policy.pairs(2000, seed=2), policy.pairs(4000, seed=3)
     phi_SF = torch.from_numpy(policy.phi_SF)
