@@ -76,13 +76,17 @@ def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSetting
     sequences = list(distinct.values())
     mean_S = np.zeros(len(sequences))
     for batch in token_batches([side.ids for side in sequences], min(settings.batch_tokens, BATCH_TOKENS)):
-        ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
-        with torch.inference_mode():
-            log_BTV = model(ids_BT[:, :-1], use_cache=False).logits.float().log_softmax(-1)
-            next_BT = log_BTV.gather(-1, ids_BT[:, 1:, None])[..., 0].double().cpu().numpy()
+        response_BT = np.zeros(batch.ids_BT.shape, bool)
         for row, (position, length) in enumerate(zip(batch.positions_B, batch.lengths_B, strict=True)):
-            response_T = sequences[position].spans["response"][1:length]
-            mean_S[position] = next_BT[row, : length - 1][response_T].mean()
+            response_BT[row, :length] = sequences[position].spans["response"][:length]
+        foretold_t = np.flatnonzero(response_BT[:, 1:].any(axis=0))  # no others get logits, which cost most
+        ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
+        place_t = torch.from_numpy(foretold_t).to(subject.device)
+        with torch.inference_mode():
+            logits_BtV = model(ids_BT[:, :-1], use_cache=False, logits_to_keep=place_t).logits.float()
+            next_Bt = logits_BtV.gather(-1, ids_BT[:, place_t + 1, None])[..., 0] - logits_BtV.logsumexp(-1)
+        next_Bt = np.where(response_BT[:, foretold_t + 1], next_Bt.double().cpu().numpy(), 0.0)
+        mean_S[batch.positions_B] = next_Bt.sum(axis=1) / response_BT[:, 1:].sum(axis=1)
     return mean_S[[number_of[side.key()] for side in sides]]
 
 
