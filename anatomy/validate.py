@@ -148,7 +148,7 @@ def _validated(
         prompt_statistic=audited.prompt_statistic,
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
-    comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts)
+    comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts, own)
     fitted = _fitted(settings, data.pool, material, own, replies)
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
@@ -159,7 +159,7 @@ def _validated(
         "training": read_training(after.manifest["model"], material.run.path),
         "per_prompt": _per_prompt(material, statistic, cuts, means),
     }
-    return _reported(material, settings, comparison, fitted, own, facts)
+    return _reported(material, settings, comparison, fitted, facts)
 
 
 def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> dict[str, Any]:
@@ -231,7 +231,6 @@ def _reported(
     settings: ValidateSettings,
     comparison: Comparison,
     predictors: Sequence[Predictor],
-    own: Side | None,
     facts: dict[str, Any],
 ) -> str:
     out, run, best = material.out, material.run, predictors[0]
@@ -241,7 +240,7 @@ def _reported(
         print(f"warning: {warning}", file=sys.stderr)
     window = int(material.settings.max_response_length or 0)
     names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
-    found = results.all_shifts(comparison, predictors, own)
+    found = results.all_shifts(comparison, predictors)
     told = results.all_figures(found, settings.seed)
     results.write_shifts(out, found, names)
     line = results.calibration_line(comparison, best, found)
@@ -265,7 +264,7 @@ def _reported(
             "prompts": len(comparison.rollouts.pool.prompts.half_G),
             **facts,
             "figures": told,
-            "controls": results.controls(settings, comparison, best, found, own),
+            "controls": results.controls(settings, comparison, best, found),
             "calibration": line,
             "warning": warning,
         },

@@ -27,7 +27,7 @@ from anatomy.validation.contexts import Context, everywhere, large_enough
 from anatomy.validation.figures import agreement, ceiling, r_interval
 from anatomy.validation.observed import Observed, Resampling, observe
 from anatomy.validation.pool import Pool, Readout, cluster_readout, feature_readout, shift_readout
-from anatomy.validation.predictors import Predictor, predict
+from anatomy.validation.predictors import OWN, Predictor, predict
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 
@@ -83,10 +83,22 @@ class Shifts(NamedTuple):
 
 
 class Comparison:
-    """The data's side, the rollouts' side and what the run says: predicted and observed shifts on request."""
+    """The data's side, the rollouts' side and what the run says: predicted and observed shifts on request.
 
-    def __init__(self, run: Definition, data: Side, rollouts: Side, weights: Resampling, min_prompts: int) -> None:
-        self.run, self.data, self.rollouts, self.weights, self.min_prompts = run, data, rollouts, weights, min_prompts
+    ``own`` are the model's own responses, over which some predictors (``OWN``) predict.
+    """
+
+    def __init__(
+        self,
+        run: Definition,
+        data: Side,
+        rollouts: Side,
+        weights: Resampling,
+        min_prompts: int,
+        own: Side | None = None,
+    ) -> None:
+        self.run, self.weights, self.min_prompts = run, weights, min_prompts
+        self.data, self.rollouts, self.own = data, rollouts, own
         self.readout = cache(self._readout)
         self.observed = cache(self._observed)
 
@@ -99,8 +111,8 @@ class Comparison:
         """Views that can be compared here."""
         return [view for view in VIEWS if self.pairs(view) and len(self.readout(view, "freq", "data").ids)]
 
-    def shifts(self, predictor: Predictor, view: str, policy: Side | None = None) -> Shifts:
-        """Predicted (over the responses of the data, or of ``policy``) and observed shifts."""
+    def shifts(self, predictor: Predictor, view: str) -> Shifts:
+        """Predicted (over the responses of the data, or the model's own) and observed shifts."""
         pairs = self.pairs(view)
         ids = np.array(self.readout(view, predictor.statistic, "data").ids)
         return Shifts(
@@ -108,17 +120,14 @@ class Comparison:
             view,
             np.repeat([ours.name for ours, _ in pairs], len(ids)),
             np.tile(ids, len(pairs)),
-            self.predicted(predictor, view, policy),
+            self.predicted(predictor, view),
             self.observed(view, predictor.statistic),
         )
 
-    def predicted(self, predictor: Predictor, view: str, policy: Side | None = None) -> Float[np.ndarray, " X"]:
+    def predicted(self, predictor: Predictor, view: str) -> Float[np.ndarray, " X"]:
         """Predicted shifts in the order of :meth:`shifts`."""
-        side = policy or self.data
-        if policy is None:
-            readout = self.readout(view, predictor.statistic, "data")
-        else:
-            readout = side.readout(view, predictor.statistic, self.run)
+        name = "own" if predictor.name in OWN else "data"
+        side, readout = self._side(name), self.readout(view, predictor.statistic, name)
         by_name = {context.name: context for context in side.contexts(view)}
         parts = []
         for ours, _ in self.pairs(view):
@@ -129,8 +138,13 @@ class Comparison:
             parts.append(shift_M)
         return np.concatenate(parts)
 
+    def _side(self, name: str) -> Side:
+        side = {"data": self.data, "rollouts": self.rollouts, "own": self.own}[name]
+        assert side is not None  # no predictor over own responses is made without them
+        return side
+
     def _readout(self, view: str, statistic: str, side: str) -> Readout:
-        return {"data": self.data, "rollouts": self.rollouts}[side].readout(view, statistic, self.run)
+        return self._side(side).readout(view, statistic, self.run)
 
     def _observed(self, view: str, statistic: str) -> Observed:
         readout, prompts = self.readout(view, statistic, "rollouts"), self.rollouts.pool.prompts

@@ -32,7 +32,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from anatomy.clusters.features import default_min_fires
 from anatomy.validation.pool import Pool, Readout, paired
@@ -194,11 +194,15 @@ def covariance_weights(
     """``(r_j − r̄)/J`` over the responses of the rows inside, 0 elsewhere; r̄ of each prompt's own where ``within``."""
     inside_J = np.tile(inside_N, 2)
     code_J = np.tile(pool.prompts.code_N, 2) if within else np.zeros(len(inside_J), np.int64)
-    used = code_J[inside_J]
-    mean_G = np.bincount(used, reward_J[inside_J]) / np.maximum(np.bincount(used), 1)
     weight_J = np.zeros(len(inside_J))
-    weight_J[inside_J] = (reward_J[inside_J] - mean_G[used]) / max(len(used), 1)
+    weight_J[inside_J] = centred(reward_J[inside_J], code_J[inside_J]) / max(inside_J.sum(), 1)
     return weight_J
+
+
+def centred(value_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> Float[np.ndarray, " J"]:
+    """Minus the mean of those with the same code."""
+    mean_G = np.bincount(code_J, value_J) / np.maximum(np.bincount(code_J), 1)
+    return np.asarray(value_J - mean_G[code_J])
 
 
 def standardised_differences(data: Pool, sign_N: Signs | None) -> tuple[Float[np.ndarray, " F"], sp.csr_array]:

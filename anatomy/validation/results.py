@@ -12,10 +12,10 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.validation.calibration import fit_line
-from anatomy.validation.compare import Comparison, Shifts, Side, figures, table
+from anatomy.validation.compare import Comparison, Shifts, figures, table
 from anatomy.validation.controls import clusters_permuted, labels_flipped
 from anatomy.validation.plots import scatter
-from anatomy.validation.predictors import OWN, Predictor
+from anatomy.validation.predictors import Predictor
 from anatomy.validation.settings import ValidateSettings
 
 Found = Mapping[tuple[str, str], Shifts]
@@ -24,8 +24,8 @@ Told = Mapping[str, Mapping[str, Any]]
 """Figures by predictor and view."""
 
 
-def all_shifts(comparison: Comparison, predictors: Sequence[Predictor], own: Side | None) -> Found:
-    """Every predictor in every view, over the data or over the model's ``own`` responses.
+def all_shifts(comparison: Comparison, predictors: Sequence[Predictor]) -> Found:
+    """Every predictor in every view.
 
     Raises:
         RunError: too few unseen prompts for any comparison.
@@ -34,7 +34,7 @@ def all_shifts(comparison: Comparison, predictors: Sequence[Predictor], own: Sid
         prompts = len(comparison.rollouts.pool.prompts.half_G)
         raise RunError(f"{prompts} unseen prompts, and every view needs {comparison.min_prompts}; roll out more")
     return {
-        (predictor.name, view): comparison.shifts(predictor, view, own if predictor.name in OWN else None)
+        (predictor.name, view): comparison.shifts(predictor, view)
         for predictor in predictors
         for view in comparison.views()
     }
@@ -53,14 +53,12 @@ def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
     artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), facts)))
 
 
-def controls(
-    settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found, own: Side | None
-) -> dict[str, Any]:
+def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any]:
     """Random controls of the best predictor, everywhere; the length and base-rate predictors are among the figures."""
     told: dict[str, Any] = {}
     for view in ("features", "global"):
         if (best.name, view) in found:
-            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found, own)}
+            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found)}
     if "features" in told and "global" in told:
         shift_F = np.zeros(len(comparison.run.kept_F))
         shift_F[comparison.run.kept_F] = found[best.name, "features"].predicted
@@ -77,10 +75,10 @@ def controls(
 
 
 def _flipped(
-    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found, own: Side | None
+    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found
 ) -> dict[str, Any]:
     def shifts_of(fitted: Predictor) -> np.ndarray:
-        return comparison.predicted(fitted, view, own if best.name in OWN else None)
+        return comparison.predicted(fitted, view)
 
     seen = found[best.name, view].observed.value
     return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)
