@@ -12,7 +12,7 @@ taken with rewards that know ever less, over responses that are not those of the
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +26,12 @@ from anatomy.material import Material, open_material
 from anatomy.run import Run
 from anatomy.settings import ModelSettings
 from anatomy.stages import read_clusters
+from anatomy.types import Pair
 from anatomy.validation.figures import pearson
 from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
 from anatomy.validation.pool import Pool, cluster_readout, feature_readout
-from anatomy.validation.predictors import Tilt
+from anatomy.validation.predictors import Tilt, centred
 from anatomy.validation.rollouts import own_replies, read_rollouts
 from experiments.prediction.analyse import markdown
 
@@ -53,11 +54,11 @@ def limits(
     own: Own, rewards: Mapping[str, Float[np.ndarray, " J"]], observed: Mapping[str, Float[np.ndarray, " M"]]
 ) -> list[list[Any]]:
     """A row a reward, as ``HEADER`` says; ``observed`` has the shift of every column of the readouts."""
-    delta_J = within(own.delta_J, own.code_J)
+    delta_J = centred(own.delta_J, own.code_J)
     known = {"Δ": own.delta_J, "Δ on features": on_features(own), **rewards}
     rows = []
     for name, reward_J in known.items():
-        row: list[Any] = [name, pearson(within(reward_J, own.code_J), delta_J)]
+        row: list[Any] = [name, pearson(centred(reward_J, own.code_J), delta_J)]
         for view in READ:
             values_JM = own.readouts[view]
             row += [pearson(covariance(values_JM, reward_J, own.code_J), observed[view])]
@@ -66,14 +67,9 @@ def limits(
     return rows
 
 
-def within(value_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> Float[np.ndarray, " J"]:
-    """Minus the mean of the same prompt."""
-    return np.asarray(value_J - (np.bincount(code_J, value_J) / np.maximum(np.bincount(code_J), 1))[code_J])
-
-
 def covariance(values_JM: Any, reward_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> np.ndarray:
     """``Cov(y, reward)`` within prompts of every column."""
-    return np.asarray(values_JM.T @ within(reward_J, code_J)) / len(reward_J)
+    return np.asarray(values_JM.T @ centred(reward_J, code_J)) / len(reward_J)
 
 
 def on_features(own: Own) -> Float[np.ndarray, " J"]:
@@ -89,7 +85,9 @@ def on_features(own: Own) -> Float[np.ndarray, " J"]:
     centred_JF = centred_JF[:, spread_F > 0] / spread_F[spread_F > 0]
     model = RidgeCV(alphas=np.logspace(2, 6, 9))
     fold = GroupKFold(FOLDS)
-    return np.asarray(cross_val_predict(model, centred_JF, within(own.delta_J, own.code_J), groups=own.code_J, cv=fold))
+    return np.asarray(
+        cross_val_predict(model, centred_JF, centred(own.delta_J, own.code_J), groups=own.code_J, cv=fold)
+    )
 
 
 def reliable(values_JM: Any, reward_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> float:
@@ -103,8 +101,12 @@ def reliable(values_JM: Any, reward_J: Float[np.ndarray, " J"], code_J: Int[np.n
     return float(np.sqrt(2 * r / (1 + r))) if r > 0 else 0.0
 
 
-def measure(folder: Path, seed: int) -> str:
-    """The table of one training of a set, also written to ``DIR/results``."""
+def measure(folder: Path, seed: int, beside: Sequence[str] = ()) -> str:
+    """The table of one training of a set, also written to ``DIR/results``.
+
+    Args:
+        beside: names of further trainings in the set's folder, each a reward by what it did.
+    """
     validated = folder / f"validate-{seed}"
     window = int(artifacts.read_json(validated / artifacts.VALIDATION)["window"])
     with Run.open(folder / "run") as run:
@@ -121,28 +123,28 @@ def measure(folder: Path, seed: int) -> str:
         kept_F = np.isin(np.arange(len(labels_F)), [int(name[1:]) for name in observed["features"].index])
         clusters = cluster_readout(pool, labels_F, "freq", material.settings.min_features)
         readouts = {"global": clusters, "features": feature_readout(pool, kept_F, "freq")}
-        delta_J = _log_ratio(material, folder, seed) * pool.tokens_N2[:, 0]
+        replies = own_replies(read_rollouts(folder / "before-again"), material.lens.has_response)
+        change = {name: _log_ratio(material, replies, folder / name / "model") * pool.tokens_N2[:, 0]
+                  for name in (f"train-{seed}", *beside)}  # fmt: skip
         phi_JF = sp.csr_array(pool.values("chosen", "freq")[:, np.flatnonzero(kept_F)])
         values = {view: readout.values_JM[:n] for view, readout in readouts.items()}
-        own = Own(phi_JF, pool.prompts.code_N, values, delta_J)
+        own = Own(phi_JF, pool.prompts.code_N, values, change.pop(f"train-{seed}"))
         fitted = [Tilt("adam", kind="adam").fit(data), Tilt("gradient", kind="gradient").fit(data), Tilt().fit(data)]
-        rewards = {f"labels, `{tilt.name}`": tilt.rewards(pool)[:n] for tilt in fitted}
+        rewards = {f"Δ of {name}": delta_J for name, delta_J in change.items()}
+        rewards |= {f"labels, `{tilt.name}`": tilt.rewards(pool)[:n] for tilt in fitted}
         seen = {view: observed[view].loc[list(readouts[view].ids)].to_numpy() for view in READ}
         text = markdown(HEADER, limits(own, rewards, seen))
     artifacts.write_text(folder.parent / "results" / f"limits-{folder.name}-{seed}.md", text)
     return text
 
 
-def _log_ratio(material: Material, folder: Path, seed: int) -> Float[np.ndarray, " J"]:
-    """Mean over tokens of Δ of the own responses that the validation read."""
+def _log_ratio(material: Material, replies: Sequence[Pair], model: Path) -> Float[np.ndarray, " J"]:
+    """Mean over tokens of what a training did to the own responses' log-probability."""
     lens = material.lens
-    replies = own_replies(read_rollouts(folder / "before-again"), lens.has_response)
-    after = ModelSettings.model_validate(
-        material.settings.model_dump(include=set(ModelSettings.model_fields))
-        | {"model": str(folder / f"train-{seed}" / "model"), "model_revision": None}
-    )
+    shared = material.settings.model_dump(include=set(ModelSettings.model_fields))
+    after = ModelSettings.model_validate(shared | {"model": str(model), "model_revision": None})
     found = []
-    for name, subject in (("before", lens.subject), ("after", load_policy(after)[0])):
+    for name, subject in (("before", lens.subject), (model.parent.name, load_policy(after)[0])):
         mark = artifacts.text_hash(f"{material.mark()} {subject.fingerprint}")
         told = log_probs(replies, lens.tokenizer, subject, material.out / name, mark, lens.settings)
         found.append(told[:, 0])
@@ -154,8 +156,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
     parser.add_argument("--set", required=True, help="alpaca_eval or hh")
     parser.add_argument("--train-seed", type=int, default=0)
+    parser.add_argument("--beside", nargs="*", default=[], metavar="NAME", help="further trainings in the set's folder")
     arguments = parser.parse_args()
-    print(measure(arguments.out / arguments.set, arguments.train_seed))
+    print(measure(arguments.out / arguments.set, arguments.train_seed, arguments.beside))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from experiments.prediction.sets import FILES, HELD_OUT, SCORES, TRAIN, without, write_split
+from experiments.prediction.sets import FILES, HELD_OUT, HELD_OUT_OF, SCORES, TRAIN, without, write_split
 from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
 PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,adam,temperature"
+TRACED_BY, LARGEST = "gradient", "largest"
+"""Predictor of the leave-out curve, and the name that stands for the cluster of which it predicts the largest shift."""
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 
@@ -32,50 +34,66 @@ class Plan:
     arguments: argparse.Namespace
 
     def one_set(self, name: str) -> None:
-        """Split, audit, train and validate one set; then the leave-out curve, where a cluster is named."""
+        """Split, audit, train and validate one set."""
         a, folder = self.arguments, self.out / name
-        if not (folder / TRAIN).is_file():
-            write_split(self.data, name, folder, a.pairs, a.held_out, a.longest_prompt)
-        window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
-        window += ["--settings", a.audit] if a.audit else []
-        step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
-                "--out", folder / "run")  # fmt: skip
+        self.audit(name)
         self.rollouts(name, "before", None, seed=0)
         self.rollouts(name, "before-again", None, seed=1)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
-            self.train(folder / TRAIN, folder / f"train-{seed}", seed)
+            self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
             self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
             self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
             self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}")
         first = a.train_seeds[0]
         self.rollouts(name, f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
         self.validate(name, "-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
-        if a.leave_out:
-            self.leave_out(name, a.leave_out)
+
+    def audit(self, name: str) -> None:
+        """Split a set, and audit what is trained on."""
+        a, folder = self.arguments, self.out / name
+        if not (folder / TRAIN).is_file():
+            write_split(self.data, name, folder, a.pairs, self.held_out(name)[0], a.longest_prompt)
+        window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
+        window += ["--settings", a.audit] if a.audit else []
+        step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
+                "--out", folder / "run")  # fmt: skip
 
     def leave_out(self, name: str, cluster: str) -> None:
-        """Train without the rows that carry a cluster's predicted shift, and without as many random ones."""
+        """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones."""
         folder, seed = self.out / name, self.arguments.train_seeds[0]
+        self.audit(name)
+        self.rollouts(name, "before", None, seed=0)
+        self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
+        self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
+        self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}", TRACED_BY)
+        cluster = largest(folder / f"validate-{seed}" / artifacts.SHIFTS) if cluster == LARGEST else cluster
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
-            step("anatomy", "trace", folder / "run", cluster, "--out", traced)
+            step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
         for rows in sorted(traced.glob("*-percent.txt")):
             arm = traced / rows.stem
             if not (arm / TRAIN).is_file():
                 without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
-            self.train(arm / TRAIN, arm / "train", seed)
+            self.train(name, arm / TRAIN, arm / "train", seed)
             self.rollouts(name, f"trace-{cluster}/{rows.stem}/after", arm / "train" / "model", seed=0)
-            self.validate(name, "", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate")
+            self.validate(name, "", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate", TRACED_BY)
 
-    def train(self, rows: Path, out: Path, seed: int) -> None:
+    def train(
+        self,
+        name: str,
+        rows: Path,
+        out: Path,
+        seed: int,
+    ) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
         a = self.arguments
         if (out / artifacts.TRAINED).is_file():
             return
-        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate, "--max-response-length", a.tokens]
-        more += ["--references", rows.parent / "references"]
+        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate]
+        more += ["--max-response-length", a.tokens, "--references", self.out / name / "references"]
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
+        more += ["--dtype", "float32", "--bf16"] if a.dtype == "bfloat16" else []  # weights that small steps can change
         step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
@@ -85,7 +103,8 @@ class Plan:
         if (out / artifacts.MANIFEST).is_file():
             return
         who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
-        how = ["--samples", a.samples, "--max-new-tokens", a.tokens, "--max-prompts", a.held_out]
+        prompts, samples = self.held_out(name)
+        how = ["--samples", samples, "--max-new-tokens", a.tokens, "--max-prompts", prompts]
         how += ["--seed", seed, "--batch-tokens", a.batch_tokens]
         step("anatomy", "rollout", *who, "--prompts", self.out / name / HELD_OUT, *how, "--out", out)
 
@@ -97,7 +116,7 @@ class Plan:
             step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
-    def validate(self, name: str, again: str, after: str, seed: int, out: Path) -> None:
+    def validate(self, name: str, again: str, after: str, seed: int, out: Path, predictors: str = PREDICTORS) -> None:
         """Predicted beside observed; the model's own responses for the prediction are of the other sampling seed.
 
         Args:
@@ -107,9 +126,15 @@ class Plan:
         before, other = folder / f"before{again}", folder / ("before" if again else "before-again")
         if (out / artifacts.VALIDATION).is_file():
             return
-        more = ["--policy", other, "--predictors", PREDICTORS, "--data", name, "--role", role]
+        more: list[Any] = ["--predictors", predictors, "--data", name, "--role", role]
+        more += ["--policy", other] if predictors == PREDICTORS else []
         step("anatomy", "validate", folder / "run", "--before", before, "--after", folder / after, *more,
                 "--train-seed", seed, "--out", out)  # fmt: skip
+
+    def held_out(self, name: str) -> tuple[int, int]:
+        """Held-out prompts of a set, and completions of each."""
+        prompts, samples = HELD_OUT_OF[name]
+        return self.arguments.held_out or prompts, self.arguments.samples or samples
 
     def model(self) -> list[Any]:
         """Flags of the model that is trained."""
@@ -121,18 +146,25 @@ class Plan:
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
 
 
+def largest(shifts: Path) -> str:
+    """The response cluster of the largest predicted shift, up or down."""
+    table = artifacts.read_table(shifts).to_pandas()
+    table = table[(table["predictor"] == TRACED_BY) & (table["view"] == "global")]
+    return str(table["response"].iloc[table["predicted"].abs().argmax()])
+
+
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Defaults are the plan of the README: two sets, two training seeds, 500 held-out prompts, two samples of each."""
+    """Defaults are the plan of the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets that the README names")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--sets", nargs="+", choices=sorted(FILES), default=sorted(FILES))
     parser.add_argument("--pairs", type=int, default=480, help="training pairs of each set, at most (480)")
-    parser.add_argument("--held-out", type=int, default=500, help="held-out prompts (500)")
-    parser.add_argument("--longest-prompt", type=int, metavar="CHARACTERS", help="leave longer prompts out")
+    parser.add_argument("--held-out", type=int, help="held-out prompts (AlpacaEval 280, HH 500)")
+    parser.add_argument("--longest-prompt", type=int, default=650, metavar="CHARACTERS", help="leave longer out (650)")
     parser.add_argument("--scored", type=int, default=200, help="held-out pairs that tell the reward accuracy (200)")
-    parser.add_argument("--samples", type=int, default=2, help="completions of each prompt (2)")
-    parser.add_argument("--tokens", type=int, default=96, help="tokens of a completion, and window of the data (96)")
+    parser.add_argument("--samples", type=int, help="completions of each prompt (AlpacaEval 4, HH 2)")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens of a completion, and window of the data (64)")
     parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens of a batch (16384)")
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
@@ -142,9 +174,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lora-rank", type=int, help="LoRA instead of all weights")
     parser.add_argument("--model", help="default: the laptop model")
     parser.add_argument("--sae", help="default: the laptop model's")
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--leave-out", metavar="CLUSTER", help="also retrain without the rows behind this cluster")
+    parser.add_argument("--leave-out", metavar="CLUSTER", help="instead: train without the rows behind a cluster, or "
+                        f"behind the one of the `{LARGEST}` predicted shift")  # fmt: skip
     return parser.parse_args(words)
 
 
@@ -152,7 +185,10 @@ def main() -> None:
     arguments = parse()
     plan = Plan(arguments.data, arguments.out, arguments)
     for name in arguments.sets:
-        plan.one_set(name)
+        if arguments.leave_out:
+            plan.leave_out(name, arguments.leave_out)
+        else:
+            plan.one_set(name)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
 FILES = {"alpaca_eval": "alpaca_eval_pairs.parquet", "hh": "hh_harmless.jsonl.gz"}
+HELD_OUT_OF = {"alpaca_eval": (280, 4), "hh": (500, 2)}
+"""Prompts held out of a set, and completions of each. AlpacaEval has 605 prompts: more would leave few to train on."""
 TRAIN, HELD_OUT, SCORES = "train.jsonl", "held_out.jsonl", "scores.json"
 MARGIN = 1.05
 """Held-out prompts per prompt wanted: some are longer than the window and are left out."""

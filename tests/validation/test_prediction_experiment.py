@@ -14,6 +14,7 @@ from tiny import save_sae
 from anatomy.cli import main
 from anatomy.data.load import read_pairs
 from anatomy.settings import RowSettings
+from anatomy.validation import trace
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import run
@@ -131,12 +132,22 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     plan = run.Plan(data, tmp_path / "out", run.parse([str(word) for word in words]))
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
+    monkeypatch.setattr(trace, "SHARES", (0.1,))
+    plan.leave_out("alpaca_eval", run.LARGEST)
+    assert called.count("validate") == 4  # without the rows behind the cluster, and without as many random ones
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
     row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
     assert row["attainable_sampling"] is not None
     assert row["attainable_training"] is None  # one training seed
+    cluster = run.largest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
+    assert [(arm["cluster"], arm["rows"]) for arm in table["leave_out"]] == [
+        (cluster, name) for name in ("all rows", "random-10-percent", "top-10-percent")
+    ]
+    left = {name: (tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / name / "train.jsonl").read_text().count("\n")
+            for name in ("random-10-percent", "top-10-percent")}  # fmt: skip
+    assert set(left.values()) == {27}
     (taught,) = table["trained"]
     assert taught["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
     assert taught["low"] < taught["reward accuracy"] <= taught["high"]
@@ -145,3 +156,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     called.clear()
     plan.one_set("alpaca_eval")
     assert set(called) == {"audit"}  # which finds itself complete
+
+
+def test_the_largest_prediction_is_by_size_and_of_a_cluster(tmp_path):
+    rows = [("gradient", "global", "R1", 0.2), ("gradient", "global", "R2", -0.3), ("gradient", "features", "f9", 0.9),
+            ("tilt", "global", "R3", 0.8)]  # fmt: skip
+    columns = zip(("predictor", "view", "response", "predicted"), zip(*rows, strict=True), strict=True)
+    pq.write_table(pa.table({name: list(values) for name, values in columns}), tmp_path / "shifts.parquet")
+    assert run.largest(tmp_path / "shifts.parquet") == "R2"
