@@ -185,7 +185,7 @@ def _check_names(settings: ValidateSettings) -> None:
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
     if settings.best not in build(settings.tilt_c):
-        raise SettingsError(f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `adam`")
+        raise SettingsError(f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `sgd`")
     needy = [name for name in names if name in OWN]
     if needy and settings.policy is None:
         raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")

@@ -13,9 +13,11 @@ a cluster or a concept alike, over all responses or over those of a context. Not
   ``E[y]`` by ``½ Σ_i Cov(y, φ̃)·(φ̃_i⁺ − φ̃_i⁻)``. It is the limit of ``tilt`` for a large penalty. ``tilt-within``
   takes the covariance within prompts, as the derivative at a fixed prompt says; ``tilt-policy`` over the model's own
   responses.
-- *Adam*: the reward is what Adam's first steps make of one that is linear in unscaled frequencies: the mean gradient
-  over its root mean square, ``b = ½ mean(d)/rms(d)``. The covariance is over the model's own responses within each
-  prompt, because DPO moves the model's distribution at a fixed prompt.
+- *SGD*: as ``gradient``, with unscaled frequencies, ``b = ½ mean(d)``, and the covariance over the model's own
+  responses: ``K(y, y') = φ(y)·φ(y')``. A feature weighs by how much of a response it covers, not by how rare it is.
+- *Adam*: the reward is what Adam's first steps make of the same: the mean gradient over its root mean square,
+  ``b = ½ mean(d)/rms(d)``. The covariance is over the model's own responses within each prompt, because DPO moves the
+  model's distribution at a fixed prompt.
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
   responses of a pair alike (``strength.py``) flattens a model in about this way.
@@ -38,7 +40,7 @@ from anatomy.clusters.features import default_min_fires
 from anatomy.validation.pool import Pool, Readout, paired
 
 Signs = Float[np.ndarray, " N"]
-OWN = ("adam", "tilt-policy", "temperature")
+OWN = ("sgd", "adam", "tilt-policy", "temperature")
 """Predictors over the model's own responses, in place of the data's."""
 
 
@@ -95,13 +97,13 @@ class Tilt:
     """Covariance with a reward ``b·φ`` that is linear in pooled frequencies.
 
     After ``fit``: ``direction_F_`` is b, ``scale_F_`` what b is divided by (the root mean square of a feature's
-    difference; 1 for ``adam``, 0 for features left out), and ``dual_N_`` the pull of each pair on b:
+    difference; 1 for ``adam``, its inverse for ``sgd``, 0 for features left out), ``dual_N_`` each pair's pull on b:
     ``b = scale⁻¹ Σ_i dual_i · d̃_i`` with ``d̃_i`` the pair's standardised difference.
     """
 
     name: str = "tilt"
     c: float = 1e-3
-    kind: Literal["ridge", "gradient", "adam"] = "ridge"
+    kind: Literal["ridge", "gradient", "adam", "sgd"] = "ridge"
     within: bool = False
     statistic: str = "freq"
     direction_F_: Float[np.ndarray, " F"] = field(default_factory=lambda: np.zeros(0))
@@ -113,6 +115,8 @@ class Tilt:
         scale_F, standard_NF = standardised_differences(data, sign_N)
         if self.kind == "adam":  # mean gradient over its root mean square: standardised once, not twice
             scale_F = (scale_F > 0).astype(np.float64)
+        elif self.kind == "sgd":  # not at all
+            scale_F = inverse(scale_F)
         dual_N = np.full(len(data), 0.5 / len(data))  # −∂/∂w of the mean logistic loss at w = 0 is ½ mean d̃
         if self.kind == "ridge":
             dual_N = bradley_terry(standard_NF, self.c)
@@ -273,6 +277,7 @@ def build(
         "tilt-within": lambda: Tilt("tilt-within", c, within=True),
         "tilt-policy": lambda: Tilt("tilt-policy", c),
         "gradient": lambda: Tilt("gradient", c, kind="gradient"),
+        "sgd": lambda: Tilt("sgd", c, kind="sgd"),
         "adam": lambda: Tilt("adam", c, kind="adam", within=True),
         "length": lambda: LengthTilt(),
         "base-rate": lambda: BaseRate(),

@@ -18,7 +18,7 @@ from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
-PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,adam,temperature"
+PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,adam,temperature"
 TRACED_BY, LARGEST = "gradient", "largest"
 """Predictor of the leave-out curve, and the name that stands for the cluster of which it predicts the largest shift."""
 CHOSEN_ON = "alpaca_eval"

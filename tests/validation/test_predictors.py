@@ -89,13 +89,20 @@ def test_bradley_terry_is_the_minimum(data, c):
     np.testing.assert_allclose(standard_NF.T @ bradley_terry(standard_NF, c), found.x, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["ridge", "gradient", "adam"])
+@pytest.mark.parametrize("kind", ["ridge", "gradient", "adam", "sgd"])
 def test_tilt_is_the_dense_covariance_times_the_direction(data, kind):
     """An explicit F × F covariance, which the code never forms."""
     fitted = Tilt(kind=kind).fit(data)
     phi_JF = data.responses("freq").toarray()
     dense = np.cov(phi_JF.T, bias=True) @ fitted.direction_F_
     np.testing.assert_allclose(predict(fitted, data, features(data), everywhere(data)), dense, atol=1e-12)
+
+
+def test_the_three_scalings_of_the_mean_difference_by_hand(data):
+    difference_NF = (data.values("chosen", "freq") - data.values("rejected", "freq")).toarray()
+    mean_F, rms_F = difference_NF.mean(axis=0), np.sqrt((difference_NF**2).mean(axis=0))
+    for kind, power in (("sgd", 0), ("adam", 1), ("gradient", 2)):
+        np.testing.assert_allclose(Tilt(kind=kind).fit(data).direction_F_, 0.5 * mean_F / rms_F**power)
 
 
 def test_tilt_of_a_cluster_is_the_mean_of_its_features(data):
@@ -144,8 +151,11 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
     assert r_own > r_plain + 0.02
 
 
-def test_adam_is_what_dpo_by_adam_does_to_a_log_linear_policy():
-    """``π_w ∝ exp(w·φ)`` under the DPO loss and torch's Adam, features of unequal scale; the shift of E[φ] is exact.
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "rate"), [("adam", torch.optim.Adam, 1e-4), ("sgd", torch.optim.SGD, 1e-2)]
+)
+def test_dpo_by_an_optimizer_does_to_a_log_linear_policy_what_the_predictor_of_its_name_says(kind, optimizer, rate):
+    """``π_w ∝ exp(w·φ)`` under the DPO loss and torch's optimizer, features of unequal scale; the shift is exact.
 
     The other scalings of the same mean difference must be told apart from it.
     """
@@ -156,19 +166,20 @@ def test_adam_is_what_dpo_by_adam_does_to_a_log_linear_policy():
     phi_SF = torch.from_numpy(policy.phi_SF)
     difference_NF = torch.from_numpy((data.values("chosen", "freq") - data.values("rejected", "freq")).toarray())
     w_F = torch.zeros(difference_NF.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.Adam([w_F], lr=1e-4)
+    steps = optimizer([w_F], lr=rate)
     for batch in difference_NF.split(8):
-        optimizer.zero_grad()
+        steps.zero_grad()
         torch.nn.functional.softplus(-0.1 * batch @ w_F).mean().backward()
-        optimizer.step()
+        steps.step()
     with torch.no_grad():
         observed = (phi_SF.T @ torch.softmax(phi_SF @ w_F, 0) - phi_SF.mean(0)).numpy() / scale_F
     r = {}
-    for kind in ("adam", "gradient"):
-        fitted = Tilt(kind=kind).fit(data)
-        r[kind] = np.corrcoef(predict(fitted, own, features(own), everywhere(own)) / scale_F, observed)[0, 1]
-    assert r["adam"] > 0.99
-    assert r["gradient"] < 0.97
+    for name in ("adam", "sgd", "gradient"):
+        fitted = Tilt(kind=name).fit(data)
+        r[name] = np.corrcoef(predict(fitted, own, features(own), everywhere(own)) / scale_F, observed)[0, 1]
+    assert r[kind] > 0.99
+    assert max(r, key=r.get) == kind
+    assert min(r.values()) < 0.97
 
 
 def test_temperature_is_the_derivative_of_a_tempered_policy():
@@ -203,6 +214,7 @@ def test_swapping_all_labels_changes_only_the_sign(data):
         Tilt(),
         Tilt(kind="gradient"),
         Tilt(kind="adam"),
+        Tilt(kind="sgd"),
         Difference("disparity", "present"),
         LengthTilt(),
     ):
