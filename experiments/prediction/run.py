@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from experiments.prediction.sets import FILES, HELD_OUT, HELD_OUT_OF, SCORES, TRAIN, without, write_split
+from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, without, write_split
 from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
@@ -90,7 +90,7 @@ class Plan:
         a = self.arguments
         if (out / artifacts.TRAINED).is_file():
             return
-        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate]
+        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate or SETS[name].learning_rate]
         more += ["--max-response-length", a.tokens, "--references", self.out / name / "references"]
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
         more += ["--dtype", "float32", "--bf16"] if a.dtype == "bfloat16" else []  # weights that small steps can change
@@ -133,8 +133,7 @@ class Plan:
 
     def held_out(self, name: str) -> tuple[int, int]:
         """Held-out prompts of a set, and completions of each."""
-        prompts, samples = HELD_OUT_OF[name]
-        return self.arguments.held_out or prompts, self.arguments.samples or samples
+        return self.arguments.held_out or SETS[name].held_out, self.arguments.samples or SETS[name].samples
 
     def model(self) -> list[Any]:
         """Flags of the model that is trained."""
@@ -158,19 +157,19 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets that the README names")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
-    parser.add_argument("--sets", nargs="+", choices=sorted(FILES), default=sorted(FILES))
+    parser.add_argument("--sets", nargs="+", choices=sorted(SETS), default=sorted(SETS))
     parser.add_argument("--pairs", type=int, default=480, help="training pairs of each set, at most (480)")
-    parser.add_argument("--held-out", type=int, help="held-out prompts (AlpacaEval 280, HH 500)")
+    parser.add_argument("--held-out", type=int, help="held-out prompts (280; HH 500)")
     parser.add_argument("--longest-prompt", type=int, default=650, metavar="CHARACTERS", help="leave longer out (650)")
     parser.add_argument("--scored", type=int, default=200, help="held-out pairs that tell the reward accuracy (200)")
-    parser.add_argument("--samples", type=int, help="completions of each prompt (AlpacaEval 4, HH 2)")
+    parser.add_argument("--samples", type=int, help="completions of each prompt (4; HH 2)")
     parser.add_argument("--tokens", type=int, default=64, help="tokens of a completion, and window of the data (64)")
     parser.add_argument("--max-length", type=int, default=640, help="tokens of prompt and response (640)")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="padded tokens of a batch (16384)")
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--audit", type=Path, metavar="YAML", help="further settings of the audit")
-    parser.add_argument("--learning-rate", type=float, default=1e-5, help="of DPO (1e-5)")
+    parser.add_argument("--learning-rate", type=float, help="of DPO (1e-5; ShareGPT 3e-5)")
     parser.add_argument("--lora-rank", type=int, help="LoRA instead of all weights")
     parser.add_argument("--model", help="default: the laptop model")
     parser.add_argument("--sae", help="default: the laptop model's")

@@ -1,4 +1,4 @@
-"""The two preference sets, split so that no prompt is in both parts."""
+"""The preference sets, split so that no prompt is in both parts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,22 @@ from anatomy.data.load import read_pairs
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
-FILES = {"alpaca_eval": "alpaca_eval_pairs.parquet", "hh": "hh_harmless.jsonl.gz"}
-HELD_OUT_OF = {"alpaca_eval": (280, 4), "hh": (500, 2)}
-"""Prompts held out of a set, and completions of each. AlpacaEval has 605 prompts: more would leave few to train on."""
+
+class Source(NamedTuple):
+    """A set: its file, held-out prompts, completions of each, learning rate, and whose prompts are held out."""
+
+    file: str
+    held_out: int
+    samples: int
+    learning_rate: float = 1e-5
+    prompts: str | None = None
+
+
+SETS = {
+    "alpaca_eval": Source("alpaca_eval_pairs.parquet", 280, 4),  # of 605: more would leave few to train on
+    "hh": Source("hh_harmless.jsonl.gz", 500, 2),
+    "sharegpt": Source("sharegpt_pairs.json", 280, 4, 3e-5, "alpaca_eval"),  # a third of the steps, three times as long
+}
 TRAIN, HELD_OUT, SCORES = "train.jsonl", "held_out.jsonl", "scores.json"
 MARGIN = 1.05
 """Held-out prompts per prompt wanted: some are longer than the window and are left out."""
@@ -26,19 +40,23 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
     """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (one a prompt) of a set.
 
     Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
-    prompts are. ``longest`` leaves out prompts of more characters than that.
+    prompts are. ``longest`` leaves out prompts of more characters than that. Of a set whose held-out prompts are
+    another one's, all pairs are trained on.
     """
-    rows = _pairs(data / FILES[name])
-    by_prompt: dict[str, list[Pair]] = {}
-    for row in rows:
-        if longest is not None and sum(len(turn["content"] or "") for turn in row.prompt) > longest:
-            continue
-        by_prompt.setdefault(row.prompt_id, []).append(row)
-    order = sorted(by_prompt, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
-    cut = min(round(MARGIN * held_out), 9 * len(order) // 10)
-    kept = _spread([by_prompt[prompt] for prompt in order[cut:]], pairs)
-    _write(out / TRAIN, kept)
-    _write(out / HELD_OUT, _spread([by_prompt[prompt] for prompt in order[:cut]], cut))
+    groups = _by_prompt(data, SETS[name].prompts or name, longest)
+    cut = min(round(MARGIN * held_out), 9 * len(groups) // 10)
+    others = groups[cut:] if SETS[name].prompts is None else _by_prompt(data, name, longest)
+    _write(out / TRAIN, _spread(others, pairs))
+    _write(out / HELD_OUT, _spread(groups[:cut], cut))
+
+
+def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
+    """The rows of each prompt, in the order of the prompts' hashes."""
+    found: dict[str, list[Pair]] = {}
+    for row in _pairs(data / SETS[name].file):
+        if longest is None or sum(len(turn["content"] or "") for turn in row.prompt) <= longest:
+            found.setdefault(row.prompt_id, []).append(row)
+    return [found[prompt] for prompt in sorted(found, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())]
 
 
 def without(rows: Path, row_ids: set[str], out: Path) -> None:

@@ -20,7 +20,7 @@ from experiments import score
 from experiments.prediction import run
 from experiments.prediction.analyse import analyse, beyond
 from experiments.prediction.limits import Own, limits
-from experiments.prediction.sets import FILES, HELD_OUT, TRAIN, without, write_split
+from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def data(tmp_path):
     sides = {name: [f"{word} {place} is good" for place in range(60)] for name, word in
              (("chosen", "Because **it**"), ("rejected", "No, it"))}  # fmt: skip
     (tmp_path / "data").mkdir()
-    pq.write_table(pa.table({"prompt": prompts, **sides}), tmp_path / "data" / FILES["alpaca_eval"])
+    pq.write_table(pa.table({"prompt": prompts, **sides}), tmp_path / "data" / SETS["alpaca_eval"].file)
     return tmp_path / "data"
 
 
@@ -42,8 +42,20 @@ def test_no_prompt_is_in_both_parts(data, tmp_path):
     assert len({row.prompt_id for row in rows}) == 10  # spread: nearly every row a prompt of its own
     assert len(held_out) == 10
     assert not held_out & {row.prompt_id for row in rows}
-    original = {row.row_id for row in read_pairs(RowSettings(rows=str(data / FILES["alpaca_eval"])))}
+    original = {row.row_id for row in read_pairs(RowSettings(rows=str(data / SETS["alpaca_eval"].file)))}
     assert {row.row_id for row in rows} <= original
+
+
+def test_a_set_with_anothers_prompts_trains_on_all_its_pairs(data, tmp_path):
+    turns = [{"from": "human", "value": f"How is day {number}?"} for number in range(6)]
+    rows = [{"conversations": [turn], **{side: {"from": "gpt", "value": side} for side in ("chosen", "rejected")}}
+            for turn in turns]  # fmt: skip
+    (data / SETS["sharegpt"].file).write_text(json.dumps(rows))
+    write_split(data, "sharegpt", tmp_path, pairs=12, held_out=10)
+    write_split(data, "alpaca_eval", tmp_path / "other", pairs=12, held_out=10)
+    kept = [row.prompt[-1]["content"] for row in read_pairs(RowSettings(rows=str(tmp_path / TRAIN)))]
+    assert sorted(kept) == [turn["value"] for turn in turns]
+    assert (tmp_path / HELD_OUT).read_text() == (tmp_path / "other" / HELD_OUT).read_text()
 
 
 def test_rows_are_left_out_by_id(data, tmp_path):
