@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anatomy import artifacts
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, without, write_split
 from experiments.step import step
@@ -19,8 +21,8 @@ from experiments.step import step
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
 PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,adam,temperature"
-TRACED_BY, LARGEST = "gradient", "largest"
-"""Predictor of the leave-out curve, and the name that stands for the cluster of which it predicts the largest shift."""
+TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
+"""Predictor of the leave-out curve, and the word for the surest observed shift among those of the largest prediction."""
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 
@@ -67,7 +69,7 @@ class Plan:
         self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
         self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
         self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}", TRACED_BY)
-        cluster = largest(folder / f"validate-{seed}" / artifacts.SHIFTS) if cluster == LARGEST else cluster
+        cluster = surest(folder / f"validate-{seed}" / artifacts.SHIFTS) if cluster == SUREST else cluster
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
             step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
@@ -145,11 +147,17 @@ class Plan:
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
 
 
-def largest(shifts: Path) -> str:
-    """The response cluster of the largest predicted shift, up or down."""
+def surest(shifts: Path) -> str:
+    """Of the ten response clusters of the largest predicted shifts, the one that most surely went that way.
+
+    A shift that training did not make cannot shrink. The arms are compared with each other, so that this choice by the
+    training on all rows favours none of them.
+    """
     table = artifacts.read_table(shifts).to_pandas()
     table = table[(table["predictor"] == TRACED_BY) & (table["view"] == "global")]
-    return str(table["response"].iloc[table["predicted"].abs().argmax()])
+    table = table.iloc[np.argsort(-table["predicted"].abs().to_numpy(), kind="stable")[:AMONG]]
+    went = np.sign(table["predicted"]) * table["observed"] / (table["observed_high"] - table["observed_low"])
+    return str(table["response"].iloc[int(went.to_numpy().argmax())])
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -176,7 +184,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--leave-out", metavar="CLUSTER", help="instead: train without the rows behind a cluster, or "
-                        f"behind the one of the `{LARGEST}` predicted shift")  # fmt: skip
+                        f"behind the one that went the predicted way most surely (`{SUREST}`)")  # fmt: skip
     return parser.parse_args(words)
 
 

@@ -145,7 +145,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
-    plan.leave_out("alpaca_eval", run.LARGEST)
+    plan.leave_out("alpaca_eval", run.SUREST)
     assert called.count("validate") == 4  # without the rows behind the cluster, and without as many random ones
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
@@ -153,7 +153,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
     assert row["attainable_sampling"] is not None
     assert row["attainable_training"] is None  # one training seed
-    cluster = run.largest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
+    cluster = run.surest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
     assert [(arm["cluster"], arm["rows"]) for arm in table["leave_out"]] == [
         (cluster, name) for name in ("all rows", "random-10-percent", "top-10-percent")
     ]
@@ -170,9 +170,15 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert set(called) == {"audit"}  # which finds itself complete
 
 
-def test_the_largest_prediction_is_by_size_and_of_a_cluster(tmp_path):
-    rows = [("gradient", "global", "R1", 0.2), ("gradient", "global", "R2", -0.3), ("gradient", "features", "f9", 0.9),
-            ("tilt", "global", "R3", 0.8)]  # fmt: skip
-    columns = zip(("predictor", "view", "response", "predicted"), zip(*rows, strict=True), strict=True)
-    pq.write_table(pa.table({name: list(values) for name, values in columns}), tmp_path / "shifts.parquet")
-    assert run.largest(tmp_path / "shifts.parquet") == "R2"
+def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
+    """R0 to R11 by falling prediction: R1 went the other way, R2 unsurely, R3 surely, R11 is not among ten."""
+    names = [f"R{place}" for place in range(12)]
+    predicted = [(-1) ** place * (12.0 - place) for place in range(12)]
+    observed = np.array([0.1, 3, 2, -2, *[0.0] * 7, -9])
+    width = np.array([1, 1, 4, 1, *[1.0] * 7, 1])
+    columns = {"predictor": "gradient", "view": "global", "response": names, "predicted": predicted,
+               "observed": observed, "observed_low": observed - width, "observed_high": observed + width}  # fmt: skip
+    table = pd.DataFrame(columns)
+    others = table.assign(view="features", observed=99.0), table.assign(predictor="tilt", observed=99.0)
+    pq.write_table(pa.Table.from_pandas(pd.concat([table, *others])), tmp_path / "shifts.parquet")
+    assert run.surest(tmp_path / "shifts.parquet") == "R3"
