@@ -22,7 +22,7 @@ RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
 PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,adam,temperature"
 TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
-"""Predictor of the leave-out curve, and the word for the surest observed shift among those of the largest prediction."""
+"""Predictor of the leave-out curve; the word for the surest observed shift among the ten of the largest prediction."""
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 
