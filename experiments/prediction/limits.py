@@ -21,21 +21,18 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from anatomy import artifacts
-from anatomy.features.store import FeatureStore
 from anatomy.material import Material, open_material
 from anatomy.run import Run
 from anatomy.settings import ModelSettings
-from anatomy.stages import read_clusters
 from anatomy.types import Pair
 from anatomy.validation.figures import pearson
 from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
-from anatomy.validation.pool import Pool, cluster_readout, feature_readout
 from anatomy.validation.predictors import Tilt, centred
 from anatomy.validation.rollouts import own_replies, read_rollouts
 from experiments.prediction.analyse import markdown
+from experiments.prediction.reading import VIEWS, read
 
-READ = ("global", "features")
 FOLDS, SPLITS = 5, 20
 HEADER = ("reward", "r with Δ, within prompts", "r, response clusters", "at most, by its own noise", "r, features",
           "at most, by its own noise")  # fmt: skip
@@ -59,7 +56,7 @@ def limits(
     rows = []
     for name, reward_J in known.items():
         row: list[Any] = [name, pearson(centred(reward_J, own.code_J), delta_J)]
-        for view in READ:
+        for view in VIEWS:
             values_JM = own.readouts[view]
             row += [pearson(covariance(values_JM, reward_J, own.code_J), observed[view])]
             row += [reliable(values_JM, reward_J, own.code_J)]
@@ -111,29 +108,19 @@ def measure(folder: Path, seed: int, beside: Sequence[str] = ()) -> str:
     window = int(artifacts.read_json(validated / artifacts.VALIDATION)["window"])
     with Run.open(folder / "run") as run:
         material = open_material(run, window, folder / f"limits-{seed}")
-        original = FeatureStore(run.file(artifacts.FEATURES))
-        cut = validated / "data-features"
-        data = Pool.read(FeatureStore(cut) if cut.is_dir() else original, ["freq"], material.settings.tau)
-        pool = Pool.read(FeatureStore(validated / "policy-features"), ["freq"], material.settings.tau)
-        labels_F = read_clusters(run, original).response_F
-        shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
-        shifts = shifts[(shifts["predictor"] == "tilt") & (shifts["context"] == "all")]
-        observed = {view: shifts[shifts["view"] == view].set_index("response")["observed"] for view in READ}
-        n = len(pool)  # each response is there twice, as chosen and as rejected
-        kept_F = np.isin(np.arange(len(labels_F)), [int(name[1:]) for name in observed["features"].index])
-        clusters = cluster_readout(pool, labels_F, "freq", material.settings.min_features)
-        readouts = {"global": clusters, "features": feature_readout(pool, kept_F, "freq")}
+        found = read(run, validated)
+        n = len(found.own)  # each response is there twice, as chosen and as rejected
         replies = own_replies(read_rollouts(folder / "before-again"), material.lens.has_response)
-        change = {name: _log_ratio(material, replies, folder / name / "model") * pool.tokens_N2[:, 0]
+        change = {name: _log_ratio(material, replies, folder / name / "model") * found.own.tokens_N2[:, 0]
                   for name in (f"train-{seed}", *beside)}  # fmt: skip
-        phi_JF = sp.csr_array(pool.values("chosen", "freq")[:, np.flatnonzero(kept_F)])
-        values = {view: readout.values_JM[:n] for view, readout in readouts.items()}
-        own = Own(phi_JF, pool.prompts.code_N, values, change.pop(f"train-{seed}"))
-        fitted = [Tilt("adam", kind="adam").fit(data), Tilt("gradient", kind="gradient").fit(data), Tilt().fit(data)]
+        phi_JF = sp.csr_array(found.own.values("chosen", "freq")[:, np.flatnonzero(found.kept_F)])
+        values = {view: found.readout(found.own, view).values_JM[:n] for view in VIEWS}
+        own = Own(phi_JF, found.own.prompts.code_N, values, change.pop(f"train-{seed}"))
         rewards = {f"Δ of {name}": delta_J for name, delta_J in change.items()}
-        rewards |= {f"labels, `{tilt.name}`": tilt.rewards(pool)[:n] for tilt in fitted}
-        seen = {view: observed[view].loc[list(readouts[view].ids)].to_numpy() for view in READ}
-        text = markdown(HEADER, limits(own, rewards, seen))
+        for kind in ("sgd", "adam", "gradient", "ridge"):
+            fitted = Tilt("tilt" if kind == "ridge" else kind, kind=kind).fit(found.data)
+            rewards[f"labels, `{fitted.name}`"] = fitted.rewards(found.own)[:n]
+        text = markdown(HEADER, limits(own, rewards, found.observed))
     artifacts.write_text(folder.parent / "results" / f"limits-{folder.name}-{seed}.md", text)
     return text
 

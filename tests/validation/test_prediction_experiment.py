@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
+from planted_pool import Policy
 from scipy import stats
 from tiny import save_sae
 
@@ -15,11 +16,13 @@ from anatomy.cli import main
 from anatomy.data.load import read_pairs
 from anatomy.settings import RowSettings
 from anatomy.validation import trace
+from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
-from experiments.prediction import run
+from experiments.prediction import pairs, run
 from experiments.prediction.analyse import analyse, beyond
 from experiments.prediction.limits import Own, limits
+from experiments.prediction.reading import Validated
 from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split
 
 
@@ -110,6 +113,25 @@ def test_limits_tell_features_labels_and_noise_apart():
     assert rows["labels"][noise] > 0.95
     assert abs(rows["nothing"][alone]) < 0.07
     assert rows["nothing"][noise] < 0.9
+
+
+def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
+    """A known tilt: r of few pairs is lower and uncertain; the last row is the prediction from all of them."""
+    policy = Policy(size=800, features=60, seed=7)
+    data, own = policy.pairs(1000, seed=8), policy.pairs(400, seed=9)
+    labels_F, kept_F = np.arange(60) % 9, np.ones(60, bool)
+    moved_F = policy.tilted_shift(0.05)
+    observed = {"features": moved_F, "global": np.array([moved_F[labels_F == m].mean() for m in range(1, 9)])}
+    found = Validated(data, own, labels_F, kept_F, 2, observed)
+    rows = {row[0]: dict(zip(pairs.HEADER, row, strict=True)) for row in pairs.by_pairs(found, (40, 5000), draws=10)}
+    assert list(rows) == [40, 1000]
+    mean, least = "`sgd`, features: mean r", "`sgd`, features: least"
+    assert rows[40][least] < rows[40][mean] < rows[1000][mean]
+    assert rows[1000][mean] == rows[1000][least]
+    fitted = Tilt(kind="sgd").fit(data)
+    whole = predict(fitted, own, found.readout(own, "features"), np.ones(400, bool))
+    assert rows[1000][mean] == pytest.approx(np.corrcoef(whole, moved_F)[0, 1])
+    assert rows[1000]["`gradient`, clusters: mean r"] > 0.7
 
 
 def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch):

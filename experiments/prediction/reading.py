@@ -1,0 +1,56 @@
+"""One validated training of a set, read for a closer look: its pools, and the observed shift of all that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anatomy import artifacts
+from anatomy.features.store import FeatureStore
+from anatomy.run import Run
+from anatomy.settings import AuditSettings
+from anatomy.stages import read_clusters
+from anatomy.validation.pool import Pool, Readout, cluster_readout, feature_readout
+
+VIEWS = ("global", "features")
+
+
+class Validated(NamedTuple):
+    """The data's pool, the model's own responses (each twice, as chosen and as rejected), and observed shifts.
+
+    ``observed`` is by view, in the order of ``readout(pool, view).ids``.
+    """
+
+    data: Pool
+    own: Pool
+    labels_F: Int[np.ndarray, " F"]
+    kept_F: Bool[np.ndarray, " F"]
+    min_features: int
+    observed: Mapping[str, Float[np.ndarray, " M"]]
+
+    def readout(self, pool: Pool, view: str) -> Readout:
+        """Frequencies of features, or of response clusters."""
+        if view == "features":
+            return feature_readout(pool, self.kept_F, "freq")
+        return cluster_readout(pool, self.labels_F, "freq", self.min_features)
+
+
+def read(run: Run, validated: Path) -> Validated:
+    """What ``anatomy validate --policy`` left in ``validated``."""
+    settings = AuditSettings.model_validate(run.manifest["settings"])
+    original = FeatureStore(run.file(artifacts.FEATURES))
+    cut = validated / "data-features"
+    data = Pool.read(FeatureStore(cut) if cut.is_dir() else original, ["freq"], settings.tau)
+    own = Pool.read(FeatureStore(validated / "policy-features"), ["freq"], settings.tau)
+    labels_F = read_clusters(run, original).response_F
+    shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
+    shifts = shifts[(shifts["predictor"] == "tilt") & (shifts["context"] == "all")]
+    seen = {view: shifts[shifts["view"] == view].set_index("response")["observed"] for view in VIEWS}
+    kept_F = np.isin(np.arange(len(labels_F)), [int(name[1:]) for name in seen["features"].index])
+    found = Validated(data, own, labels_F, kept_F, settings.min_features, {})
+    observed = {view: seen[view].loc[list(found.readout(own, view).ids)].to_numpy() for view in VIEWS}
+    return found._replace(observed=observed)
