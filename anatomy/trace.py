@@ -19,7 +19,7 @@ from anatomy.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import EXCERPT, read_clusters
 from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import of_the_set
+from anatomy.validation.predictors import OWN, build
 from anatomy.validation.settings import TraceSettings
 from anatomy.validation.trace import LeaveOut, contributions, leave_out
 
@@ -32,21 +32,24 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
 
     Raises:
         RunError: the run has no such cluster.
-        SettingsError: no such predictor, or one that has no rows.
+        SettingsError: no such predictor, one that has no rows, or one over the model's own responses in a run without.
     """
     load_manifest(run_dir)
     with Run.open(run_dir) as run:
         audited = AuditSettings.model_validate(run.manifest["settings"])
         store = FeatureStore(run.file(artifacts.FEATURES))
         data = Pool.read(store, sorted({"freq", audited.prompt_statistic}), audited.tau)
-        made = of_the_set(settings.tilt_c)
+        made = build(settings.tilt_c)
         if settings.predictor not in made:
             raise SettingsError(f"no predictor {settings.predictor} to trace; there are {', '.join(made)}")
         predictor = made[settings.predictor]().fit(data)
-        readout = _readout(run, audited, store, data, predictor.statistic, cluster)
-        contribution_N = contributions(predictor, data, readout)
+        pool, scores = data, artifacts.SCORES
+        if settings.predictor in OWN:
+            pool, scores = _own(run, settings.predictor, audited), artifacts.OWN_SCORES
+        readout = _readout(run, audited, store, pool, stored_concepts(run, scores)[0], predictor.statistic, cluster)
+        contribution_N = contributions(predictor, data, pool, readout)
         rows = _rows(run, contribution_N, settings.top)
-        without = leave_out(predictor, data, readout, contribution_N, settings.seed)
+        without = leave_out(predictor, data, pool, readout, contribution_N, settings.seed)
     told = {
         "cluster": cluster,
         "predictor": settings.predictor,
@@ -60,19 +63,33 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
     return _text(told)
 
 
+def _own(run: Run, predictor: str, audited: AuditSettings) -> Pool:
+    """The model's own responses, as the audit read them."""
+    if not run.manifest["stages"].get("own", {}).get("outputs"):
+        raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
+    run.require("own")
+    own = FeatureStore(run.file(artifacts.OWN_FEATURES))
+    return Pool.read(own, sorted({"freq", audited.prompt_statistic}), audited.tau)
+
+
 def _readout(
-    run: Run, audited: AuditSettings, store: FeatureStore, data: Pool, statistic: str, cluster: str
+    run: Run,
+    audited: AuditSettings,
+    store: FeatureStore,
+    pool: Pool,
+    concepts: Readout,
+    statistic: str,
+    cluster: str,
 ) -> Readout:
-    """The one column that is traced."""
+    """The one column that is traced, of the responses of ``pool`` (whose scores are ``concepts``)."""
     clusters = read_clusters(run, store)
-    concepts, _ = stored_concepts(run)
     if cluster in concepts.ids:
         return _column(concepts, cluster)
     if cluster.startswith("S"):
         std_F = shift_moments(store.shards(), audited.prompt_statistic).std_F
-        readout = shift_readout(data, clusters.shift_F, std_F, audited.prompt_statistic)
+        readout = shift_readout(pool, clusters.shift_F, std_F, audited.prompt_statistic)
     else:
-        readout = cluster_readout(data, clusters.response_F, statistic)
+        readout = cluster_readout(pool, clusters.response_F, statistic)
     if cluster not in readout.ids:
         last = {name[0]: name for name in (*readout.ids, "R1")}
         known = ", ".join([*(f"{prefix}1 to {name}" for prefix, name in sorted(last.items())), *concepts.ids])

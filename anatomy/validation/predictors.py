@@ -287,8 +287,3 @@ def build(
     if surprisal is not None:
         made["temperature"] = lambda: Temperature(surprisal())
     return made
-
-
-def of_the_set(c: float) -> dict[str, Callable[[], Predictor]]:
-    """Those of :func:`build` that need nothing but the pairs."""
-    return {name: make for name, make in build(c).items() if name not in OWN}

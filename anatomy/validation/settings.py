@@ -61,6 +61,8 @@ class ValidateSettings(PredictSettings, SampleSettings):
 class TraceSettings(PredictSettings):
     """Which rows carry a predicted shift."""
 
-    predictor: str = Field("tilt", description="Predictor whose shift is traced.")
+    predictor: str = Field(
+        "tilt", description="Predictor whose shift is traced; `sgd` and `adam` in a run audited with --policy."
+    )
     top: int = Field(10, ge=1, description="Rows shown at either end.")
     seed: int = Field(0, ge=0, description="Seed of the random rows of the leave-out lists.")

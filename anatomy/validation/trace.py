@@ -2,7 +2,8 @@
 
 Of a difference a row contributes its own weighted difference. Of a tilt it contributes the part of the reward that its
 label pulled: ``b = scale⁻¹ Σ_i α_i d̃_i``, so ``Cov(y, b·φ) = Σ_i α_i d̃_i · (scale⁻¹ Cov(φ, y))``. A row may carry a
-shift of a cluster that does not fire on it, through features that occur together.
+shift of a cluster that does not fire on it, through features that occur together. The covariance is over the data's
+responses or the model's own, as the predictor asks.
 """
 
 from __future__ import annotations
@@ -35,28 +36,30 @@ class LeaveOut(NamedTuple):
     predicted: float
 
 
-def contributions(predictor: Predictor, data: Pool, readout: Readout) -> Float[np.ndarray, " N"]:
-    """What each row contributes to the predicted shift of the one column of ``readout``; they sum to it.
+def contributions(predictor: Predictor, data: Pool, pool: Pool, readout: Readout) -> Float[np.ndarray, " N"]:
+    """What each row of ``data`` contributes to the predicted shift of the one column of ``readout``; they sum to it.
+
+    Args:
+        pool: the responses that are predicted over, and read by ``readout``: ``data`` itself, or the model's own.
 
     Raises:
         SettingsError: the predictor is not a sum over labelled rows (controls).
     """
     n = len(data)
-    everywhere_N = np.ones(n, bool)
     value_J = np.asarray(readout.values_JM, dtype=np.float64)[:, 0]
     if isinstance(predictor, Tilt):
         _, standard_NF = standardised_differences(data, None)
-        weight_J = covariance_weights(value_J, data, everywhere_N, predictor.within)
-        covariance_F = data.responses("freq").T @ weight_J
+        weight_J = covariance_weights(value_J, pool, np.ones(len(pool), bool), predictor.within)
+        covariance_F = pool.responses("freq").T @ weight_J
         return np.asarray(predictor.dual_N_ * (standard_NF @ (covariance_F * inverse(predictor.scale_F_))))
     if predictor.name in ("length", "base-rate"):
         raise SettingsError(f"predictor `{predictor.name}` is a control, not a sum over labelled rows")
-    part_J = predictor.weights(data, everywhere_N) * value_J
+    part_J = predictor.weights(data, np.ones(n, bool)) * value_J
     return part_J[:n] + part_J[n:]
 
 
 def leave_out(
-    predictor: Predictor, data: Pool, readout: Readout, contribution_N: Float[np.ndarray, " N"], seed: int
+    predictor: Predictor, data: Pool, pool: Pool, readout: Readout, contribution_N: Float[np.ndarray, " N"], seed: int
 ) -> list[LeaveOut]:
     """The top 1, 5 and 10 % of rows by contribution to the predicted direction, and as many random rows, with the shift
     that the predictor foresees after training without them.
@@ -68,16 +71,17 @@ def leave_out(
     for share in SHARES:
         count = max(1, round(share * n))
         for kind, ranked in (("top", order), ("random", random)):
-            found.append(LeaveOut(share, kind, ranked[:count], _without(predictor, data, readout, ranked[count:])))
+            predicted = _without(predictor, data, pool, readout, ranked[count:])
+            found.append(LeaveOut(share, kind, ranked[:count], predicted))
     return found
 
 
-def _without(predictor: Predictor, data: Pool, readout: Readout, kept: np.ndarray) -> float:
+def _without(predictor: Predictor, data: Pool, pool: Pool, readout: Readout, kept: np.ndarray) -> float:
     """The shift predicted from the kept rows' labels, over the same responses where the predictor has a reward."""
     kept = np.sort(kept)
     fitted = predictor.fit(data.take(kept))
     if isinstance(predictor, Tilt):
-        return float(predict(fitted, data, readout, np.ones(len(data), bool))[0])
+        return float(predict(fitted, pool, readout, np.ones(len(pool), bool))[0])
     inside_N = np.zeros(len(data), bool)
     inside_N[kept] = True
     return float(predict(fitted, data, readout, inside_N)[0])

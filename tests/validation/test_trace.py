@@ -34,13 +34,29 @@ def one(data, statistic):
 def test_contributions_sum_to_the_prediction(data, predictor):
     readout, fitted = one(data, predictor.statistic), predictor.fit(data)
     predicted = predict(fitted, data, readout, np.ones(len(data), bool))[0]
-    np.testing.assert_allclose(contributions(fitted, data, readout).sum(), predicted, rtol=1e-9)
+    np.testing.assert_allclose(contributions(fitted, data, data, readout).sum(), predicted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_over_other_responses_contributions_sum_to_what_is_predicted_there(data, kind):
+    """The sum, and without the strongest rows the prediction from the others' labels over the same responses."""
+    own = Policy().pairs(300, seed=5)
+    readout, fitted = one(own, "freq"), Tilt(kind=kind, within=kind == "adam").fit(data)
+    everywhere = np.ones(300, bool)
+    contribution_N = contributions(fitted, data, own, readout)
+    assert len(contribution_N) == 600
+    np.testing.assert_allclose(contribution_N.sum(), predict(fitted, own, readout, everywhere)[0], rtol=1e-9)
+    top = leave_out(fitted, data, own, readout, contribution_N, seed=0)[4]
+    kept = np.setdiff1d(np.arange(600), top.rows)
+    refitted = Tilt(kind=kind, within=kind == "adam").fit(data.take(kept))
+    assert top.predicted == pytest.approx(predict(refitted, own, readout, everywhere)[0])
+    assert top.predicted / contribution_N.sum() < 0.7
 
 
 def test_a_row_contributes_what_its_label_pulls(data):
     """Without the row's dual weight the prediction loses exactly its contribution."""
     readout, fitted = one(data, "freq"), Tilt().fit(data)
-    contribution_N = contributions(fitted, data, readout)
+    contribution_N = contributions(fitted, data, data, readout)
     from dataclasses import replace
 
     from anatomy.validation.predictors import inverse, standardised_differences
@@ -57,9 +73,9 @@ def test_a_row_contributes_what_its_label_pulls(data):
 @pytest.mark.parametrize("predictor", [Tilt(), Difference("continuous")], ids=["tilt", "continuous"])
 def test_without_the_strongest_rows_less_is_predicted_than_without_random_ones(data, predictor):
     readout, fitted = one(data, predictor.statistic), predictor.fit(data)
-    contribution_N = contributions(fitted, data, readout)
+    contribution_N = contributions(fitted, data, data, readout)
     total = contribution_N.sum()
-    found = leave_out(fitted, data, readout, contribution_N, seed=0)
+    found = leave_out(fitted, data, data, readout, contribution_N, seed=0)
     assert [(item.share, item.kind, len(item.rows)) for item in found] == [
         (share, kind, count) for share, count in ((0.01, 6), (0.05, 30), (0.1, 60)) for kind in ("top", "random")
     ]
@@ -71,4 +87,4 @@ def test_without_the_strongest_rows_less_is_predicted_than_without_random_ones(d
 
 def test_controls_cannot_be_traced(data):
     with pytest.raises(SettingsError, match="control"):
-        contributions(BaseRate(), data, one(data, "freq"))
+        contributions(BaseRate(), data, data, one(data, "freq"))

@@ -279,10 +279,28 @@ def test_trace_of_an_unknown_cluster_is_one_line(run, capsys):
     assert "there are" in capsys.readouterr().err
 
 
-def test_a_prediction_over_own_responses_is_not_traced_over_the_datas(run, tmp_path, capsys):
-    assert main(["trace", str(run), "R1", "--predictor", "adam", "--out", str(tmp_path / "t")]) == 2
-    assert "there are disparity" in capsys.readouterr().err
+def test_a_prediction_over_own_responses_is_traced_over_them(run, tmp_path, capsys):
+    """Refused where the audit has none; else its rows sum to what ``validate`` predicts of the same responses."""
+    command = ["trace", str(run), "bold", "--predictor", "sgd", "--out", str(tmp_path / "t")]
+    assert main(command) == 2
+    assert "run the audit with --policy" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
+    manifest = json.loads((run / artifacts.MANIFEST).read_text())
+    own = plant_rollouts(tmp_path / "own", 0.3, seed=9, fingerprint=manifest["inputs"]["model"]["fingerprint"])
+    rows, model, sae = (manifest["settings"][name] for name in ("rows", "model", "sae"))
+    copy = shutil.copytree(run, tmp_path / "run")
+    flags = ["--model", model, "--sae", sae, *FLAGS, "--policy", str(own), "--out", str(copy)]
+    assert main(["audit", rows, *flags]) == 0
+    command[1] = str(copy)
+    assert main(command) == 0
+    traced = json.loads((tmp_path / "t" / artifacts.TRACE).read_text())
+    contribution_N = pq.read_table(tmp_path / "t" / artifacts.CONTRIBUTIONS)["contribution"].to_numpy()
+    assert len(contribution_N) == 240
+    assert contribution_N.sum() == pytest.approx(traced["predicted"])
+    assert validate(run, tmp_path / "v", "before", "after", "--policy", str(own), "--predictors", "sgd") == 0
+    (row,) = shifts(tmp_path / "v", view="concept", predictor="sgd").to_dict("records")
+    assert traced["predicted"] == pytest.approx(row["predicted"], rel=1e-5)
+    assert traced["predicted"] > 0
 
 
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
