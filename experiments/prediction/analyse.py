@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import stats
 
 from anatomy import artifacts
 from anatomy.validation.figures import pearson
@@ -49,11 +50,13 @@ def analyse(out: Path) -> str:
     results = out / "results"
     tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
     artifacts.write_table(results / artifacts.SHIFTS, pa.concat_tables(tables))
-    artifacts.write_json(results / "table.json", {"rows": rows, "controls": controls(sets), "leave_out": curves(sets),
-                                                   "trained": (taught := trained(sets))})  # fmt: skip
+    taught, curve = trained(sets), curves(sets)
+    told = {"rows": rows, "controls": controls(sets), "leave_out": curve, "trained": taught}
+    artifacts.write_json(results / "table.json", told)
     text = markdown(HEADER, [list(row.values()) for row in rows])
-    if taught:
-        text += "\n" + markdown(list(taught[0]), [list(row.values()) for row in taught])
+    for part in (taught, curve):
+        if part:
+            text += "\n" + markdown(list(part[0]), [list(row.values()) for row in part])
     artifacts.write_text(results / "table.md", text)
     plot(results / "share.html", rows)
     return text
@@ -124,22 +127,41 @@ def controls(sets: Sequence[Path]) -> dict[str, Any]:
 
 
 def curves(sets: Sequence[Path]) -> list[dict[str, Any]]:
-    """Observed shift of a traced cluster after training without some rows, beside that with all of them."""
+    """Observed shift of a traced cluster or concept after training on all rows and without some, a row an arm.
+
+    ``more``, ``more_low``, ``more_high``: by how much the shift is larger than on all rows, prompt by prompt.
+    """
     found = []
     for folder in sets:
-        for path in sorted(folder.glob(f"trace-*/*/validate/{artifacts.SHIFTS}")):
-            cluster, arm = path.parts[-4].removeprefix("trace-"), path.parts[-3]
-            whole = validations(folder)[0] / artifacts.SHIFTS
-            for name, table in (("all rows", whole), (arm, path)):
-                found.append({"set": folder.name, "cluster": cluster, "rows": name, **observed(table, cluster)})
-    return [dict(row) for row in dict.fromkeys(tuple(row.items()) for row in found)]
+        for trace in sorted(folder.glob("trace-*")):
+            cluster, whole = trace.name.removeprefix("trace-"), validations(folder)[0]
+            for arm in [whole, *sorted(path.parent for path in trace.glob(f"*/validate/{artifacts.SHIFTS}"))]:
+                name = "all rows" if arm == whole else arm.parent.name.removesuffix("-percent").replace("-", " ") + " %"
+                told = {"set": folder.name, "cluster": cluster, "without": name, **observed(arm, cluster)}
+                found.append(told | more_than(arm, whole, cluster))
+    return found
 
 
-def observed(table: Path, cluster: str) -> dict[str, float]:
+def observed(validated: Path, cluster: str) -> dict[str, float]:
     """Shift of a cluster or concept, everywhere."""
-    rows = artifacts.read_table(table).to_pandas()
+    rows = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
     rows = rows[(rows["predictor"] == "tilt") & (rows["response"] == cluster) & (rows["context"] == "all")]
     return {name: float(rows[name].iloc[0]) for name in ("observed", "observed_low", "observed_high")}
+
+
+def more_than(arm: Path, whole: Path, cluster: str) -> dict[str, float | None]:
+    """Difference of the shifts over the prompts that both have, with its 95 % interval by Student's t."""
+    change = []
+    for validated in (arm, whole):
+        means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
+        means = means[(means["response"] == cluster) & means["view"].isin(["global", "concept"])].set_index("prompt_id")
+        change.append((means["after"] - means["before"]).dropna())
+    difference = (change[0] - change[1]).dropna()
+    if arm == whole:
+        return {"more": None, "more_low": None, "more_high": None}
+    half = float(stats.t.ppf(0.975, len(difference) - 1) * difference.sem())
+    mean = float(difference.mean())
+    return {"more": mean, "more_low": mean - half, "more_high": mean + half}
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -149,7 +171,7 @@ def mean(values: Iterable[float | None]) -> float | None:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers to two digits after the point, slopes to three in all."""
+    """A Markdown table; numbers to two digits after the point, slopes and shifts to three in all."""
     cells = [[_cell(value, name) for name, value in zip(header, row, strict=True)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells]) + "\n"
 
@@ -158,7 +180,7 @@ def _cell(value: Any, name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.3g}" if name == "slope" else f"{value:.2f}"
+        return f"{value:.3g}" if name.startswith(("slope", "observed", "more")) else f"{value:.2f}"
     return str(value)
 
 

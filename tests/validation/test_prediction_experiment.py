@@ -176,9 +176,13 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert row["attainable_sampling"] is not None
     assert row["attainable_training"] is None  # one training seed
     cluster = run.surest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
-    assert [(arm["cluster"], arm["rows"]) for arm in table["leave_out"]] == [
-        (cluster, name) for name in ("all rows", "random-10-percent", "top-10-percent")
-    ]
+    arms = {arm["without"]: arm for arm in table["leave_out"]}
+    assert {arm["cluster"] for arm in arms.values()} == {cluster}
+    assert list(arms) == ["all rows", "random 10 %", "top 10 %"]
+    assert arms["all rows"]["more"] is None
+    arm = arms["top 10 %"]
+    assert arm["more"] == pytest.approx(arm["observed"] - arms["all rows"]["observed"], abs=1e-6)
+    assert arm["more_low"] < arm["more"] < arm["more_high"]
     left = {name: (tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / name / "train.jsonl").read_text().count("\n")
             for name in ("random-10-percent", "top-10-percent")}  # fmt: skip
     assert set(left.values()) == {21 - 2}
