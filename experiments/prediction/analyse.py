@@ -151,14 +151,14 @@ def observed(validated: Path, cluster: str) -> dict[str, float]:
 
 def more_than(arm: Path, whole: Path, cluster: str) -> dict[str, float | None]:
     """Difference of the shifts over the prompts that both have, with its 95 % interval by Student's t."""
+    if arm == whole:
+        return {"more": None, "more_low": None, "more_high": None}
     change = []
     for validated in (arm, whole):
         means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
         means = means[(means["response"] == cluster) & means["view"].isin(["global", "concept"])].set_index("prompt_id")
         change.append((means["after"] - means["before"]).dropna())
     difference = (change[0] - change[1]).dropna()
-    if arm == whole:
-        return {"more": None, "more_low": None, "more_high": None}
     half = float(stats.t.ppf(0.975, len(difference) - 1) * difference.sem())
     mean = float(difference.mean())
     return {"more": mean, "more_low": mean - half, "more_high": mean + half}

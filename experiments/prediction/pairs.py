@@ -16,6 +16,7 @@ import numpy as np
 from anatomy import artifacts
 from anatomy.run import Run
 from anatomy.validation.figures import pearson
+from anatomy.validation.pool import Pool, Readout
 from anatomy.validation.predictors import OWN, build, predict
 from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import markdown
@@ -31,25 +32,25 @@ def by_pairs(found: Validated, counts: Sequence[int], draws: int, seed: int = 0)
     """A row a number of pairs, as ``HEADER`` says; the last row is all of them."""
     generator = np.random.default_rng(seed)
     n = len(found.data)
+    pools = {name: found.own if name in OWN else found.data for name in PREDICTORS}
+    readouts = {name: [found.readout(pool, view) for view in VIEWS] for name, pool in pools.items()}
     rows = []
     for count in [*(count for count in counts if count < n), n]:
         chosen = [np.sort(generator.permutation(n)[:count]) for _ in range(draws if count < n else 1)]
         row: list[Any] = [count]
-        for name in PREDICTORS:
-            r = np.array([agreement(found, name, rows_n) for rows_n in chosen])
+        for name, pool in pools.items():
+            r = np.array([agreement(found, name, pool, readouts[name], rows_n) for rows_n in chosen])
             row += [value for column in r.T for value in (float(column.mean()), float(column.min()))]
         rows.append(row)
     return rows
 
 
-def agreement(found: Validated, name: str, rows: np.ndarray) -> list[float]:
-    """r of a predictor fitted to some of the pairs, by view."""
+def agreement(found: Validated, name: str, pool: Pool, readouts: Sequence[Readout], rows: np.ndarray) -> list[float]:
+    """r of a predictor fitted to some of the pairs, by view, over the responses of ``pool``."""
     predictor = build(PredictSettings().tilt_c)[name]().fit(found.data.take(rows))
-    pool = found.own if name in OWN else found.data
     everywhere = np.ones(len(pool), bool)
-    return [
-        pearson(predict(predictor, pool, found.readout(pool, view), everywhere), found.observed[view]) for view in VIEWS
-    ]
+    predicted = [predict(predictor, pool, readout, everywhere) for readout in readouts]
+    return [pearson(shift, found.observed[view]) for shift, view in zip(predicted, VIEWS, strict=True)]
 
 
 def main() -> None:

@@ -81,13 +81,7 @@ class Plan:
             self.rollouts(name, f"trace-{cluster}/{rows.stem}/after", arm / "train" / "model", seed=0)
             self.validate(name, "", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate", TRACED_BY)
 
-    def train(
-        self,
-        name: str,
-        rows: Path,
-        out: Path,
-        seed: int,
-    ) -> None:
+    def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
         a = self.arguments
         if (out / artifacts.TRAINED).is_file():
