@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -129,39 +129,78 @@ def controls(sets: Sequence[Path]) -> dict[str, Any]:
 def curves(sets: Sequence[Path]) -> list[dict[str, Any]]:
     """Observed shift of a traced cluster or concept after training on all rows and without some, a row an arm.
 
-    ``more``, ``more_low``, ``more_high``: by how much the shift is larger than on all rows, prompt by prompt.
+    ``observed`` is the mean over trainings, ``trainings`` each of them. ``less`` says by how much less is left without
+    the rows that carry the shift than without as many random ones, trainings of one seed beside each other: positive
+    where the rows that were traced matter more. Intervals as in :func:`intervals`.
     """
-    found = []
-    for folder in sets:
-        for trace in sorted(folder.glob("trace-*")):
-            cluster, whole = trace.name.removeprefix("trace-"), validations(folder)[0]
-            for arm in [whole, *sorted(path.parent for path in trace.glob(f"*/validate/{artifacts.SHIFTS}"))]:
-                name = "all rows" if arm == whole else arm.parent.name.removesuffix("-percent").replace("-", " ") + " %"
-                told = {"set": folder.name, "cluster": cluster, "without": name, **observed(arm, cluster)}
-                found.append(told | more_than(arm, whole, cluster))
-    return found
+    return [row for folder in sets for trace in sorted(folder.glob("trace-*")) for row in curve(folder, trace)]
 
 
-def observed(validated: Path, cluster: str) -> dict[str, float]:
-    """Shift of a cluster or concept, everywhere."""
-    rows = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
-    rows = rows[(rows["predictor"] == "tilt") & (rows["response"] == cluster) & (rows["context"] == "all")]
-    return {name: float(rows[name].iloc[0]) for name in ("observed", "observed_low", "observed_high")}
+def curve(folder: Path, trace: Path) -> Iterable[dict[str, Any]]:
+    """The arms of one traced cluster or concept."""
+    cluster, told = trace.name.removeprefix("trace-"), artifacts.read_json(trace / artifacts.TRACE)
+    arms = {("none", ""): (folder, told["predicted"])}
+    for item in sorted(told["without"], key=lambda item: item["share"]):
+        arm = trace / artifacts.row_list(item["kind"], item["share"]).removesuffix(".txt")
+        arms[f"{item['share']:.0%}".replace("%", " %"), item["kind"]] = arm, item["predicted"]
+    found = {name: changes(arm, cluster) for name, (arm, _) in arms.items() if validations(arm)}
+    direction = float(np.sign(told["predicted"]))
+    noise = training_noise(list(found.values()))
+    for (share, kind), change in found.items():
+        row = {"set": folder.name, "cluster": cluster, "without": f"{share} {kind}".strip(),
+               "predicted, of all rows'": arms[share, kind][1] / told["predicted"],
+               **named("observed", intervals(change, noise, len(change.columns))),
+               "trainings": ", ".join(f"{value:.3g}" for value in change.mean())}  # fmt: skip
+        other = found.get((share, "random")) if kind == "top" else None
+        less = None if other is None else direction * (other - change).dropna(axis="columns", how="all")
+        # a difference of two trainings has twice the variance of one
+        yield row | named("less", (None,) * 5 if less is None else intervals(less, noise, len(less.columns) / 2))
 
 
-def more_than(arm: Path, whole: Path, cluster: str) -> dict[str, float | None]:
-    """Difference of the shifts over the prompts that both have, with its 95 % interval by Student's t."""
-    if arm == whole:
-        return {"more": None, "more_low": None, "more_high": None}
-    change = []
-    for validated in (arm, whole):
+def changes(folder: Path, cluster: str) -> pd.DataFrame:
+    """Shift of a cluster or concept on every prompt (rows) after every training (columns) of an arm."""
+    found = {}
+    for validated in validations(folder):
         means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
         means = means[(means["response"] == cluster) & means["view"].isin(["global", "concept"])].set_index("prompt_id")
-        change.append((means["after"] - means["before"]).dropna())
-    difference = (change[0] - change[1]).dropna()
-    half = float(stats.t.ppf(0.975, len(difference) - 1) * difference.sem())
-    mean = float(difference.mean())
-    return {"more": mean, "more_low": mean - half, "more_high": mean + half}
+        found[validated.name] = means["after"] - means["before"]
+    return pd.DataFrame(found).dropna()
+
+
+class Noise(NamedTuple):
+    """Variance of a mean shift among trainings of one arm, pooled over the arms, and its degrees of freedom."""
+
+    variance: float
+    freedom: int
+
+
+def training_noise(arms: Sequence[pd.DataFrame]) -> Noise:
+    """From the trainings of each arm about their mean; no degrees of freedom where each arm was trained once."""
+    means = [change.mean().to_numpy() for change in arms]
+    freedom = sum(len(values) - 1 for values in means)
+    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in means)
+    return Noise(squares / freedom if freedom else float("nan"), freedom)
+
+
+def intervals(change: pd.DataFrame, noise: Noise, trainings: float) -> tuple[float | None, ...]:
+    """Mean over prompts and trainings, its 95 % interval over prompts, and over trainings, both by Student's t.
+
+    The first takes the trainings as they are, the second the prompts: it holds the noise of dealing rows into batches
+    and of sampling the completions after.
+    """
+    by_prompt = change.mean(axis=1)
+    mean = float(by_prompt.mean())
+    half = float(stats.t.ppf(0.975, len(by_prompt) - 1) * by_prompt.sem())
+    if not noise.freedom:
+        return mean, mean - half, mean + half, None, None
+    wide = float(stats.t.ppf(0.975, noise.freedom) * np.sqrt(noise.variance / trainings))
+    return mean, mean - half, mean + half, mean - wide, mean + wide
+
+
+def named(what: str, values: Sequence[float | None]) -> dict[str, float | None]:
+    """A mean and its two intervals, as columns."""
+    names = ("", ", prompts: low", ", prompts: high", ", trainings: low", ", trainings: high")
+    return {what + name: value for name, value in zip(names, values, strict=True)}
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -180,7 +219,7 @@ def _cell(value: Any, name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.3g}" if name.startswith(("slope", "observed", "more")) else f"{value:.2f}"
+        return f"{value:.3g}" if name.startswith(("slope", "observed", "less")) else f"{value:.2f}"
     return str(value)
 
 

@@ -39,17 +39,22 @@ class Plan:
         """Split, audit, train and validate one set."""
         a, folder = self.arguments, self.out / name
         self.audit(name)
-        self.rollouts(name, "before", None, seed=0)
-        self.rollouts(name, "before-again", None, seed=1)
+        self.rollouts(name, folder / "before", None, seed=0)
+        self.rollouts(name, folder / "before-again", None, seed=1)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
-            self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
+            self.training(name, folder, seed)
             self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
-            self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
-            self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}")
         first = a.train_seeds[0]
-        self.rollouts(name, f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
-        self.validate(name, "-again", f"after-{first}-again", first, folder / f"validate-{first}-again")
+        self.rollouts(name, folder / f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
+        self.validate(name, "-again", folder / f"after-{first}-again", first, folder / f"validate-{first}-again")
+
+    def training(self, name: str, folder: Path, seed: int, predictors: str = PREDICTORS) -> None:
+        """Train on the rows of a folder, complete the held-out prompts, and compare with what was predicted."""
+        after = folder / f"after-{seed}"
+        self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
+        self.rollouts(name, after, folder / f"train-{seed}" / "model", seed=0)
+        self.validate(name, "", after, seed, folder / f"validate-{seed}", predictors)
 
     def audit(self, name: str) -> None:
         """Split a set, and audit what is trained on."""
@@ -63,23 +68,22 @@ class Plan:
 
     def leave_out(self, name: str, cluster: str) -> None:
         """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones."""
-        folder, seed = self.out / name, self.arguments.train_seeds[0]
+        folder, seeds = self.out / name, self.arguments.train_seeds
         self.audit(name)
-        self.rollouts(name, "before", None, seed=0)
-        self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
-        self.rollouts(name, f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
-        self.validate(name, "", f"after-{seed}", seed, folder / f"validate-{seed}", TRACED_BY)
-        cluster = surest(folder / f"validate-{seed}" / artifacts.SHIFTS) if cluster == SUREST else cluster
+        self.rollouts(name, folder / "before", None, seed=0)
+        for seed in seeds:
+            self.training(name, folder, seed, TRACED_BY)
+        chosen_by = folder / f"validate-{seeds[0]}" / artifacts.SHIFTS
+        cluster = surest(chosen_by) if cluster == SUREST else cluster
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
             step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
-        for rows in sorted(traced.glob("*-percent.txt")):
-            arm = traced / rows.stem
-            if not (arm / TRAIN).is_file():
-                without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
-            self.train(name, arm / TRAIN, arm / "train", seed)
-            self.rollouts(name, f"trace-{cluster}/{rows.stem}/after", arm / "train" / "model", seed=0)
-            self.validate(name, "", f"trace-{cluster}/{rows.stem}/after", seed, arm / "validate", TRACED_BY)
+        for seed in seeds:
+            for rows in sorted(traced.glob("*-percent.txt")):
+                arm = traced / rows.stem
+                if not (arm / TRAIN).is_file():
+                    without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
+                self.training(name, arm, seed, TRACED_BY)
 
     def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
@@ -93,9 +97,9 @@ class Plan:
         step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
-    def rollouts(self, name: str, to: str, model: Path | None, seed: int) -> None:
+    def rollouts(self, name: str, out: Path, model: Path | None, seed: int) -> None:
         """Completions of the held-out prompts."""
-        a, out = self.arguments, self.out / name / to
+        a = self.arguments
         if (out / artifacts.MANIFEST).is_file():
             return
         who = [*self.model(), *(["--model", model] if model else [])]  # the last flag counts
@@ -112,7 +116,7 @@ class Plan:
             step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
-    def validate(self, name: str, again: str, after: str, seed: int, out: Path, predictors: str = PREDICTORS) -> None:
+    def validate(self, name: str, again: str, after: Path, seed: int, out: Path, predictors: str = PREDICTORS) -> None:
         """Predicted beside observed; the model's own responses for the prediction are of the other sampling seed.
 
         Args:
@@ -124,7 +128,7 @@ class Plan:
             return
         more: list[Any] = ["--predictors", predictors, "--data", name, "--role", role]
         more += ["--policy", other] if predictors == PREDICTORS else []
-        step("anatomy", "validate", folder / "run", "--before", before, "--after", folder / after, *more,
+        step("anatomy", "validate", folder / "run", "--before", before, "--after", after, *more,
                 "--train-seed", seed, "--out", out)  # fmt: skip
 
     def held_out(self, name: str) -> tuple[int, int]:

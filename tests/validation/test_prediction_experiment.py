@@ -1,6 +1,7 @@
 """The prediction experiment: its split, its analysis on planted validations, and a smoke run of all steps."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import pairs, run
-from experiments.prediction.analyse import analyse, beyond
+from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
 from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split
@@ -178,12 +179,15 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     cluster = run.surest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
     arms = {arm["without"]: arm for arm in table["leave_out"]}
     assert {arm["cluster"] for arm in arms.values()} == {cluster}
-    assert list(arms) == ["all rows", "random 10 %", "top 10 %"]
-    assert arms["all rows"]["more"] is None
-    arm = arms["top 10 %"]
-    difference = arm["observed"] - arms["all rows"]["observed"]
-    assert arm["more"] == pytest.approx(difference, rel=0.2)  # a prompt weighs the same, also with an empty completion
-    assert arm["more_low"] < arm["more"] < arm["more_high"]
+    assert list(arms) == ["none", "10 % top", "10 % random"]
+    assert arms["none"]["predicted, of all rows'"] == 1.0
+    assert arms["10 % random"]["less"] is None
+    arm = arms["10 % top"]
+    told = json.loads((tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / "trace.json").read_text())
+    direction = np.sign(told["predicted"])
+    assert arm["less"] == pytest.approx(direction * (arms["10 % random"]["observed"] - arm["observed"]))
+    assert arm["less, prompts: low"] < arm["less"] < arm["less, prompts: high"]
+    assert arm["less, trainings: low"] is None  # one training an arm says nothing of trainings
     left = {name: (tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / name / "train.jsonl").read_text().count("\n")
             for name in ("random-10-percent", "top-10-percent")}  # fmt: skip
     assert set(left.values()) == {21 - 2}
@@ -195,6 +199,58 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     called.clear()
     plan.one_set("alpaca_eval")
     assert set(called) == {"audit"}  # which finds itself complete
+
+
+def write_arms(folder: Path, changes: dict[str, np.ndarray]) -> Path:
+    """Validations of the trainings (columns) of every arm, each with a change on every prompt (rows), of R3."""
+    told = {"predicted": -2.0, "without": []}
+    for name, change_GT in changes.items():
+        arm = folder / "trace-R3" / f"{name}-percent" if name else folder
+        for seed in range(change_GT.shape[1]):
+            means = {"prompt_id": [f"p{place}" for place in range(len(change_GT))], "view": "global", "response": "R3",
+                     "before": 1.0, "after": 1.0 + change_GT[:, seed]}  # fmt: skip
+            (arm / f"validate-{seed}").mkdir(parents=True)
+            pq.write_table(pa.Table.from_pandas(pd.DataFrame(means)), arm / f"validate-{seed}" / "prompt_means.parquet")
+            (arm / f"validate-{seed}" / "validation.json").write_text("{}")
+        if name:
+            kind, share = name.split("-")
+            told["without"] += [{"share": int(share) / 100, "kind": kind, "predicted": -1.0}]
+    (folder / "trace-R3" / "trace.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_the_curve_pools_trainings_and_compares_arms(tmp_path):
+    """Intervals against scipy; a planted difference of 0.5 in the direction that was predicted (down)."""
+    rng = np.random.default_rng(0)
+    arms = {"": (-2.0, 3), "top-5": (-1.0, 3), "random-5": (-1.5, 2), "top-10": (0.0, 1)}
+    changes = {name: rng.normal(mean, 1, (40, n)) + rng.normal(0, 0.1, n) for name, (mean, n) in arms.items()}
+    rows = {row["without"]: row for row in curves([write_arms(tmp_path, changes)])}
+    assert list(rows) == ["none", "5 % top", "5 % random", "10 % top"]
+    assert rows["none"]["observed"] == pytest.approx(changes[""].mean())
+    by_prompt = stats.ttest_1samp(changes[""].mean(axis=1), 0).confidence_interval()
+    told = [rows["none"][f"observed, prompts: {end}"] for end in ("low", "high")]
+    assert told == pytest.approx(list(by_prompt))
+    assert rows["5 % top"]["predicted, of all rows'"] == 0.5
+    top = rows["5 % top"]
+    difference = (changes["top-5"][:, :2] - changes["random-5"]).mean(axis=1)  # trainings of one seed
+    assert top["less"] == pytest.approx(difference.mean())
+    told = [top[f"less, prompts: {end}"] for end in ("low", "high")]
+    assert told == pytest.approx(list(stats.ttest_1samp(difference, 0).confidence_interval()))
+    spread = np.concatenate([part.mean(axis=0) - part.mean() for part in changes.values()])
+    half = stats.t.ppf(0.975, 5) * np.sqrt((spread**2).sum() / 5)  # of two trainings each: (1 + 1) / 2 variances
+    assert top["less, trainings: high"] - top["less"] == pytest.approx(half)
+    assert rows["10 % top"]["less"] is None
+
+
+def test_intervals_over_trainings_hold_the_truth_at_their_rate():
+    """1,000 pairs of arms without a difference, of two trainings each among seven arms: 95 % [93.4, 96.4] hold 0."""
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(1000):
+        arms = [pd.DataFrame(rng.normal(0, 1, (1, 2)) + np.zeros((5, 1))) for _ in range(7)]
+        *_, low, high = intervals(arms[0] - arms[1], training_noise(arms), 1.0)
+        held += low <= 0 <= high
+    assert 934 <= held <= 964
 
 
 def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
