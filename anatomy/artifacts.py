@@ -71,7 +71,12 @@ def shard_name(number: int) -> str:
 
 def row_list(kind: str, share: float) -> str:
     """File name of a list of row ids (one a line): the ``top`` or ``random`` share of the rows."""
-    return f"{kind}-{share:.0%}".replace("%", "-percent.txt")
+    return f"{kind}-{share_name(share)}.txt"
+
+
+def share_name(share: float) -> str:
+    """A share in a file name: ``5-percent``."""
+    return f"{share:.0%}".replace("%", "-percent")
 
 
 @contextlib.contextmanager

@@ -139,32 +139,34 @@ def curves(sets: Sequence[Path]) -> list[dict[str, Any]]:
 def curve(folder: Path, trace: Path) -> Iterable[dict[str, Any]]:
     """The arms of one traced cluster or concept."""
     cluster, told = trace.name.removeprefix("trace-"), artifacts.read_json(trace / artifacts.TRACE)
-    arms = {("none", ""): (folder, told["predicted"])}
-    for item in sorted(told["without"], key=lambda item: item["share"]):
-        arm = trace / artifacts.row_list(item["kind"], item["share"]).removesuffix(".txt")
-        arms[f"{item['share']:.0%}".replace("%", " %"), item["kind"]] = arm, item["predicted"]
-    found = {name: changes(arm, cluster) for name, (arm, _) in arms.items() if validations(arm)}
-    direction = float(np.sign(told["predicted"]))
+    untrained, whole = sides(folder, cluster)
+    arms = {("none", ""): (whole, 1.0)}
+    for item in told["without"]:
+        random, top = sides(trace / artifacts.share_name(item["share"]), cluster)
+        share = artifacts.share_name(item["share"]).replace("-percent", " %")
+        arms[share, item["kind"]] = top if item["kind"] == "top" else random, item["predicted"] / told["predicted"]
+    start, direction = untrained.mean(axis=1), float(np.sign(told["predicted"]))
+    found = {name: after.sub(start, axis="index").dropna() for name, (after, _) in arms.items() if len(after)}
     noise = training_noise(list(found.values()))
     for (share, kind), change in found.items():
         row = {"set": folder.name, "cluster": cluster, "without": f"{share} {kind}".strip(),
-               "predicted, of all rows'": arms[share, kind][1] / told["predicted"],
+               "predicted, of all rows'": arms[share, kind][1],
                **named("observed", intervals(change, noise, len(change.columns))),
                "trainings": ", ".join(f"{value:.3g}" for value in change.mean())}  # fmt: skip
-        other = found.get((share, "random")) if kind == "top" else None
-        less = None if other is None else direction * (other - change).dropna(axis="columns", how="all")
+        less = direction * (found[share, "random"] - change).dropna() if kind == "top" else None
         # a difference of two trainings has twice the variance of one
         yield row | named("less", (None,) * 5 if less is None else intervals(less, noise, len(less.columns) / 2))
 
 
-def changes(folder: Path, cluster: str) -> pd.DataFrame:
-    """Shift of a cluster or concept on every prompt (rows) after every training (columns) of an arm."""
-    found = {}
+def sides(folder: Path, cluster: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean of a cluster or concept on every prompt (rows), before and after, in every validation (columns)."""
+    found: dict[str, dict[str, pd.Series]] = {"before": {}, "after": {}}
     for validated in validations(folder):
         means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
         means = means[(means["response"] == cluster) & means["view"].isin(["global", "concept"])].set_index("prompt_id")
-        found[validated.name] = means["after"] - means["before"]
-    return pd.DataFrame(found).dropna()
+        for side, columns in found.items():
+            columns[validated.name] = means[side]
+    return pd.DataFrame(found["before"]), pd.DataFrame(found["after"])
 
 
 class Noise(NamedTuple):

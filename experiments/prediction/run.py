@@ -6,6 +6,7 @@ Every step is a process of its own, nearly all verbs of the command line, and is
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
+from anatomy.validation.trace import SHARES
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, without, write_split
 from experiments.step import step
 
@@ -43,18 +45,19 @@ class Plan:
         self.rollouts(name, folder / "before-again", None, seed=1)
         self.score(name, None, folder / SCORES)
         for seed in a.train_seeds:
-            self.training(name, folder, seed)
+            self.training(name, seed, folder / "before-again")
             self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
         first = a.train_seeds[0]
         self.rollouts(name, folder / f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
-        self.validate(name, "-again", folder / f"after-{first}-again", first, folder / f"validate-{first}-again")
+        again, out = folder / f"after-{first}-again", folder / f"validate-{first}-again"
+        self.validate(name, folder / "before-again", again, first, out, folder / "before")
 
-    def training(self, name: str, folder: Path, seed: int, predictors: str = PREDICTORS) -> None:
-        """Train on the rows of a folder, complete the held-out prompts, and compare with what was predicted."""
-        after = folder / f"after-{seed}"
+    def training(self, name: str, seed: int, other: Path | None) -> None:
+        """Train on all rows, complete the held-out prompts, and compare with what was predicted."""
+        folder = self.out / name
         self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
-        self.rollouts(name, after, folder / f"train-{seed}" / "model", seed=0)
-        self.validate(name, "", after, seed, folder / f"validate-{seed}", predictors)
+        self.rollouts(name, folder / f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
+        self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
 
     def audit(self, name: str) -> None:
         """Split a set, and audit what is trained on."""
@@ -72,18 +75,25 @@ class Plan:
         self.audit(name)
         self.rollouts(name, folder / "before", None, seed=0)
         for seed in seeds:
-            self.training(name, folder, seed, TRACED_BY)
+            self.training(name, seed, None)
         chosen_by = folder / f"validate-{seeds[0]}" / artifacts.SHIFTS
         cluster = surest(chosen_by) if cluster == SUREST else cluster
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
             step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
-        for seed in seeds:
-            for rows in sorted(traced.glob("*-percent.txt")):
-                arm = traced / rows.stem
-                if not (arm / TRAIN).is_file():
-                    without(folder / TRAIN, set(rows.read_text().split()), arm / TRAIN)
-                self.training(name, arm, seed, TRACED_BY)
+        for share, seed in itertools.product(SHARES, seeds):
+            top, random = (self.arm(name, traced / artifacts.row_list(kind, share), seed) for kind in ("top", "random"))
+            both = traced / artifacts.share_name(share) / f"validate-{seed}"
+            self.validate(name, random, top, seed, both, None)
+
+    def arm(self, name: str, rows: Path, seed: int) -> Path:
+        """Train without the rows of a list; returns the completions of the held-out prompts."""
+        arm, after = rows.with_suffix(""), rows.with_suffix("") / f"after-{seed}"
+        if not (arm / TRAIN).is_file():
+            without(self.out / name / TRAIN, set(rows.read_text().split()), arm / TRAIN)
+        self.train(name, arm / TRAIN, arm / f"train-{seed}", seed)
+        self.rollouts(name, after, arm / f"train-{seed}" / "model", seed=0)
+        return after
 
     def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
@@ -116,20 +126,14 @@ class Plan:
             step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
-    def validate(self, name: str, again: str, after: Path, seed: int, out: Path, predictors: str = PREDICTORS) -> None:
-        """Predicted beside observed; the model's own responses for the prediction are of the other sampling seed.
-
-        Args:
-            again: ``""`` or ``"-again"``, of the rollouts before training that the observed shift is taken from.
-        """
-        folder, role = self.out / name, "chosen-on" if name == CHOSEN_ON else "reported-on"
-        before, other = folder / f"before{again}", folder / ("before" if again else "before-again")
+    def validate(self, name: str, before: Path, after: Path, seed: int, out: Path, other: Path | None) -> None:
+        """Predicted beside observed: by all predictors where there are ``other`` own responses, else by one."""
+        role = "chosen-on" if name == CHOSEN_ON else "reported-on"
         if (out / artifacts.VALIDATION).is_file():
             return
-        more: list[Any] = ["--predictors", predictors, "--data", name, "--role", role]
-        more += ["--policy", other] if predictors == PREDICTORS else []
-        step("anatomy", "validate", folder / "run", "--before", before, "--after", after, *more,
-                "--train-seed", seed, "--out", out)  # fmt: skip
+        by = ["--predictors", PREDICTORS, "--policy", other] if other else ["--predictors", TRACED_BY]
+        step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
+                "--data", name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
 
     def held_out(self, name: str) -> tuple[int, int]:
         """Held-out prompts of a set, and completions of each."""

@@ -169,7 +169,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
     plan.leave_out("alpaca_eval", run.SUREST)
-    assert called.count("validate") == 4  # without the rows behind the cluster, and without as many random ones
+    assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
@@ -201,45 +201,47 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert set(called) == {"audit"}  # which finds itself complete
 
 
-def write_arms(folder: Path, changes: dict[str, np.ndarray]) -> Path:
-    """Validations of the trainings (columns) of every arm, each with a change on every prompt (rows), of R3."""
-    told = {"predicted": -2.0, "without": []}
-    for name, change_GT in changes.items():
-        arm = folder / "trace-R3" / f"{name}-percent" if name else folder
-        for seed in range(change_GT.shape[1]):
-            means = {"prompt_id": [f"p{place}" for place in range(len(change_GT))], "view": "global", "response": "R3",
-                     "before": 1.0, "after": 1.0 + change_GT[:, seed]}  # fmt: skip
-            (arm / f"validate-{seed}").mkdir(parents=True)
-            pq.write_table(pa.Table.from_pandas(pd.DataFrame(means)), arm / f"validate-{seed}" / "prompt_means.parquet")
-            (arm / f"validate-{seed}" / "validation.json").write_text("{}")
-        if name:
-            kind, share = name.split("-")
-            told["without"] += [{"share": int(share) / 100, "kind": kind, "predicted": -1.0}]
-    (folder / "trace-R3" / "trace.json").write_text(json.dumps(told))
-    return folder
+def write_validation(folder: Path, before_GT: np.ndarray, after_GT: np.ndarray) -> None:
+    """Validations ``validate-0`` … with means of R3 on every prompt (rows) of every training (columns)."""
+    for seed in range(after_GT.shape[1]):
+        means = {"prompt_id": [f"p{place}" for place in range(len(after_GT))], "view": "global", "response": "R3",
+                 "before": before_GT[:, seed], "after": after_GT[:, seed]}  # fmt: skip
+        (folder / f"validate-{seed}").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pandas(pd.DataFrame(means)), folder / f"validate-{seed}" / "prompt_means.parquet")
+        (folder / f"validate-{seed}" / "validation.json").write_text("{}")
 
 
 def test_the_curve_pools_trainings_and_compares_arms(tmp_path):
     """Intervals against scipy; a planted difference of 0.5 in the direction that was predicted (down)."""
     rng = np.random.default_rng(0)
-    arms = {"": (-2.0, 3), "top-5": (-1.0, 3), "random-5": (-1.5, 2), "top-10": (0.0, 1)}
-    changes = {name: rng.normal(mean, 1, (40, n)) + rng.normal(0, 0.1, n) for name, (mean, n) in arms.items()}
-    rows = {row["without"]: row for row in curves([write_arms(tmp_path, changes)])}
-    assert list(rows) == ["none", "5 % top", "5 % random", "10 % top"]
-    assert rows["none"]["observed"] == pytest.approx(changes[""].mean())
-    by_prompt = stats.ttest_1samp(changes[""].mean(axis=1), 0).confidence_interval()
-    told = [rows["none"][f"observed, prompts: {end}"] for end in ("low", "high")]
-    assert told == pytest.approx(list(by_prompt))
+    start_G = rng.normal(5, 1, 40)
+
+    def arm(mean, trainings):
+        return rng.normal(mean, 1, (40, trainings)) + rng.normal(0, 0.1, trainings)
+
+    whole, top, random = arm(-2.0, 3), arm(-1.0, 2), arm(-1.5, 2)
+    start_GT = np.repeat(start_G[:, None], 3, axis=1)
+    write_validation(tmp_path, start_GT, start_GT + whole)
+    trace = tmp_path / "trace-R3"
+    write_validation(trace / "5-percent", start_GT[:, :2] + random, start_GT[:, :2] + top)
+    told = [{"share": share, "kind": kind, "predicted": -1.0} for share in (0.05, 0.1) for kind in ("top", "random")]
+    (trace / "trace.json").write_text(json.dumps({"predicted": -2.0, "without": told}))
+    rows = {row["without"]: row for row in curves([tmp_path])}
+    assert list(rows) == ["none", "5 % top", "5 % random"]  # 10 % was not trained
+    assert rows["none"]["observed"] == pytest.approx(whole.mean())
+    by_prompt = stats.ttest_1samp(whole.mean(axis=1), 0).confidence_interval()
+    ends = [rows["none"][f"observed, prompts: {end}"] for end in ("low", "high")]
+    assert ends == pytest.approx(list(by_prompt))
+    assert rows["5 % random"]["observed"] == pytest.approx(random.mean())
     assert rows["5 % top"]["predicted, of all rows'"] == 0.5
-    top = rows["5 % top"]
-    difference = (changes["top-5"][:, :2] - changes["random-5"]).mean(axis=1)  # trainings of one seed
-    assert top["less"] == pytest.approx(difference.mean())
-    told = [top[f"less, prompts: {end}"] for end in ("low", "high")]
-    assert told == pytest.approx(list(stats.ttest_1samp(difference, 0).confidence_interval()))
-    spread = np.concatenate([part.mean(axis=0) - part.mean() for part in changes.values()])
-    half = stats.t.ppf(0.975, 5) * np.sqrt((spread**2).sum() / 5)  # of two trainings each: (1 + 1) / 2 variances
-    assert top["less, trainings: high"] - top["less"] == pytest.approx(half)
-    assert rows["10 % top"]["less"] is None
+    found = rows["5 % top"]
+    less = -(random - top).mean(axis=1)  # trainings of one seed
+    assert found["less"] == pytest.approx(less.mean())
+    ends = [found[f"less, prompts: {end}"] for end in ("low", "high")]
+    assert ends == pytest.approx(list(stats.ttest_1samp(less, 0).confidence_interval()))
+    spread = np.concatenate([part.mean(axis=0) - part.mean() for part in (whole, top, random)])
+    half = stats.t.ppf(0.975, 4) * np.sqrt((spread**2).sum() / 4)  # of two trainings each: (1 + 1) / 2 variances
+    assert found["less, trainings: high"] - found["less"] == pytest.approx(half)
 
 
 def test_intervals_over_trainings_hold_the_truth_at_their_rate():
