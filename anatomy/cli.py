@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ named concepts:
   anatomy probe fit sycophancy              fit a detector where no text rule will do
 
 decide, train, check:
+  anatomy forecast runs/mine bold           what goes with it, if bold is suppressed
   anatomy plan runs/mine --suppress R12,bold --out plan.yaml    or mark findings in the report and export
   anatomy plan check plan.yaml --rows ROWS --out checked        what it would touch; trains nothing
   anatomy train --rows ROWS --plan plan.yaml --recipe configs/recipes/laptop.yaml --out trained
@@ -109,6 +111,8 @@ ROLLOUT_OUT = ("--out", {"type": Path, "required": True, "metavar": "DIR", "help
 VALIDATE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "figures (default: RUN/validation/<after>)"})
 TRACED = ("cluster", "a response cluster (R12, S3) or a concept of the run")
 TRACE_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write contributions and lists of rows there"})
+SUPPRESSED = ("cluster", "the response cluster (R12, S3) or concept of the run that is suppressed")
+FORECAST_OUT = ("--out", {"type": Path, "metavar": "DIR", "help": "also write all shifts there, as forecast.parquet"})
 
 VERBS: dict[str, Verb] = {
     "check": Verb(
@@ -179,6 +183,10 @@ VERBS: dict[str, Verb] = {
     "trace": Verb(
         "the rows that carry a predicted shift, and lists of rows to train without",
         "anatomy.validation.settings:TraceSettings", [RUN, TRACED], commands.trace, [TRACE_OUT],
+    ),
+    "forecast": Verb(
+        "what suppressing one concept or cluster is predicted to do to the others; trains nothing",
+        "anatomy.validation.settings:ForecastSettings", [RUN, SUPPRESSED], commands.forecast, [FORECAST_OUT],
     ),
     "train": Verb(
         "DPO with the interventions of a plan; killed or stopped, the same command goes on",
@@ -261,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = {}
     if verb.settings is not None:
         flags = {name: getattr(arguments, name, None) for name in settings_class(verb.settings).model_fields}
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")  # nothing that a user can mend
     try:
         return verb.run(arguments, flags)
     except AnatomyError as error:

@@ -244,6 +244,13 @@ def trace(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     return 0
 
 
+def forecast(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
+    from anatomy.forecast import forecast_run
+
+    print(forecast_run(arguments.run, arguments.cluster, load(arguments, flags), arguments.out))
+    return 0
+
+
 def train(arguments: argparse.Namespace, flags: dict[str, Any]) -> int:
     from interventions.train import train
     from probes.resolve import resolve

@@ -9,17 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
-from anatomy.clusters.features import shift_moments
 from anatomy.data.rows_table import read_rows
-from anatomy.errors import RunError, SettingsError
-from anatomy.expected import stored_concepts
-from anatomy.features.store import FeatureStore
+from anatomy.prediction import Prediction
 from anatomy.report.layout import WIDTH, fit
 from anatomy.run import Run, load_manifest
-from anatomy.settings import AuditSettings
-from anatomy.stages import EXCERPT, read_clusters
-from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import OWN, build
+from anatomy.stages import EXCERPT
 from anatomy.validation.settings import TraceSettings
 from anatomy.validation.trace import LeaveOut, contributions, leave_out
 
@@ -36,20 +30,11 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
     """
     load_manifest(run_dir)
     with Run.open(run_dir) as run:
-        audited = AuditSettings.model_validate(run.manifest["settings"])
-        store = FeatureStore(run.file(artifacts.FEATURES))
-        data = Pool.read(store, sorted({"freq", audited.prompt_statistic}), audited.tau)
-        made = build(settings.tilt_c)
-        if settings.predictor not in made:
-            raise SettingsError(f"no predictor {settings.predictor} to trace; there are {', '.join(made)}")
-        predictor = made[settings.predictor]().fit(data)
-        pool, scores = data, artifacts.SCORES
-        if settings.predictor in OWN:
-            pool, scores = _own(run, settings.predictor, audited), artifacts.OWN_SCORES
-        readout = _readout(run, audited, store, pool, stored_concepts(run, scores)[0], predictor.statistic, cluster)
-        contribution_N = contributions(predictor, data, pool, readout)
+        made = Prediction.of(run, settings.predictor, settings.tilt_c)
+        readout = made.one(cluster)
+        contribution_N = contributions(made.predictor, made.data, made.pool, readout)
         rows = _rows(run, contribution_N, settings.top)
-        without = leave_out(predictor, data, pool, readout, contribution_N, settings.seed)
+        without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, settings.seed)
     told = {
         "cluster": cluster,
         "predictor": settings.predictor,
@@ -59,47 +44,8 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
         "without": [{"share": item.share, "kind": item.kind, "predicted": item.predicted} for item in without],
     }
     if out is not None:
-        _write(out, told, store.row_ids, contribution_N, without)
+        _write(out, told, made.store.row_ids, contribution_N, without)
     return _text(told)
-
-
-def _own(run: Run, predictor: str, audited: AuditSettings) -> Pool:
-    """The model's own responses, as the audit read them."""
-    if not run.manifest["stages"].get("own", {}).get("outputs"):
-        raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
-    run.require("own")
-    own = FeatureStore(run.file(artifacts.OWN_FEATURES))
-    return Pool.read(own, sorted({"freq", audited.prompt_statistic}), audited.tau)
-
-
-def _readout(
-    run: Run,
-    audited: AuditSettings,
-    store: FeatureStore,
-    pool: Pool,
-    concepts: Readout,
-    statistic: str,
-    cluster: str,
-) -> Readout:
-    """The one column that is traced, of the responses of ``pool`` (whose scores are ``concepts``)."""
-    clusters = read_clusters(run, store)
-    if cluster in concepts.ids:
-        return _column(concepts, cluster)
-    if cluster.startswith("S"):
-        std_F = shift_moments(store.shards(), audited.prompt_statistic).std_F
-        readout = shift_readout(pool, clusters.shift_F, std_F, audited.prompt_statistic)
-    else:
-        readout = cluster_readout(pool, clusters.response_F, statistic)
-    if cluster not in readout.ids:
-        last = {name[0]: name for name in (*readout.ids, "R1")}
-        known = ", ".join([*(f"{prefix}1 to {name}" for prefix, name in sorted(last.items())), *concepts.ids])
-        raise RunError(f"{run.path}: no response cluster or concept `{cluster}`; there are {known}")
-    return _column(readout, cluster)
-
-
-def _column(readout: Readout, name: str) -> Readout:
-    place = list(readout.ids).index(name)
-    return Readout([name], np.asarray(readout.values_JM)[:, place : place + 1])
 
 
 def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:

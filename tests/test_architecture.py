@@ -19,6 +19,8 @@ TOP = {
     "material",
     "validate",
     "trace",
+    "forecast",
+    "prediction",
     "expected",
     "compare",
     "name",

@@ -242,23 +242,6 @@ def inverse(scale_F: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
     return np.divide(1.0, scale_F, out=np.zeros_like(scale_F), where=scale_F > 0)
 
 
-def forecast(
-    readout_JM: Float[np.ndarray, "J M"],
-    reward_J: Float[np.ndarray, " J"],
-    concept_J: Float[np.ndarray, " J"],
-    strength: float = 1.0,
-) -> Float[np.ndarray, " M"]:
-    """Predicted shifts once a concept ``u`` is explained away: ``Cov(y, r − λ u)`` (method.md §1, ``r' = r − λ s_u``).
-
-    ``λ = strength · Cov(u, r)/Var(u)``: at strength 1 the concept itself is predicted not to move, at 0 nothing is
-    removed, above 1 it is pushed back. What is correlated with the concept moves with it.
-    """
-    centred_J = concept_J - concept_J.mean()
-    variance = max(float(centred_J @ centred_J), np.finfo(float).tiny)
-    rest_J = (reward_J - reward_J.mean()) - strength * float(centred_J @ reward_J) / variance * centred_J
-    return np.asarray(readout_JM.T @ rest_J) / len(reward_J)
-
-
 def build(
     c: float,
     likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,

@@ -66,3 +66,16 @@ class TraceSettings(PredictSettings):
     )
     top: int = Field(10, ge=1, description="Rows shown at either end.")
     seed: int = Field(0, ge=0, description="Seed of the random rows of the leave-out lists.")
+
+
+class ForecastSettings(PredictSettings):
+    """What goes with a concept that is suppressed."""
+
+    predictor: str = Field(
+        "tilt", description="Predictor with a reward: also `gradient` and, in a run audited with --policy, `sgd`."
+    )
+    strength: float = Field(
+        1.0, ge=0, description="1 keeps the concept where it is, 0 does nothing, more pushes it back."
+    )
+    top: int = Field(10, ge=1, description="Response clusters shown.")
+    seed: int = Field(0, ge=0, description="Seed of the groups of prompts behind the intervals.")

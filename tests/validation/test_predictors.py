@@ -18,7 +18,6 @@ from anatomy.validation.predictors import (
     Tilt,
     bradley_terry,
     covariance_weights,
-    forecast,
     predict,
     standardised_differences,
 )
@@ -247,20 +246,6 @@ def test_length_tilt_knows_only_length():
 def test_base_rate_is_the_mean_over_responses(data):
     predicted = predict(BaseRate().fit(data), data, features(data), everywhere(data))
     np.testing.assert_allclose(predicted, data.responses("freq").toarray().mean(axis=0))
-
-
-def test_forecast_explains_a_concept_away(policy):
-    """At strength 1 the concept does not move; a feature independent of it moves as before; at 0 nothing changes."""
-    generator = np.random.default_rng(3)
-    concept, other = generator.random((2, 20_000))
-    reward = 2 * concept + other
-    readout = np.stack([concept, other, concept + generator.random(20_000)], axis=1)
-    plain = np.cov(np.column_stack([readout, reward]).T, bias=True)[:3, 3]
-    np.testing.assert_allclose(forecast(readout, reward, concept, 0.0), plain, atol=1e-12)
-    left = forecast(readout, reward, concept, 1.0)
-    assert abs(left[0]) < 1e-12
-    np.testing.assert_allclose(left[1], plain[1], rtol=0.05)
-    assert abs(left[2]) < 0.05 * plain[2]  # it leaks: what is correlated goes with it
 
 
 def test_covariance_weights_of_unequal_prompts_by_hand():

@@ -279,6 +279,34 @@ def test_trace_of_an_unknown_cluster_is_one_line(run, capsys):
     assert "there are" in capsys.readouterr().err
 
 
+def test_a_forecast_keeps_the_suppressed_concept_where_it_is(run, tmp_path, capsys):
+    """Bold is what the labels reward; the table holds what is shown, before it is scaled."""
+    assert main(["forecast", str(run), "bold", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    own = lines[3].split()
+    assert own[-1] == "bold"
+    assert float(own[0]) > 0
+    assert own[1] == "+0.00"
+    table = pq.read_table(tmp_path / artifacts.FORECAST).to_pandas().set_index("response")
+    assert "R1" in table.index
+    assert abs(table["without"]["bold"]) < 1e-9 * table["predicted"]["bold"]
+    change = table["without"] - table["predicted"]
+    assert (table["change_low"] <= change).all()
+    assert change["bold"] < 0
+    assert table["change_high"]["bold"] < 0
+    assert (table["without"] / table["deviation"]).abs().max() < table["predicted"]["bold"] / table["deviation"]["bold"]
+    assert main(["forecast", str(run), "bold", "--strength", "0", "--out", str(tmp_path)]) == 0
+    table = pq.read_table(tmp_path / artifacts.FORECAST).to_pandas()
+    assert (table["without"] == table["predicted"]).all()
+
+
+def test_forecasts_that_cannot_be_made_are_one_line(run, capsys):
+    for words, message in ((["R999"], "there are R1 to"), (["bold", "--predictor", "disparity"], "no reward"),
+                           (["bold", "--predictor", "sgd"], "run the audit with --policy")):  # fmt: skip
+        assert main(["forecast", str(run), *words]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_prediction_over_own_responses_is_traced_over_them(run, tmp_path, capsys):
     """Refused where the audit has none; else its rows sum to what ``validate`` predicts of the same responses."""
     command = ["trace", str(run), "bold", "--predictor", "sgd", "--out", str(tmp_path / "t")]
@@ -301,6 +329,9 @@ def test_a_prediction_over_own_responses_is_traced_over_them(run, tmp_path, caps
     (row,) = shifts(tmp_path / "v", view="concept", predictor="sgd").to_dict("records")
     assert traced["predicted"] == pytest.approx(row["predicted"], rel=1e-5)
     assert traced["predicted"] > 0
+    assert main(["forecast", str(copy), "bold", "--predictor", "sgd", "--out", str(tmp_path / "f")]) == 0
+    forecast = pq.read_table(tmp_path / "f" / artifacts.FORECAST).to_pandas().set_index("response")
+    assert forecast["predicted"]["bold"] == pytest.approx(traced["predicted"], rel=1e-5)
 
 
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
