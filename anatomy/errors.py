@@ -35,7 +35,3 @@ class RunError(AnatomyError):
 
 class JudgeError(AnatomyError):
     """The judge's endpoint refuses every request (address, key, model), or its cache cannot be used."""
-
-
-class MissingDependencyError(AnatomyError):
-    """An optional package is not installed; the message names the command that installs it."""

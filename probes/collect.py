@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from jaxtyping import Int
 from anatomy.activations.hidden import Reading, read_hidden
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_pair, encode_prompt
-from anatomy.concepts.scorer import Span
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
 from anatomy.hypotheses.matchers import find_ranges
@@ -176,19 +175,6 @@ def read_examples(
         if progress is not None:
             progress(1)
     return {layer: _examples(items, [x for x in found if x is not None]) for layer, found in parts.items()}
-
-
-def spans_of(items: Sequence[Labelled], by_layer: Mapping[int, Examples]) -> list[Span]:
-    """The items as detectors see them."""
-    starts = next(iter(by_layer.values())).starts_S1
-    return [
-        Span(
-            item.text,
-            item.offsets_R2,
-            {layer: found.x_ND[starts[s] : starts[s + 1]] for layer, found in by_layer.items()},
-        )
-        for s, item in enumerate(items)
-    ]
 
 
 def pick(items: Sequence[Labelled], wanted: int | None, seed: int) -> list[Labelled]:

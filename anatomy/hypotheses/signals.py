@@ -45,12 +45,6 @@ def response_signals(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], t
     return ResponseSignals(np.concatenate(activity), np.concatenate(disparity))
 
 
-def continuous_disparity(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"]) -> Float[np.ndarray, "N M"]:
-    """``v[i,m] = Σ_{g∈T_m} (C_freq − R_freq)``: for looking at single rows, never tested (method.md §5)."""
-    member_FM = membership(labels_F)
-    return np.concatenate([_dense(shift_values(shard, "freq") @ member_FM) for shard in shards])
-
-
 def prompt_scores(
     shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], statistic: str = "freq", score: str = "fires"
 ) -> Float[np.ndarray, "N K"]:
