@@ -17,7 +17,7 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.validation.trace import SHARES
-from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, without, write_split
+from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
@@ -25,6 +25,7 @@ CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
 PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,adam,temperature"
 TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
 """Predictor of the leave-out curve; the word for the surest observed shift among the ten of the largest prediction."""
+SWAPPED = "swapped"
 CHOSEN_ON = "alpaca_eval"
 """The set on which a predictor may be chosen; the others report."""
 
@@ -85,6 +86,21 @@ class Plan:
             top, random = (self.arm(name, traced / artifacts.row_list(kind, share), seed) for kind in ("top", "random"))
             both = traced / artifacts.share_name(share) / f"validate-{seed}"
             self.validate(name, random, top, seed, both, None)
+
+    def swapped(self, name: str) -> None:
+        """Train on all rows, and on the same with every label turned round: which part of a shift do labels turn?"""
+        folder = self.out / name
+        self.audit(name)
+        self.rollouts(name, folder / "before", None, seed=0)
+        if not (folder / SWAPPED / TRAIN).is_file():
+            swap(folder / TRAIN, folder / SWAPPED / TRAIN)
+        for seed in self.arguments.train_seeds:
+            self.training(name, seed, None)
+            trained, after = folder / SWAPPED / f"train-{seed}", folder / SWAPPED / f"after-{seed}"
+            self.train(name, folder / SWAPPED / TRAIN, trained, seed)
+            self.rollouts(name, after, trained / "model", seed=0)
+            both = folder / SWAPPED / f"validate-{seed}"
+            self.validate(name, after, folder / f"after-{seed}", seed, both, folder / "before")
 
     def arm(self, name: str, rows: Path, seed: int) -> Path:
         """Train without the rows of a list; returns the completions of the held-out prompts."""
@@ -187,6 +203,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--leave-out", metavar="CLUSTER", help="instead: train without the rows behind a cluster, or "
                         f"behind the one that went the predicted way most surely (`{SUREST}`)")  # fmt: skip
+    parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
     return parser.parse_args(words)
 
 
@@ -196,6 +213,8 @@ def main() -> None:
     for name in arguments.sets:
         if arguments.leave_out:
             plan.leave_out(name, arguments.leave_out)
+        elif arguments.swapped:
+            plan.swapped(name)
         else:
             plan.one_set(name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
     _write(out, [row for row in _pairs(rows) if row.row_id not in row_ids])
+
+
+def swap(rows: Path, out: Path) -> None:
+    """The rows of a training file with every label turned round."""
+    _write(out, [replace(row, chosen=row.rejected, rejected=row.chosen) for row in _pairs(rows)])
 
 
 def _pairs(rows: Path) -> list[Pair]:

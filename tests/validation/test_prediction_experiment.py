@@ -20,7 +20,7 @@ from anatomy.validation import trace
 from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
-from experiments.prediction import pairs, run
+from experiments.prediction import labels, pairs, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
@@ -253,6 +253,44 @@ def test_intervals_over_trainings_hold_the_truth_at_their_rate():
         *_, low, high = intervals(arms[0] - arms[1], training_noise(arms), 1.0)
         held += low <= 0 <= high
     assert 934 <= held <= 964
+
+
+def planted_parts(even: float, seed: int, clusters: int = 60, prompts: int = 150):
+    """Prompt means of a training and its swapped twin: an odd part of variance 1, an even part of ``even`` times that,
+    and noise on every prompt as large as ten times the odd part.
+    """
+    rng = np.random.default_rng(seed)
+    odd_M, even_M = rng.normal(0, 1, clusters), rng.normal(0, np.sqrt(even), clusters)
+    names = [f"R{m}" for m in range(clusters)]
+    before, plus, minus = (
+        shift_M + rng.normal(0, 10**0.5, (prompts, clusters)) for shift_M in (0.0, even_M + odd_M, even_M - odd_M)
+    )
+
+    def table(first, second):
+        sides = {"before": first.ravel(), "after": second.ravel()}
+        prompt = np.repeat([f"p{g}" for g in range(prompts)], clusters)
+        return pd.DataFrame({"prompt_id": prompt, "view": "global", "response": names * prompts, **sides})
+
+    return (odd_M, even_M), table(before, plus), table(minus, plus)
+
+
+@pytest.mark.parametrize("even", [0.0, 0.5])
+def test_the_part_that_labels_turn_is_told_from_the_rest(even):
+    (odd_M, even_M), whole, swapped = planted_parts(even, seed=0)
+    names, means = labels.parts(whole, swapped)
+    rows = {row["part"]: row for row in labels.spread(means)}
+    assert rows["whole"]["share"] == 1.0
+    for name, shift_M in (("odd", odd_M), ("even", even_M)):
+        truth = shift_M.var() / (odd_M + even_M).var()
+        assert rows[name]["low"] - 0.02 < truth < rows[name]["high"] + 0.02
+    predicted = {name: odd_M[int(name[1:])] for name in names}
+    shifts = pd.DataFrame({"view": "global", "context": "all", "predictor": "sgd", "response": list(predicted),
+                           "predicted": list(predicted.values())})  # fmt: skip
+    (row,) = labels.table(names, means, shifts)
+    assert row["odd: r"] == pytest.approx(rows["odd"]["noise allows r"], abs=0.03)
+    assert row["odd: low"] < row["odd: r"] < row["odd: high"]
+    assert abs(row["even: r"]) < 0.3
+    assert row["whole: r"] == pytest.approx(np.sqrt(1 / (1 + even)), abs=0.12)
 
 
 def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
