@@ -8,7 +8,7 @@ predictor that reads labels is odd in them (up to fit), so that it can at best e
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +98,12 @@ def table(names: list[str], means: Means, shifts: pd.DataFrame, seed: int = 0) -
     return rows
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
     parser.add_argument("--set", required=True, help="name of a set that was trained with labels swapped")
     parser.add_argument("--train-seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     folder, validated = arguments.out / arguments.set, f"validate-{arguments.train_seed}"
     read = [artifacts.read_table(part / validated / artifacts.PROMPT_MEANS).to_pandas()
             for part in (folder, folder / SWAPPED)]  # fmt: skip

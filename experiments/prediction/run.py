@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
-from anatomy.validation.trace import SHARES
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import step
 
@@ -82,7 +81,8 @@ class Plan:
         traced = folder / f"trace-{cluster}"
         if not (traced / artifacts.TRACE).is_file():
             step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
-        for share, seed in itertools.product(SHARES, seeds):
+        shares = {item["share"] for item in artifacts.read_json(traced / artifacts.TRACE)["without"]}
+        for share, seed in itertools.product(sorted(shares), seeds):
             top, random = (self.arm(name, traced / artifacts.row_list(kind, share), seed) for kind in ("top", "random"))
             both = traced / artifacts.share_name(share) / f"validate-{seed}"
             self.validate(name, random, top, seed, both, None)

@@ -135,7 +135,7 @@ def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
     assert rows[1000]["`gradient`, clusters: mean r"] > 0.7
 
 
-def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch):
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch, capsys):
     """The whole plan with a tiny model in this process; a second run passes over every step."""
     model = tiny_model_dir("llama")
     sae = save_sae(tmp_path / "sae", model)
@@ -170,6 +170,10 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     monkeypatch.setattr(trace, "SHARES", (0.1,))
     plan.leave_out("alpaca_eval", run.SUREST)
     assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
+    plan.swapped("alpaca_eval")
+    assert called.count("validate") == 4
+    labels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    assert "| even | " in capsys.readouterr().out
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
