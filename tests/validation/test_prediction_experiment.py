@@ -20,7 +20,7 @@ from anatomy.validation import trace
 from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
-from experiments.prediction import labels, pairs, run
+from experiments.prediction import labels, pairs, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
@@ -203,6 +203,29 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     called.clear()
     plan.one_set("alpaca_eval")
     assert set(called) == {"audit"}  # which finds itself complete
+
+
+def test_residuals_tell_what_trainings_share_beside_their_labels():
+    """Two trainings share a component of variance 1 that neither prediction knows, a third does not."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 1, 4000)
+    tables = []
+    for data, share in (("a", 1.0), ("b", 1.0), ("c", 0.0)):
+        predicted, noise = rng.normal(0, 1, (2, 4000))
+        observed = 2 * predicted + share * common + 0.5 * noise
+        ends = {"observed_low": observed - 0.98, "observed_high": observed + 0.98}  # a standard error of 0.5
+        tables.append(pd.DataFrame({"data": data, "seed": 0, "view": "features", "predictor": "sgd", **ends,
+                                    "response": [f"f{n}" for n in range(4000)], "predicted": predicted,
+                                    "observed": observed}))  # fmt: skip
+    other = tables[0].assign(data="d", predictor="adam")
+    rows = {row["training"]: row for row in residuals.table(pd.concat([*tables, other]), "sgd")}
+    assert list(rows) == ["a-0", "b-0", "c-0"]
+    assert rows["a-0"]["noise in the residual"] == pytest.approx(0.25 / 1.25, abs=0.02)
+    assert rows["a-0"]["R² by labels"] == pytest.approx(4 / 5.25, abs=0.02)
+    r, more = (float(value) for value in rows["a-0"]["b-0"].split(", "))
+    assert r == pytest.approx(1 / 1.25, abs=0.03)
+    assert more == pytest.approx(1 - 1.25 * (1 - 0.8**2) / 5.25, abs=0.02)
+    assert abs(float(rows["a-0"]["c-0"].split(", ")[0])) < 0.06
 
 
 def write_validation(folder: Path, before_GT: np.ndarray, after_GT: np.ndarray) -> None:

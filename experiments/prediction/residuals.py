@@ -1,0 +1,83 @@
+"""What a predictor misses, in one training and in another: ``python -m experiments.prediction.residuals``.
+
+Reads ``results/shifts.parquet``. All trainings were read by the same SAE, so that a feature is the same in each. The
+residual of a training is what is left of its features' observed shifts after a straight line on what was predicted. If
+residuals of different sets agree, what is missed is neither noise nor the labels of one set.
+
+Trainings that share the completions before training share their noise too: at most ``√(n₁ n₂)/2`` of r, with ``n`` the
+noise's share of each residual's variance, told beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from anatomy import artifacts
+from experiments.prediction.analyse import markdown
+
+SHIFTS = Path(__file__).parent / "results" / artifacts.SHIFTS
+WIDTH = 2 * 1.96
+"""Standard errors in a 95 % interval."""
+
+
+def residuals(shifts: pd.DataFrame, predictor: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Features × trainings, as ``data-seed``; and the share of noise in the variance of each training's residuals.
+
+    A training of which the predictor was not computed is left out.
+    """
+    shifts = shifts[(shifts["view"] == "features") & (shifts["predictor"] == predictor)].dropna(subset=["predicted"])
+    left, noise = {}, {}
+    for (data, seed), part in shifts.groupby(["data", "seed"]):
+        part = part.set_index("response")
+        line = np.polynomial.Polynomial.fit(part["predicted"], part["observed"], 1)
+        left[f"{data}-{seed}"] = rest = part["observed"] - line(part["predicted"])
+        noise[f"{data}-{seed}"] = _noise(part) / rest.var()
+    return pd.DataFrame(left), pd.Series(noise)
+
+
+def _noise(part: pd.DataFrame) -> float:
+    """Mean squared standard error of the observed shifts."""
+    return float((((part["observed_high"] - part["observed_low"]) / WIDTH) ** 2).mean())
+
+
+def explained(observed: pd.Series, *by: pd.Series) -> float:
+    """R² of an affine fit."""
+    table = pd.concat([observed, *by], axis=1).dropna().to_numpy()
+    columns = np.column_stack([np.ones(len(table)), table[:, 1:]])
+    rest = table[:, 0] - columns @ np.linalg.lstsq(columns, table[:, 0], rcond=None)[0]
+    return 1 - float(rest.var() / table[:, 0].var())
+
+
+def table(shifts: pd.DataFrame, predictor: str) -> list[dict[str, Any]]:
+    """A row a training: what noise allows, R² by the predictor, and with the residual of each other training beside."""
+    left, noise = residuals(shifts, predictor)
+    shifts = shifts[(shifts["view"] == "features") & (shifts["predictor"] == predictor)]
+    rows = []
+    for name in left:
+        data, seed = name.rsplit("-", 1)
+        part = shifts[(shifts["data"] == data) & (shifts["seed"] == int(seed))].set_index("response")
+        alone = explained(part["observed"], part["predicted"])
+        row = {"training": name, "noise in the residual": noise[name], "R² by labels": alone}
+        for other in left:
+            r, more = left[name].corr(left[other]), explained(part["observed"], part["predicted"], left[other])
+            row[other] = "" if other == name else f"{r:+.2f}, {more:.2f}"
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shifts", type=Path, default=SHIFTS)
+    parser.add_argument("--predictor", default="sgd")
+    arguments = parser.parse_args()
+    rows = table(artifacts.read_table(arguments.shifts).to_pandas(), arguments.predictor)
+    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+
+
+if __name__ == "__main__":
+    main()
