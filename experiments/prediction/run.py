@@ -69,7 +69,7 @@ class Plan:
         step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
 
-    def leave_out(self, name: str, cluster: str) -> None:
+    def leave_out(self, name: str, clusters: Sequence[str]) -> None:
         """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones."""
         folder, seeds = self.out / name, self.arguments.train_seeds
         self.audit(name)
@@ -77,15 +77,18 @@ class Plan:
         for seed in seeds:
             self.training(name, seed, None)
         chosen_by = folder / f"validate-{seeds[0]}" / artifacts.SHIFTS
-        cluster = surest(chosen_by) if cluster == SUREST else cluster
-        traced = folder / f"trace-{cluster}"
-        if not (traced / artifacts.TRACE).is_file():
-            step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
-        shares = {item["share"] for item in artifacts.read_json(traced / artifacts.TRACE)["without"]}
-        for share, seed in itertools.product(sorted(shares), seeds):
-            top, random = (self.arm(name, traced / artifacts.row_list(kind, share), seed) for kind in ("top", "random"))
-            both = traced / artifacts.share_name(share) / f"validate-{seed}"
-            self.validate(name, random, top, seed, both, None)
+        for cluster in clusters:
+            cluster = surest(chosen_by) if cluster == SUREST else cluster
+            traced = folder / f"trace-{cluster}"
+            if not (traced / artifacts.TRACE).is_file():
+                step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
+            shares = {item["share"] for item in artifacts.read_json(traced / artifacts.TRACE)["without"]}
+            for share, seed in itertools.product(sorted(shares), seeds):
+                rows = {kind: traced / artifacts.row_list(kind, share) for kind in ("top", "random")}
+                top = self.arm(name, rows["top"], traced / rows["top"].stem, seed)
+                random = self.arm(name, rows["random"], folder / rows["random"].stem, seed)  # the same of all clusters
+                both = traced / artifacts.share_name(share) / f"validate-{seed}"
+                self.validate(name, random, top, seed, both, None)
 
     def swapped(self, name: str) -> None:
         """Train on all rows, and on the same with every label turned round: which part of a shift do labels turn?"""
@@ -102,13 +105,13 @@ class Plan:
             both = folder / SWAPPED / f"validate-{seed}"
             self.validate(name, after, folder / f"after-{seed}", seed, both, folder / "before")
 
-    def arm(self, name: str, rows: Path, seed: int) -> Path:
+    def arm(self, name: str, rows: Path, out: Path, seed: int) -> Path:
         """Train without the rows of a list; returns the completions of the held-out prompts."""
-        arm, after = rows.with_suffix(""), rows.with_suffix("") / f"after-{seed}"
-        if not (arm / TRAIN).is_file():
-            without(self.out / name / TRAIN, set(rows.read_text().split()), arm / TRAIN)
-        self.train(name, arm / TRAIN, arm / f"train-{seed}", seed)
-        self.rollouts(name, after, arm / f"train-{seed}" / "model", seed=0)
+        trained, after = out / f"train-{seed}", out / f"after-{seed}"
+        if not (out / TRAIN).is_file():
+            without(self.out / name / TRAIN, set(rows.read_text().split()), out / TRAIN)
+        self.train(name, out / TRAIN, trained, seed)
+        self.rollouts(name, after, trained / "model", seed=0)
         return after
 
     def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
@@ -201,8 +204,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sae", help="default: the laptop model's")
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--leave-out", metavar="CLUSTER", help="instead: train without the rows behind a cluster, or "
-                        f"behind the one that went the predicted way most surely (`{SUREST}`)")  # fmt: skip
+    parser.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind a "
+                        f"cluster or concept; `{SUREST}`: the one that went the predicted way most surely")  # fmt: skip
     parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
     return parser.parse_args(words)
 

@@ -168,7 +168,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
-    plan.leave_out("alpaca_eval", run.SUREST)
+    plan.leave_out("alpaca_eval", [run.SUREST])
     assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
     plan.swapped("alpaca_eval")
     assert called.count("validate") == 4
@@ -192,9 +192,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert arm["less"] == pytest.approx(direction * (arms["10 % random"]["observed"] - arm["observed"]))
     assert arm["less, prompts: low"] < arm["less"] < arm["less, prompts: high"]
     assert arm["less, trainings: low"] is None  # one training an arm says nothing of trainings
-    left = {name: (tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / name / "train.jsonl").read_text().count("\n")
-            for name in ("random-10-percent", "top-10-percent")}  # fmt: skip
-    assert set(left.values()) == {21 - 2}
+    folder = tmp_path / "out" / "alpaca_eval"
+    left = [
+        arm / "train.jsonl" for arm in (folder / f"trace-{cluster}" / "top-10-percent", folder / "random-10-percent")
+    ]
+    assert {len(rows.read_text().splitlines()) for rows in left} == {21 - 2}
     (taught,) = table["trained"]
     assert taught["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
     assert taught["low"] < taught["reward accuracy"] <= taught["high"]
