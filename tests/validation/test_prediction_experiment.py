@@ -20,6 +20,7 @@ from anatomy.validation import trace
 from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
+from experiments.prediction import arms as compare_arms
 from experiments.prediction import labels, pairs, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
@@ -271,6 +272,37 @@ def test_the_curve_pools_trainings_and_compares_arms(tmp_path):
     spread = np.concatenate([part.mean(axis=0) - part.mean() for part in (whole, top, random)])
     half = stats.t.ppf(0.975, 4) * np.sqrt((spread**2).sum() / 4)  # of two trainings each: (1 + 1) / 2 variances
     assert found["less, trainings: high"] - found["less"] == pytest.approx(half)
+
+
+def test_arms_compare_predicted_and_observed_over_trainings(data, tmp_path):
+    """Two clusters traced, 25 % left out: three arms and all rows; their shifts follow the rows' contributions."""
+    folder = tmp_path / "alpaca_eval"
+    write_split(data, "alpaca_eval", folder, 40, 5)
+    ids = [row.row_id for row in read_pairs(RowSettings(rows=str(folder / TRAIN)))]
+    contribution_N = np.arange(1.0, len(ids) + 1)
+    start_GT = np.random.default_rng(0).normal(size=(30, 1))
+    arms = {"random-25-percent": set(ids[:5] + ids[-5:]), "trace-R3/top-25-percent": set(ids[-10:]),
+            "trace-R9/top-25-percent": set(ids[:10])}  # fmt: skip
+    left = {}
+    for name, gone in arms.items():
+        without(folder / TRAIN, gone, folder / name / TRAIN)
+        left[name] = np.mean([value for row, value in zip(ids, contribution_N, strict=True) if row not in gone])
+    shares = {name: value / contribution_N.mean() for name, value in left.items()}
+    write_validation(folder, start_GT, start_GT + 2.0)
+    for name in ("R3", "R9"):
+        trace = folder / f"trace-{name}"
+        pq.write_table(pa.table({"row_id": ids, "contribution": contribution_N}), trace / "contributions.parquet")
+        pair = (2 * shares[arm] for arm in ("random-25-percent", f"trace-{name}/top-25-percent"))
+        write_validation(trace / "25-percent", *(start_GT + shift for shift in pair))
+    rows, fits = compare_arms.table(folder)
+    assert [row["arm"] for row in rows] == ["all rows", "without 25-percent random", "without 25-percent of R3",
+                                            "without 25-percent of R9"]  # fmt: skip
+    assert [row["rows"] for row in rows] == [len(ids), *[len(ids) - 10] * 3]
+    assert [row["R3: predicted"] for row in rows] == pytest.approx([1.0, *shares.values()])
+    assert [row["R3: observed"] for row in rows] == pytest.approx([2.0, *(2 * share for share in shares.values())])
+    assert fits[0]["arms"] == 4
+    assert fits[0]["r"] == pytest.approx(1.0)
+    assert fits[0]["slope"] == pytest.approx(1.0)
 
 
 def test_intervals_over_trainings_hold_the_truth_at_their_rate():
