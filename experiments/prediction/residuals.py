@@ -1,6 +1,6 @@
 """What a predictor misses, in one training and in another: ``python -m experiments.prediction.residuals``.
 
-Reads ``results/shifts.parquet``. All trainings were read by the same SAE, so that a feature is the same in each. The
+Reads the shifts under ``results``. All trainings were read by the same SAE, so that a feature is the same in each. The
 residual of a training is what is left of its features' observed shifts after a straight line on what was predicted. If
 residuals of different sets agree, what is missed is neither noise nor the labels of one set.
 
@@ -20,7 +20,7 @@ import pandas as pd
 from anatomy import artifacts
 from experiments.prediction.analyse import markdown
 
-SHIFTS = Path(__file__).parent / "results" / artifacts.SHIFTS
+RESULTS = Path(__file__).parent / "results"
 WIDTH = 2 * 1.96
 """Standard errors in a 95 % interval."""
 
@@ -72,10 +72,11 @@ def table(shifts: pd.DataFrame, predictor: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shifts", type=Path, default=SHIFTS)
+    parser.add_argument("--shifts", type=Path, nargs="+", default=sorted(RESULTS.glob("*.parquet")))
     parser.add_argument("--predictor", default="sgd")
     arguments = parser.parse_args()
-    rows = table(artifacts.read_table(arguments.shifts).to_pandas(), arguments.predictor)
+    shifts = pd.concat([artifacts.read_table(path).to_pandas() for path in arguments.shifts])
+    rows = table(shifts, arguments.predictor)
     print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
 
 
