@@ -25,6 +25,8 @@ from experiments.score import reward_accuracy
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 LEAST = 8
 """Shifts that a view needs for a figure."""
+SMALL = ("slope", "observed", "less", "±")
+"""Columns of small numbers, told to three digits."""
 HEADER = ("set", "view", "n", "predictor", "r", "slope", "rank r", "R² fit", "R² out of sample", "sign, top 10",
           "r at equal length", "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable",
           )  # fmt: skip
@@ -221,7 +223,7 @@ def _cell(value: Any, name: str) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.3g}" if name.startswith(("slope", "observed", "less")) else f"{value:.2f}"
+        return f"{value:.3g}" if any(word in name for word in SMALL) else f"{value:.2f}"
     return str(value)
 
 

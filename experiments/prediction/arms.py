@@ -20,8 +20,16 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.data.faults import Fault
 from anatomy.data.load import read_pairs
+from anatomy.prediction import Prediction
+from anatomy.run import Run
 from anatomy.settings import RowSettings
+from anatomy.validation.figures import pearson
+from anatomy.validation.pool import Readout, feature_readout
+from anatomy.validation.predictors import predict
+from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import markdown, sides, validations
+from experiments.prediction.reading import VIEWS
+from experiments.prediction.run import TRACED_BY
 from experiments.prediction.sets import TRAIN
 
 
@@ -52,7 +60,7 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         carried = artifacts.read_table(trace / artifacts.CONTRIBUTIONS).to_pandas().set_index("row_id")["contribution"]
         points = []
         for name, arm, change in trainings(folder, cluster):
-            kept = [row.row_id for row in read_pairs(RowSettings(rows=str(arm / TRAIN))) if not isinstance(row, Fault)]
+            kept = _row_ids(arm)
             share, mean = float(carried[kept].mean() / carried.mean()), float(change.mean())
             half = float(stats.t.ppf(0.975, change.count() - 1) * change.sem())
             row = rows.setdefault(name, {"arm": name, "rows": len(kept)})
@@ -60,6 +68,44 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             points.append((share, mean))
         fits.append({"cluster": cluster, **over_arms(points)})
     return list(rows.values()), fits
+
+
+def differences(folder: Path) -> list[dict[str, Any]]:
+    """A row a pair of arms and view: signed r over all features or clusters of the predicted difference (without the
+    rows that carry a cluster, minus without random ones) and the observed one; the largest r that prompts' noise allows.
+    """
+    with Run.open(folder / "run") as run:
+        made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
+    row_ids, rows = np.array(made.store.row_ids), []
+    for share in sorted(folder.glob("trace-*/*-percent")):
+        for validated in validations(share):
+            shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
+            shifts = shifts[(shifts["predictor"] == TRACED_BY) & (shifts["context"] == "all")]
+            figures = artifacts.read_json(validated / artifacts.VALIDATION)["figures"][TRACED_BY]
+            for view in VIEWS:
+                observed = shifts[shifts["view"] == view].set_index("response")["observed"]
+                readout = _readout(made, view, list(observed.index))
+                without = []
+                for arm in (share.parent / f"top-{share.name}", folder / f"random-{share.name}"):
+                    kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
+                    fitted = made.predictor.fit(made.data.take(kept))
+                    without.append(predict(fitted, made.pool, readout, np.ones(len(made.pool), bool)))
+                predicted = pd.Series(without[0] - without[1], readout.ids)[observed.index]
+                rows.append({"arms": f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random",
+                             "view": view, "n": len(observed), "r": pearson(predicted.to_numpy(), observed.to_numpy()),
+                             "noise allows": figures[view]["ceiling"]["attainable_r"]})  # fmt: skip
+    return rows
+
+
+def _readout(made: Prediction, view: str, names: Sequence[str]) -> Readout:
+    if view == "global":
+        return made.responses(made.settings.min_features)
+    kept_F = np.isin(np.arange(len(made.clusters.response_F)), [int(name[1:]) for name in names])
+    return feature_readout(made.pool, kept_F, made.predictor.statistic)
+
+
+def _row_ids(arm: Path) -> list[str]:
+    return [row.row_id for row in read_pairs(RowSettings(rows=str(arm / TRAIN))) if not isinstance(row, Fault)]
 
 
 def over_arms(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -78,12 +124,13 @@ def over_arms(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
     parser.add_argument("--set", required=True, help="name of a set with arms")
-    arguments = parser.parse_args()
-    for rows in table(arguments.out / arguments.set):
+    arguments = parser.parse_args(words)
+    folder = arguments.out / arguments.set
+    for rows in (*table(folder), differences(folder)):
         print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
 
 

@@ -173,8 +173,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
     plan.swapped("alpaca_eval")
     assert called.count("validate") == 4
-    labels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
-    assert "| even | " in capsys.readouterr().out
+    for study in (labels, compare_arms):
+        study.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    told = capsys.readouterr().out
+    assert "| even | " in told
+    assert "minus random | features | " in told
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
