@@ -83,7 +83,7 @@ def _text(told: dict[str, Any]) -> str:
         share = row["contribution"] / told["predicted"] if told["predicted"] else 0.0
         texts = f"{row['chosen'][:60]} | {row['rejected'][:60]}"
         lines.append(fit(f"  {row['contribution']:+12.4g} {share:6.1%}  {row['index'] + 1:<6} {texts}", WIDTH))
-    lines.append("predicted after training without")
+    lines.append("predicted after training without (where this was tried, less was lost; see the README)")
     for item in told["without"]:
         lines.append(f"  {item['share']:4.0%} {item['kind']:6} rows: {item['predicted']:+.4g}")
     return "\n".join(lines)
