@@ -72,7 +72,7 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def differences(folder: Path) -> list[dict[str, Any]]:
     """A row a pair of arms and view: signed r over all features or clusters of the predicted difference (without the
-    rows that carry a cluster, minus without random ones) and the observed one; the largest r that prompts' noise allows.
+    rows that carry a cluster, minus without random ones) and the observed one; the largest r that noise allows.
     """
     with Run.open(folder / "run") as run:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
