@@ -13,7 +13,7 @@ from anatomy.errors import RunError, SettingsError
 from anatomy.prediction import Prediction
 from anatomy.report.layout import WIDTH, fit
 from anatomy.run import Run, load_manifest
-from anatomy.stages import progress_bar
+from anatomy.stages import cluster_words, progress_bar
 from anatomy.validation.forecast import GROUPS, forecast
 from anatomy.validation.pool import Readout
 from anatomy.validation.predictors import Tilt, build
@@ -45,7 +45,7 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
         with progress_bar("forecast", "fit", GROUPS + 1) as bar:
             found = forecast(made.predictor, made.data, made.pool, readout, concept_J, settings.strength,
                              settings.seed, bar.update)  # fmt: skip
-        labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
+        words = cluster_words(run)
     change_M = found.without_M - found.predicted_M
     table = pd.DataFrame(
         {
@@ -59,7 +59,6 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
     )
     if out is not None:
         artifacts.write_table(out / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
-    words = {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
     return _text(table, concept, made, settings, words)
 
 

@@ -19,7 +19,7 @@ from anatomy.lens import Lens
 from anatomy.material import Material, Reader, encoded, open_material
 from anatomy.run import Run, load_manifest, locked
 from anatomy.settings import AuditSettings, ModelSettings
-from anatomy.stages import progress_bar, read_clusters
+from anatomy.stages import cluster_words, progress_bar, read_clusters
 from anatomy.types import Pair
 from anatomy.validation import results
 from anatomy.validation.calibration import Calibration
@@ -251,9 +251,7 @@ def _reported(
         made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
         line = Calibration.model_validate({**line, **identity, **made, "strength": strength}).model_dump()
         artifacts.write_json(out / artifacts.CALIBRATION, line)
-    labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
-    words = {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
-    results.plots(out, words, best.name, found, told)
+    results.plots(out, cluster_words(run), best.name, found, told)
     artifacts.write_json(
         out / artifacts.VALIDATION,
         {

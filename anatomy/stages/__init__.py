@@ -14,6 +14,7 @@ from anatomy.stages.common import progress_bar, write_health
 from anatomy.stages.reading import harvest_stage, own_stage, read_own, rows_stage, scores_stage
 from anatomy.stages.showing import (
     EXCERPT,
+    cluster_words,
     labels_stage,
     report_stage,
     scored_tokens_stage,
@@ -24,9 +25,10 @@ from anatomy.stages.showing import (
 from anatomy.stages.testing import cluster_stage, concept_responses, hypotheses_stage, read_clusters, run_signals
 
 __all__ = [
-    "EXCERPT", "analysis_stages", "cluster_stage", "concept_responses", "harvest_stage", "hypotheses_stage",
-    "labels_stage", "own_stage", "progress_bar", "read_clusters", "read_own", "report_stage", "rows_stage",
-    "run_signals", "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage", "write_health",
+    "EXCERPT", "analysis_stages", "cluster_stage", "cluster_words", "concept_responses", "harvest_stage",
+    "hypotheses_stage", "labels_stage", "own_stage", "progress_bar", "read_clusters", "read_own", "report_stage",
+    "rows_stage", "run_signals", "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage",
+    "write_health",
 ]  # fmt: skip
 
 

@@ -30,6 +30,12 @@ from anatomy.types import SPANS
 EXCERPT = 300
 
 
+def cluster_words(run: Run) -> dict[str, str]:
+    """Label of every cluster by its id; empty where the run has none."""
+    labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
+    return {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
+
+
 def labels_stage(run: Run, settings: AuditSettings, store: FeatureStore, lens: Lens) -> None:
     """Clusters, features and texts → ``labels.json``."""
 

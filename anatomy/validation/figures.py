@@ -121,12 +121,15 @@ def r_interval(predicted_X: np.ndarray, groups_WX: Float[np.ndarray, "W X"], r: 
 
     It holds what other held-out prompts could change, not what another data set or training seed could.
     """
-    z_W = _fisher([pearson(predicted_X, shift_X) for shift_X in groups_WX])
-    n = len(z_W)
-    error = np.sqrt((n - 1) / n * ((z_W - z_W.mean()) ** 2).sum())
-    width = stats.t.ppf(0.975, n - 1) * error
+    width = jackknife(_fisher([pearson(predicted_X, shift_X) for shift_X in groups_WX]))
     centre = float(_fisher(r))
     return float(np.tanh(centre - width)), float(np.tanh(centre + width))
+
+
+def jackknife(values_W: np.ndarray) -> np.ndarray:
+    """95 % half-width of an estimate, by Student's t, from its values with each of W groups left out; [W, …] → […]."""
+    n = len(values_W)
+    return np.asarray(stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) * values_W.var(axis=0)))
 
 
 def _fisher(r: float | list[float]) -> np.ndarray:

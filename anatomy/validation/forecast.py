@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from anatomy.hypotheses.prompts import Prompts
+from anatomy.validation.figures import jackknife
 from anatomy.validation.pool import Pool, Readout
 from anatomy.validation.predictors import Tilt, covariance_weights
 
 GROUPS = 20
-LEVEL = 0.95
 
 
 class Forecast(NamedTuple):
@@ -87,8 +86,7 @@ def forecast(
     whole_2M, change_GM = found[0], np.array([part[1] - part[0] for part in found[1:]])
     half_M = np.full(whole_2M.shape[1], np.nan)
     if groups > 1:
-        variance_M = (groups - 1) * change_GM.var(axis=0)
-        half_M = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * np.sqrt(variance_M)
+        half_M = jackknife(change_GM)
     return Forecast(whole_2M[0], whole_2M[1], half_M)
 
 

@@ -58,7 +58,7 @@ def analyse(out: Path) -> str:
     text = markdown(HEADER, [list(row.values()) for row in rows])
     for part in (taught, curve):
         if part:
-            text += "\n" + markdown(list(part[0]), [list(row.values()) for row in part])
+            text += "\n" + records(part)
     artifacts.write_text(results / "table.md", text)
     plot(results / "share.html", rows)
     return text
@@ -217,6 +217,11 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; numbers to two digits after the point, slopes and shifts to three in all."""
     cells = [[_cell(value, name) for name, value in zip(header, row, strict=True)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells]) + "\n"
+
+
+def records(rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table of rows with the same keys, which head the columns."""
+    return markdown(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _cell(value: Any, name: str) -> str:

@@ -18,19 +18,16 @@ import pandas as pd
 from scipy import stats
 
 from anatomy import artifacts
-from anatomy.data.faults import Fault
-from anatomy.data.load import read_pairs
 from anatomy.prediction import Prediction
 from anatomy.run import Run
-from anatomy.settings import RowSettings
 from anatomy.validation.figures import pearson
 from anatomy.validation.pool import Readout, feature_readout
 from anatomy.validation.predictors import predict
 from anatomy.validation.settings import PredictSettings
-from experiments.prediction.analyse import markdown, sides, validations
+from experiments.prediction.analyse import records, sides, validations
 from experiments.prediction.reading import VIEWS
 from experiments.prediction.run import TRACED_BY
-from experiments.prediction.sets import TRAIN
+from experiments.prediction.sets import TRAIN, pairs_of
 
 
 def trainings(folder: Path, cluster: str) -> Iterator[tuple[str, Path, pd.Series]]:
@@ -78,6 +75,11 @@ def differences(folder: Path) -> list[dict[str, Any]]:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
     row_ids, rows = np.array(made.store.row_ids), []
     for share in sorted(folder.glob("trace-*/*-percent")):
+        if not validations(share):
+            continue
+        arms = share.parent / f"top-{share.name}", folder / f"random-{share.name}"
+        kept = [np.flatnonzero(np.isin(row_ids, _row_ids(arm))) for arm in arms]
+        fitted = [made.predictor.fit(made.data.take(rows_n)) for rows_n in kept]
         for validated in validations(share):
             shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
             shifts = shifts[(shifts["predictor"] == TRACED_BY) & (shifts["context"] == "all")]
@@ -85,12 +87,8 @@ def differences(folder: Path) -> list[dict[str, Any]]:
             for view in VIEWS:
                 observed = shifts[shifts["view"] == view].set_index("response")["observed"]
                 readout = _readout(made, view, list(observed.index))
-                without = []
-                for arm in (share.parent / f"top-{share.name}", folder / f"random-{share.name}"):
-                    kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
-                    fitted = made.predictor.fit(made.data.take(kept))
-                    without.append(predict(fitted, made.pool, readout, np.ones(len(made.pool), bool)))
-                predicted = pd.Series(without[0] - without[1], readout.ids)[observed.index]
+                top, random = (predict(one, made.pool, readout, np.ones(len(made.pool), bool)) for one in fitted)
+                predicted = pd.Series(top - random, readout.ids)[observed.index]
                 rows.append({"arms": f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random",
                              "view": view, "n": len(observed), "r": pearson(predicted.to_numpy(), observed.to_numpy()),
                              "noise allows": figures[view]["ceiling"]["attainable_r"]})  # fmt: skip
@@ -105,7 +103,7 @@ def _readout(made: Prediction, view: str, names: Sequence[str]) -> Readout:
 
 
 def _row_ids(arm: Path) -> list[str]:
-    return [row.row_id for row in read_pairs(RowSettings(rows=str(arm / TRAIN))) if not isinstance(row, Fault)]
+    return [row.row_id for row in pairs_of(arm / TRAIN)]
 
 
 def over_arms(points: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -131,7 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     folder = arguments.out / arguments.set
     for rows in (*table(folder), differences(folder)):
-        print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+        print(records(rows))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
 from anatomy import artifacts
-from anatomy.validation.figures import ceiling, pearson, r_interval
+from anatomy.validation.figures import ceiling, jackknife, pearson, r_interval
 from anatomy.validation.observed import Resampling, resampling
-from experiments.prediction.analyse import markdown
+from experiments.prediction.analyse import records
 from experiments.prediction.run import SWAPPED
 
 Means = Mapping[str, Float[np.ndarray, "G M"]]
@@ -62,8 +61,7 @@ def spread(means: Means, seed: int = 0) -> list[dict[str, Any]]:
             _clean(values_GM, weights, kept_G)["variance"] / _clean(means["whole"], weights, kept_G)["variance"]
             for kept_G in (everyone_G, *weights.without_WG)
         )
-        n = len(others)
-        half = stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) * np.var(others))
+        half = float(jackknife(np.array(others)))
         allowed = _clean(values_GM, weights, everyone_G)["attainable_r"]
         rows.append(
             {"part": name, "share": share, "low": share - half, "high": share + half, "noise allows r": allowed}
@@ -110,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> None:
     names, means = parts(*read)
     shifts = artifacts.read_table(folder / SWAPPED / validated / artifacts.SHIFTS).to_pandas()
     for rows in (spread(means), table(names, means, shifts)):
-        print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+        print(records(rows))
 
 
 if __name__ == "__main__":

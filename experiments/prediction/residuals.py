@@ -18,31 +18,28 @@ import numpy as np
 import pandas as pd
 
 from anatomy import artifacts
-from experiments.prediction.analyse import markdown
+from experiments.prediction.analyse import records
 
 RESULTS = Path(__file__).parent / "results"
 WIDTH = 2 * 1.96
 """Standard errors in a 95 % interval."""
 
 
-def residuals(shifts: pd.DataFrame, predictor: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Features × trainings, as ``data-seed``; and the share of noise in the variance of each training's residuals.
-
-    A training of which the predictor was not computed is left out.
-    """
+def trainings(shifts: pd.DataFrame, predictor: str) -> dict[str, pd.DataFrame]:
+    """Features' shifts of each training, as ``data-seed``, with their ``residual``; none without the predictor."""
     shifts = shifts[(shifts["view"] == "features") & (shifts["predictor"] == predictor)].dropna(subset=["predicted"])
-    left, noise = {}, {}
+    found = {}
     for (data, seed), part in shifts.groupby(["data", "seed"]):
         part = part.set_index("response")
         line = np.polynomial.Polynomial.fit(part["predicted"], part["observed"], 1)
-        left[f"{data}-{seed}"] = rest = part["observed"] - line(part["predicted"])
-        noise[f"{data}-{seed}"] = _noise(part) / rest.var()
-    return pd.DataFrame(left), pd.Series(noise)
+        found[f"{data}-{seed}"] = part.assign(residual=part["observed"] - line(part["predicted"]))
+    return found
 
 
-def _noise(part: pd.DataFrame) -> float:
-    """Mean squared standard error of the observed shifts."""
-    return float((((part["observed_high"] - part["observed_low"]) / WIDTH) ** 2).mean())
+def noise(part: pd.DataFrame) -> float:
+    """Share of the observed shifts' squared standard errors in the variance of the residual."""
+    errors = (part["observed_high"] - part["observed_low"]) / WIDTH
+    return float((errors**2).mean() / part["residual"].var())
 
 
 def explained(observed: pd.Series, *by: pd.Series) -> float:
@@ -55,16 +52,14 @@ def explained(observed: pd.Series, *by: pd.Series) -> float:
 
 def table(shifts: pd.DataFrame, predictor: str) -> list[dict[str, Any]]:
     """A row a training: what noise allows, R² by the predictor, and with the residual of each other training beside."""
-    left, noise = residuals(shifts, predictor)
-    shifts = shifts[(shifts["view"] == "features") & (shifts["predictor"] == predictor)]
+    found = trainings(shifts, predictor)
     rows = []
-    for name in left:
-        data, seed = name.rsplit("-", 1)
-        part = shifts[(shifts["data"] == data) & (shifts["seed"] == int(seed))].set_index("response")
+    for name, part in found.items():
         alone = explained(part["observed"], part["predicted"])
-        row = {"training": name, "noise in the residual": noise[name], "R² by labels": alone}
-        for other in left:
-            r, more = left[name].corr(left[other]), explained(part["observed"], part["predicted"], left[other])
+        row = {"training": name, "noise in the residual": noise(part), "R² by labels": alone}
+        for other, beside in found.items():
+            r = part["residual"].corr(beside["residual"])
+            more = explained(part["observed"], part["predicted"], beside["residual"])
             row[other] = "" if other == name else f"{r:+.2f}, {more:.2f}"
         rows.append(row)
     return rows
@@ -77,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     shifts = pd.concat([artifacts.read_table(path).to_pandas() for path in arguments.shifts])
     rows = table(shifts, arguments.predictor)
-    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+    print(records(rows))
 
 
 if __name__ == "__main__":

@@ -55,9 +55,15 @@ class Plan:
     def training(self, name: str, seed: int, other: Path | None) -> None:
         """Train on all rows, complete the held-out prompts, and compare with what was predicted."""
         folder = self.out / name
-        self.train(name, folder / TRAIN, folder / f"train-{seed}", seed)
-        self.rollouts(name, folder / f"after-{seed}", folder / f"train-{seed}" / "model", seed=0)
-        self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
+        after = self.completions_after(name, folder, seed)
+        self.validate(name, folder / "before", after, seed, folder / f"validate-{seed}", other)
+
+    def completions_after(self, name: str, folder: Path, seed: int) -> Path:
+        """Train on the rows of a folder; returns the completions of the held-out prompts."""
+        trained, after = folder / f"train-{seed}", folder / f"after-{seed}"
+        self.train(name, folder / TRAIN, trained, seed)
+        self.rollouts(name, after, trained / "model", seed=0)
+        return after
 
     def audit(self, name: str) -> None:
         """Split a set, and audit what is trained on."""
@@ -99,20 +105,15 @@ class Plan:
             swap(folder / TRAIN, folder / SWAPPED / TRAIN)
         for seed in self.arguments.train_seeds:
             self.training(name, seed, None)
-            trained, after = folder / SWAPPED / f"train-{seed}", folder / SWAPPED / f"after-{seed}"
-            self.train(name, folder / SWAPPED / TRAIN, trained, seed)
-            self.rollouts(name, after, trained / "model", seed=0)
+            after = self.completions_after(name, folder / SWAPPED, seed)
             both = folder / SWAPPED / f"validate-{seed}"
             self.validate(name, after, folder / f"after-{seed}", seed, both, folder / "before")
 
     def arm(self, name: str, rows: Path, out: Path, seed: int) -> Path:
         """Train without the rows of a list; returns the completions of the held-out prompts."""
-        trained, after = out / f"train-{seed}", out / f"after-{seed}"
         if not (out / TRAIN).is_file():
             without(self.out / name / TRAIN, set(rows.read_text().split()), out / TRAIN)
-        self.train(name, out / TRAIN, trained, seed)
-        self.rollouts(name, after, trained / "model", seed=0)
-        return after
+        return self.completions_after(name, out, seed)
 
     def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""

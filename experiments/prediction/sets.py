@@ -54,7 +54,7 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
 def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
     """The rows of each prompt, in the order of the prompts' hashes."""
     found: dict[str, list[Pair]] = {}
-    for row in _pairs(data / SETS[name].file):
+    for row in pairs_of(data / SETS[name].file):
         if longest is None or sum(len(turn["content"] or "") for turn in row.prompt) <= longest:
             found.setdefault(row.prompt_id, []).append(row)
     return [found[prompt] for prompt in sorted(found, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())]
@@ -62,15 +62,15 @@ def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
 
 def without(rows: Path, row_ids: set[str], out: Path) -> None:
     """The rows of a training file but those named."""
-    _write(out, [row for row in _pairs(rows) if row.row_id not in row_ids])
+    _write(out, [row for row in pairs_of(rows) if row.row_id not in row_ids])
 
 
 def swap(rows: Path, out: Path) -> None:
     """The rows of a training file with every label turned round."""
-    _write(out, [replace(row, chosen=row.rejected, rejected=row.chosen) for row in _pairs(rows)])
+    _write(out, [replace(row, chosen=row.rejected, rejected=row.chosen) for row in pairs_of(rows)])
 
 
-def _pairs(rows: Path) -> list[Pair]:
+def pairs_of(rows: Path) -> list[Pair]:
     return [row for row in read_pairs(RowSettings(rows=str(rows))) if not isinstance(row, Fault)]
 
 

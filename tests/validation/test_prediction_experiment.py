@@ -136,28 +136,23 @@ def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
     assert rows[1000]["`gradient`, clusters: mean r"] > 0.7
 
 
+def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
+    """The plan of one set at its smallest, with a tiny model and an SAE of it."""
+    sae = save_sae(folder / "sae", model)
+    (folder / "recipe.yaml").write_text("max_steps: 2\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
+    (folder / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
+    words = (
+        "--sets alpaca_eval --pairs 30 --held-out 12 --tokens 12 --max-length 200 --train-seeds 0 --device cpu".split()
+    )
+    paths = {"audit": folder / "audit.yaml", "data": data, "out": folder / "out", "recipe": folder / "recipe.yaml",
+             "model": model, "sae": sae}  # fmt: skip
+    words += [f"--{name}={path}" for name, path in paths.items()]
+    return run.Plan(data, folder / "out", run.parse(words))
+
+
 def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch, capsys):
     """The whole plan with a tiny model in this process; a second run passes over every step."""
-    model = tiny_model_dir("llama")
-    sae = save_sae(tmp_path / "sae", model)
-    (tmp_path / "recipe.yaml").write_text("max_steps: 2\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
-    (tmp_path / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
-    words = [
-        "--audit",
-        tmp_path / "audit.yaml",
-        "--data",
-        data,
-        "--out",
-        tmp_path / "out",
-        "--sets",
-        "alpaca_eval",
-        "--pairs",
-        "30",
-        "--held-out",
-        "12",
-    ]
-    words += ["--tokens", "12", "--max-length", "200", "--train-seeds", "0", "--recipe", tmp_path / "recipe.yaml"]
-    words += ["--model", model, "--sae", sae, "--device", "cpu"]
+    plan = tiny_plan(data, tmp_path, tiny_model_dir("llama"))
     called = []
 
     def in_process(module, *arguments):
@@ -165,7 +160,6 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
         assert {"anatomy": main, "experiments.score": score.main}[module]([str(word) for word in arguments]) == 0
 
     monkeypatch.setattr(run, "step", in_process)
-    plan = run.Plan(data, tmp_path / "out", run.parse([str(word) for word in words]))
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
