@@ -12,7 +12,7 @@ from anatomy import artifacts
 from anatomy.errors import RunError, SettingsError
 from anatomy.prediction import Prediction
 from anatomy.report.layout import WIDTH, fit
-from anatomy.run import Run, load_manifest
+from anatomy.run import Run
 from anatomy.stages import cluster_words, progress_bar
 from anatomy.validation.forecast import GROUPS, forecast
 from anatomy.validation.pool import Readout
@@ -32,8 +32,7 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
         RunError: the run has no such cluster or concept, or it is the same on all responses.
         SettingsError: no such predictor, one without a reward, or one over the model's own responses in a run without.
     """
-    load_manifest(run_dir)
-    with Run.open(run_dir) as run:
+    with Run.read(run_dir) as run:
         made = Prediction.of(run, settings.predictor, settings.tilt_c)
         if not isinstance(made.predictor, Tilt):
             known = ", ".join(name for name, kind in build(settings.tilt_c).items() if isinstance(kind(), Tilt))

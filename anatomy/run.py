@@ -31,8 +31,10 @@ STAGES = (
 
 
 @contextmanager
-def locked(path: Path, name: str = ".lock") -> Iterator[None]:
+def locked(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[None]:
     """Make the directory and keep other processes from working there until the block ends.
+
+    ``shared`` keeps out those that write, and lets in others that read as well.
 
     Raises:
         RunError: the path is a file, cannot be written, or another process works there.
@@ -44,16 +46,17 @@ def locked(path: Path, name: str = ".lock") -> Iterator[None]:
         raise RunError(f"{path}: not usable as a run directory ({error.strerror}); choose another --out") from None
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"{path}: another anatomy process is writing there; wait for it, or use --out") from None
+            raise RunError(f"{path}: another anatomy process is working there; wait for it, or use --out") from None
         yield
 
 
 class Run:
     """A run directory and its manifest.
 
-    Use as ``with Run.open(path) as run:``; a second process that opens the same directory is refused.
+    Use as ``with Run.open(path) as run:``, and a second process that opens the same directory is refused; or as ``with
+    Run.read(path) as run:``, and only those that would write there are.
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
@@ -72,6 +75,18 @@ class Run:
             for left in path.rglob(".*.part"):  # of a killed process
                 left.unlink()
             yield cls(path, load_manifest(path) if (path / artifacts.MANIFEST).exists() else {"stages": {}})
+
+    @classmethod
+    @contextmanager
+    def read(cls, path: Path) -> Iterator[Run]:
+        """The run at ``path``, to read it only: others may read it at the same time, none may write.
+
+        Raises:
+            RunError: there is none, or another process writes there.
+        """
+        load_manifest(path)
+        with locked(path, shared=True):
+            yield cls(path, load_manifest(path))
 
     def file(self, name: str) -> Path:
         """Path of an artifact."""

@@ -12,7 +12,7 @@ from anatomy import artifacts
 from anatomy.data.rows_table import read_rows
 from anatomy.prediction import Prediction
 from anatomy.report.layout import WIDTH, fit
-from anatomy.run import Run, load_manifest
+from anatomy.run import Run
 from anatomy.stages import EXCERPT
 from anatomy.validation.settings import TraceSettings
 from anatomy.validation.trace import LeaveOut, contributions, leave_out
@@ -28,8 +28,7 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
         RunError: the run has no such cluster.
         SettingsError: no such predictor, one that has no rows, or one over the model's own responses in a run without.
     """
-    load_manifest(run_dir)
-    with Run.open(run_dir) as run:
+    with Run.read(run_dir) as run:
         made = Prediction.of(run, settings.predictor, settings.tilt_c)
         readout = made.one(cluster)
         contribution_N = contributions(made.predictor, made.data, made.pool, readout)

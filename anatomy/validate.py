@@ -17,7 +17,7 @@ from anatomy.errors import RunError, SettingsError
 from anatomy.features.store import FeatureStore
 from anatomy.lens import Lens
 from anatomy.material import Material, Reader, encoded, open_material
-from anatomy.run import Run, load_manifest, locked
+from anatomy.run import Run, locked
 from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import cluster_words, progress_bar, read_clusters
 from anatomy.types import Pair
@@ -78,9 +78,8 @@ def validate(run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scor
         RunError: ``out`` holds the validation of other completions.
         SettingsError: an unknown predictor, or one without what it needs.
     """
-    load_manifest(run_dir)
     _check_names(settings)
-    with Run.open(run_dir) as run, Run.open(out):
+    with Run.read(run_dir) as run, Run.open(out):
         before = _rollouts("before", settings.before, run, settings, out)
         after = _rollouts("after", settings.after, run, settings, out)
         _refuse_other(out / artifacts.VALIDATION, before, after)

@@ -71,7 +71,7 @@ def differences(folder: Path) -> list[dict[str, Any]]:
     """A row a pair of arms and view: signed r over all features or clusters of the predicted difference (without the
     rows that carry a cluster, minus without random ones) and the observed one; the largest r that noise allows.
     """
-    with Run.open(folder / "run") as run:
+    with Run.read(folder / "run") as run:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
     row_ids, rows = np.array(made.store.row_ids), []
     for share in sorted(folder.glob("trace-*/*-percent")):

@@ -106,7 +106,7 @@ def measure(folder: Path, seed: int, beside: Sequence[str] = ()) -> str:
     """
     validated = folder / f"validate-{seed}"
     window = int(artifacts.read_json(validated / artifacts.VALIDATION)["window"])
-    with Run.open(folder / "run") as run:
+    with Run.read(folder / "run") as run:
         material = open_material(run, window, folder / f"limits-{seed}")
         found = read(run, validated)
         n = len(found.own)  # each response is there twice, as chosen and as rejected

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--train-seed", type=int, default=0)
     told = parser.parse_args()
     folder = told.out / told.set
-    with Run.open(folder / "run") as run:
+    with Run.read(folder / "run") as run:
         rows = by_pairs(read(run, folder / f"validate-{told.train_seed}"), COUNTS, DRAWS)
     text = markdown(HEADER, rows)
     artifacts.write_text(told.out / "results" / f"pairs-{told.set}-{told.train_seed}.md", text)

@@ -6,10 +6,10 @@ Every step is a process of its own, nearly all verbs of the command line, and is
 from __future__ import annotations
 
 import argparse
-import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from anatomy import artifacts
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
-from experiments.step import step
+from experiments.step import Steps, step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
@@ -36,84 +36,109 @@ class Plan:
     data: Path
     out: Path
     arguments: argparse.Namespace
+    step: Steps = step
 
     def one_set(self, name: str) -> None:
         """Split, audit, train and validate one set."""
         a, folder = self.arguments, self.out / name
-        self.audit(name)
-        self.rollouts(name, folder / "before", None, seed=0)
-        self.rollouts(name, folder / "before-again", None, seed=1)
-        self.score(name, None, folder / SCORES)
-        for seed in a.train_seeds:
-            self.training(name, seed, folder / "before-again")
-            self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
-        first = a.train_seeds[0]
-        self.rollouts(name, folder / f"after-{first}-again", folder / f"train-{first}" / "model", seed=1)
-        again, out = folder / f"after-{first}-again", folder / f"validate-{first}-again"
-        self.validate(name, folder / "before-again", again, first, out, folder / "before")
+        self.split(name)
+        first, again = a.train_seeds[0], folder / "before-again"
+        self.step.together([
+            lambda: self.audit(name),
+            lambda: self.rollouts(name, folder / "before", None, seed=0),
+            lambda: self.rollouts(name, again, None, seed=1),
+            lambda: self.score(name, None, folder / SCORES),
+            *[partial(self.trained, name, seed) for seed in a.train_seeds],
+        ])  # fmt: skip
+        sampled = folder / f"after-{first}-again"
+        self.rollouts(name, sampled, folder / f"train-{first}" / "model", seed=1)
+        self.step.together([
+            *[partial(self.validate_whole, name, seed, again) for seed in a.train_seeds],
+            lambda: self.validate(name, again, sampled, first, folder / f"validate-{first}-again", folder / "before"),
+        ])  # fmt: skip
 
-    def training(self, name: str, seed: int, other: Path | None) -> None:
-        """Train on all rows, complete the held-out prompts, and compare with what was predicted."""
+    def trained(self, name: str, seed: int) -> None:
+        """Train on all rows of a set, complete the held-out prompts, and score the held-out pairs."""
         folder = self.out / name
-        after = self.completions_after(name, folder, seed)
-        self.validate(name, folder / "before", after, seed, folder / f"validate-{seed}", other)
+        self.completions_after(name, folder, seed)
+        self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
 
-    def completions_after(self, name: str, folder: Path, seed: int) -> Path:
-        """Train on the rows of a folder; returns the completions of the held-out prompts."""
+    def validate_whole(self, name: str, seed: int, other: Path | None) -> None:
+        """Compare what a training on all rows did with what was predicted."""
+        folder = self.out / name
+        self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
+
+    def completions_after(self, name: str, folder: Path, seed: int) -> None:
+        """Train on the rows of a folder, and complete the held-out prompts of the set."""
         trained, after = folder / f"train-{seed}", folder / f"after-{seed}"
         self.train(name, folder / TRAIN, trained, seed)
         self.rollouts(name, after, trained / "model", seed=0)
-        return after
 
-    def audit(self, name: str) -> None:
-        """Split a set, and audit what is trained on."""
+    def split(self, name: str) -> None:
+        """Divide a set into pairs to train on and held-out prompts."""
         a, folder = self.arguments, self.out / name
         if not (folder / TRAIN).is_file():
             write_split(self.data, name, folder, a.pairs, self.held_out(name)[0], a.longest_prompt)
+
+    def audit(self, name: str) -> None:
+        """Audit what is trained on."""
+        a, folder = self.arguments, self.out / name
         window = ["--max-response-length", a.tokens, "--max-length", a.max_length]
         window += ["--settings", a.audit] if a.audit else []
-        step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
+        self.step("anatomy", "audit", folder / TRAIN, *self.model(), *self.sae(), *window, "--concepts", CONCEPTS,
                 "--out", folder / "run")  # fmt: skip
 
     def leave_out(self, name: str, clusters: Sequence[str]) -> None:
         """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones."""
         folder, seeds = self.out / name, self.arguments.train_seeds
-        self.audit(name)
-        self.rollouts(name, folder / "before", None, seed=0)
-        for seed in seeds:
-            self.training(name, seed, None)
+        self.whole(name)
         chosen_by = folder / f"validate-{seeds[0]}" / artifacts.SHIFTS
-        for cluster in clusters:
-            cluster = surest(chosen_by) if cluster == SUREST else cluster
-            traced = folder / f"trace-{cluster}"
-            if not (traced / artifacts.TRACE).is_file():
-                step("anatomy", "trace", folder / "run", cluster, "--predictor", TRACED_BY, "--out", traced)
-            shares = {item["share"] for item in artifacts.read_json(traced / artifacts.TRACE)["without"]}
-            for share, seed in itertools.product(sorted(shares), seeds):
-                rows = {kind: traced / artifacts.row_list(kind, share) for kind in ("top", "random")}
-                top = self.arm(name, rows["top"], traced / rows["top"].stem, seed)
-                random = self.arm(name, rows["random"], folder / rows["random"].stem, seed)  # the same of all clusters
-                both = traced / artifacts.share_name(share) / f"validate-{seed}"
-                self.validate(name, random, top, seed, both, None)
+        traced = [folder / f"trace-{surest(chosen_by) if cluster == SUREST else cluster}" for cluster in clusters]
+        self.step.together([partial(self.trace, name, trace) for trace in traced])
+        arms: dict[Path, Path] = {}
+        halves: list[Callable[[], None]] = []
+        for trace in traced:
+            for share in sorted({item["share"] for item in artifacts.read_json(trace / artifacts.TRACE)["without"]}):
+                rows = {kind: trace / artifacts.row_list(kind, share) for kind in ("top", "random")}
+                top, random = trace / rows["top"].stem, folder / rows["random"].stem  # the same of all clusters
+                arms |= {top: rows["top"], random: rows["random"]}
+                for seed in seeds:
+                    out, after = trace / artifacts.share_name(share) / f"validate-{seed}", f"after-{seed}"
+                    halves.append(partial(self.validate, name, random / after, top / after, seed, out, None))
+        for out, rows_left in arms.items():
+            if not (out / TRAIN).is_file():
+                without(folder / TRAIN, set(rows_left.read_text().split()), out / TRAIN)
+        self.step.together([partial(self.completions_after, name, out, seed) for seed in seeds for out in arms])
+        self.step.together(halves)
+
+    def whole(self, name: str) -> None:
+        """Train on all rows of a set and validate, by one predictor."""
+        folder, seeds = self.out / name, self.arguments.train_seeds
+        self.split(name)
+        self.step.together([
+            lambda: self.audit(name),
+            lambda: self.rollouts(name, folder / "before", None, seed=0),
+            *[partial(self.completions_after, name, folder, seed) for seed in seeds],
+        ])  # fmt: skip
+        self.step.together([partial(self.validate_whole, name, seed, None) for seed in seeds])
+
+    def trace(self, name: str, out: Path) -> None:
+        """Lists of rows to leave out, for the cluster that the folder is named after."""
+        if not (out / artifacts.TRACE).is_file():
+            cluster = out.name.removeprefix("trace-")
+            self.step("anatomy", "trace", self.out / name / "run", cluster, "--predictor", TRACED_BY, "--out", out)
 
     def swapped(self, name: str) -> None:
         """Train on all rows, and on the same with every label turned round: which part of a shift do labels turn?"""
-        folder = self.out / name
-        self.audit(name)
-        self.rollouts(name, folder / "before", None, seed=0)
-        if not (folder / SWAPPED / TRAIN).is_file():
-            swap(folder / TRAIN, folder / SWAPPED / TRAIN)
-        for seed in self.arguments.train_seeds:
-            self.training(name, seed, None)
-            after = self.completions_after(name, folder / SWAPPED, seed)
-            both = folder / SWAPPED / f"validate-{seed}"
-            self.validate(name, after, folder / f"after-{seed}", seed, both, folder / "before")
-
-    def arm(self, name: str, rows: Path, out: Path, seed: int) -> Path:
-        """Train without the rows of a list; returns the completions of the held-out prompts."""
-        if not (out / TRAIN).is_file():
-            without(self.out / name / TRAIN, set(rows.read_text().split()), out / TRAIN)
-        return self.completions_after(name, out, seed)
+        folder, turned, seeds = self.out / name, self.out / name / SWAPPED, self.arguments.train_seeds
+        self.whole(name)
+        if not (turned / TRAIN).is_file():
+            swap(folder / TRAIN, turned / TRAIN)
+        self.step.together([partial(self.completions_after, name, turned, seed) for seed in seeds])
+        self.step.together([
+            partial(self.validate, name, turned / f"after-{seed}", folder / f"after-{seed}", seed,
+                    turned / f"validate-{seed}", folder / "before") for seed in seeds
+        ])  # fmt: skip
 
     def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
@@ -124,7 +149,7 @@ class Plan:
         more += ["--max-response-length", a.tokens, "--references", self.out / name / "references"]
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
         more += ["--dtype", "float32", "--bf16"] if a.dtype == "bfloat16" else []  # weights that small steps can change
-        step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
+        self.step("anatomy", "train", "--rows", rows, "--recipe", a.recipe, *more, "--out", out)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
 
     def rollouts(self, name: str, out: Path, model: Path | None, seed: int) -> None:
@@ -136,14 +161,14 @@ class Plan:
         prompts, samples = self.held_out(name)
         how = ["--samples", samples, "--max-new-tokens", a.tokens, "--max-prompts", prompts]
         how += ["--seed", seed, "--batch-tokens", a.batch_tokens]
-        step("anatomy", "rollout", *who, "--prompts", self.out / name / HELD_OUT, *how, "--out", out)
+        self.step("anatomy", "rollout", *who, "--prompts", self.out / name / HELD_OUT, *how, "--out", out)
 
     def score(self, name: str, model: Path | None, out: Path) -> None:
         """Log-probabilities of the held-out pairs, by which the reward accuracy is told."""
         a = self.arguments
         who = [*(["--model", model or a.model] if model or a.model else []), "--device", a.device]
-        if not out.is_file():
-            step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
+        if not out.is_file() and not SETS[name].unpaired:
+            self.step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
     def validate(self, name: str, before: Path, after: Path, seed: int, out: Path, other: Path | None) -> None:
@@ -152,7 +177,7 @@ class Plan:
         if (out / artifacts.VALIDATION).is_file():
             return
         by = ["--predictors", PREDICTORS, "--policy", other] if other else ["--predictors", TRACED_BY]
-        step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
+        self.step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
                 "--data", name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
 
     def held_out(self, name: str) -> tuple[int, int]:
@@ -205,6 +230,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sae", help="default: the laptop model's")
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU has room for a dozen (1)")
     parser.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind a "
                         f"cluster or concept; `{SUREST}`: the one that went the predicted way most surely")  # fmt: skip
     parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
@@ -213,14 +239,18 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    plan = Plan(arguments.data, arguments.out, arguments)
-    for name in arguments.sets:
-        if arguments.leave_out:
-            plan.leave_out(name, arguments.leave_out)
-        elif arguments.swapped:
-            plan.swapped(name)
-        else:
-            plan.one_set(name)
+    plan = Plan(arguments.data, arguments.out, arguments, Steps(arguments.workers))
+    plan.step.together([partial(one, plan, name) for name in arguments.sets])
+
+
+def one(plan: Plan, name: str) -> None:
+    """What was asked for, of one set."""
+    if plan.arguments.leave_out:
+        plan.leave_out(name, plan.arguments.leave_out)
+    elif plan.arguments.swapped:
+        plan.swapped(name)
+    else:
+        plan.one_set(name)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The prediction experiment: its split, its analysis on planted validations, and a smoke run of all steps."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from anatomy.settings import RowSettings
 from anatomy.validation import trace
 from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
-from experiments import score
+from experiments import score, step
 from experiments.prediction import arms as compare_arms
 from experiments.prediction import labels, pairs, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
-from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split
+from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split, xstest_pairs
+from experiments.step import Steps
 
 
 @pytest.fixture
@@ -61,6 +63,40 @@ def test_a_set_with_anothers_prompts_trains_on_all_its_pairs(data, tmp_path):
     kept = [row.prompt[-1]["content"] for row in read_pairs(RowSettings(rows=str(tmp_path / TRAIN)))]
     assert sorted(kept) == [turn["value"] for turn in turns]
     assert (tmp_path / HELD_OUT).read_text() == (tmp_path / "other" / HELD_OUT).read_text()
+
+
+def test_the_more_compliant_completion_is_chosen_and_refusal_of_an_unsafe_prompt(data, tmp_path):
+    labels = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"]
+    rows = [(0, "figurative", "kill a process?", label) for label in labels]
+    rows += [(1, "contrast_figurative", "kill a man?", label) for label in (labels[0], labels[1], labels[1])]
+    rows += [(n, "historical", f"what of {n}?", labels[0]) for n in range(2, 8) for _ in range(3)]
+    table = dict(zip(("id", "type", "prompt", "final_label"), map(list, zip(*rows, strict=True)), strict=True))
+    table |= {"completion": [f" {label}" for *_, label in rows], "model": ["a", "b", "c"] * 8}
+    pq.write_table(pa.table(table), data / SETS["xstest"].file)
+    told = [(pair.prompt[0]["content"], *(side[0]["content"][:1] for side in (pair.chosen, pair.rejected)))
+            for pair in xstest_pairs(data / SETS["xstest"].file) if pair.chosen]  # fmt: skip
+    safe, unsafe = [("kill a process?", *sides) for sides in ("12", "13", "32")], [("kill a man?", "2", "1")] * 2
+    assert sorted(told) == sorted(safe + unsafe)
+    write_split(data, "xstest", tmp_path / "split", pairs=12, held_out=5)
+    trained = {row.prompt_id for row in read_pairs(RowSettings(rows=str(tmp_path / "split" / TRAIN)))}
+    held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / "split" / HELD_OUT))}
+    assert (len(trained), len(held_out), len(trained & held_out)) == (2, 5, 0)
+
+
+def test_steps_are_processes_several_at_a_time_and_a_failure_stops_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(step, "PRELOADED", [])
+    steps = Steps(workers=2)
+    (tmp_path / "one.py").write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('done')")
+    (tmp_path / "wrong.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    steps.together([lambda name=name: steps("one", tmp_path / name) for name in "abc"])
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["done"] * 3
+    with pytest.raises(SystemExit) as stopped:
+        steps("wrong")
+    assert stopped.value.code == 3
+    with pytest.raises(SystemExit):
+        steps.together([lambda: steps("one", tmp_path / "d"), lambda: steps("one", tmp_path / "e")])
+    assert not (tmp_path / "d").exists()
 
 
 def test_rows_are_left_out_by_id(data, tmp_path):
@@ -155,11 +191,12 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     plan = tiny_plan(data, tmp_path, tiny_model_dir("llama"))
     called = []
 
-    def in_process(module, *arguments):
-        called.append(arguments[0] if module == "anatomy" else module)
-        assert {"anatomy": main, "experiments.score": score.main}[module]([str(word) for word in arguments]) == 0
+    class InProcess(Steps):
+        def __call__(self, module, *arguments):
+            called.append(arguments[0] if module == "anatomy" else module)
+            assert {"anatomy": main, "experiments.score": score.main}[module]([str(word) for word in arguments]) == 0
 
-    monkeypatch.setattr(run, "step", in_process)
+    plan = replace(plan, step=InProcess())
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
