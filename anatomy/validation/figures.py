@@ -107,7 +107,7 @@ def ceiling(half_a_SX: Float[np.ndarray, "S X"], half_b_SX: Float[np.ndarray, "S
     """
     half = [pearson(a, b) for a, b in zip(half_a_SX, half_b_SX, strict=True)]
     r = float(np.nanmean(half)) if np.isfinite(half).any() else float("nan")
-    reliability = max(0.0, 2 * r / (1 + r)) if np.isfinite(r) else float("nan")
+    reliability = r if np.isnan(r) else 2 * r / (1 + r) if r > 0 else 0.0
     return {"half_r": r, "reliability": reliability, **attainable(reliability)}
 
 

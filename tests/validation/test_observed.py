@@ -91,6 +91,11 @@ def test_the_ceiling_is_the_analytic_reliability(signal):
     assert np.corrcoef(shift_M, found.value)[0, 1] == pytest.approx(np.sqrt(expected), abs=0.04)
 
 
+def test_halves_that_contradict_each_other_have_no_reliability():
+    half = np.array([[0.0, 1.0, 3.0]])
+    assert ceiling(half, -half) == {"half_r": -1.0, "reliability": 0.0, "attainable_r": 0.0, "attainable_r2": 0.0}
+
+
 def test_the_ceiling_of_pure_noise_is_near_zero():
     difference_NM, prompts = rows_of(np.random.default_rng(6), 100, 1500)
     found = observe(difference_NM, everywhere(200)[0], prompts, resampling(100, 0, draws=20))
