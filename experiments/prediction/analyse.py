@@ -1,7 +1,7 @@
 """Tables and plots of finished runs: ``python -m experiments.prediction.analyse --out DIR``.
 
 Reads the validations under ``DIR``, writes ``DIR/results``: ``shifts.parquet`` (all raw numbers), ``table.md``,
-``table.json``, ``share.html`` (r² beside what noise allows).
+``table.json``, ``share.html`` (r² beside what noise allows), a scatter of response clusters a training.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from scipy import stats
 
 from anatomy import artifacts
 from anatomy.validation.figures import pearson
+from anatomy.validation.plots import svg
 from anatomy.validation.repeat import replication
 from experiments.prediction.sets import SCORES
 from experiments.score import reward_accuracy
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
+DRAWN = "sgd"
 LEAST = 8
 """Shifts that a view needs for a figure."""
 SMALL = ("slope", "observed", "less", "±")
@@ -51,7 +53,7 @@ def analyse(out: Path) -> str:
     rows = [row for folder in sets for row in set_rows(folder)]
     results = out / "results"
     tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
-    artifacts.write_table(results / artifacts.SHIFTS, pa.concat_tables(tables))
+    artifacts.write_table(results / artifacts.SHIFTS, _short(pa.concat_tables(tables)))
     taught, curve = trained(sets), curves(sets)
     told = {"rows": rows, "controls": controls(sets), "leave_out": curve, "trained": taught}
     artifacts.write_json(results / "table.json", told)
@@ -61,7 +63,29 @@ def analyse(out: Path) -> str:
             text += "\n" + records(part)
     artifacts.write_text(results / "table.md", text)
     plot(results / "share.html", rows)
+    for folder in sets:
+        for path in validations(folder):
+            seed = path.name.removeprefix("validate-")
+            clusters_svg(results / f"{folder.name}-{seed}-clusters.svg", path)
     return text
+
+
+def clusters_svg(out: Path, validated: Path) -> None:
+    """Predicted and observed shifts of response clusters, where the predictor that is drawn was asked for."""
+    figure = artifacts.read_json(validated / artifacts.VALIDATION)["figures"].get(DRAWN, {}).get("global", {})
+    if figure.get("r") is None:
+        return
+    shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
+    shifts = shifts[(shifts["predictor"] == DRAWN) & (shifts["view"] == "global")]
+    title = f"response clusters: {DRAWN}, r {figure['r']:+.2f}, attainable {figure['ceiling']['attainable_r']:.2f}"
+    points = (shifts[side].to_numpy() for side in ("predicted", "observed"))
+    artifacts.write_text(out, svg(title, *points, figure["slope"]))
+
+
+def _short(shifts: pa.Table) -> pa.Table:
+    """Numbers to seven digits: half the size."""
+    fields = [field.with_type(pa.float32()) if pa.types.is_float64(field.type) else field for field in shifts.schema]
+    return shifts.cast(pa.schema(fields, shifts.schema.metadata))
 
 
 def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
@@ -74,7 +98,7 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
     sampling = {name: replication(paths[0], again[0], name) for name in told[0]} if again else {}
     for view in VIEWS:
         for predictor in told[0]:
-            figures = [part[predictor][view] for part in told if view in part[predictor]]
+            figures = [part[predictor][view] for part in told if view in part.get(predictor, {})]
             if not figures or figures[0]["n"] < LEAST or any(figure["r"] is None for figure in figures):
                 continue
             r = mean(figure["r"] for figure in figures)
