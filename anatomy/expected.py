@@ -13,7 +13,7 @@ from anatomy.settings import AuditSettings
 from anatomy.validation.calibration import Calibration, read_calibration
 from anatomy.validation.expected import DEVIATIONS, POINTS, TOKENS, Expected, Unit, expected_shifts
 from anatomy.validation.pool import Cut, Pool, Readout, cluster_readout, concept_readout
-from anatomy.validation.predictors import OWN, build
+from anatomy.validation.predictors import OWN, RESIDUALS, build
 
 
 def stored_concepts(run: Run, where: str = artifacts.SCORES) -> tuple[Readout, dict[str, Unit]]:
@@ -49,7 +49,7 @@ def expected_of_run(
     predictor = build(calibration.tilt_c)[calibration.predictor]()
 
     def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:
-        pool = Pool.read(folder, ["freq"], settings.tau)
+        pool = Pool.read(folder, ["freq"], settings.tau, predictor.name in RESIDUALS)
         clustered = cluster_readout(pool, clusters.response_F, predictor.statistic, settings.min_features)
         return pool, [clustered, *([concepts] if concepts.ids else [])]
 

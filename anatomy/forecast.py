@@ -16,7 +16,7 @@ from anatomy.run import Run
 from anatomy.stages import cluster_words, progress_bar
 from anatomy.validation.forecast import GROUPS, forecast
 from anatomy.validation.pool import Readout
-from anatomy.validation.predictors import Tilt, build
+from anatomy.validation.predictors import Rewarding, build
 from anatomy.validation.settings import ForecastSettings
 
 NUMBERS = ["predicted", "without", "change", "change_low", "change_high"]
@@ -34,8 +34,8 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
     """
     with Run.read(run_dir) as run:
         made = Prediction.of(run, settings.predictor, settings.tilt_c)
-        if not isinstance(made.predictor, Tilt):
-            known = ", ".join(name for name, kind in build(settings.tilt_c).items() if isinstance(kind(), Tilt))
+        if not isinstance(made.predictor, Rewarding):
+            known = ", ".join(name for name, kind in build(settings.tilt_c).items() if isinstance(kind(), Rewarding))
             raise SettingsError(f"predictor {settings.predictor} has no reward to take a concept from; use {known}")
         concept_J = np.asarray(made.one(concept).values_JM, np.float64)[:, 0]
         if not np.ptp(concept_J):

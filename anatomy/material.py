@@ -75,8 +75,10 @@ def encoded(material: Material, pairs: Iterable[Pair], count: int, name: str) ->
 class Reader:
     """Reads any pool as the run reads its own: contexts, features, concepts with the data's thresholds and spreads."""
 
-    def __init__(self, material: Material, rule: ContextRule, scorers: Sequence[Scorer]) -> None:
-        self.material, self.rule, self.scorers = material, rule, scorers
+    def __init__(
+        self, material: Material, rule: ContextRule, scorers: Sequence[Scorer], residuals: bool = False
+    ) -> None:
+        self.material, self.rule, self.scorers, self.residuals = material, rule, scorers, residuals
         self.cuts: list[Cut] = []
 
     def data(self, store: FeatureStore) -> Side:
@@ -95,7 +97,7 @@ class Reader:
         self, store: FeatureStore, scores: Sequence[np.ndarray], label_N: np.ndarray, member_KN: np.ndarray
     ) -> Side:
         settings = self.material.settings
-        pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau)
+        pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau, self.residuals)
         concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
         return Side(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
 

@@ -16,7 +16,7 @@ from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
 from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import OWN, Predictor, build
+from anatomy.validation.predictors import OWN, RESIDUALS, Predictor, build
 
 
 class Prediction(NamedTuple):
@@ -46,11 +46,12 @@ class Prediction(NamedTuple):
         if predictor in OWN and not run.manifest["stages"].get("own", {}).get("outputs"):
             raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
         statistics = sorted({"freq", settings.prompt_statistic})
-        data = pool = Pool.read(store, statistics, settings.tau)
+        residuals = predictor in RESIDUALS
+        data = pool = Pool.read(store, statistics, settings.tau, residuals)
         scores = artifacts.SCORES
         if predictor in OWN:
             run.require("own")
-            pool = Pool.read(FeatureStore(run.file(artifacts.OWN_FEATURES)), statistics, settings.tau)
+            pool = Pool.read(FeatureStore(run.file(artifacts.OWN_FEATURES)), statistics, settings.tau, residuals)
             scores = artifacts.OWN_SCORES
         concepts = stored_concepts(run, scores)[0]
         return cls(run, settings, store, read_clusters(run, store), data, made[predictor]().fit(data), pool, concepts)

@@ -29,7 +29,7 @@ from anatomy.validation.means import PromptMeans, prompt_means, write_means
 from anatomy.validation.observed import resampling
 from anatomy.validation.policy import load_policy
 from anatomy.validation.pool import Cut, Pool, paired
-from anatomy.validation.predictors import OWN, Predictor, build
+from anatomy.validation.predictors import OWN, RESIDUALS, Predictor, build
 from anatomy.validation.rollouts import (
     Rollouts,
     is_rollouts,
@@ -130,7 +130,8 @@ def _validated(
     if own_window != audited.max_response_length:
         store = encoded(material, material.rows(), original.n_rows, "data")
     clusters = read_clusters(material.run, original)
-    reader = Reader(material, ContextRule.of(store, clusters, audited), scorers)
+    residuals = not set(RESIDUALS).isdisjoint(_names(settings))
+    reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
     data = reader.data(store)
     completions = encoded(material, pairs, len(pairs), "rollout")
     rollouts = reader.other(completions, pairs, "rollout")

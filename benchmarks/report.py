@@ -48,7 +48,7 @@ def pairs(generator: np.random.Generator) -> Iterator[Pair]:
 def span(generator: np.random.Generator) -> SpanFeatures:
     index = np.sort(generator.choice(FEATURES, FIRING, replace=False))
     at, value = generator.integers(0, 60, FIRING), generator.random(FIRING)
-    return SpanFeatures(60, index, value, at, generator.integers(1, 9, FIRING))
+    return SpanFeatures(60, index, value, at, generator.integers(1, 9, FIRING), np.zeros(1))
 
 
 def synthetic(run: Path) -> None:
@@ -60,7 +60,7 @@ def synthetic(run: Path) -> None:
     for number, start in enumerate(range(0, ROWS, SHARD_ROWS)):
         part = ids[start : start + SHARD_ROWS]
         spans = {name: [span(generator) for _ in part] for name in SPANS}
-        mark = {"fingerprint": "synthetic", "n_features": str(FEATURES)}
+        mark = {"fingerprint": "synthetic", "n_features": str(FEATURES), "width": "1"}
         write_shard(run / artifacts.FEATURES / artifacts.shard_name(number), part, spans, mark, {})
     analyse(run, FeatureStore(run / artifacts.FEATURES), generator)
 

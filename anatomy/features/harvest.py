@@ -58,7 +58,7 @@ def harvest(
     """
     if settings.max_length > MAX_TOKENS:
         raise SettingsError(f"`max_length` = {settings.max_length}: pooled counts are 16-bit; use at most {MAX_TOKENS}")
-    mark = {"fingerprint": fingerprint, "n_features": str(sae.n_features)}
+    mark = {"fingerprint": fingerprint, "n_features": str(sae.n_features), "width": str(subject.width)}
     for unfinished in out_dir.glob(".shard-*.part"):  # left by a killed process
         unfinished.unlink()
     total = HealthSums.zero(subject.width, sae.n_features)
@@ -147,7 +147,11 @@ class _ShardPass:
 
     def _span(self, number: int) -> SpanFeatures:
         nothing = np.zeros(0, np.int64)  # a prompt without content tokens, for instance one of template text only
-        return self.pooled.get(number, SpanFeatures(0, nothing, nothing.astype(np.float32), nothing, nothing))
+        empty = SpanFeatures(0, nothing, nothing.astype(np.float32), nothing, nothing, self._no_mean())
+        return self.pooled.get(number, empty)
+
+    def _no_mean(self) -> np.ndarray:
+        return np.zeros(self.subject.width, np.float32)
 
     def _spans_of(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Number of the span that each token of the batch is pooled into (-1: none), and its position in that span."""
@@ -165,8 +169,9 @@ class _ShardPass:
         numbers, counts = tokens
         starts = np.searchsorted(pooled.span, numbers)
         stops = np.searchsorted(pooled.span, numbers, side="right")
+        means = dict(zip(pooled.spans.tolist(), pooled.mean_SD, strict=True))
         for number, count, start, stop in zip(numbers, counts, starts, stops, strict=True):
-            part = slice(start, stop)
+            part, mean_D = slice(start, stop), means.get(int(number), self._no_mean())
             self.pooled[int(number)] = SpanFeatures(
-                int(count), pooled.feature[part], pooled.max[part], pooled.at[part], pooled.count[part]
+                int(count), pooled.feature[part], pooled.max[part], pooled.at[part], pooled.count[part], mean_D
             )

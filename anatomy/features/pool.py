@@ -37,7 +37,8 @@ class Pooled:
     """One entry per span and feature that fires in it, ordered by span and feature.
 
     ``max`` is the largest activation (> 0), ``at`` the first of the span's tokens that reaches it, ``count`` the tokens
-    on which the feature fires (``freq`` is ``count`` over the span's tokens).
+    on which the feature fires (``freq`` is ``count`` over the span's tokens). ``spans`` are the spans with a token to
+    encode, ascending, ``mean_SD`` the mean residual over those tokens.
     """
 
     span: Int[np.ndarray, " E"]
@@ -45,6 +46,8 @@ class Pooled:
     max: Float[np.ndarray, " E"]
     at: Int[np.ndarray, " E"]
     count: Int[np.ndarray, " E"]
+    spans: Int[np.ndarray, " S"]
+    mean_SD: Float[np.ndarray, "S D"]
 
 
 @torch.inference_mode()
@@ -73,14 +76,21 @@ def pool_spans(
         token_E, feature_E = (a_BF > 0).nonzero(as_tuple=True)
         parts.append((span_B[token_E] * sae.n_features + feature_E, a_BF[token_E, feature_E], at_B[token_E]))
     key_E, value_E, at_E = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _reduce(key_E, value_E, at_E, sae.n_features), health
+    columns = _reduce(key_E, value_E, at_E, sae.n_features)
+    return Pooled(*(column.cpu().numpy() for column in (*columns, *_means(x_ND, span_N)))), health
 
 
-def _reduce(key_E: Tensor, value_E: Tensor, at_E: Tensor, n_features: int) -> Pooled:
+def _means(x_ND: Tensor, span_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Spans, ascending, and the mean of their tokens; a product of matrices, which gives the same bits every time."""
+    span_S, count_S = span_N.unique(return_counts=True)
+    member_SN = (span_S[:, None] == span_N).float()
+    return span_S, member_SN @ x_ND.float() / count_S[:, None]
+
+
+def _reduce(key_E: Tensor, value_E: Tensor, at_E: Tensor, n_features: int) -> tuple[Tensor, ...]:
     """Group entries by ``key = span · F + feature``."""
     key_P, group_E, count_P = key_E.unique(return_inverse=True, return_counts=True)
     max_P = value_E.new_zeros(len(key_P)).scatter_reduce_(0, group_E, value_E, "amax")
     at_top_E = torch.where(value_E == max_P[group_E], at_E, torch.iinfo(at_E.dtype).max)
     at_P = torch.full_like(key_P, torch.iinfo(at_E.dtype).max).scatter_reduce_(0, group_E, at_top_E, "amin")
-    columns = (key_P // n_features, key_P % n_features, max_P, at_P, count_P)
-    return Pooled(*(column.cpu().numpy() for column in columns))
+    return key_P // n_features, key_P % n_features, max_P, at_P, count_P

@@ -3,7 +3,8 @@
 A shard has one line per retained row: ``row_id``, ``prompt_id``, and for each span its ``{span}_tokens`` and four lists
 of equal length, ascending in the feature: ``{span}_index``, ``{span}_max`` (float16), ``{span}_count`` (tokens on which
 the feature fires) and ``{span}_at`` (the token, from 0, that reaches the maximum). A list column's offsets and values
-are a CSR matrix. Schema metadata holds the harvest's fingerprint, ``n_features`` and the SAE's health sums.
+are a CSR matrix. ``{side}_mean`` (float16) is the mean residual of a response's tokens, which the SAE read. Schema
+metadata holds the harvest's fingerprint, ``n_features``, the residual's ``width`` and the SAE's health sums.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from scipy import sparse
 
 from anatomy.artifacts import atomic_path, shard_name
 from anatomy.errors import RunError
-from anatomy.types import SPANS
+from anatomy.types import SIDES, SPANS
 
 SHARD_ROWS = 128
 META = "anatomy."
@@ -35,13 +36,14 @@ SMALLEST, LARGEST = 2.0**-24, 65504.0
 
 @dataclass(frozen=True)
 class SpanFeatures:
-    """The features that fire in one span, ascending, and the span's number of tokens."""
+    """The features that fire in one span, ascending, the span's number of tokens, and their mean residual."""
 
     tokens: int
     index: Int[np.ndarray, " E"]
     max: Float[np.ndarray, " E"]
     at: Int[np.ndarray, " E"]
     count: Int[np.ndarray, " E"]
+    mean: Float[np.ndarray, " D"]
 
 
 class Shard:
@@ -76,6 +78,11 @@ class Shard:
         shape = (len(indptr) - 1, self.n_features)
         return sparse.csr_array((values, np.asarray(index.values).astype(np.int32), indptr), shape=shape)
 
+    def activations(self, side: str) -> Float[np.ndarray, "N D"]:
+        """Mean residual over the tokens of ``side``'s response in each row."""
+        column = self._column(f"{side}_mean")
+        return np.asarray(column.values).reshape(len(column), -1).astype(np.float32)
+
     def _values(self, span: str, statistic: str, sizes_N: np.ndarray) -> np.ndarray:
         if statistic == "fires":
             return np.ones(int(sizes_N.sum()), np.float32)
@@ -105,10 +112,12 @@ class FeatureStore:
             raise RunError(f"{path}: no features; run `anatomy harvest` or `anatomy audit` first")
         if [found.name for found in self.paths] != [shard_name(number) for number in range(len(self.paths))]:
             raise RunError(f"{path}: a shard is missing between the first and the last; run the harvest again")
+        self.path = path
         marks = [read_mark(found) for found in self.paths]
         if any(mark != marks[0] for mark in marks):
             raise RunError(f"{path}: shards of different harvests; run the harvest again")
         self.n_features = int(marks[0]["n_features"])
+        self.width = int(marks[0]["width"] or 0)
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
     def shards(self) -> Iterator[Shard]:
@@ -129,15 +138,26 @@ class FeatureStore:
         """Tokens of ``span`` in each row."""
         return np.concatenate([shard.tokens(span) for shard in self.shards()])
 
+    def activations(self, side: str) -> Float[np.ndarray, "N D"]:
+        """All rows of :meth:`Shard.activations` at once.
+
+        Raises:
+            RunError: harvested before residuals were kept.
+        """
+        if not self.width:
+            raise RunError(f"{self.path}: holds no residuals; delete it and run `anatomy harvest` or `audit` again")
+        return np.concatenate([shard.activations(side) for shard in self.shards()])
+
     def matrix(self, span: str, statistic: str) -> sparse.csr_array:
         """All rows of :meth:`Shard.matrix` at once; for small sets."""
         return sparse.vstack([shard.matrix(span, statistic) for shard in self.shards()], format="csr")
 
 
 def read_mark(path: Path) -> dict[str, str]:
-    """What made a shard: ``fingerprint`` and ``n_features``."""
+    """What made a shard: ``fingerprint``, ``n_features`` and ``width``."""
     metadata = pq.read_schema(path).metadata or {}
-    return {name: metadata.get(f"{META}{name}".encode(), b"").decode() for name in ("fingerprint", "n_features")}
+    names = ("fingerprint", "n_features", "width")
+    return {name: metadata.get(f"{META}{name}".encode(), b"").decode() for name in names}
 
 
 def read_health(path: Path) -> dict[str, Any]:
@@ -158,7 +178,7 @@ def write_shard(
         path: final place of the shard.
         ids: ``(row_id, prompt_id)`` of each row.
         spans: for each of prompt, chosen, rejected: its features in each row.
-        mark: ``fingerprint`` and ``n_features``.
+        mark: ``fingerprint``, ``n_features`` and ``width``.
         health: health sums of the shard's tokens, JSON-ready.
     """
     columns: dict[str, pa.Array] = {
@@ -174,6 +194,9 @@ def write_shard(
             values = np.concatenate([getattr(row, name) for row in rows])
             values = values.clip(SMALLEST, LARGEST) if name == "max" else values
             columns[f"{span}_{name}"] = pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind)))
+    for side in SIDES:
+        mean_ND = np.stack([row.mean for row in spans[side]]).clip(-LARGEST, LARGEST).astype(np.float16)
+        columns[f"{side}_mean"] = pa.FixedSizeListArray.from_arrays(pa.array(mean_ND.ravel()), mean_ND.shape[1])
     metadata = {**mark, "health": json.dumps(health)}
     table = pa.table(columns).replace_schema_metadata({f"{META}{name}": text for name, text in metadata.items()})
     packed = {f"{span}_{name}.list.element": code for span in SPANS for name, code in ENCODINGS.items()}

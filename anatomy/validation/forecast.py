@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from anatomy.hypotheses.prompts import Prompts
 from anatomy.validation.figures import jackknife
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import Tilt, covariance_weights
+from anatomy.validation.predictors import Rewarding, covariance_weights
 
 GROUPS = 20
 
@@ -56,7 +56,7 @@ def forecast_weights(
 
 
 def forecast(
-    tilt: Tilt,
+    tilt: Rewarding,
     data: Pool,
     pool: Pool,
     readout: Readout,

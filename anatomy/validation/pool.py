@@ -10,8 +10,8 @@ Memory is linear in rows: a sparse matrix of features a side, and rows × readou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -33,20 +33,27 @@ Matrices = dict[tuple[str, str], sp.csr_array]
 class Pool:
     """N pairs: of the data (chosen, rejected), or of rollouts (chosen: after, rejected: before).
 
-    ``values_by`` holds ``(side, statistic)`` → [N, F]; ``tokens_N2`` the tokens of the two spans.
+    ``values_by`` holds ``(side, statistic)`` → [N, F]; ``tokens_N2`` the tokens of the two spans; ``residual_by``, if
+    asked for, a side's mean residuals [N, D] at the SAE's layer.
     """
 
     values_by: Matrices
     prompts: Prompts
     tokens_N2: Int[np.ndarray, "N 2"]
     tau: float = 0.01
+    residual_by: Mapping[str, Float[np.ndarray, "N D"]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, store: FeatureStore, statistics: Sequence[str], tau: float) -> Pool:
-        """The responses of a feature store; ``statistics`` of freq, max."""
+    def read(cls, store: FeatureStore, statistics: Sequence[str], tau: float, residuals: bool = False) -> Pool:
+        """The responses of a feature store; ``statistics`` of freq, max.
+
+        Raises:
+            RunError: ``residuals`` of a store that holds none.
+        """
         matrices = {(side, name): store.matrix(side, name) for side in SIDES for name in statistics}
         tokens_N2 = np.stack([store.tokens(side) for side in SIDES], axis=1)
-        return cls(matrices, Prompts.from_ids(store.prompt_ids), tokens_N2, tau)
+        residual_by = {side: store.activations(side) for side in SIDES} if residuals else {}
+        return cls(matrices, Prompts.from_ids(store.prompt_ids), tokens_N2, tau, residual_by)
 
     def __len__(self) -> int:
         return len(self.tokens_N2)
@@ -60,11 +67,16 @@ class Pool:
     def take(self, rows: Int[np.ndarray, " n"]) -> Pool:
         """Some of the rows."""
         values = {key: sp.csr_array(matrix[rows]) for key, matrix in self.values_by.items()}
-        return Pool(values, self.prompts.take(rows), self.tokens_N2[rows], self.tau)
+        residual_by = {side: residual_ND[rows] for side, residual_ND in self.residual_by.items()}
+        return Pool(values, self.prompts.take(rows), self.tokens_N2[rows], self.tau, residual_by)
 
     def responses(self, statistic: str) -> sp.csr_array:
         """Both sides: chosen of all rows, then rejected; [2N, F]."""
         return sp.csr_array(sp.vstack([self.values(side, statistic) for side in SIDES], format="csr"))
+
+    def residuals(self) -> Float[np.ndarray, "J D"]:
+        """Mean residuals of both sides: chosen of all rows, then rejected."""
+        return np.concatenate([self.residual_by[side] for side in SIDES])
 
     @cached_property
     def fires_F(self) -> Int[np.ndarray, " F"]:

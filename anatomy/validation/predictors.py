@@ -18,6 +18,9 @@ a cluster or a concept alike, over all responses or over those of a context. Not
 - *Adam*: the reward is what Adam's first steps make of the same: the mean gradient over its root mean square,
   ``b = ½ mean(d)/rms(d)``. The covariance is over the model's own responses within each prompt, because DPO moves the
   model's distribution at a fixed prompt.
+- *Activations*: the same first step with the residual stream as the kernel, in place of the SAE's features: summed over
+  a pair's tokens, as DPO's log-probabilities are, about the mean of the model's own tokens and over their deviation;
+  the covariance is over the model's own responses. It sees how strongly something is there, and what no feature is for.
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
   responses of a pair alike (``strength.py``) flattens a model in about this way.
@@ -30,18 +33,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from anatomy.clusters.features import default_min_fires
+from anatomy.types import SIDES
 from anatomy.validation.pool import Pool, Readout, paired
 
 Signs = Float[np.ndarray, " N"]
-OWN = ("sgd", "adam", "tilt-policy", "temperature")
+OWN = ("sgd", "activations", "adam", "tilt-policy", "temperature")
 """Predictors over the model's own responses, in place of the data's."""
+RESIDUALS = ("activations",)
+"""Predictors that read residuals beside features."""
 
 
 class Predictor(Protocol):
@@ -60,6 +66,24 @@ class Predictor(Protocol):
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``q`` over the responses of ``pool`` (chosen, then rejected) for the rows inside; 0 for the others."""
+
+
+@runtime_checkable
+class Rewarding(Predictor, Protocol):
+    """A predictor that is a covariance with a reward, over all responses or within prompts."""
+
+    @property
+    def within(self) -> bool:
+        """Whether the covariance is within prompts."""
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Rewarding:
+        """As a predictor's."""
+
+    def rewards(self, pool: Pool) -> Float[np.ndarray, " J"]:
+        """The reward of every response of ``pool``."""
+
+    def contributions(self, data: Pool, pool: Pool, value_J: Float[np.ndarray, " J"]) -> Float[np.ndarray, " N"]:
+        """What each pair of ``data`` adds to the predicted shift of ``value_J``, read of the responses of ``pool``."""
 
 
 def predict(predictor: Predictor, pool: Pool, readout: Readout, inside_N: Bool[np.ndarray, " N"]) -> np.ndarray:
@@ -130,6 +154,60 @@ class Tilt:
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``(r_j − r̄)/J`` over the responses inside."""
         return covariance_weights(self.rewards(pool), pool, inside_N, self.within)
+
+    def contributions(self, data: Pool, pool: Pool, value_J: Float[np.ndarray, " J"]) -> Float[np.ndarray, " N"]:
+        """What each pair adds to the predicted shift of ``value_J``, read of the responses of ``pool``."""
+        _, standard_NF = standardised_differences(data, None)
+        weight_J = covariance_weights(value_J, pool, np.ones(len(pool), bool), self.within)
+        covariance_F = pool.responses("freq").T @ weight_J
+        return np.asarray(self.dual_N_ * (standard_NF @ (covariance_F * inverse(self.scale_F_))))
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Covariance with a reward that is linear in the mean residual x̄ of a response (T tokens).
+
+    ``r_j = x̄_j · (½ mean_i(T⁺x̄⁺ − T⁻x̄⁻) − ½ mean_i(T⁺ − T⁻) m) / s²`` with m and s, by dimension, mean and deviation of
+    x̄ over the pool that is predicted over. After ``fit``: ``pull_D_`` and ``tokens_`` are the two means over the pairs.
+    """
+
+    name: str = "activations"
+    statistic: str = "freq"
+    within: ClassVar[bool] = False
+    pull_D_: Float[np.ndarray, " D"] = field(default_factory=lambda: np.zeros(0))
+    tokens_: float = 0.0
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Activations:
+        """Means over the pairs of the difference in summed residuals and in tokens, times ½."""
+        pull_ND, tokens_N = self.pulls(data)
+        weight_N = np.full(len(data), 0.5 / len(data)) * (1.0 if sign_N is None else sign_N)
+        return replace(self, pull_D_=weight_N @ pull_ND, tokens_=float(weight_N @ tokens_N))
+
+    def pulls(self, data: Pool) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, " N"]]:
+        """Of each pair, chosen minus rejected: residuals summed over the tokens, and tokens."""
+        summed = [data.tokens_N2[:, place, None] * data.residual_by[side] for place, side in enumerate(SIDES)]
+        return (summed[0] - summed[1]).astype(np.float64), (data.tokens_N2 @ [1.0, -1.0])
+
+    def scale(self, pool: Pool) -> tuple[Float[np.ndarray, "J D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
+        """Mean residuals of a pool's responses, their mean over these, and ``1/s²`` (0 where they do not vary)."""
+        residual_JD = pool.residuals().astype(np.float64)
+        return residual_JD, residual_JD.mean(axis=0), inverse(residual_JD.var(axis=0))
+
+    def rewards(self, pool: Pool) -> Float[np.ndarray, " J"]:
+        """``r_j`` of every response."""
+        residual_JD, mean_D, precision_D = self.scale(pool)
+        return residual_JD @ ((self.pull_D_ - self.tokens_ * mean_D) * precision_D)
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``(r_j − r̄)/J`` over the responses inside."""
+        return covariance_weights(self.rewards(pool), pool, inside_N)
+
+    def contributions(self, data: Pool, pool: Pool, value_J: Float[np.ndarray, " J"]) -> Float[np.ndarray, " N"]:
+        """What each pair adds to the predicted shift of ``value_J``, read of the responses of ``pool``."""
+        residual_JD, mean_D, precision_D = self.scale(pool)
+        along_D = residual_JD.T @ covariance_weights(value_J, pool, np.ones(len(pool), bool)) * precision_D
+        pull_ND, tokens_N = self.pulls(data)
+        return 0.5 / len(data) * (pull_ND @ along_D - tokens_N * float(mean_D @ along_D))
 
 
 @dataclass(frozen=True)
@@ -261,6 +339,7 @@ def build(
         "tilt-policy": lambda: Tilt("tilt-policy", c),
         "gradient": lambda: Tilt("gradient", c, kind="gradient"),
         "sgd": lambda: Tilt("sgd", c, kind="sgd"),
+        "activations": lambda: Activations(),
         "adam": lambda: Tilt("adam", c, kind="adam", within=True),
         "length": lambda: LengthTilt(),
         "base-rate": lambda: BaseRate(),

@@ -46,8 +46,8 @@ class ValidateSettings(PredictSettings, SampleSettings):
     )
     predictors: str = Field(
         PREDICTORS,
-        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `sgd`, `adam`, "
-        "`tilt-policy` and `temperature`.",
+        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `sgd`, "
+        "`activations`, `adam`, `tilt-policy` and `temperature`.",
     )
     best: str = Field("tilt", description="Predictor that is calibrated and drawn.")
     data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")
@@ -62,7 +62,8 @@ class TraceSettings(PredictSettings):
     """Which rows carry a predicted shift."""
 
     predictor: str = Field(
-        "tilt", description="Predictor whose shift is traced; `sgd` and `adam` in a run audited with --policy."
+        "tilt",
+        description="Predictor whose shift is traced; in a run audited with --policy also `sgd`, `activations` …",
     )
     top: int = Field(10, ge=1, description="Rows shown at either end.")
     seed: int = Field(0, ge=0, description="Seed of the random rows of the leave-out lists.")

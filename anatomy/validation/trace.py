@@ -15,14 +15,7 @@ from jaxtyping import Float, Int
 
 from anatomy.errors import SettingsError
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import (
-    Predictor,
-    Tilt,
-    covariance_weights,
-    inverse,
-    predict,
-    standardised_differences,
-)
+from anatomy.validation.predictors import Predictor, Rewarding, predict
 
 SHARES = (0.01, 0.05, 0.10)
 
@@ -47,11 +40,8 @@ def contributions(predictor: Predictor, data: Pool, pool: Pool, readout: Readout
     """
     n = len(data)
     value_J = np.asarray(readout.values_JM, dtype=np.float64)[:, 0]
-    if isinstance(predictor, Tilt):
-        _, standard_NF = standardised_differences(data, None)
-        weight_J = covariance_weights(value_J, pool, np.ones(len(pool), bool), predictor.within)
-        covariance_F = pool.responses("freq").T @ weight_J
-        return np.asarray(predictor.dual_N_ * (standard_NF @ (covariance_F * inverse(predictor.scale_F_))))
+    if isinstance(predictor, Rewarding):
+        return predictor.contributions(data, pool, value_J)
     if predictor.name in ("length", "base-rate"):
         raise SettingsError(f"predictor `{predictor.name}` is a control, not a sum over labelled rows")
     part_J = predictor.weights(data, np.ones(n, bool)) * value_J
@@ -80,7 +70,7 @@ def _without(predictor: Predictor, data: Pool, pool: Pool, readout: Readout, kep
     """The shift predicted from the kept rows' labels, over the same responses where the predictor has a reward."""
     kept = np.sort(kept)
     fitted = predictor.fit(data.take(kept))
-    if isinstance(predictor, Tilt):
+    if isinstance(predictor, Rewarding):
         return float(predict(fitted, pool, readout, np.ones(len(pool), bool))[0])
     inside_N = np.zeros(len(data), bool)
     inside_N[kept] = True

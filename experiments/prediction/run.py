@@ -21,7 +21,7 @@ from experiments.step import Steps, step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
-PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,adam,temperature"
+PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,activations,adam,temperature"
 TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
 """Predictor of the leave-out curve; the word for the surest observed shift among the ten of the largest prediction."""
 SWAPPED = "swapped"

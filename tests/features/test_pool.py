@@ -43,6 +43,9 @@ def test_pooling_equals_brute_force(cells, monkeypatch):
     np.testing.assert_allclose(found.max, maxima, rtol=1e-5)
     np.testing.assert_array_equal(found.at, at)
     np.testing.assert_array_equal(found.count, counts)
+    assert found.spans.tolist() == [0, 4, 5, 9]
+    for span, mean_D in zip(found.spans, found.mean_SD, strict=True):
+        np.testing.assert_allclose(mean_D, x_ND[span_N == span].mean(0), atol=1e-6)
     assert health.tokens == 60
     np.testing.assert_array_equal(health.fires, (a_NF > 0).sum(0))
 
@@ -76,6 +79,7 @@ def test_a_token_of_enormous_norm_fires_nothing_and_spoils_no_sum():
     expected, sums = pool_spans(x_ND[others], span_N[others], at_N[others], TinySAE())
     np.testing.assert_array_equal(found.feature, expected.feature)
     np.testing.assert_array_equal(found.max, expected.max)
+    np.testing.assert_array_equal(found.mean_SD, expected.mean_SD)
     assert 7 not in found.at
     assert (health.tokens, health.outliers) == (59, 1)
     assert health.error_sum == sums.error_sum

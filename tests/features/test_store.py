@@ -16,7 +16,7 @@ def features(tokens, entries):
     index, maximum, at, count = (
         (np.array(column) for column in zip(*entries, strict=True)) if entries else [np.zeros(0)] * 4
     )
-    return SpanFeatures(tokens, index, maximum, at, count)
+    return SpanFeatures(tokens, index, maximum, at, count, np.array([tokens, -1e6, 0.5]))
 
 
 ROWS = {
@@ -27,8 +27,8 @@ ROWS = {
 IDS = [("row-a", "prompt-a"), ("row-b", "prompt-b")]
 
 
-def write(folder, number=0, n_features="6", fingerprint="f"):
-    mark = {"fingerprint": fingerprint, "n_features": n_features}
+def write(folder, number=0, n_features="6", fingerprint="f", width="3"):
+    mark = {"fingerprint": fingerprint, "n_features": n_features, "width": width}
     write_shard(folder / shard_name(number), IDS, ROWS, mark, {"tokens": 18})
 
 
@@ -54,6 +54,16 @@ def test_values_beyond_float16_neither_vanish_nor_overflow(tmp_path):
     row = FeatureStore(tmp_path).matrix("chosen", "max").toarray()[1]
     assert row[3] == 65504
     assert 0 < row[5] < 1e-6
+
+
+def test_mean_residuals_of_responses(tmp_path):
+    write(tmp_path)
+    write(tmp_path, 1)
+    assert FeatureStore(tmp_path).activations("chosen").tolist() == [[8, -65504, 0.5], [2, -65504, 0.5]] * 2
+    write(tmp_path, 0, width="")
+    write(tmp_path, 1, width="")
+    with pytest.raises(RunError, match="holds no residuals"):
+        FeatureStore(tmp_path).activations("chosen")
 
 
 def test_shards_follow_each_other(tmp_path):

@@ -1,5 +1,7 @@
 """Predictors against brute force, closed forms, and a policy whose tilt is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,6 +13,7 @@ from anatomy.hypotheses.effects import mean_effects
 from anatomy.hypotheses.signals import response_signals
 from anatomy.validation.pool import Readout, cluster_readout, feature_readout
 from anatomy.validation.predictors import (
+    Activations,
     BaseRate,
     Difference,
     LengthTilt,
@@ -261,3 +264,61 @@ def test_sparse_and_dense_readouts_agree(data):
     sparse = features(data)
     dense = Readout(sparse.ids, sp.csr_array(sparse.values_JM).toarray())
     np.testing.assert_allclose(*(predict(fitted, data, readout, everywhere(data)) for readout in (sparse, dense)))
+
+
+def with_residuals(pool, chosen_ND, rejected_ND):
+    return replace(pool, residual_by={"chosen": chosen_ND, "rejected": rejected_ND})
+
+
+@pytest.fixture(scope="module")
+def log_linear():
+    """A policy ``π_θ(y) ∝ exp(θ·Tx̄(y))`` over 300 responses of T = 40 tokens, features that follow x̄, and pairs."""
+    rng = np.random.default_rng(3)
+    x_SD = rng.normal(size=(300, 8))
+    x_SD = (x_SD - x_SD.mean(0)) / x_SD.std(0)
+    phi_SF = np.maximum(x_SD @ rng.normal(size=(8, F)) + rng.normal(size=(300, F)), 0) / 10
+    won, lost = rng.integers(0, 300, (2, 200))
+    data = with_residuals(pool_of(phi_SF[won], phi_SF[lost]), x_SD[won], x_SD[lost])
+    return x_SD, phi_SF, data, with_residuals(pool_of(phi_SF, phi_SF), x_SD, x_SD)
+
+
+def test_activations_are_the_first_step_of_dpo_on_a_policy_linear_in_them(log_linear):
+    x_SD, phi_SF, data, own = log_linear
+    predicted = predict(Activations().fit(data), own, features(own), everywhere(own))
+    step_D = 1e-6 * 40 * 0.5 * (data.residual_by["chosen"] - data.residual_by["rejected"]).mean(0)
+    weight_S = np.exp(x_SD @ step_D * 40)
+    moved = phi_SF.T @ (weight_S / weight_S.sum()) - phi_SF.mean(0)
+    np.testing.assert_allclose(predicted, moved / 1e-6 / 40, rtol=2e-3, atol=1e-4)
+
+
+def test_a_longer_response_of_average_tokens_pulls_nowhere(log_linear):
+    _, _, data, own = log_linear
+    average_ND = np.repeat(own.residuals().mean(0)[None], len(data), axis=0)
+    longer = replace(with_residuals(data, average_ND, average_ND), tokens_N2=np.tile([64, 3], (len(data), 1)))
+    predicted = predict(Activations().fit(longer), own, features(own), everywhere(own))
+    np.testing.assert_allclose(predicted, 0, atol=1e-12)
+
+
+def test_activations_turn_with_the_labels_and_are_a_sum_over_pairs(log_linear):
+    _, _, data, own = log_linear
+    data = replace(data, tokens_N2=np.random.default_rng(0).integers(5, 64, (len(data), 2)))
+    fitted, readout = Activations().fit(data), features(own)
+    predicted = predict(fitted, own, readout, everywhere(own))
+    turned = predict(Activations().fit(data, -np.ones(len(data))), own, readout, everywhere(own))
+    np.testing.assert_allclose(turned, -predicted, atol=1e-12)
+    value_J = np.asarray(readout.values_JM.toarray()[:, 2], np.float64)
+    parts_N = fitted.contributions(data, own, value_J)
+    assert parts_N.sum() == pytest.approx(predicted[2])
+    kept = np.arange(50, len(data))
+    without = predict(Activations().fit(data.take(kept)), own, readout, everywhere(own))[2]
+    assert parts_N[kept].sum() * len(data) / len(kept) == pytest.approx(without)
+
+
+def test_activations_of_random_labels_predict_nothing_on_average(log_linear):
+    _, phi_SF, data, own = log_linear
+    rng, target = np.random.default_rng(1), phi_SF.T @ log_linear[0][:, 0]
+    found = []
+    for _ in range(200):
+        fitted = Activations().fit(data, rng.choice([-1.0, 1.0], len(data)))
+        found.append(np.corrcoef(predict(fitted, own, features(own), everywhere(own)), target)[0, 1])
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(200)

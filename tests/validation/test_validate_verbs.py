@@ -307,9 +307,10 @@ def test_forecasts_that_cannot_be_made_are_one_line(run, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_a_prediction_over_own_responses_is_traced_over_them(run, tmp_path, capsys):
+@pytest.mark.parametrize("predictor", ["sgd", "activations"])
+def test_a_prediction_over_own_responses_is_traced_over_them(predictor, run, tmp_path, capsys):
     """Refused where the audit has none; else its rows sum to what ``validate`` predicts of the same responses."""
-    command = ["trace", str(run), "bold", "--predictor", "sgd", "--out", str(tmp_path / "t")]
+    command = ["trace", str(run), "bold", "--predictor", predictor, "--out", str(tmp_path / "t")]
     assert main(command) == 2
     assert "run the audit with --policy" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
@@ -325,11 +326,11 @@ def test_a_prediction_over_own_responses_is_traced_over_them(run, tmp_path, caps
     contribution_N = pq.read_table(tmp_path / "t" / artifacts.CONTRIBUTIONS)["contribution"].to_numpy()
     assert len(contribution_N) == 240
     assert contribution_N.sum() == pytest.approx(traced["predicted"])
-    assert validate(run, tmp_path / "v", "before", "after", "--policy", str(own), "--predictors", "sgd") == 0
-    (row,) = shifts(tmp_path / "v", view="concept", predictor="sgd").to_dict("records")
+    assert validate(run, tmp_path / "v", "before", "after", "--policy", str(own), "--predictors", predictor) == 0
+    (row,) = shifts(tmp_path / "v", view="concept", predictor=predictor).to_dict("records")
     assert traced["predicted"] == pytest.approx(row["predicted"], rel=1e-5)
     assert traced["predicted"] > 0
-    assert main(["forecast", str(copy), "bold", "--predictor", "sgd", "--out", str(tmp_path / "f")]) == 0
+    assert main(["forecast", str(copy), "bold", "--predictor", predictor, "--out", str(tmp_path / "f")]) == 0
     forecast = pq.read_table(tmp_path / "f" / artifacts.FORECAST).to_pandas().set_index("response")
     assert forecast["predicted"]["bold"] == pytest.approx(traced["predicted"], rel=1e-5)
 
