@@ -22,7 +22,7 @@ from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score, step
 from experiments.prediction import arms as compare_arms
-from experiments.prediction import labels, pairs, residuals, run
+from experiments.prediction import kernels, labels, pairs, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
@@ -208,6 +208,12 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
         study.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     told = capsys.readouterr().out
     assert "| even | " in told
+    kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in capsys.readouterr().out.splitlines()[2:] if row}
+    validated = json.loads((tmp_path / "out" / "alpaca_eval" / "validate-0" / "validation.json").read_text())["figures"]
+    for name in ("sgd", "activations"):
+        (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
+        assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
     assert "minus random | features | " in told
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text

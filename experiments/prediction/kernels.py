@@ -1,0 +1,88 @@
+"""Kernels of the first DPO step: ``python -m experiments.prediction.kernels --out DIR --set NAME``, after ``run``.
+
+A first step changes a response's log-probability by a kernel between it and the pairs' responses. Every kernel here is
+an inner product of what a forward pass gives of a response, and the prediction the covariance of a readout with the
+reward that follows, over the model's own responses. Told is signed r with the observed shift, of features and clusters.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from anatomy import artifacts
+from anatomy.run import Run
+from anatomy.validation.figures import pearson
+from anatomy.validation.pool import Pool
+from anatomy.validation.predictors import Activations, covariance_weights
+from experiments.prediction.analyse import markdown
+from experiments.prediction.reading import VIEWS, Validated, read
+
+HEADER = ("kernel", "r, features", "r, response clusters")
+RIDGE = 1.0
+"""Of the mean variance, added to the covariance that is inverted."""
+
+
+def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
+    """Names, and the reward of every own response by each kernel."""
+    phi_JF = found.own.responses("freq")
+    frequency = [found.data.values(side, "freq") * found.kept_F for side in ("chosen", "rejected")]
+    tokens_N2 = found.data.tokens_N2.astype(np.float64)
+    count = [value.multiply(tokens_N2[:, [place]]) for place, value in enumerate(frequency)]
+    shares_F, counts_F = (np.asarray((won - lost).mean(axis=0)).ravel() for won, lost in (frequency, count))
+    longer = float((tokens_N2 @ [1.0, -1.0]).mean())
+    tokens_J = found.own.tokens_N2.T.ravel()
+    average_F = np.asarray(phi_JF.T @ tokens_J).ravel() / tokens_J.sum() * found.kept_F
+    yield "features, share of tokens (`sgd`)", phi_JF @ shares_F
+    yield "features, number of tokens", phi_JF @ counts_F
+    yield "features, number of tokens about the mean", phi_JF @ (counts_F - longer * average_F)
+    residual_JD, mean_D, precision_D = Activations().scale(found.own)
+    sides = [found.data.residual_by[side].astype(np.float64) for side in ("chosen", "rejected")]
+    means_D = (sides[0] - sides[1]).mean(axis=0)
+    summed_D = _summed(found.data) - longer * mean_D
+    yield "residuals, mean over tokens", residual_JD @ means_D
+    yield "residuals over their deviation, mean over tokens", residual_JD @ (means_D * precision_D)
+    yield "residuals over their deviation, sum about the mean (`activations`)", residual_JD @ (summed_D * precision_D)
+    whitened_DD = np.cov(residual_JD.T, bias=True)
+    whitened_DD += RIDGE * whitened_DD.trace() / len(mean_D) * np.eye(len(mean_D))
+    yield "residuals whitened, sum about the mean", residual_JD @ np.linalg.solve(whitened_DD, summed_D)
+
+
+def _summed(data: Pool) -> Float[np.ndarray, " D"]:
+    """Mean over the pairs of the difference in residuals summed over the tokens."""
+    return np.asarray(Activations().pulls(data)[0].mean(axis=0))
+
+
+def agreements(found: Validated) -> list[list[Any]]:
+    """A row a kernel, as ``HEADER`` says."""
+    readouts = {view: found.readout(found.own, view) for view in VIEWS}
+    inside_N = np.ones(len(found.own), bool)
+    rows = []
+    for name, reward_J in kernels(found):
+        weight_J = covariance_weights(reward_J, found.own, inside_N)
+        predicted = {view: np.asarray(readout.values_JM.T @ weight_J) for view, readout in readouts.items()}
+        rows.append([name, *(pearson(predicted[view], found.observed[view]) for view in ("features", "global"))])
+    return rows
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    parser.add_argument("--set", required=True, help="alpaca_eval, hh, sharegpt or xstest")
+    parser.add_argument("--train-seed", type=int, default=0)
+    told = parser.parse_args(words)
+    folder = told.out / told.set
+    with Run.read(folder / "run") as run:
+        rows = agreements(read(run, folder / f"validate-{told.train_seed}"))
+    text = markdown(HEADER, rows)
+    artifacts.write_text(told.out / "results" / f"kernels-{told.set}-{told.train_seed}.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
