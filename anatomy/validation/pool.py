@@ -79,6 +79,12 @@ class Pool:
         return np.concatenate([self.residual_by[side] for side in SIDES])
 
     @cached_property
+    def residual_moments(self) -> tuple[Float[np.ndarray, "J D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
+        """Mean residuals of both sides in float64, their mean and their variance over the responses."""
+        residual_JD = self.residuals().astype(np.float64)
+        return residual_JD, residual_JD.mean(axis=0), residual_JD.var(axis=0)
+
+    @cached_property
     def fires_F(self) -> Int[np.ndarray, " F"]:
         """Rows on which a feature fires in either response."""
         either = self.values("chosen", "freq") + self.values("rejected", "freq")

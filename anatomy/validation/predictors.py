@@ -190,8 +190,8 @@ class Activations:
 
     def scale(self, pool: Pool) -> tuple[Float[np.ndarray, "J D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
         """Mean residuals of a pool's responses, their mean over these, and ``1/s²`` (0 where they do not vary)."""
-        residual_JD = pool.residuals().astype(np.float64)
-        return residual_JD, residual_JD.mean(axis=0), inverse(residual_JD.var(axis=0))
+        residual_JD, mean_D, variance_D = pool.residual_moments
+        return residual_JD, mean_D, inverse(variance_D)
 
     def rewards(self, pool: Pool) -> Float[np.ndarray, " J"]:
         """``r_j`` of every response."""

@@ -17,9 +17,10 @@ from jaxtyping import Float
 
 from anatomy import artifacts
 from anatomy.run import Run
+from anatomy.types import SIDES
 from anatomy.validation.figures import pearson
-from anatomy.validation.pool import Pool
-from anatomy.validation.predictors import Activations, covariance_weights
+from anatomy.validation.pool import paired
+from anatomy.validation.predictors import Activations, Tilt, covariance_weights
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
 
@@ -30,32 +31,26 @@ RIDGE = 1.0
 
 def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
     """Names, and the reward of every own response by each kernel."""
-    phi_JF = found.own.responses("freq")
-    frequency = [found.data.values(side, "freq") * found.kept_F for side in ("chosen", "rejected")]
-    tokens_N2 = found.data.tokens_N2.astype(np.float64)
-    count = [value.multiply(tokens_N2[:, [place]]) for place, value in enumerate(frequency)]
-    shares_F, counts_F = (np.asarray((won - lost).mean(axis=0)).ravel() for won, lost in (frequency, count))
-    longer = float((tokens_N2 @ [1.0, -1.0]).mean())
-    tokens_J = found.own.tokens_N2.T.ravel()
+    fitted = Activations().fit(found.data)
+    longer = 2 * fitted.tokens_
+    phi_JF, tokens_J = found.own.responses("freq"), paired(found.own.tokens_N2)
+    count = [found.data.values(side, "freq").multiply(found.data.tokens_N2[:, [place]]) for place, side in
+             enumerate(SIDES)]  # fmt: skip
+    counts_F = np.asarray((count[0] - count[1]).mean(axis=0)).ravel() * found.kept_F
     average_F = np.asarray(phi_JF.T @ tokens_J).ravel() / tokens_J.sum() * found.kept_F
-    yield "features, share of tokens (`sgd`)", phi_JF @ shares_F
+    yield "features, share of tokens (`sgd`)", Tilt(kind="sgd").fit(found.data).rewards(found.own)
     yield "features, number of tokens", phi_JF @ counts_F
     yield "features, number of tokens about the mean", phi_JF @ (counts_F - longer * average_F)
-    residual_JD, mean_D, precision_D = Activations().scale(found.own)
-    sides = [found.data.residual_by[side].astype(np.float64) for side in ("chosen", "rejected")]
+    residual_JD, mean_D, precision_D = fitted.scale(found.own)
+    sides = [found.data.residual_by[side].astype(np.float64) for side in SIDES]
     means_D = (sides[0] - sides[1]).mean(axis=0)
-    summed_D = _summed(found.data) - longer * mean_D
     yield "residuals, mean over tokens", residual_JD @ means_D
     yield "residuals over their deviation, mean over tokens", residual_JD @ (means_D * precision_D)
-    yield "residuals over their deviation, sum about the mean (`activations`)", residual_JD @ (summed_D * precision_D)
+    yield "residuals over their deviation, sum about the mean (`activations`)", fitted.rewards(found.own)
     whitened_DD = np.cov(residual_JD.T, bias=True)
     whitened_DD += RIDGE * whitened_DD.trace() / len(mean_D) * np.eye(len(mean_D))
+    summed_D = fitted.pull_D_ - fitted.tokens_ * mean_D
     yield "residuals whitened, sum about the mean", residual_JD @ np.linalg.solve(whitened_DD, summed_D)
-
-
-def _summed(data: Pool) -> Float[np.ndarray, " D"]:
-    """Mean over the pairs of the difference in residuals summed over the tokens."""
-    return np.asarray(Activations().pulls(data)[0].mean(axis=0))
 
 
 def agreements(found: Validated) -> list[list[Any]]:

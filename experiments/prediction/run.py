@@ -230,7 +230,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sae", help="default: the laptop model's")
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU has room for a dozen (1)")
+    parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU of 80 GB has room for six (1)")
     parser.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind a "
                         f"cluster or concept; `{SUREST}`: the one that went the predicted way most surely")  # fmt: skip
     parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")

@@ -20,7 +20,7 @@ from anatomy.settings import RowSettings
 from anatomy.validation import trace
 from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
-from experiments import score, step
+from experiments import score
 from experiments.prediction import arms as compare_arms
 from experiments.prediction import kernels, labels, pairs, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
@@ -81,22 +81,6 @@ def test_the_more_compliant_completion_is_chosen_and_refusal_of_an_unsafe_prompt
     trained = {row.prompt_id for row in read_pairs(RowSettings(rows=str(tmp_path / "split" / TRAIN)))}
     held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / "split" / HELD_OUT))}
     assert (len(trained), len(held_out), len(trained & held_out)) == (2, 5, 0)
-
-
-def test_steps_are_processes_several_at_a_time_and_a_failure_stops_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "PRELOADED", [])
-    steps = Steps(workers=2)
-    (tmp_path / "one.py").write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('done')")
-    (tmp_path / "wrong.py").write_text("raise SystemExit(3)")
-    monkeypatch.syspath_prepend(tmp_path)
-    steps.together([lambda name=name: steps("one", tmp_path / name) for name in "abc"])
-    assert [(tmp_path / name).read_text() for name in "abc"] == ["done"] * 3
-    with pytest.raises(SystemExit) as stopped:
-        steps("wrong")
-    assert stopped.value.code == 3
-    with pytest.raises(SystemExit):
-        steps.together([lambda: steps("one", tmp_path / "d"), lambda: steps("one", tmp_path / "e")])
-    assert not (tmp_path / "d").exists()
 
 
 def test_rows_are_left_out_by_id(data, tmp_path):
