@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from anatomy import artifacts
 from anatomy.concepts.scores import read_scores
@@ -10,10 +11,10 @@ from anatomy.features.store import FeatureStore
 from anatomy.hypotheses.labels import Clusters
 from anatomy.run import Run
 from anatomy.settings import AuditSettings
-from anatomy.validation.calibration import Calibration, read_calibration
+from anatomy.validation.calibration import Calibration, calibrated, read_calibration
 from anatomy.validation.expected import DEVIATIONS, POINTS, TOKENS, Expected, Unit, expected_shifts
+from anatomy.validation.log_probs import read_log_probs
 from anatomy.validation.pool import Cut, Pool, Readout, cluster_readout, concept_readout
-from anatomy.validation.predictors import OWN, RESIDUALS, build
 
 
 def stored_concepts(run: Run, where: str = artifacts.SCORES) -> tuple[Readout, dict[str, Unit]]:
@@ -46,17 +47,18 @@ def expected_of_run(
     run: Run, settings: AuditSettings, store: FeatureStore, clusters: Clusters, calibration: Calibration
 ) -> Expected:
     """Expected shifts of the run's response clusters and concepts by a calibration."""
-    predictor = build(calibration.tilt_c)[calibration.predictor]()
+    own_likely = partial(read_log_probs, run.file(artifacts.OWN_LOG_PROBS))
+    predictor = calibrated(calibration.tilt_c, own_likely)[calibration.predictor]()
 
     def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:
-        pool = Pool.read(folder, ["freq"], settings.tau, predictor.name in RESIDUALS)
+        pool = Pool.read(folder, ["freq"], settings.tau, predictor.residuals)
         clustered = cluster_readout(pool, clusters.response_F, predictor.statistic, settings.min_features)
         return pool, [clustered, *([concepts] if concepts.ids else [])]
 
     concepts, units = stored_concepts(run)
     data, readouts = read(store, concepts)
     own = None
-    if predictor.name in OWN:
+    if predictor.own:
         run.require("own")
         own_concepts, _ = stored_concepts(run, artifacts.OWN_SCORES)
         own = read(FeatureStore(run.file(artifacts.OWN_FEATURES)), own_concepts)

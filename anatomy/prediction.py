@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
 from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import OWN, RESIDUALS, Predictor, build
+from anatomy.validation.predictors import Predictor, build
 
 
 class Prediction(NamedTuple):
@@ -43,18 +44,19 @@ class Prediction(NamedTuple):
         made = build(tilt_c)
         if predictor not in made:
             raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}")
-        if predictor in OWN and not run.manifest["stages"].get("own", {}).get("outputs"):
+        fitting = made[predictor]()
+        if fitting.own and not run.manifest["stages"].get("own", {}).get("outputs"):
             raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
         statistics = sorted({"freq", settings.prompt_statistic})
-        residuals = predictor in RESIDUALS
-        data = pool = Pool.read(store, statistics, settings.tau, residuals)
+        read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=fitting.residuals)
+        data = pool = read(store)
         scores = artifacts.SCORES
-        if predictor in OWN:
+        if fitting.own:
             run.require("own")
-            pool = Pool.read(FeatureStore(run.file(artifacts.OWN_FEATURES)), statistics, settings.tau, residuals)
+            pool = read(FeatureStore(run.file(artifacts.OWN_FEATURES)))
             scores = artifacts.OWN_SCORES
         concepts = stored_concepts(run, scores)[0]
-        return cls(run, settings, store, read_clusters(run, store), data, made[predictor]().fit(data), pool, concepts)
+        return cls(run, settings, store, read_clusters(run, store), data, fitting.fit(data), pool, concepts)
 
     def responses(self, min_features: int = 1) -> Readout:
         """Response clusters of every response of the pool, in the predictor's statistic."""

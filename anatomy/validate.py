@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import cluster_words, progress_bar, read_clusters
 from anatomy.types import Pair
 from anatomy.validation import results
-from anatomy.validation.calibration import Calibration
-from anatomy.validation.compare import Comparison, Definition, Side
+from anatomy.validation.calibration import Calibration, calibrated
+from anatomy.validation.compare import Comparison, Definition
 from anatomy.validation.contexts import ContextRule
 from anatomy.validation.means import PromptMeans, prompt_means, write_means
 from anatomy.validation.observed import resampling
 from anatomy.validation.policy import load_policy
-from anatomy.validation.pool import Cut, Pool, paired
-from anatomy.validation.predictors import OWN, RESIDUALS, Predictor, build
+from anatomy.validation.pool import Cut, Pool
+from anatomy.validation.predictors import Predictor, build
 from anatomy.validation.rollouts import (
     Rollouts,
     is_rollouts,
@@ -130,7 +131,7 @@ def _validated(
     if own_window != audited.max_response_length:
         store = encoded(material, material.rows(), original.n_rows, "data")
     clusters = read_clusters(material.run, original)
-    residuals = not set(RESIDUALS).isdisjoint(_names(settings))
+    residuals = any(_known(settings)[name]().residuals for name in _names(settings))
     reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
     data = reader.data(store)
     completions = encoded(material, pairs, len(pairs), "rollout")
@@ -149,7 +150,7 @@ def _validated(
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
     comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts, own)
-    fitted = _fitted(settings, data.pool, material, own, replies)
+    fitted = _fitted(settings, data.pool, material, replies)
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
@@ -181,14 +182,21 @@ def _names(settings: ValidateSettings) -> list[str]:
 
 def _check_names(settings: ValidateSettings) -> None:
     """Wrong names are told before anything expensive."""
-    names, known = _names(settings), build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros(0))
+    names, known = _names(settings), _known(settings)
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
-    if settings.best not in build(settings.tilt_c):
-        raise SettingsError(f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `sgd`")
-    needy = [name for name in names if name in OWN]
+    if settings.best not in calibrated(settings.tilt_c):
+        raise SettingsError(
+            f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `sharpened`"
+        )
+    needy = [name for name in names if known[name]().own]
     if needy and settings.policy is None:
         raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
+
+
+def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
+    """All predictors, without what some of them read."""
+    return build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)))
 
 
 def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
@@ -202,17 +210,14 @@ def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str
         )
 
 
-def _fitted(
-    settings: ValidateSettings, data: Pool, material: Material, own: Side | None, replies: Sequence[Pair]
-) -> list[Predictor]:
+def _fitted(settings: ValidateSettings, data: Pool, material: Material, replies: Sequence[Pair]) -> list[Predictor]:
     """The predictors asked for, the best one first, and the controls, fitted to the data."""
 
-    def surprisal() -> np.ndarray:
-        assert own is not None  # _check_names
-        mean_N2 = _log_probs(material, replies, artifacts.OWN_LOG_PROBS)
-        return -paired(mean_N2 * own.pool.tokens_N2)
-
-    made = build(settings.tilt_c, lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS), surprisal)
+    made = build(
+        settings.tilt_c,
+        cache(lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS)),
+        cache(lambda: _log_probs(material, replies, artifacts.OWN_LOG_PROBS)),
+    )
     return [made[name]().fit(data) for name in _names(settings)]
 
 

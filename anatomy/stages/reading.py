@@ -133,11 +133,22 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
     run.stage("scores", depends, [f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers], work)
 
 
-def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer], own: Rollouts | None) -> None:
-    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are; none, nothing."""
-    from anatomy.features.harvest import harvest
+def own_stage(
+    run: Run,
+    settings: AuditSettings,
+    lens: Lens,
+    scorers: Sequence[Scorer],
+    own: Rollouts | None,
+    certainty: bool = False,
+) -> None:
+    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are; none, nothing.
 
-    made_of = {
+    With ``certainty`` also ``own_log_probs/``: how likely the model finds their tokens.
+    """
+    from anatomy.features.harvest import harvest
+    from anatomy.validation.log_probs import log_probs
+
+    read_with = {
         "rollouts": None if own is None else own.fingerprint,
         "harvest": run.require("harvest")["fingerprint"],
         "scores": run.require("scores")["fingerprint"],
@@ -148,7 +159,7 @@ def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[S
             return {}
         replies = own_replies(own, lens.has_response)
         print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
-        mark = artifacts.text_hash(str(made_of))
+        mark = artifacts.text_hash(str(read_with))
         read = lens.tokenizer, lens.subject
         with progress_bar("own responses", "response", len(replies)) as bar:
             harvest(replies, *read, lens.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)
@@ -156,9 +167,14 @@ def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[S
             with progress_bar("their scores", "response", len(replies)) as bar:
                 folder = run.file(artifacts.OWN_SCORES)
                 score_pairs(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
+        if certainty:
+            with progress_bar("their log-probabilities", "response", len(replies)) as bar:
+                log_probs(replies, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
         return {"responses": len(replies)}
 
-    outputs = [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else [])]
+    outputs = [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else []),
+               *([artifacts.OWN_LOG_PROBS] if certainty else [])]  # fmt: skip
+    made_of: dict[str, Any] = {**read_with, **({"certainty": True} if certainty else {})}
     run.stage("own", made_of, [] if own is None else outputs, work)
 
 

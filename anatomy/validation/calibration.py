@@ -7,6 +7,7 @@ about the length of training with which it was measured; an interval is for one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.errors import SettingsError
 from anatomy.settings import Settings
-from anatomy.validation.predictors import OWN, build
+from anatomy.validation.predictors import Predictor, Sharpened, build
 from anatomy.validation.strength import Strength
 
 LEAST = 8
@@ -48,6 +49,11 @@ class Calibration(Settings):
         held = f"hold for a training like the calibration's ({self.data}, {trained}); a longer one can turn a sign"
         return held if warning is None else f"{held}. There, {warning}"
 
+    @property
+    def needs_certainty(self) -> bool:
+        """Whether its predictor reads how likely the model finds its own responses."""
+        return isinstance(calibrated(self.tilt_c)[self.predictor](), Sharpened)
+
     def shift(
         self, predicted_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"], level: float = 0.95
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +73,15 @@ def fit_line(
     slope = float(x @ y / (x @ x))
     residual = float(np.sqrt(((y - slope * x) ** 2).sum() / (len(x) - 1)))
     return {"slope": slope, "residual_sd": residual, "n": len(x), "r": float(np.corrcoef(x, y)[0, 1])}
+
+
+def calibrated(
+    tilt_c: float, own_likely: Callable[[], Float[np.ndarray, "N 2"]] = lambda: np.zeros((0, 2))
+) -> dict[str, Callable[[], Predictor]]:
+    """Predictors that an audit can predict by, unfitted; ``own_likely`` as of :func:`build`."""
+    made = build(tilt_c, own_likely=own_likely)
+    del made["temperature"]  # reads no labels
+    return made
 
 
 def read_calibration(
@@ -91,9 +106,10 @@ def read_calibration(
     if window != found.window:
         raise SettingsError(f"{path}: of the first {found.window} tokens of a response; audit with "
                             f"--max-response-length {found.window}")  # fmt: skip
-    if found.predictor not in build(found.tilt_c):
+    known = calibrated(found.tilt_c)
+    if found.predictor not in known:
         raise SettingsError(f"{path}: predictor {found.predictor} cannot be calibrated; validate with --best tilt")
-    if found.predictor in OWN and not has_own:
+    if known[found.predictor]().own and not has_own:
         raise SettingsError(f"{path}: predictor {found.predictor} reads the model's own responses; make them with "
                             "`anatomy rollout` and name the folder with --policy")  # fmt: skip
     return found

@@ -27,7 +27,7 @@ from anatomy.validation.contexts import Context, everywhere, large_enough
 from anatomy.validation.figures import agreement, ceiling, r_interval
 from anatomy.validation.observed import Observed, Resampling, observe
 from anatomy.validation.pool import Pool, Readout, cluster_readout, feature_readout, shift_readout
-from anatomy.validation.predictors import OWN, Predictor, predict
+from anatomy.validation.predictors import Predictor, predict
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 
@@ -85,7 +85,7 @@ class Shifts(NamedTuple):
 class Comparison:
     """The data's side, the rollouts' side and what the run says: predicted and observed shifts on request.
 
-    ``own`` are the model's own responses, over which some predictors (``OWN``) predict.
+    ``own`` are the model's own responses, over which some predictors predict.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Comparison:
 
     def predicted(self, predictor: Predictor, view: str) -> Float[np.ndarray, " X"]:
         """Predicted shifts in the order of :meth:`shifts`."""
-        name = "own" if predictor.name in OWN else "data"
+        name = "own" if predictor.own else "data"
         side, readout = self._side(name), self.readout(view, predictor.statistic, name)
         by_name = {context.name: context for context in side.contexts(view)}
         parts = []

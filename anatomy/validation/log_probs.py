@@ -46,11 +46,12 @@ def log_probs(
     Args:
         made_of: hash of everything but the rows that decides them (model, template, window).
     """
-    parts = []
     iterator = iter(pairs)
     for number in itertools.count():
         rows = list(itertools.islice(iterator, SHARD_ROWS))
         if not rows:
+            for stale in sorted(out_dir.glob("shard-*.parquet"))[number:]:
+                stale.unlink()
             break
         path = out_dir / shard_name(number)
         if not _is_done(path, made_of, rows):
@@ -59,11 +60,15 @@ def log_probs(
             mean_N2 = _mean([pair.side(side) for pair in encoded for side in SIDES], subject, settings).reshape(-1, 2)
             columns |= dict(zip(SIDES, mean_N2.T, strict=True))
             write_table(path, pa.table(columns).replace_schema_metadata({MARK: made_of.encode()}))
-        table = read_table(path)
-        parts.append(np.stack([np.asarray(table[side]) for side in SIDES], axis=1))
         if progress is not None:
             progress(len(rows))
-    return np.concatenate(parts)
+    return read_log_probs(out_dir)
+
+
+def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
+    """What :func:`log_probs` left in ``out_dir``."""
+    tables = [read_table(path) for path in sorted(out_dir.glob("shard-*.parquet"))]
+    return np.concatenate([np.stack([np.asarray(table[side]) for side in SIDES], axis=1) for table in tables])
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:

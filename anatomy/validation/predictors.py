@@ -21,6 +21,9 @@ a cluster or a concept alike, over all responses or over those of a context. Not
 - *Activations*: the same first step with the residual stream as the kernel, in place of the SAE's features: summed over
   a pair's tokens, as DPO's log-probabilities are, about the mean of the model's own tokens and over their deviation;
   the covariance is over the model's own responses. It sees how strongly something is there, and what no feature is for.
+- *Sharpened*: as ``activations``, and half as much certainty, the log-probability that the model itself gives a
+  response's tokens. DPO makes a model surer, whatever the labels: what it takes from a rejected response goes to what
+  was likely anyway (arXiv 2407.10490).
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
   responses of a pair alike (``strength.py``) flattens a model in about this way.
@@ -44,10 +47,8 @@ from anatomy.types import SIDES
 from anatomy.validation.pool import Pool, Readout, paired
 
 Signs = Float[np.ndarray, " N"]
-OWN = ("sgd", "activations", "adam", "tilt-policy", "temperature")
-"""Predictors over the model's own responses, in place of the data's."""
-RESIDUALS = ("activations",)
-"""Predictors that read residuals beside features."""
+SHARPENING = 0.5
+"""Weight of certainty beside a reward, both in standard deviations over the responses."""
 
 
 class Predictor(Protocol):
@@ -60,6 +61,14 @@ class Predictor(Protocol):
     @property
     def statistic(self) -> str:
         """What is read of features and response clusters: ``freq`` or ``present``."""
+
+    @property
+    def own(self) -> bool:
+        """Whether it predicts over the model's own responses, in place of the data's."""
+
+    @property
+    def residuals(self) -> bool:
+        """Whether it reads residuals beside features."""
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> Predictor:
         """Learn from the labels of ``data``; ``sign_N`` = −1 swaps chosen and rejected of a row."""
@@ -101,6 +110,8 @@ class Difference:
     statistic: str = "freq"
     likely_N2: Float[np.ndarray, "N 2"] | None = None
     sign_N: Signs | None = None
+    own: ClassVar[bool] = False
+    residuals: ClassVar[bool] = False
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> Difference:
         """Keeps the signs: nothing is learnt."""
@@ -129,7 +140,9 @@ class Tilt:
     c: float = 1e-3
     kind: Literal["ridge", "gradient", "adam", "sgd"] = "ridge"
     within: bool = False
+    own: bool = False
     statistic: str = "freq"
+    residuals: ClassVar[bool] = False
     direction_F_: Float[np.ndarray, " F"] = field(default_factory=lambda: np.zeros(0))
     scale_F_: Float[np.ndarray, " F"] = field(default_factory=lambda: np.zeros(0))
     dual_N_: Float[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0))
@@ -174,6 +187,8 @@ class Activations:
     name: str = "activations"
     statistic: str = "freq"
     within: ClassVar[bool] = False
+    own: ClassVar[bool] = True
+    residuals: ClassVar[bool] = True
     pull_D_: Float[np.ndarray, " D"] = field(default_factory=lambda: np.zeros(0))
     tokens_: float = 0.0
 
@@ -217,6 +232,8 @@ class LengthTilt:
     name: str = "length"
     statistic: str = "freq"
     slope_: float = 0.0
+    own: ClassVar[bool] = False
+    residuals: ClassVar[bool] = False
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> LengthTilt:
         """One coefficient: what length alone says of the labels."""
@@ -237,20 +254,48 @@ class LengthTilt:
 class Temperature:
     """What sampling the model a little hotter would do: ``d E[y]/dT = −Cov(y, log π)`` over its own responses.
 
-    ``surprisal_J`` is ``−log π(y)`` in nats, summed over a response's tokens, for the pool of those responses.
+    ``likely_N2`` are the mean log-probabilities per token, in nats, of the pool of those responses.
     """
 
-    surprisal_J: Float[np.ndarray, " J"]
+    likely_N2: Float[np.ndarray, "N 2"]
     name: str = "temperature"
     statistic: str = "freq"
+    own: ClassVar[bool] = True
+    residuals: ClassVar[bool] = False
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> Temperature:
         """Nothing to learn: labels do not matter."""
         return self
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
-        """Covariance with the surprisal."""
-        return covariance_weights(self.surprisal_J, pool, inside_N)
+        """Covariance with the surprisal ``−log π(y)``, summed over a response's tokens."""
+        return covariance_weights(-paired(self.likely_N2 * pool.tokens_N2), pool, inside_N)
+
+
+@dataclass(frozen=True)
+class Sharpened:
+    """Covariance with a reward and half as much certainty: ``z(r_j) + ½ z(mean log π of j's tokens)``.
+
+    r is the reward of ``step``; z divides by the deviation over the pool that is predicted over, so that the unit is a
+    standard deviation. ``likely_N2`` are the mean log-probabilities per token of that pool. No sum over pairs: of the
+    second term none is the cause.
+    """
+
+    likely_N2: Float[np.ndarray, "N 2"]
+    step: Activations = field(default_factory=Activations)
+    name: str = "sharpened"
+    statistic: str = "freq"
+    own: ClassVar[bool] = True
+    residuals: ClassVar[bool] = True
+
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> Sharpened:
+        """The step learns from the labels; certainty does not."""
+        return replace(self, step=self.step.fit(data, sign_N))
+
+    def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
+        """``(r_j − r̄)/J`` over the responses inside, of the sum of both."""
+        reward_J = standard(self.step.rewards(pool)) + SHARPENING * standard(paired(self.likely_N2))
+        return covariance_weights(reward_J, pool, inside_N)
 
 
 @dataclass(frozen=True)
@@ -259,6 +304,8 @@ class BaseRate:
 
     name: str = "base-rate"
     statistic: str = "freq"
+    own: ClassVar[bool] = False
+    residuals: ClassVar[bool] = False
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> BaseRate:
         """Nothing to learn."""
@@ -279,6 +326,12 @@ def covariance_weights(
     weight_J = np.zeros(len(inside_J))
     weight_J[inside_J] = centred(reward_J[inside_J], code_J[inside_J]) / max(inside_J.sum(), 1)
     return weight_J
+
+
+def standard(value_J: Float[np.ndarray, " J"]) -> Float[np.ndarray, " J"]:
+    """Over their deviation; 0 where they are all the same."""
+    deviation = value_J.std()
+    return value_J / deviation if deviation > 1e-12 * np.abs(value_J).max() else np.zeros_like(value_J)
 
 
 def centred(value_J: Float[np.ndarray, " J"], code_J: Int[np.ndarray, " J"]) -> Float[np.ndarray, " J"]:
@@ -323,29 +376,30 @@ def inverse(scale_F: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
 def build(
     c: float,
     likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
-    surprisal: Callable[[], Float[np.ndarray, " J"]] | None = None,
+    own_likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
 ) -> dict[str, Callable[[], Predictor]]:
     """Unfitted predictors by name.
 
     Args:
-        likely: gives the log-probabilities of the data that ``on-policy`` needs.
-        surprisal: gives those of the model's own responses, negative and summed, that ``temperature`` needs.
+        likely: gives the mean log-probabilities per token of the data's responses, that ``on-policy`` needs.
+        own_likely: gives those of the model's own responses, that ``sharpened`` and ``temperature`` need.
     """
     made: dict[str, Callable[[], Predictor]] = {
         "disparity": lambda: Difference("disparity", "present"),
         "continuous": lambda: Difference("continuous"),
         "tilt": lambda: Tilt("tilt", c),
         "tilt-within": lambda: Tilt("tilt-within", c, within=True),
-        "tilt-policy": lambda: Tilt("tilt-policy", c),
+        "tilt-policy": lambda: Tilt("tilt-policy", c, own=True),
         "gradient": lambda: Tilt("gradient", c, kind="gradient"),
-        "sgd": lambda: Tilt("sgd", c, kind="sgd"),
+        "sgd": lambda: Tilt("sgd", c, kind="sgd", own=True),
         "activations": lambda: Activations(),
-        "adam": lambda: Tilt("adam", c, kind="adam", within=True),
+        "adam": lambda: Tilt("adam", c, kind="adam", within=True, own=True),
         "length": lambda: LengthTilt(),
         "base-rate": lambda: BaseRate(),
     }
     if likely is not None:
         made["on-policy"] = lambda: Difference("on-policy", likely_N2=likely())
-    if surprisal is not None:
-        made["temperature"] = lambda: Temperature(surprisal())
+    if own_likely is not None:
+        made["sharpened"] = lambda: Sharpened(own_likely())
+        made["temperature"] = lambda: Temperature(own_likely())
     return made

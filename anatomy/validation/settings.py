@@ -47,7 +47,7 @@ class ValidateSettings(PredictSettings, SampleSettings):
     predictors: str = Field(
         PREDICTORS,
         description="Predictors, with commas; also `on-policy` and, with policy rollouts, `sgd`, "
-        "`activations`, `adam`, `tilt-policy` and `temperature`.",
+        "`activations`, `sharpened`, `adam`, `tilt-policy` and `temperature`.",
     )
     best: str = Field("tilt", description="Predictor that is calibrated and drawn.")
     data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")

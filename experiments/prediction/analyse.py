@@ -53,7 +53,7 @@ def analyse(out: Path) -> str:
     rows = [row for folder in sets for row in set_rows(folder)]
     results = out / "results"
     tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
-    artifacts.write_table(results / artifacts.SHIFTS, _short(pa.concat_tables(tables)))
+    artifacts.write_table(results / artifacts.SHIFTS, short(pa.concat_tables(tables)))
     taught, curve = trained(sets), curves(sets)
     told = {"rows": rows, "controls": controls(sets), "leave_out": curve, "trained": taught}
     artifacts.write_json(results / "table.json", told)
@@ -82,7 +82,7 @@ def clusters_svg(out: Path, validated: Path) -> None:
     artifacts.write_text(out, svg(title, *points, figure["slope"]))
 
 
-def _short(shifts: pa.Table) -> pa.Table:
+def short(shifts: pa.Table) -> pa.Table:
     """Numbers to seven digits: half the size."""
     fields = [field.with_type(pa.float32()) if pa.types.is_float64(field.type) else field for field in shifts.schema]
     return shifts.cast(pa.schema(fields, shifts.schema.metadata))

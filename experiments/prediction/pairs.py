@@ -17,7 +17,7 @@ from anatomy import artifacts
 from anatomy.run import Run
 from anatomy.validation.figures import pearson
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import OWN, build, predict
+from anatomy.validation.predictors import build, predict
 from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
@@ -32,7 +32,8 @@ def by_pairs(found: Validated, counts: Sequence[int], draws: int, seed: int = 0)
     """A row a number of pairs, as ``HEADER`` says; the last row is all of them."""
     generator = np.random.default_rng(seed)
     n = len(found.data)
-    pools = {name: found.own if name in OWN else found.data for name in PREDICTORS}
+    made = build(PredictSettings().tilt_c)
+    pools = {name: found.own if made[name]().own else found.data for name in PREDICTORS}
     readouts = {name: [found.readout(pool, view) for view in VIEWS] for name, pool in pools.items()}
     rows = []
     for count in [*(count for count in counts if count < n), n]:

@@ -21,12 +21,15 @@ from experiments.step import Steps, step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"
 CONCEPTS = "bold,lists,headings,hyperlinks,em-dash,emoji,table,refusal,length"
-PREDICTORS = "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,activations,adam,temperature"
+PREDICTORS = (
+    "disparity,continuous,on-policy,gradient,tilt,tilt-within,tilt-policy,sgd,activations,sharpened,adam,temperature"
+)
 TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
 """Predictor of the leave-out curve; the word for the surest observed shift among the ten of the largest prediction."""
 SWAPPED = "swapped"
-CHOSEN_ON = "alpaca_eval"
-"""The set on which a predictor may be chosen; the others report."""
+BEST = "sharpened"
+CHOSEN_ON = ("alpaca_eval", "sharegpt")
+"""The sets on which a predictor may be chosen; the others report."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,11 @@ class Plan:
         folder = self.out / name
         self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
 
-    def completions_after(self, name: str, folder: Path, seed: int) -> None:
-        """Train on the rows of a folder, and complete the held-out prompts of the set."""
+    def completions_after(self, name: str, folder: Path, seed: int, rate: float | None = None) -> None:
+        """Train on the rows of a folder (those of the set, where it has none), and complete the held-out prompts."""
         trained, after = folder / f"train-{seed}", folder / f"after-{seed}"
-        self.train(name, folder / TRAIN, trained, seed)
+        rows = folder / TRAIN if (folder / TRAIN).is_file() else self.out / name / TRAIN
+        self.train(name, rows, trained, seed, rate)
         self.rollouts(name, after, trained / "model", seed=0)
 
     def split(self, name: str) -> None:
@@ -140,12 +144,30 @@ class Plan:
                     turned / f"validate-{seed}", folder / "before") for seed in seeds
         ])  # fmt: skip
 
-    def train(self, name: str, rows: Path, out: Path, seed: int) -> None:
+    def at_rates(self, name: str, rates: Sequence[float]) -> None:
+        """Train on all rows at other learning rates, too: how long a step is still foretold?"""
+        folder, again = self.out / name, self.out / name / "before-again"
+        self.split(name)
+        self.step.together([
+            lambda: self.audit(name),
+            lambda: self.rollouts(name, folder / "before", None, seed=0),
+            lambda: self.rollouts(name, again, None, seed=1),
+            *[partial(self.completions_after, name, at_rate(folder, rate), seed, rate)
+              for rate in rates for seed in self.arguments.train_seeds],
+        ])  # fmt: skip
+        self.step.together([
+            partial(self.validate, name, folder / "before", at_rate(folder, rate) / f"after-{seed}", seed,
+                    at_rate(folder, rate) / f"validate-{seed}", again, f"{name} at {rate:g}")
+            for rate in rates for seed in self.arguments.train_seeds
+        ])  # fmt: skip
+
+    def train(self, name: str, rows: Path, out: Path, seed: int, rate: float | None = None) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
         a = self.arguments
         if (out / artifacts.TRAINED).is_file():
             return
-        more = [*self.model(), "--seed", seed, "--learning-rate", a.learning_rate or SETS[name].learning_rate]
+        rate = rate or a.learning_rate or SETS[name].learning_rate
+        more = [*self.model(), "--seed", seed, "--learning-rate", rate]
         more += ["--max-response-length", a.tokens, "--references", self.out / name / "references"]
         more += ["--lora-rank", a.lora_rank] if a.lora_rank else []
         more += ["--dtype", "float32", "--bf16"] if a.dtype == "bfloat16" else []  # weights that small steps can change
@@ -171,14 +193,16 @@ class Plan:
             self.step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
                  "--max-pairs", a.scored, "--out", out)  # fmt: skip
 
-    def validate(self, name: str, before: Path, after: Path, seed: int, out: Path, other: Path | None) -> None:
+    def validate(
+        self, name: str, before: Path, after: Path, seed: int, out: Path, other: Path | None, data: str | None = None
+    ) -> None:
         """Predicted beside observed: by all predictors where there are ``other`` own responses, else by one."""
-        role = "chosen-on" if name == CHOSEN_ON else "reported-on"
+        role = "chosen-on" if name in CHOSEN_ON else "reported-on"
         if (out / artifacts.VALIDATION).is_file():
             return
-        by = ["--predictors", PREDICTORS, "--policy", other] if other else ["--predictors", TRACED_BY]
+        by = ["--best", BEST, "--predictors", PREDICTORS, "--policy", other] if other else ["--predictors", TRACED_BY]
         self.step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
-                "--data", name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
+                "--data", data or name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
 
     def held_out(self, name: str) -> tuple[int, int]:
         """Held-out prompts of a set, and completions of each."""
@@ -192,6 +216,11 @@ class Plan:
     def sae(self) -> list[Any]:
         """Flags of its SAE."""
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
+
+
+def at_rate(folder: Path, rate: float) -> Path:
+    """Folder of a set's trainings at another learning rate."""
+    return folder / f"rate-{rate:g}"
 
 
 def surest(shifts: Path) -> str:
@@ -233,6 +262,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU of 80 GB has room for six (1)")
     parser.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind a "
                         f"cluster or concept; `{SUREST}`: the one that went the predicted way most surely")  # fmt: skip
+    parser.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE", help="instead: train at these")
     parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
     return parser.parse_args(words)
 
@@ -247,6 +277,8 @@ def one(plan: Plan, name: str) -> None:
     """What was asked for, of one set."""
     if plan.arguments.leave_out:
         plan.leave_out(name, plan.arguments.leave_out)
+    elif plan.arguments.learning_rates:
+        plan.at_rates(name, plan.arguments.learning_rates)
     elif plan.arguments.swapped:
         plan.swapped(name)
     else:

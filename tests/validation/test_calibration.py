@@ -106,8 +106,9 @@ def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
     assert condition in (tmp_path / "run" / artifacts.SUMMARY_TEXT).read_text().replace("\\", "")
 
 
-def test_an_audit_with_rollouts_expects_what_their_covariance_says(tmp_path, tiny_model_dir, capsys):
-    """``adam`` is calibrated: without ``--policy``, or with another model's rollouts, the audit ends before the model
+@pytest.mark.parametrize("predictor", ["adam", "sharpened"])
+def test_an_audit_with_rollouts_expects_what_their_covariance_says(predictor, tmp_path, tiny_model_dir, capsys):
+    """Without ``--policy``, or with another model's rollouts, an audit by such a calibration ends before the model
     has read a row; with them bold is told, in the direction that the labels push the model's own responses.
     """
     from planted_run import FLAGS, plant_rollouts, write_pairs
@@ -122,7 +123,7 @@ def test_an_audit_with_rollouts_expects_what_their_covariance_says(tmp_path, tin
     assert main([*command[:-1], str(tmp_path / "plain")]) == 0
     inputs = json.loads((tmp_path / "plain" / artifacts.MANIFEST).read_text())["inputs"]
     who = {"model_fingerprint": inputs["model"]["fingerprint"], "sae_fingerprint": inputs["sae"]["fingerprint"]}
-    artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": "adam"})
+    artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": predictor})
     command += ["--calibration", str(tmp_path / "c.json")]
     plant_rollouts(tmp_path / "other", 0.3, seed=3)
     for more, message in (([], "--policy"), (["--policy", str(tmp_path / "other")], "another model")):
@@ -135,6 +136,7 @@ def test_an_audit_with_rollouts_expects_what_their_covariance_says(tmp_path, tin
     found = [item for direction in DIRECTIONS for item in summary["views"]["global"][direction]]
     (bold,) = [item for item in found if item["response"] == "bold"]
     assert bold["expected_shift"]["shift"] > 0
+    assert (tmp_path / "run" / artifacts.OWN_LOG_PROBS).exists() == (predictor == "sharpened")
     capsys.readouterr()
     assert main([*command, "--policy", str(own)]) == 0
     assert "own: unchanged" in capsys.readouterr().err

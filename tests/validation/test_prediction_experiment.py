@@ -22,7 +22,7 @@ from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import arms as compare_arms
-from experiments.prediction import kernels, labels, pairs, residuals, run
+from experiments.prediction import kernels, labels, pairs, rates, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
@@ -188,6 +188,11 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
     plan.swapped("alpaca_eval")
     assert called.count("validate") == 4
+    plan.at_rates("alpaca_eval", [1e-3, 3e-3])
+    assert called.count("train") == 6
+    rates.main(["--out", str(tmp_path / "out")])
+    told = capsys.readouterr().out
+    assert all(f"| alpaca_eval | {rate} | 0 | 2 |" in told for rate in ("0.001", "0.003", "1e-05"))
     for study in (labels, compare_arms):
         study.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     told = capsys.readouterr().out

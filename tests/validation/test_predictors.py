@@ -17,6 +17,7 @@ from anatomy.validation.predictors import (
     BaseRate,
     Difference,
     LengthTilt,
+    Sharpened,
     Temperature,
     Tilt,
     bradley_terry,
@@ -197,7 +198,8 @@ def test_temperature_is_the_derivative_of_a_tempered_policy():
         return phi_SF.T @ (tempered_S / tempered_S.sum())
 
     pool, h = pool_of(*sides), 1e-4
-    predictor = Temperature(-np.log(share_S[response_J])).fit(pool)
+    likely_N2 = np.log(share_S[response_J]).reshape(2, -1).T / pool.tokens_N2
+    predictor = Temperature(likely_N2).fit(pool)
     predicted = predict(predictor, pool, features(pool), everywhere(pool))
     np.testing.assert_allclose(predicted, (mean(1 + h) - mean(1 - h)) / (2 * h), rtol=1e-5)
 
@@ -312,6 +314,42 @@ def test_activations_turn_with_the_labels_and_are_a_sum_over_pairs(log_linear):
     kept = np.arange(50, len(data))
     without = predict(Activations().fit(data.take(kept)), own, readout, everywhere(own))[2]
     assert parts_N[kept].sum() * len(data) / len(kept) == pytest.approx(without)
+
+
+def sharpened(x_SD, data, own, seed=0):
+    """A predictor with the policy's own log-probabilities, of a policy that is not uniform."""
+    logit_S = np.random.default_rng(seed).normal(size=len(x_SD))
+    return Sharpened(np.tile((logit_S - np.log(np.exp(logit_S).sum()))[:, None], (1, 2))), logit_S
+
+
+def test_sharpened_is_the_step_and_half_a_deviation_of_certainty(log_linear):
+    """Two small moves of a policy, along the reward of `activations` and along its own log-probabilities, by hand."""
+    x_SD, phi_SF, data, own = log_linear
+    made, logit_S = sharpened(x_SD, data, own)
+    reward_S = x_SD @ (data.residual_by["chosen"] - data.residual_by["rejected"]).mean(0)
+    weight_S = np.exp(1e-6 * (reward_S / reward_S.std() + 0.5 * logit_S / logit_S.std()))
+    moved = (phi_SF.T @ (weight_S / weight_S.sum()) - phi_SF.mean(0)) / 1e-6
+    predicted = predict(made.fit(data), own, features(own), everywhere(own))
+    np.testing.assert_allclose(predicted, moved, rtol=2e-3, atol=1e-4)
+
+
+def test_of_sharpened_the_labels_turn_the_step_alone(log_linear):
+    x_SD, phi_SF, data, own = log_linear
+    made, logit_S = sharpened(x_SD, data, own)
+    plus, minus = (predict(made.fit(data, sign * np.ones(len(data))), own, features(own), everywhere(own))
+                   for sign in (1.0, -1.0))  # fmt: skip
+    even = phi_SF.T @ (logit_S - logit_S.mean()) / logit_S.std() / len(logit_S) / 2
+    np.testing.assert_allclose((plus + minus) / 2, even, atol=1e-12)
+    alone = predict(Activations().fit(data), own, features(own), everywhere(own))
+    assert np.corrcoef((plus - minus) / 2, alone)[0, 1] == pytest.approx(1)
+
+
+def test_equally_likely_responses_leave_sharpened_the_step(log_linear):
+    _, _, data, own = log_linear
+    made = Sharpened(np.full((len(own), 2), -2.5)).fit(data)
+    alone = predict(Activations().fit(data), own, features(own), everywhere(own))
+    found = predict(made, own, features(own), everywhere(own))
+    np.testing.assert_allclose(found / np.linalg.norm(found), alone / np.linalg.norm(alone), atol=1e-12)
 
 
 def test_activations_of_random_labels_predict_nothing_on_average(log_linear):

@@ -1,0 +1,74 @@
+"""How long a step is still foretold: ``python -m experiments.prediction.rates``, after ``run --learning-rates``.
+
+Every training of a set on the same rows, by learning rate: what it did to the margin and to both rewards, and signed r
+of predicted and observed shifts, beside the largest that noise allows. Writes ``DIR/results/rates.md`` and
+``shifts-rates.parquet``, the shifts behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from anatomy import artifacts
+from experiments.prediction.analyse import records, short, validations
+from experiments.prediction.reading import VIEWS
+from experiments.prediction.run import at_rate
+
+PREDICTORS = ("sgd", "activations", "sharpened", "disparity", "temperature")
+
+
+def trainings(out: Path) -> Iterable[tuple[str, Path]]:
+    """Validations of every set that was trained at several rates."""
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        others = sorted(folder.glob(f"{at_rate(Path(), 1).name[:-1]}*"))
+        if others:
+            yield from ((folder.name, path) for part in (folder, *others) for path in validations(part))
+
+
+def row(name: str, validated: Path, view: str) -> dict[str, Any] | None:
+    """One training in one view; None where it was validated by other predictors."""
+    told = artifacts.read_json(validated / artifacts.VALIDATION)
+    figures, strength = told["figures"], (told["training"] or {}).get("strength")
+    if strength is None or not set(PREDICTORS) <= set(figures):
+        return None
+    found = {by: figures[by][view] for by in PREDICTORS if figures[by][view]["r"] is not None}
+    cells = {f"`{by}`": f"{found[by]['r']:+.2f} [{found[by]['r_low']:+.2f}, {found[by]['r_high']:+.2f}]" if by in found
+             else None for by in PREDICTORS}  # fmt: skip
+    allowed = found[PREDICTORS[0]]["ceiling"]["attainable_r"] if found else None
+    rate, steps = f"{strength['learning_rate']:g}", str(strength["steps"])
+    return {"set": name, "rate": rate, "seed": str(told["seed"]), "steps": steps, "margin": strength["margin"],
+            "both": strength["common"], "noise allows": allowed, **cells}  # fmt: skip
+
+
+def table(out: Path) -> str:
+    """A Markdown table a view, and the shifts."""
+    found = list(trainings(out))
+    text = ""
+    for view in VIEWS:
+        rows = [told for name, path in found if (told := row(name, path, view)) is not None]
+        rows.sort(key=lambda told: (told["set"], float(told["rate"]), told["seed"]))
+        text += f"{view}\n\n{records(rows)}\n" if rows else ""
+    shifts = [artifacts.read_table(path / artifacts.SHIFTS) for _, path in found if path.parent.parent != out]
+    if not text or not shifts:
+        raise SystemExit(f"{out}: no trainings at several rates; run experiments.prediction.run with --learning-rates")
+    kept = pa.concat_tables(shifts)
+    kept = kept.filter(pc.and_(pc.is_in(kept["predictor"], pa.array(PREDICTORS)), pc.equal(kept["context"], "all")))
+    artifacts.write_table(out / "results" / "shifts-rates.parquet", short(kept))
+    artifacts.write_text(out / "results" / "rates.md", text)
+    return text
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    print(table(parser.parse_args(words).out))
+
+
+if __name__ == "__main__":
+    main()
