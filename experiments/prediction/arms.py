@@ -57,8 +57,8 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         carried = artifacts.read_table(trace / artifacts.CONTRIBUTIONS).to_pandas().set_index("row_id")["contribution"]
         points = []
         for name, arm, change in trainings(folder, cluster):
-            kept = _row_ids(arm)
-            share, mean = float(carried[kept].mean() / carried.mean()), float(change.mean())
+            kept = carried[carried.index.isin(_row_ids(arm))]  # an audit leaves out rows that say nothing
+            share, mean = float(kept.mean() / carried.mean()), float(change.mean())
             half = float(stats.t.ppf(0.975, change.count() - 1) * change.sem())
             row = rows.setdefault(name, {"arm": name, "rows": len(kept)})
             row |= {f"{cluster}: predicted": share, f"{cluster}: observed": mean, f"{cluster}: ±": half}
