@@ -24,7 +24,7 @@ from experiments.prediction.sets import SCORES
 from experiments.score import reward_accuracy
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
-DRAWN = "sgd"
+DRAWN = "sharpened"
 LEAST = 8
 """Shifts that a view needs for a figure."""
 SMALL = ("slope", "observed", "less", "±")

@@ -20,12 +20,10 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.prediction import Prediction
 from anatomy.run import Run
-from anatomy.validation.figures import pearson
-from anatomy.validation.pool import Readout, feature_readout
 from anatomy.validation.predictors import predict
 from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import records, sides, validations
-from experiments.prediction.reading import VIEWS
+from experiments.prediction.by_prompt import against, mean_change
 from experiments.prediction.run import TRACED_BY
 from experiments.prediction.sets import TRAIN, pairs_of
 
@@ -68,38 +66,26 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def differences(folder: Path) -> list[dict[str, Any]]:
-    """A row a pair of arms and view: signed r over all features or clusters of the predicted difference (without the
-    rows that carry a cluster, minus without random ones) and the observed one; the largest r that noise allows.
+    """A row a pair of arms: over all response clusters, r of the predicted difference (without the rows that carry a
+    cluster, minus without random ones) with the observed one, the mean over training seeds.
     """
     with Run.read(folder / "run") as run:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
-    row_ids, rows = np.array(made.store.row_ids), []
+    row_ids, rows, inside_N = np.array(made.store.row_ids), [], np.ones(len(made.pool), bool)
+    readout = made.responses(made.settings.min_features)
     for share in sorted(folder.glob("trace-*/*-percent")):
         if not validations(share):
             continue
-        arms = share.parent / f"top-{share.name}", folder / f"random-{share.name}"
-        kept = [np.flatnonzero(np.isin(row_ids, _row_ids(arm))) for arm in arms]
-        fitted = [made.predictor.fit(made.data.take(rows_n)) for rows_n in kept]
-        for validated in validations(share):
-            shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
-            shifts = shifts[(shifts["predictor"] == TRACED_BY) & (shifts["context"] == "all")]
-            figures = artifacts.read_json(validated / artifacts.VALIDATION)["figures"][TRACED_BY]
-            for view in VIEWS:
-                observed = shifts[shifts["view"] == view].set_index("response")["observed"]
-                readout = _readout(made, view, list(observed.index))
-                top, random = (predict(one, made.pool, readout, np.ones(len(made.pool), bool)) for one in fitted)
-                predicted = pd.Series(top - random, readout.ids)[observed.index]
-                rows.append({"arms": f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random",
-                             "view": view, "n": len(observed), "r": pearson(predicted.to_numpy(), observed.to_numpy()),
-                             "noise allows": figures[view]["ceiling"]["attainable_r"]})  # fmt: skip
+        observed = mean_change(validations(share))
+        parts = []
+        for arm in (share.parent / f"top-{share.name}", folder / f"random-{share.name}"):
+            kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
+            parts.append(predict(made.predictor.fit(made.data.take(kept)), made.pool, readout, inside_N))
+        predicted = pd.Series(parts[0] - parts[1], readout.ids)[list(observed.columns)]
+        name = f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random"
+        rows.append({"arms": name, "trainings": str(len(validations(share))), "clusters": len(predicted),
+                     **against(predicted.to_numpy(), observed.to_numpy())})  # fmt: skip
     return rows
-
-
-def _readout(made: Prediction, view: str, names: Sequence[str]) -> Readout:
-    if view == "global":
-        return made.responses(made.settings.min_features)
-    kept_F = np.isin(np.arange(len(made.clusters.response_F)), [int(name[1:]) for name in names])
-    return feature_readout(made.pool, kept_F, made.predictor.statistic)
 
 
 def _row_ids(arm: Path) -> list[str]:

@@ -2,7 +2,8 @@
 
 A first step changes a response's log-probability by a kernel between it and the pairs' responses. Every kernel here is
 an inner product of what a forward pass gives of a response, and the prediction the covariance of a readout with the
-reward that follows, over the model's own responses. Told is signed r with the observed shift, of features and clusters.
+reward that follows, over the model's own responses; then with certainty beside it, as ``sharpened`` has. Told is signed
+r with the observed shift, of features and clusters.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from anatomy.run import Run
 from anatomy.types import SIDES
 from anatomy.validation.figures import pearson
 from anatomy.validation.pool import paired
-from anatomy.validation.predictors import Activations, Tilt, covariance_weights
+from anatomy.validation.predictors import SHARPENING, Activations, Tilt, covariance_weights, standard
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
 
 HEADER = ("kernel", "r, features", "r, response clusters")
+WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 RIDGE = 1.0
 """Of the mean variance, added to the covariance that is inverted."""
 
@@ -51,6 +53,18 @@ def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
     whitened_DD += RIDGE * whitened_DD.trace() / len(mean_D) * np.eye(len(mean_D))
     summed_D = fitted.pull_D_ - fitted.tokens_ * mean_D
     yield "residuals whitened, sum about the mean", residual_JD @ np.linalg.solve(whitened_DD, summed_D)
+    if found.likely_N2 is None:
+        return
+    certain_J = standard(paired(found.likely_N2))
+    summed_J = standard(paired(found.likely_N2 * found.own.tokens_N2))
+    yield "none: certainty, mean over tokens", certain_J
+    yield "none: certainty, sum over tokens", summed_J
+    for base, reward_J in (("features", phi_JF @ Tilt(kind="sgd").fit(found.data).direction_F_),
+                           ("residuals", fitted.rewards(found.own))):  # fmt: skip
+        for weight in WEIGHTS:
+            name = " (`sharpened`)" if (base, weight) == ("residuals", SHARPENING) else ""
+            yield f"{base} and {weight:g} of certainty{name}", standard(reward_J) + weight * certain_J
+    yield f"residuals and {SHARPENING:g} of certainty, sum", standard(fitted.rewards(found.own)) + SHARPENING * summed_J
 
 
 def agreements(found: Validated) -> list[list[Any]]:

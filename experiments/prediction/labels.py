@@ -1,4 +1,4 @@
-"""How much of a shift is the labels' doing: ``python -m experiments.prediction.labels --out DIR --set NAME``.
+"""How much of a shift is the labels' doing: ``python -m experiments.prediction.labels --out DIR``.
 
 After ``run --swapped``: the same pairs trained on as they are (``+``) and with every label turned round (``−``). The
 *odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does not. Every
@@ -14,25 +14,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.validation.figures import ceiling, jackknife, pearson, r_interval
+from anatomy.validation.figures import ceiling, jackknife
 from anatomy.validation.observed import Resampling, resampling
-from experiments.prediction.analyse import records
+from experiments.prediction.analyse import records, short
+from experiments.prediction.by_prompt import against, average, wide
 from experiments.prediction.run import SWAPPED
 
 Means = Mapping[str, Float[np.ndarray, "G M"]]
 
 
-def parts(whole: pd.DataFrame, swapped: pd.DataFrame) -> tuple[list[str], Means]:
+def parts(folder: Path, validated: str) -> tuple[list[str], Means]:
     """Names of the response clusters, and of each held-out prompt the shift, its odd and its even part.
 
     Args:
-        whole: ``prompt_means`` of before training → after it.
-        swapped: of after training on swapped labels → after training.
+        folder: of the set; the validation in it is of before training → after it, the one under ``swapped`` of after
+            training on swapped labels → after training.
     """
-    sides = [_wide(whole, "before"), _wide(swapped, "before"), _wide(swapped, "after")]
+    whole, swapped = folder / validated, folder / SWAPPED / validated
+    sides = [wide(whole, "before"), wide(swapped, "before"), wide(swapped, "after")]
     joined = pd.concat(sides, axis=1, keys=("before", "minus", "plus")).dropna()
     before, minus, plus = (joined[side].to_numpy() for side in ("before", "minus", "plus"))
     return list(joined["plus"].columns), {
@@ -40,11 +44,6 @@ def parts(whole: pd.DataFrame, swapped: pd.DataFrame) -> tuple[list[str], Means]
         "odd": (plus - minus) / 2,
         "even": (plus + minus) / 2 - before,
     }
-
-
-def _wide(means: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Prompts × response clusters."""
-    return means[means["view"] == "global"].pivot(index="prompt_id", columns="response", values=side)
 
 
 def spread(means: Means, seed: int = 0) -> list[dict[str, Any]]:
@@ -71,27 +70,20 @@ def spread(means: Means, seed: int = 0) -> list[dict[str, Any]]:
 
 def _clean(values_GM: np.ndarray, weights: Resampling, kept_G: np.ndarray) -> dict[str, float]:
     """Reliability by halves of the prompts, and the variance of the means times it."""
-    found = ceiling(*(mean(values_GM, half_SG * kept_G) for half_SG in (weights.half_SG, 1 - weights.half_SG)))
-    return {**found, "variance": float(mean(values_GM, kept_G[None]).var()) * found["attainable_r2"]}
+    found = ceiling(*(average(values_GM, half_SG * kept_G) for half_SG in (weights.half_SG, 1 - weights.half_SG)))
+    return {**found, "variance": float(average(values_GM, kept_G[None]).var()) * found["attainable_r2"]}
 
 
-def mean(values_GM: np.ndarray, weight_WG: np.ndarray) -> np.ndarray:
-    """Weighted means over prompts, [W, M]."""
-    return np.asarray(weight_WG @ values_GM / weight_WG.sum(axis=1, keepdims=True))
-
-
-def table(names: list[str], means: Means, shifts: pd.DataFrame, seed: int = 0) -> list[dict[str, Any]]:
+def table(names: list[str], means: Means, shifts: pd.DataFrame) -> list[dict[str, Any]]:
     """A row a predictor: signed r [95 % over held-out prompts] with the whole shift and with its parts."""
-    weights = resampling(len(means["whole"]), seed, draws=20)
     shifts = shifts[(shifts["view"] == "global") & (shifts["context"] == "all")]
     rows = []
     for predictor, part in shifts.groupby("predictor", sort=False):
         predicted_M = part.set_index("response")["predicted"].reindex(names).to_numpy()
         row: dict[str, Any] = {"predictor": predictor}
         for name, values_GM in means.items():
-            r = pearson(predicted_M, values_GM.mean(axis=0))
-            low, high = r_interval(predicted_M, mean(values_GM, weights.without_WG), r)
-            row |= {f"{name}: r": r, f"{name}: low": low, f"{name}: high": high}
+            found = against(predicted_M, values_GM)
+            row |= {f"{name}: {key}": found[key] for key in ("r", "low", "high")}
         rows.append(row)
     return rows
 
@@ -99,16 +91,22 @@ def table(names: list[str], means: Means, shifts: pd.DataFrame, seed: int = 0) -
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
-    parser.add_argument("--set", required=True, help="name of a set that was trained with labels swapped")
     parser.add_argument("--train-seed", type=int, default=0)
     arguments = parser.parse_args(words)
-    folder, validated = arguments.out / arguments.set, f"validate-{arguments.train_seed}"
-    read = [artifacts.read_table(part / validated / artifacts.PROMPT_MEANS).to_pandas()
-            for part in (folder, folder / SWAPPED)]  # fmt: skip
-    names, means = parts(*read)
-    shifts = artifacts.read_table(folder / SWAPPED / validated / artifacts.SHIFTS).to_pandas()
-    for rows in (spread(means), table(names, means, shifts)):
-        print(records(rows))
+    validated, text, found = f"validate-{arguments.train_seed}", "", []
+    for done in sorted(arguments.out.glob(f"*/{SWAPPED}/{validated}/{artifacts.VALIDATION}")):
+        folder = done.parents[2]
+        names, means = parts(folder, validated)
+        shifts = artifacts.read_table(done.parent / artifacts.SHIFTS)
+        text += f"{folder.name}\n\n" + "\n".join(
+            records(rows) for rows in (spread(means), table(names, means, shifts.to_pandas()))
+        ) + "\n"  # fmt: skip
+        found.append(shifts.filter(pc.equal(shifts["context"], "all")))
+    if not found:
+        raise SystemExit(f"{arguments.out}: no such trainings; run experiments.prediction.run with --swapped")
+    artifacts.write_table(arguments.out / "results" / "shifts-labels.parquet", short(pa.concat_tables(found)))
+    artifacts.write_text(arguments.out / "results" / "labels.md", text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from experiments import score
 from experiments.prediction import arms as compare_arms
 from experiments.prediction import kernels, labels, pairs, rates, residuals, run
 from experiments.prediction.analyse import analyse, beyond, curves, intervals, training_noise
+from experiments.prediction.by_prompt import against, mean_change
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
 from experiments.prediction.sets import HELD_OUT, SETS, TRAIN, without, write_split, xstest_pairs
@@ -193,17 +194,17 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     rates.main(["--out", str(tmp_path / "out")])
     told = capsys.readouterr().out
     assert all(f"| alpaca_eval | {rate} | 0 | 2 |" in told for rate in ("0.001", "0.003", "1e-05"))
-    for study in (labels, compare_arms):
-        study.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    labels.main(["--out", str(tmp_path / "out")])
+    compare_arms.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     told = capsys.readouterr().out
     assert "| even | " in told
     kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in capsys.readouterr().out.splitlines()[2:] if row}
     validated = json.loads((tmp_path / "out" / "alpaca_eval" / "validate-0" / "validation.json").read_text())["figures"]
-    for name in ("sgd", "activations"):
+    for name in ("sgd", "activations", "sharpened"):
         (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
         assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
-    assert "minus random | features | " in told
+    assert "minus random | 1 | " in told
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
@@ -345,9 +346,9 @@ def test_intervals_over_trainings_hold_the_truth_at_their_rate():
     assert 934 <= held <= 964
 
 
-def planted_parts(even: float, seed: int, clusters: int = 60, prompts: int = 150):
-    """Prompt means of a training and its swapped twin: an odd part of variance 1, an even part of ``even`` times that,
-    and noise on every prompt as large as ten times the odd part.
+def planted_parts(folder: Path, even: float, seed: int, clusters: int = 60, prompts: int = 150):
+    """Into ``folder`` prompt means of a training and its swapped twin: an odd part of variance 1, an even part of
+    ``even`` times that, and noise on every prompt as large as ten times the odd part.
     """
     rng = np.random.default_rng(seed)
     odd_M, even_M = rng.normal(0, 1, clusters), rng.normal(0, np.sqrt(even), clusters)
@@ -356,18 +357,22 @@ def planted_parts(even: float, seed: int, clusters: int = 60, prompts: int = 150
         shift_M + rng.normal(0, 10**0.5, (prompts, clusters)) for shift_M in (0.0, even_M + odd_M, even_M - odd_M)
     )
 
-    def table(first, second):
+    def write(out, first, second):
         sides = {"before": first.ravel(), "after": second.ravel()}
         prompt = np.repeat([f"p{g}" for g in range(prompts)], clusters)
-        return pd.DataFrame({"prompt_id": prompt, "view": "global", "response": names * prompts, **sides})
+        table = pd.DataFrame({"prompt_id": prompt, "view": "global", "response": names * prompts, **sides})
+        (out / "validate-0").mkdir(parents=True)
+        pq.write_table(pa.Table.from_pandas(table), out / "validate-0" / "prompt_means.parquet")
 
-    return (odd_M, even_M), table(before, plus), table(minus, plus)
+    write(folder, before, plus)
+    write(folder / run.SWAPPED, minus, plus)
+    return odd_M, even_M
 
 
 @pytest.mark.parametrize("even", [0.0, 0.5])
-def test_the_part_that_labels_turn_is_told_from_the_rest(even):
-    (odd_M, even_M), whole, swapped = planted_parts(even, seed=0)
-    names, means = labels.parts(whole, swapped)
+def test_the_part_that_labels_turn_is_told_from_the_rest(even, tmp_path):
+    odd_M, even_M = planted_parts(tmp_path, even, seed=0)
+    names, means = labels.parts(tmp_path, "validate-0")
     rows = {row["part"]: row for row in labels.spread(means)}
     assert rows["whole"]["share"] == 1.0
     for name, shift_M in (("odd", odd_M), ("even", even_M)):
@@ -381,6 +386,28 @@ def test_the_part_that_labels_turn_is_told_from_the_rest(even):
     assert row["odd: low"] < row["odd: r"] < row["odd: high"]
     assert abs(row["even: r"]) < 0.3
     assert row["whole: r"] == pytest.approx(np.sqrt(1 / (1 + even)), abs=0.12)
+
+
+def test_a_prediction_is_held_against_the_mean_over_trainings_and_prompts(tmp_path):
+    """r by numpy over the prompts that both trainings have; the truth reaches what noise allows, noise nothing."""
+    rng = np.random.default_rng(2)
+    shift_M, names = rng.normal(0, 1, 50), [f"R{m}" for m in range(50)]
+    for seed in (0, 1):
+        values = shift_M + rng.normal(0, 6, (100, 50))
+        ids = [f"p{g}" for g in range(seed, 100 + seed)]
+        table = pd.DataFrame({"prompt_id": np.repeat(ids, 50), "view": "global", "response": names * 100,
+                              "before": 1.0, "after": 1.0 + values.ravel()})  # fmt: skip
+        (tmp_path / f"validate-{seed}").mkdir()
+        pq.write_table(pa.Table.from_pandas(table), tmp_path / f"validate-{seed}/prompt_means.parquet")
+    observed = mean_change([tmp_path / "validate-0", tmp_path / "validate-1"])
+    assert observed.shape == (99, 50)
+    known_M = shift_M[[int(name[1:]) for name in observed.columns]]
+    found = against(known_M, observed.to_numpy())
+    assert found["r"] == pytest.approx(np.corrcoef(known_M, observed.mean())[0, 1])
+    assert found["low"] < found["noise allows r"] < found["high"]
+    assert found["r"] == pytest.approx(found["noise allows r"], abs=0.05)
+    nothing = [against(rng.normal(size=50), observed.to_numpy()) for _ in range(200)]
+    assert abs(np.mean([one["r"] for one in nothing])) < 0.04
 
 
 def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
