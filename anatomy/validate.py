@@ -176,8 +176,7 @@ def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], mea
 
 
 def _names(settings: ValidateSettings) -> list[str]:
-    asked = [name.strip() for name in settings.predictors.split(",") if name.strip()]
-    return list(dict.fromkeys([settings.best, *asked, *CONTROLS]))
+    return list(dict.fromkeys([*settings.names, *CONTROLS]))
 
 
 def _check_names(settings: ValidateSettings) -> None:
@@ -185,10 +184,8 @@ def _check_names(settings: ValidateSettings) -> None:
     names, known = _names(settings), _known(settings)
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
-    if settings.best not in calibrated(settings.tilt_c):
-        raise SettingsError(
-            f"--best {settings.best}: no audit can predict by it; use `tilt` or, with --policy, `sharpened`"
-        )
+    if names[0] not in calibrated(settings.tilt_c):
+        raise SettingsError(f"--best {names[0]}: no audit can predict by it; use `tilt` or, with --policy, `sharpened`")
     needy = [name for name in names if known[name]().own]
     if needy and settings.policy is None:
         raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")

@@ -7,7 +7,9 @@ from pydantic import Field
 from anatomy.activations.generate import GenerateSettings
 from anatomy.settings import ModelSettings, Settings
 
-PREDICTORS = "disparity,continuous,tilt,tilt-within,gradient"
+PREDICTORS = "tilt,disparity,continuous,tilt-within,gradient"
+OWN_PREDICTORS = "sharpened,activations,sgd"
+"""Default predictors, the best first; and those that need the model's own responses, which come before them."""
 
 
 class SampleSettings(GenerateSettings):
@@ -44,18 +46,28 @@ class ValidateSettings(PredictSettings, SampleSettings):
         description="Further rollouts before training (other seed or prompts), for the predictors that need the "
         "model's own responses.",
     )
-    predictors: str = Field(
-        PREDICTORS,
-        description="Predictors, with commas; also `on-policy` and, with policy rollouts, `sgd`, "
-        "`activations`, `sharpened`, `adam`, `tilt-policy` and `temperature`.",
+    predictors: str | None = Field(
+        None,
+        description=f"Predictors, with commas; default: {PREDICTORS}, with policy rollouts also {OWN_PREDICTORS}. "
+        "Further ones: on-policy and, with policy rollouts, adam, tilt-policy, temperature.",
     )
-    best: str = Field("tilt", description="Predictor that is calibrated and drawn.")
+    best: str | None = Field(
+        None, description="Predictor that is calibrated and drawn; default: `tilt`, with policy rollouts `sharpened`."
+    )
     data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")
     train_seed: int = Field(0, ge=0, description="Training seed of the model after, for the table of shifts.")
     role: str = Field("reported-on", description="chosen-on or reported-on: whether a choice was made on this set.")
     bootstrap: int = Field(1000, ge=20, description="Resamples of prompts for the intervals.")
     controls: int = Field(20, ge=1, description="Repetitions of each random control.")
     min_prompts: int = Field(10, ge=2, description="Held-out prompts that a context needs to be compared.")
+
+    @property
+    def names(self) -> list[str]:
+        """The predictors asked for, the best first."""
+        usual = PREDICTORS if self.policy is None else f"{OWN_PREDICTORS},{PREDICTORS}"
+        asked = (usual if self.predictors is None else self.predictors).split(",")
+        best = self.best or usual.split(",")[0]
+        return list(dict.fromkeys([best, *filter(None, map(str.strip, asked))]))
 
 
 class TraceSettings(PredictSettings):

@@ -23,8 +23,8 @@ VIEWS = ("global", "features")
 class Validated(NamedTuple):
     """The data's pool, the model's own responses (each twice, as chosen and as rejected), and observed shifts.
 
-    ``observed`` is by view, in the order of ``readout(pool, view).ids``; ``likely_N2`` are the mean log-probabilities per
-    token of the own responses, where a predictor asked for them.
+    ``observed`` is by view, in the order of ``readout(pool, view).ids``; ``likely_N2`` are the mean log-probabilities
+    per token of the own responses, where a predictor asked for them.
     """
 
     data: Pool

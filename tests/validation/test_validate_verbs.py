@@ -335,6 +335,22 @@ def test_a_prediction_over_own_responses_is_traced_over_them(predictor, run, tmp
     assert forecast["predicted"]["bold"] == pytest.approx(traced["predicted"], rel=1e-5)
 
 
+def test_with_own_responses_sharpened_comes_first(run, tmp_path):
+    """The defaults with and without ``--policy``; `sharpened` foresees the planted habit."""
+    own = plant_rollouts(tmp_path / "own", 0.3, seed=9)
+    sides = ["--before", str(run.parent / "before"), "--after", str(run.parent / "after")]
+    command = ["validate", str(run), *sides, "--bootstrap", "100", "--controls", "2", "--out"]
+    known = ["tilt", "disparity", "continuous", "tilt-within", "gradient", "length", "base-rate"]
+    for name, more, names in (
+        ("a", [], known),
+        ("b", ["--policy", str(own)], ["sharpened", "activations", "sgd", *known]),
+    ):
+        assert main([*command, str(tmp_path / name), *more]) == 0
+        told = json.loads((tmp_path / name / artifacts.VALIDATION).read_text())
+        assert list(told["figures"]) == names
+    assert told["figures"]["sharpened"]["features"]["r"] > 0.4
+
+
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
     for name, share in (("b", 0.3), ("a", 0.6)):
         plant_rollouts(tmp_path / name, share, 1, held_out(3))
