@@ -17,7 +17,7 @@ from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
 from anatomy.validation.pool import Pool, Readout, cluster_readout, shift_readout
-from anatomy.validation.predictors import Predictor, build
+from anatomy.validation.predictors import Predictor, Sharpened, build
 
 
 class Prediction(NamedTuple):
@@ -43,7 +43,8 @@ class Prediction(NamedTuple):
         store = FeatureStore(run.file(artifacts.FEATURES))
         made = build(tilt_c)
         if predictor not in made:
-            raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}")
+            part = "; what rows do to sharpened is `activations`" if predictor == Sharpened.name else ""
+            raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}{part}")
         fitting = made[predictor]()
         if fitting.own and not run.manifest["stages"].get("own", {}).get("outputs"):
             raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")

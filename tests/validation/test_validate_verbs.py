@@ -302,6 +302,7 @@ def test_a_forecast_keeps_the_suppressed_concept_where_it_is(run, tmp_path, caps
 
 def test_forecasts_that_cannot_be_made_are_one_line(run, capsys):
     for words, message in ((["R999"], "there are R1 to"), (["bold", "--predictor", "disparity"], "no reward"),
+                           (["bold", "--predictor", "sharpened"], "what rows do to sharpened is `activations`"),
                            (["bold", "--predictor", "sgd"], "run the audit with --policy")):  # fmt: skip
         assert main(["forecast", str(run), *words]) == 2
         assert message in capsys.readouterr().err
