@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+
+import numpy as np
 
 from anatomy import artifacts
 from anatomy.concepts.scores import read_scores
@@ -47,7 +48,11 @@ def expected_of_run(
     run: Run, settings: AuditSettings, store: FeatureStore, clusters: Clusters, calibration: Calibration
 ) -> Expected:
     """Expected shifts of the run's response clusters and concepts by a calibration."""
-    own_likely = partial(read_log_probs, run.file(artifacts.OWN_LOG_PROBS))
+
+    def own_likely() -> np.ndarray:
+        run.require("own")
+        return read_log_probs(run.file(artifacts.OWN_LOG_PROBS))
+
     predictor = calibrated(calibration.tilt_c, own_likely)[calibration.predictor]()
 
     def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:

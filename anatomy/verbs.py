@@ -100,10 +100,10 @@ def audit(settings: AuditSettings, out: Path, scorers: Callable[[Lens], Sequence
         rows_stage(run, settings, lens)
         detectors = scorers(lens)  # what is wrong is told before anything expensive
         own = read_own(settings, lens)
-        calibration = calibration_of(settings, lens.subject.fingerprint, lens.sae.fingerprint)
+        calibration_of(settings, lens.subject.fingerprint, lens.sae.fingerprint)
         harvest_stage(run, settings, lens)
         scores_stage(run, settings, lens, detectors)
-        own_stage(run, settings, lens, detectors, own, calibration is not None and calibration.needs_certainty)
+        own_stage(run, settings, lens, detectors, own)
         analysis_stages(run, settings, lens, detectors)
 
 

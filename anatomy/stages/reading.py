@@ -14,7 +14,7 @@ from anatomy.concepts.scores import score_pairs
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
-from anatomy.errors import SAEError, SettingsError
+from anatomy.errors import RunError, SAEError, SettingsError
 from anatomy.lens import Lens
 from anatomy.run import Run
 from anatomy.settings import AuditSettings, RowSettings
@@ -133,33 +133,30 @@ def scores_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequenc
     run.stage("scores", depends, [f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers], work)
 
 
-def own_stage(
-    run: Run,
-    settings: AuditSettings,
-    lens: Lens,
-    scorers: Sequence[Scorer],
-    own: Rollouts | None,
-    certainty: bool = False,
-) -> None:
-    """The model's own responses → ``own_features/`` and ``own_scores/``, read as the rows are; none, nothing.
+def own_stage(run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer], own: Rollouts | None) -> None:
+    """The model's own responses → ``own_features/``, ``own_scores/``, ``own_log_probs/``; none, nothing.
 
-    With ``certainty`` also ``own_log_probs/``: how likely the model finds their tokens.
+    Raises:
+        RunError: none of the completions has a token to read.
     """
     from anatomy.features.harvest import harvest
     from anatomy.validation.log_probs import log_probs
 
-    read_with = {
+    made_of = {
         "rollouts": None if own is None else own.fingerprint,
         "harvest": run.require("harvest")["fingerprint"],
         "scores": run.require("scores")["fingerprint"],
+        **({} if own is None else {"log_probs": True}),  # runs of earlier versions have none
     }
 
     def work() -> dict[str, Any]:
         if own is None:
             return {}
         replies = own_replies(own, lens.has_response)
+        if not replies:
+            raise RunError(f"--policy {settings.policy}: every completion is empty; roll out again")
         print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
-        mark = artifacts.text_hash(str(read_with))
+        mark = artifacts.text_hash(str(made_of))
         read = lens.tokenizer, lens.subject
         with progress_bar("own responses", "response", len(replies)) as bar:
             harvest(replies, *read, lens.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)
@@ -167,14 +164,11 @@ def own_stage(
             with progress_bar("their scores", "response", len(replies)) as bar:
                 folder = run.file(artifacts.OWN_SCORES)
                 score_pairs(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
-        if certainty:
-            with progress_bar("their log-probabilities", "response", len(replies)) as bar:
-                log_probs(replies, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
+        with progress_bar("their log-probabilities", "response", len(replies)) as bar:
+            log_probs(replies, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
         return {"responses": len(replies)}
 
-    outputs = [artifacts.OWN_FEATURES, *([artifacts.OWN_SCORES] if scorers else []),
-               *([artifacts.OWN_LOG_PROBS] if certainty else [])]  # fmt: skip
-    made_of: dict[str, Any] = {**read_with, **({"certainty": True} if certainty else {})}
+    outputs = [artifacts.OWN_FEATURES, artifacts.OWN_LOG_PROBS, *([artifacts.OWN_SCORES] if scorers else [])]
     run.stage("own", made_of, [] if own is None else outputs, work)
 
 

@@ -1,8 +1,9 @@
 """From predicted to observed shifts of one model: a slope and the spread about it, measured by ``anatomy validate``.
 
 Shifts are divided by the readout's standard deviation over the data's responses, so that one slope serves clusters and
-concepts. The line goes through the origin: no label, no shift. It holds for the model, the predictor, the window and
-about the length of training with which it was measured; an interval is for one new readout.
+concepts. The line goes through the origin: no reward, no shift. It holds for the model, the predictor, the window and
+about the length of training with which it was measured; an interval is for one new readout. ``sharpened`` predicts in
+standard deviations of its reward: by it the size is that of the training measured, however strong a set's labels are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.errors import SettingsError
 from anatomy.settings import Settings
-from anatomy.validation.predictors import Predictor, Sharpened, build
+from anatomy.validation.predictors import Predictor, build
 from anatomy.validation.strength import Strength
 
 LEAST = 8
@@ -49,11 +50,6 @@ class Calibration(Settings):
         held = f"hold for a training like the calibration's ({self.data}, {trained}); a longer one can turn a sign"
         return held if warning is None else f"{held}. There, {warning}"
 
-    @property
-    def needs_certainty(self) -> bool:
-        """Whether its predictor reads how likely the model finds its own responses."""
-        return isinstance(calibrated(self.tilt_c)[self.predictor](), Sharpened)
-
     def shift(
         self, predicted_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"], level: float = 0.95
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -79,9 +75,7 @@ def calibrated(
     tilt_c: float, own_likely: Callable[[], Float[np.ndarray, "N 2"]] = lambda: np.zeros((0, 2))
 ) -> dict[str, Callable[[], Predictor]]:
     """Predictors that an audit can predict by, unfitted; ``own_likely`` as of :func:`build`."""
-    made = build(tilt_c, own_likely=own_likely)
-    del made["temperature"]  # reads no labels
-    return made
+    return build(tilt_c, own_likely=own_likely)
 
 
 def read_calibration(

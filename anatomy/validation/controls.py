@@ -1,8 +1,9 @@
 """Negative controls: what agreement with the observed shifts looks like where there is nothing to know.
 
 ``labels flipped``: chosen and rejected exchanged at random, a whole prompt at a time, and the predictor fitted again.
-``clusters permuted``: the prediction of each cluster read from features of another, sizes kept. Both should be near 0;
-their spread says how large an r arises by chance among features that move together.
+``clusters permuted``: the prediction of each cluster read from features of another, sizes kept. Both should be near 0,
+but for the part of ``sharpened`` that knows no labels; their spread says how large an r arises by chance among features
+that move together.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from anatomy.activations.layers import hf_model
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_pair
 from anatomy.artifacts import read_table, shard_name, write_table
+from anatomy.errors import RunError
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
 
@@ -66,8 +67,14 @@ def log_probs(
 
 
 def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
-    """What :func:`log_probs` left in ``out_dir``."""
+    """What :func:`log_probs` left in ``out_dir``.
+
+    Raises:
+        RunError: it holds none.
+    """
     tables = [read_table(path) for path in sorted(out_dir.glob("shard-*.parquet"))]
+    if not tables:
+        raise RunError(f"{out_dir}: no log-probabilities; run the audit again with --policy")
     return np.concatenate([np.stack([np.asarray(table[side]) for side in SIDES], axis=1) for table in tables])
 
 

@@ -22,8 +22,9 @@ a cluster or a concept alike, over all responses or over those of a context. Not
   a pair's tokens, as DPO's log-probabilities are, about the mean of the model's own tokens and over their deviation;
   the covariance is over the model's own responses. It sees how strongly something is there, and what no feature is for.
 - *Sharpened*: as ``activations``, and half as much certainty, the log-probability that the model itself gives a
-  response's tokens. DPO makes a model surer, whatever the labels: what it takes from a rejected response goes to what
-  was likely anyway (arXiv 2407.10490).
+  response's tokens: a term without labels, because training made the model surer on three of four sets measured
+  (``experiments/prediction``). A reason to expect it is that what DPO takes from a rejected response goes to what was
+  likely anyway, the squeezing effect (arXiv 2407.10490).
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
   responses of a pair alike (``strength.py``) flattens a model in about this way.

@@ -52,7 +52,8 @@ class ValidateSettings(PredictSettings, SampleSettings):
         "Further ones: on-policy and, with policy rollouts, adam, tilt-policy, temperature.",
     )
     best: str | None = Field(
-        None, description="Predictor that is calibrated and drawn; default: `tilt`, with policy rollouts `sharpened`."
+        None,
+        description="Predictor that is calibrated and drawn; default: `sharpened` or `tilt`, else what is asked for.",
     )
     data: str | None = Field(None, description="Name of the set in the table of shifts; default: the run's folder.")
     train_seed: int = Field(0, ge=0, description="Training seed of the model after, for the table of shifts.")
@@ -63,11 +64,11 @@ class ValidateSettings(PredictSettings, SampleSettings):
 
     @property
     def names(self) -> list[str]:
-        """The predictors asked for, the best first."""
-        usual = PREDICTORS if self.policy is None else f"{OWN_PREDICTORS},{PREDICTORS}"
-        asked = (usual if self.predictors is None else self.predictors).split(",")
-        best = self.best or usual.split(",")[0]
-        return list(dict.fromkeys([best, *filter(None, map(str.strip, asked))]))
+        """The predictors asked for, the best first: ``best``, or the first of the usual ones that is asked for."""
+        usual = (PREDICTORS if self.policy is None else f"{OWN_PREDICTORS},{PREDICTORS}").split(",")
+        asked = usual if self.predictors is None else [*filter(None, map(str.strip, self.predictors.split(",")))]
+        best = self.best or next((name for name in usual if name in asked), "tilt")
+        return list(dict.fromkeys([best, *asked]))
 
 
 class TraceSettings(PredictSettings):

@@ -39,7 +39,7 @@ class Strength(Settings):
             return None
         return (
             f"the rewards of chosen and rejected moved together by {self.common:+.2g} and parted by {self.margin:+.2g}"
-            ": most of what training did is not in the labels, which is all that a prediction reads; a smaller "
+            ": most of what training did is not in the labels, by which a prediction goes; a smaller "
             "learning rate keeps to it"
         )
 

@@ -83,7 +83,7 @@ def differences(folder: Path) -> list[dict[str, Any]]:
             parts.append(predict(made.predictor.fit(made.data.take(kept)), made.pool, readout, inside_N))
         predicted = pd.Series(parts[0] - parts[1], readout.ids)[list(observed.columns)]
         name = f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random"
-        rows.append({"arms": name, "trainings": str(len(validations(share))), "clusters": len(predicted),
+        rows.append({"arms": name, "trainings": len(validations(share)), "clusters": len(predicted),
                      **against(predicted.to_numpy(), observed.to_numpy())})  # fmt: skip
     return rows
 
@@ -114,6 +114,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", required=True, help="name of a set with arms")
     arguments = parser.parse_args(words)
     folder = arguments.out / arguments.set
+    if not any(validations(share) for share in folder.glob("trace-*/*-percent")):
+        raise SystemExit(f"{folder}: no finished arms; run experiments.prediction.run with --leave-out")
     for rows in (*table(folder), differences(folder)):
         print(records(rows))
 

@@ -13,9 +13,6 @@ from anatomy import artifacts
 from anatomy.validation.figures import ceiling, pearson, r_interval
 from anatomy.validation.observed import resampling
 
-GROUPS = 20
-"""Parts of the prompts that are left out, one at a time, for an interval."""
-
 
 def wide(validated: Path, side: str) -> pd.DataFrame:
     """Means of response clusters (columns) on every prompt, ``before`` or ``after``."""
@@ -34,11 +31,9 @@ def average(values_GM: Float[np.ndarray, "G M"], weight_WG: Float[np.ndarray, "W
     return np.asarray(weight_WG @ values_GM / weight_WG.sum(axis=1, keepdims=True))
 
 
-def against(
-    predicted_M: Float[np.ndarray, " M"], values_GM: Float[np.ndarray, "G M"], seed: int = 0
-) -> dict[str, float]:
+def against(predicted_M: Float[np.ndarray, " M"], values_GM: Float[np.ndarray, "G M"]) -> dict[str, float]:
     """Signed r of a prediction with the mean over prompts, its 95 % interval over prompts, the r that noise allows."""
-    weights = resampling(len(values_GM), seed, draws=GROUPS, groups=GROUPS)
+    weights = resampling(len(values_GM), seed=0, draws=20)
     r = pearson(predicted_M, values_GM.mean(axis=0))
     low, high = r_interval(predicted_M, average(values_GM, weights.without_WG), r)
     halves = (average(values_GM, half_SG) for half_SG in (weights.half_SG, 1 - weights.half_SG))

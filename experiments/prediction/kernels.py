@@ -40,7 +40,8 @@ def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
              enumerate(SIDES)]  # fmt: skip
     counts_F = np.asarray((count[0] - count[1]).mean(axis=0)).ravel() * found.kept_F
     average_F = np.asarray(phi_JF.T @ tokens_J).ravel() / tokens_J.sum() * found.kept_F
-    yield "features, share of tokens (`sgd`)", Tilt(kind="sgd").fit(found.data).rewards(found.own)
+    shared_J, summed_J = Tilt(kind="sgd").fit(found.data).rewards(found.own), fitted.rewards(found.own)
+    yield "features, share of tokens (`sgd`)", shared_J
     yield "features, number of tokens", phi_JF @ counts_F
     yield "features, number of tokens about the mean", phi_JF @ (counts_F - longer * average_F)
     residual_JD, mean_D, precision_D = fitted.scale(found.own)
@@ -48,7 +49,7 @@ def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
     means_D = (sides[0] - sides[1]).mean(axis=0)
     yield "residuals, mean over tokens", residual_JD @ means_D
     yield "residuals over their deviation, mean over tokens", residual_JD @ (means_D * precision_D)
-    yield "residuals over their deviation, sum about the mean (`activations`)", fitted.rewards(found.own)
+    yield "residuals over their deviation, sum about the mean (`activations`)", summed_J
     whitened_DD = np.cov(residual_JD.T, bias=True)
     whitened_DD += RIDGE * whitened_DD.trace() / len(mean_D) * np.eye(len(mean_D))
     summed_D = fitted.pull_D_ - fitted.tokens_ * mean_D
@@ -56,15 +57,13 @@ def kernels(found: Validated) -> Iterator[tuple[str, Float[np.ndarray, " J"]]]:
     if found.likely_N2 is None:
         return
     certain_J = standard(paired(found.likely_N2))
-    summed_J = standard(paired(found.likely_N2 * found.own.tokens_N2))
     yield "none: certainty, mean over tokens", certain_J
-    yield "none: certainty, sum over tokens", summed_J
-    for base, reward_J in (("features", phi_JF @ Tilt(kind="sgd").fit(found.data).direction_F_),
-                           ("residuals", fitted.rewards(found.own))):  # fmt: skip
+    for base, reward_J in (("features", shared_J), ("residuals", summed_J)):
         for weight in WEIGHTS:
             name = " (`sharpened`)" if (base, weight) == ("residuals", SHARPENING) else ""
             yield f"{base} and {weight:g} of certainty{name}", standard(reward_J) + weight * certain_J
-    yield f"residuals and {SHARPENING:g} of certainty, sum", standard(fitted.rewards(found.own)) + SHARPENING * summed_J
+    whole_J = standard(paired(found.likely_N2 * found.own.tokens_N2))
+    yield f"residuals and {SHARPENING:g} of certainty, sum over tokens", standard(summed_J) + SHARPENING * whole_J
 
 
 def agreements(found: Validated) -> list[list[Any]]:
@@ -79,6 +78,14 @@ def agreements(found: Validated) -> list[list[Any]]:
     return rows
 
 
+def certainty(found: Validated) -> str:
+    """How likely the model finds the data's responses, and its own."""
+    if found.likely_N2 is None or found.data_likely_N2 is None:
+        return ""
+    chosen, rejected = found.data_likely_N2.mean(axis=0)
+    return f"log-probability a token: chosen {chosen:.2f}, rejected {rejected:.2f}, own {found.likely_N2.mean():.2f}\n"
+
+
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
@@ -87,8 +94,8 @@ def main(words: list[str] | None = None) -> None:
     told = parser.parse_args(words)
     folder = told.out / told.set
     with Run.read(folder / "run") as run:
-        rows = agreements(read(run, folder / f"validate-{told.train_seed}"))
-    text = markdown(HEADER, rows)
+        found = read(run, folder / f"validate-{told.train_seed}")
+    text = markdown(HEADER, agreements(found)) + certainty(found)
     artifacts.write_text(told.out / "results" / f"kernels-{told.set}-{told.train_seed}.md", text)
     print(text)
 

@@ -1,8 +1,11 @@
 """How much of a shift is the labels' doing: ``python -m experiments.prediction.labels --out DIR``.
 
 After ``run --swapped``: the same pairs trained on as they are (``+``) and with every label turned round (``−``). The
-*odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does not. Every
-predictor that reads labels is odd in them (up to fit), so that it can at best explain the odd part, however good it is.
+*odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does not. A
+predictor that reads labels alone is odd in them (up to fit), so that it can at best explain the odd part, however good
+it is; ``sharpened`` and ``temperature`` have a part that is even. Predictions are those of the training on the labels
+as they are, over completions that no shift was observed in. Writes ``DIR/results/labels.md`` and
+``shifts-labels.parquet``: every response cluster's prediction, its whole shift and both parts.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float
 
 from anatomy import artifacts
@@ -74,18 +76,20 @@ def _clean(values_GM: np.ndarray, weights: Resampling, kept_G: np.ndarray) -> di
     return {**found, "variance": float(average(values_GM, kept_G[None]).var()) * found["attainable_r2"]}
 
 
-def table(names: list[str], means: Means, shifts: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row a predictor: signed r [95 % over held-out prompts] with the whole shift and with its parts."""
+def table(names: list[str], means: Means, shifts: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """A row a predictor: signed r [95 % over held-out prompts] with the whole shift and with its parts; the numbers."""
     shifts = shifts[(shifts["view"] == "global") & (shifts["context"] == "all")]
-    rows = []
+    rows, numbers = [], []
     for predictor, part in shifts.groupby("predictor", sort=False):
-        predicted_M = part.set_index("response")["predicted"].reindex(names).to_numpy()
+        predicted = part.set_index("response")["predicted"].reindex(names)
         row: dict[str, Any] = {"predictor": predictor}
         for name, values_GM in means.items():
-            found = against(predicted_M, values_GM)
+            found = against(predicted.to_numpy(), values_GM)
             row |= {f"{name}: {key}": found[key] for key in ("r", "low", "high")}
         rows.append(row)
-    return rows
+        parts = {name: values_GM.mean(axis=0) for name, values_GM in means.items()}
+        numbers.append(pd.DataFrame({"predictor": predictor, "response": names, "predicted": predicted.array, **parts}))
+    return rows, pd.concat(numbers)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -97,15 +101,16 @@ def main(words: Sequence[str] | None = None) -> None:
     for done in sorted(arguments.out.glob(f"*/{SWAPPED}/{validated}/{artifacts.VALIDATION}")):
         folder = done.parents[2]
         names, means = parts(folder, validated)
-        shifts = artifacts.read_table(done.parent / artifacts.SHIFTS)
-        text += f"{folder.name}\n\n" + "\n".join(
-            records(rows) for rows in (spread(means), table(names, means, shifts.to_pandas()))
-        ) + "\n"  # fmt: skip
-        found.append(shifts.filter(pc.equal(shifts["context"], "all")))
+        rows, numbers = table(names, means, artifacts.read_table(folder / validated / artifacts.SHIFTS).to_pandas())
+        text += f"{folder.name}\n\n{records(spread(means))}\n{records(rows)}\n"
+        found.append(numbers.assign(data=folder.name, seed=arguments.train_seed))
     if not found:
         raise SystemExit(f"{arguments.out}: no such trainings; run experiments.prediction.run with --swapped")
-    artifacts.write_table(arguments.out / "results" / "shifts-labels.parquet", short(pa.concat_tables(found)))
-    artifacts.write_text(arguments.out / "results" / "labels.md", text)
+    results = arguments.out / "results"
+    artifacts.write_table(
+        results / "shifts-labels.parquet", short(pa.Table.from_pandas(pd.concat(found), preserve_index=False))
+    )
+    artifacts.write_text(results / "labels.md", text)
     print(text)
 
 

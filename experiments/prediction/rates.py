@@ -1,8 +1,8 @@
 """How long a step is still foretold: ``python -m experiments.prediction.rates``, after ``run --learning-rates``.
 
 Every training of a set on the same rows, by learning rate: what it did to the margin and to both rewards, and signed r
-of predicted and observed shifts, beside the largest that noise allows. Writes ``DIR/results/rates.md`` and
-``shifts-rates.parquet``, the shifts behind it.
+of predicted and observed shifts, beside the largest that noise allows. Writes ``DIR/results/rates.md``, and into
+``shifts-rates.parquet`` the shifts at other rates than the set's own, which ``shifts.parquet`` has.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from anatomy import artifacts
 from experiments.prediction.analyse import records, short, validations
 from experiments.prediction.reading import VIEWS
-from experiments.prediction.run import at_rate
+from experiments.prediction.run import RATE
 
 PREDICTORS = ("sgd", "activations", "sharpened", "disparity", "temperature")
 
@@ -26,13 +26,13 @@ PREDICTORS = ("sgd", "activations", "sharpened", "disparity", "temperature")
 def trainings(out: Path) -> Iterable[tuple[str, Path]]:
     """Validations of every set that was trained at several rates."""
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
-        others = sorted(folder.glob(f"{at_rate(Path(), 1).name[:-1]}*"))
+        others = sorted(folder.glob(f"{RATE}*"))
         if others:
             yield from ((folder.name, path) for part in (folder, *others) for path in validations(part))
 
 
 def row(name: str, validated: Path, view: str) -> dict[str, Any] | None:
-    """One training in one view; None where it was validated by other predictors."""
+    """One training in one view; None where it was validated by other predictors, or left no log."""
     told = artifacts.read_json(validated / artifacts.VALIDATION)
     figures, strength = told["figures"], (told["training"] or {}).get("strength")
     if strength is None or not set(PREDICTORS) <= set(figures):
@@ -40,10 +40,9 @@ def row(name: str, validated: Path, view: str) -> dict[str, Any] | None:
     found = {by: figures[by][view] for by in PREDICTORS if figures[by][view]["r"] is not None}
     cells = {f"`{by}`": f"{found[by]['r']:+.2f} [{found[by]['r_low']:+.2f}, {found[by]['r_high']:+.2f}]" if by in found
              else None for by in PREDICTORS}  # fmt: skip
-    allowed = found[PREDICTORS[0]]["ceiling"]["attainable_r"] if found else None
-    rate, steps = f"{strength['learning_rate']:g}", str(strength["steps"])
-    return {"set": name, "rate": rate, "seed": str(told["seed"]), "steps": steps, "margin": strength["margin"],
-            "both": strength["common"], "noise allows": allowed, **cells}  # fmt: skip
+    allowed = next((figure["ceiling"]["attainable_r"] for figure in found.values()), None)
+    return {"set": name, "rate": f"{strength['learning_rate']:g}", "seed": told["seed"], "steps": strength["steps"],
+            "margin": strength["margin"], "both": strength["common"], "noise allows": allowed, **cells}  # fmt: skip
 
 
 def table(out: Path) -> str:

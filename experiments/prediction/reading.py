@@ -23,8 +23,8 @@ VIEWS = ("global", "features")
 class Validated(NamedTuple):
     """The data's pool, the model's own responses (each twice, as chosen and as rejected), and observed shifts.
 
-    ``observed`` is by view, in the order of ``readout(pool, view).ids``; ``likely_N2`` are the mean log-probabilities
-    per token of the own responses, where a predictor asked for them.
+    ``observed`` is by view, in the order of ``readout(pool, view).ids``; ``likely_N2`` and ``data_likely_N2`` are the
+    mean log-probabilities per token of the own responses and of the data's, where predictors asked for them.
     """
 
     data: Pool
@@ -34,6 +34,7 @@ class Validated(NamedTuple):
     min_features: int
     observed: Mapping[str, Float[np.ndarray, " M"]]
     likely_N2: Float[np.ndarray, "N 2"] | None = None
+    data_likely_N2: Float[np.ndarray, "N 2"] | None = None
 
     def readout(self, pool: Pool, view: str) -> Readout:
         """Frequencies of features, or of response clusters."""
@@ -54,8 +55,8 @@ def read(run: Run, validated: Path) -> Validated:
     shifts = shifts[(shifts["predictor"] == "tilt") & (shifts["context"] == "all")]
     seen = {view: shifts[shifts["view"] == view].set_index("response")["observed"] for view in VIEWS}
     kept_F = np.isin(np.arange(len(labels_F)), [int(name[1:]) for name in seen["features"].index])
-    certain = validated / artifacts.OWN_LOG_PROBS
-    likely_N2 = read_log_probs(certain) if certain.is_dir() else None
-    found = Validated(data, own, labels_F, kept_F, settings.min_features, {}, likely_N2)
+    likely = [read_log_probs(validated / name) if (validated / name).is_dir() else None
+              for name in (artifacts.OWN_LOG_PROBS, artifacts.LOG_PROBS)]  # fmt: skip
+    found = Validated(data, own, labels_F, kept_F, settings.min_features, {}, *likely)
     observed = {view: seen[view].loc[list(found.readout(own, view).ids)].to_numpy() for view in VIEWS}
     return found._replace(observed=observed)

@@ -67,8 +67,8 @@ def table(shifts: pd.DataFrame, predictor: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shifts", type=Path, nargs="+", default=sorted(RESULTS.glob("*.parquet")))
-    parser.add_argument("--predictor", default="sgd")
+    parser.add_argument("--shifts", type=Path, nargs="+", default=[RESULTS / artifacts.SHIFTS])
+    parser.add_argument("--predictor", default="sharpened")
     arguments = parser.parse_args()
     shifts = pd.concat([artifacts.read_table(path).to_pandas() for path in arguments.shifts])
     rows = table(shifts, arguments.predictor)

@@ -26,8 +26,7 @@ PREDICTORS = (
 )
 TRACED_BY, SUREST, AMONG = "gradient", "surest", 10
 """Predictor of the leave-out curve; the word for the surest observed shift among the ten of the largest prediction."""
-SWAPPED = "swapped"
-BEST = "sharpened"
+SWAPPED, RATE, AGAIN = "swapped", "rate-", "before-again"
 CHOSEN_ON = ("alpaca_eval", "sharegpt")
 """The sets on which a predictor may be chosen; the others report."""
 
@@ -42,29 +41,20 @@ class Plan:
     step: Steps = step
 
     def one_set(self, name: str) -> None:
-        """Split, audit, train and validate one set."""
-        a, folder = self.arguments, self.out / name
-        self.split(name)
-        first, again = a.train_seeds[0], folder / "before-again"
+        """Train and validate one set, by two sampling seeds; and how many held-out pairs each training moved."""
+        folder, seeds = self.out / name, self.arguments.train_seeds
+        self.whole(name, folder / AGAIN)
         self.step.together([
-            lambda: self.audit(name),
-            lambda: self.rollouts(name, folder / "before", None, seed=0),
-            lambda: self.rollouts(name, again, None, seed=1),
-            lambda: self.score(name, None, folder / SCORES),
-            *[partial(self.trained, name, seed) for seed in a.train_seeds],
-        ])  # fmt: skip
-        sampled = folder / f"after-{first}-again"
-        self.rollouts(name, sampled, folder / f"train-{first}" / "model", seed=1)
-        self.step.together([
-            *[partial(self.validate_whole, name, seed, again) for seed in a.train_seeds],
-            lambda: self.validate(name, again, sampled, first, folder / f"validate-{first}-again", folder / "before"),
+            partial(self.sampled_again, name, seeds[0]),
+            partial(self.score, name, None, folder),
+            *[partial(self.score, name, part / "model", part) for part in (folder / f"train-{seed}" for seed in seeds)],
         ])  # fmt: skip
 
-    def trained(self, name: str, seed: int) -> None:
-        """Train on all rows of a set, complete the held-out prompts, and score the held-out pairs."""
-        folder = self.out / name
-        self.completions_after(name, folder, seed)
-        self.score(name, folder / f"train-{seed}" / "model", folder / f"train-{seed}" / SCORES)
+    def sampled_again(self, name: str, seed: int) -> None:
+        """Validate a training by completions of another sampling seed on both sides."""
+        folder, after = self.out / name, self.out / name / f"after-{seed}-again"
+        self.rollouts(name, after, folder / f"train-{seed}" / "model", seed=1)
+        self.validate(name, folder / AGAIN, after, seed, folder / f"validate-{seed}-again", folder / "before")
 
     def validate_whole(self, name: str, seed: int, other: Path | None) -> None:
         """Compare what a training on all rows did with what was predicted."""
@@ -72,10 +62,9 @@ class Plan:
         self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
 
     def completions_after(self, name: str, folder: Path, seed: int, rate: float | None = None) -> None:
-        """Train on the rows of a folder (those of the set, where it has none), and complete the held-out prompts."""
+        """Train on the rows of a folder (at another rate: on those of the set), and complete the held-out prompts."""
         trained, after = folder / f"train-{seed}", folder / f"after-{seed}"
-        rows = folder / TRAIN if (folder / TRAIN).is_file() else self.out / name / TRAIN
-        self.train(name, rows, trained, seed, rate)
+        self.train(name, (self.out / name if rate else folder) / TRAIN, trained, seed, rate)
         self.rollouts(name, after, trained / "model", seed=0)
 
     def split(self, name: str) -> None:
@@ -115,16 +104,17 @@ class Plan:
         self.step.together([partial(self.completions_after, name, out, seed) for seed in seeds for out in arms])
         self.step.together(halves)
 
-    def whole(self, name: str) -> None:
-        """Train on all rows of a set and validate, by one predictor."""
+    def whole(self, name: str, again: Path | None = None) -> None:
+        """Train on all rows of a set and validate, by one predictor or, with ``again``, by all."""
         folder, seeds = self.out / name, self.arguments.train_seeds
         self.split(name)
         self.step.together([
             lambda: self.audit(name),
             lambda: self.rollouts(name, folder / "before", None, seed=0),
+            *([partial(self.rollouts, name, again, None, seed=1)] if again else []),
             *[partial(self.completions_after, name, folder, seed) for seed in seeds],
         ])  # fmt: skip
-        self.step.together([partial(self.validate_whole, name, seed, None) for seed in seeds])
+        self.step.together([partial(self.validate_whole, name, seed, again) for seed in seeds])
 
     def trace(self, name: str, out: Path) -> None:
         """Lists of rows to leave out, for the cluster that the folder is named after."""
@@ -135,30 +125,27 @@ class Plan:
     def swapped(self, name: str) -> None:
         """Train on all rows, and on the same with every label turned round: which part of a shift do labels turn?"""
         folder, turned, seeds = self.out / name, self.out / name / SWAPPED, self.arguments.train_seeds
-        self.whole(name)
+        self.whole(name, folder / AGAIN)
         if not (turned / TRAIN).is_file():
             swap(folder / TRAIN, turned / TRAIN)
         self.step.together([partial(self.completions_after, name, turned, seed) for seed in seeds])
         self.step.together([
             partial(self.validate, name, turned / f"after-{seed}", folder / f"after-{seed}", seed,
-                    turned / f"validate-{seed}", folder / "before") for seed in seeds
+                    turned / f"validate-{seed}", None, f"{name} {SWAPPED}") for seed in seeds
         ])  # fmt: skip
 
     def at_rates(self, name: str, rates: Sequence[float]) -> None:
         """Train on all rows at other learning rates, too: how long a step is still foretold?"""
-        folder, again = self.out / name, self.out / name / "before-again"
-        self.split(name)
+        a, folder, again = self.arguments, self.out / name, self.out / name / AGAIN
+        own_rate = a.learning_rate or SETS[name].learning_rate
+        arms = [
+            (rate, folder / f"{RATE}{rate:g}", seed) for rate in rates if rate != own_rate for seed in a.train_seeds
+        ]
+        self.whole(name, again)
+        self.step.together([partial(self.completions_after, name, arm, seed, rate) for rate, arm, seed in arms])
         self.step.together([
-            lambda: self.audit(name),
-            lambda: self.rollouts(name, folder / "before", None, seed=0),
-            lambda: self.rollouts(name, again, None, seed=1),
-            *[partial(self.completions_after, name, at_rate(folder, rate), seed, rate)
-              for rate in rates for seed in self.arguments.train_seeds],
-        ])  # fmt: skip
-        self.step.together([
-            partial(self.validate, name, folder / "before", at_rate(folder, rate) / f"after-{seed}", seed,
-                    at_rate(folder, rate) / f"validate-{seed}", again, f"{name} at {rate:g}")
-            for rate in rates for seed in self.arguments.train_seeds
+            partial(self.validate, name, folder / "before", arm / f"after-{seed}", seed, arm / f"validate-{seed}",
+                    again, f"{name} at {rate:g}") for rate, arm, seed in arms
         ])  # fmt: skip
 
     def train(self, name: str, rows: Path, out: Path, seed: int, rate: float | None = None) -> None:
@@ -189,18 +176,19 @@ class Plan:
         """Log-probabilities of the held-out pairs, by which the reward accuracy is told."""
         a = self.arguments
         who = [*(["--model", model or a.model] if model or a.model else []), "--device", a.device]
-        if not out.is_file() and not SETS[name].unpaired:
+        if not (out / SCORES).is_file() and not SETS[name].unpaired:
             self.step("experiments.score", *who, "--pairs", self.out / name / HELD_OUT, "--max-length", a.max_length,
-                 "--max-pairs", a.scored, "--out", out)  # fmt: skip
+                 "--max-pairs", a.scored, "--out", out / SCORES)  # fmt: skip
 
     def validate(
         self, name: str, before: Path, after: Path, seed: int, out: Path, other: Path | None, data: str | None = None
     ) -> None:
         """Predicted beside observed: by all predictors where there are ``other`` own responses, else by one."""
         role = "chosen-on" if name in CHOSEN_ON else "reported-on"
-        if (out / artifacts.VALIDATION).is_file():
+        asked, done = PREDICTORS if other else TRACED_BY, out / artifacts.VALIDATION
+        if done.is_file() and set(asked.split(",")) <= set(artifacts.read_json(done)["figures"]):
             return
-        by = ["--best", BEST, "--predictors", PREDICTORS, "--policy", other] if other else ["--predictors", TRACED_BY]
+        by = ["--predictors", asked, *(["--policy", other] if other else [])]
         self.step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
                 "--data", data or name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
 
@@ -216,11 +204,6 @@ class Plan:
     def sae(self) -> list[Any]:
         """Flags of its SAE."""
         return ["--sae", self.arguments.sae] if self.arguments.sae else []
-
-
-def at_rate(folder: Path, rate: float) -> Path:
-    """Folder of a set's trainings at another learning rate."""
-    return folder / f"rate-{rate:g}"
 
 
 def surest(shifts: Path) -> str:
@@ -260,10 +243,11 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU of 80 GB has room for six (1)")
-    parser.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind a "
-                        f"cluster or concept; `{SUREST}`: the one that went the predicted way most surely")  # fmt: skip
-    parser.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE", help="instead: train at these")
-    parser.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind "
+                         f"clusters or concepts; `{SUREST}`: the one that most surely went that way")  # fmt: skip
+    instead.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE", help="instead: train at these, too")
+    instead.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
     return parser.parse_args(words)
 
 

@@ -199,7 +199,9 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     told = capsys.readouterr().out
     assert "| even | " in told
     kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
-    by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in capsys.readouterr().out.splitlines()[2:] if row}
+    *lines, certainty = filter(None, capsys.readouterr().out.splitlines()[2:])
+    assert certainty.startswith("log-probability a token: chosen -")
+    by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in lines}
     validated = json.loads((tmp_path / "out" / "alpaca_eval" / "validate-0" / "validation.json").read_text())["figures"]
     for name in ("sgd", "activations", "sharpened"):
         (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
@@ -381,7 +383,8 @@ def test_the_part_that_labels_turn_is_told_from_the_rest(even, tmp_path):
     predicted = {name: odd_M[int(name[1:])] for name in names}
     shifts = pd.DataFrame({"view": "global", "context": "all", "predictor": "sgd", "response": list(predicted),
                            "predicted": list(predicted.values())})  # fmt: skip
-    (row,) = labels.table(names, means, shifts)
+    (row,), numbers = labels.table(names, means, shifts)
+    np.testing.assert_allclose(numbers["odd"] + numbers["even"], numbers["whole"])
     assert row["odd: r"] == pytest.approx(rows["odd"]["noise allows r"], abs=0.03)
     assert row["odd: low"] < row["odd: r"] < row["odd: high"]
     assert abs(row["even: r"]) < 0.3

@@ -227,7 +227,7 @@ def test_own_responses_and_likelihoods(run, tmp_path):
         (["--predictors", "tarot"], "there are disparity"),
         (["--predictors", "tilt-policy"], "--policy"),
         (["--predictors", "temperature"], "--policy"),
-        (["--best", "temperature"], "no audit can predict by it"),
+        (["--best", "on-policy"], "no audit can predict by it"),
         (["--after", "/nowhere/model"], "--prompts"),
         (["--policy", "BEFORE"], "noise"),
         (["--policy", "ONCE", "--predictors", "adam"], "--samples 2"),
