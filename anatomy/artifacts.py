@@ -70,6 +70,17 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.parquet"
 
 
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder, in order."""
+    return sorted(folder.glob("shard-*.parquet"))
+
+
+def drop_shards(folder: Path, kept: int) -> None:
+    """Delete all shards but the first ``kept``: what is left of more rows."""
+    for stale in shard_paths(folder)[kept:]:
+        stale.unlink()
+
+
 def row_list(kind: str, share: float) -> str:
     """File name of a list of row ids (one a line): the ``top`` or ``random`` share of the rows."""
     return f"{kind}-{share_name(share)}.txt"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from functools import partial
 
 from anatomy import artifacts
 from anatomy.concepts.scores import read_scores
@@ -48,11 +47,7 @@ def expected_of_run(
     run: Run, settings: AuditSettings, store: FeatureStore, clusters: Clusters, calibration: Calibration
 ) -> Expected:
     """Expected shifts of the run's response clusters and concepts by a calibration."""
-
-    def own_likely() -> np.ndarray:
-        run.require("own")
-        return read_log_probs(run.file(artifacts.OWN_LOG_PROBS))
-
+    own_likely = partial(read_log_probs, run.file(artifacts.OWN_LOG_PROBS))
     predictor = calibrated(calibration.tilt_c, own_likely)[calibration.predictor]()
 
     def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:

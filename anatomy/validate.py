@@ -131,7 +131,8 @@ def _validated(
     if own_window != audited.max_response_length:
         store = encoded(material, material.rows(), original.n_rows, "data")
     clusters = read_clusters(material.run, original)
-    residuals = any(_known(settings)[name]().residuals for name in _names(settings))
+    known = _known(settings)
+    residuals = any(known[name]().residuals for name in _names(settings))
     reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
     data = reader.data(store)
     completions = encoded(material, pairs, len(pairs), "rollout")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from anatomy.artifacts import read_table, shard_name, write_table
+from anatomy.artifacts import drop_shards, read_table, shard_name, shard_paths, write_table
 from anatomy.concepts.scorer import Scorer, Span, pooled
 from anatomy.errors import RunError
 from anatomy.types import SIDES, Pair
@@ -97,8 +97,7 @@ def score_pairs(
         if progress is not None:
             progress(len(rows))
     for scorer in scorers:
-        for stale in sorted((out_dir / scorer.concept).glob("shard-*.parquet"))[number:]:
-            stale.unlink()
+        drop_shards(out_dir / scorer.concept, number)
 
 
 def read_scores(folder: Path) -> Scores:
@@ -107,7 +106,7 @@ def read_scores(folder: Path) -> Scores:
     Raises:
         RunError: there is none, or one is missing in the sequence.
     """
-    paths = sorted(folder.glob("shard-*.parquet"))
+    paths = shard_paths(folder)
     if not paths or [path.name for path in paths] != [shard_name(number) for number in range(len(paths))]:
         raise RunError(f"{folder}: scores are missing; run `anatomy probe score` or the audit again")
     table = pa.concat_tables([read_table(path).replace_schema_metadata() for path in paths])

@@ -19,7 +19,7 @@ from anatomy.activations.batches import Batch, token_batches
 from anatomy.activations.forward import residuals
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedPair, EncodedSide, encode_pair
-from anatomy.artifacts import shard_name
+from anatomy.artifacts import drop_shards, shard_name
 from anatomy.data.faults import IDENTICAL_AFTER_TRUNCATION
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.pool import Encoder, Pooled, pool_spans
@@ -75,8 +75,7 @@ def harvest(
             check(total)
         if progress is not None:
             progress(len(rows))
-    for stale in sorted(out_dir.glob("shard-*.parquet"))[number:]:
-        stale.unlink()
+    drop_shards(out_dir, number)
     return total
 
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from anatomy.artifacts import atomic_path, shard_name
+from anatomy.artifacts import atomic_path, shard_name, shard_paths
 from anatomy.errors import RunError
 from anatomy.types import SIDES, SPANS
 
@@ -107,7 +107,7 @@ class FeatureStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.paths = sorted(path.glob("shard-*.parquet"))
+        self.paths = shard_paths(path)
         if not self.paths:
             raise RunError(f"{path}: no features; run `anatomy harvest` or `anatomy audit` first")
         if [found.name for found in self.paths] != [shard_name(number) for number in range(len(self.paths))]:

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float, Int
 from anatomy.hypotheses.prompts import Prompts
 from anatomy.validation.figures import jackknife
 from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import Rewarding, covariance_weights
+from anatomy.validation.predictors import Rewarding
+from anatomy.validation.rewards import covariance_weights
 
 GROUPS = 20
 

@@ -19,7 +19,7 @@ from anatomy.activations.batches import token_batches
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_pair
-from anatomy.artifacts import read_table, shard_name, write_table
+from anatomy.artifacts import drop_shards, read_table, shard_name, shard_paths, write_table
 from anatomy.errors import RunError
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
@@ -51,8 +51,7 @@ def log_probs(
     for number in itertools.count():
         rows = list(itertools.islice(iterator, SHARD_ROWS))
         if not rows:
-            for stale in sorted(out_dir.glob("shard-*.parquet"))[number:]:
-                stale.unlink()
+            drop_shards(out_dir, number)
             break
         path = out_dir / shard_name(number)
         if not _is_done(path, made_of, rows):
@@ -72,7 +71,7 @@ def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
     Raises:
         RunError: it holds none.
     """
-    tables = [read_table(path) for path in sorted(out_dir.glob("shard-*.parquet"))]
+    tables = [read_table(path) for path in shard_paths(out_dir)]
     if not tables:
         raise RunError(f"{out_dir}: no log-probabilities; run the audit again with --policy")
     return np.concatenate([np.stack([np.asarray(table[side]) for side in SIDES], axis=1) for table in tables])

@@ -21,7 +21,8 @@ from anatomy.run import Run
 from anatomy.types import SIDES
 from anatomy.validation.figures import pearson
 from anatomy.validation.pool import paired
-from anatomy.validation.predictors import SHARPENING, Activations, Tilt, covariance_weights, standard
+from anatomy.validation.predictors import SHARPENING, Activations, Tilt
+from anatomy.validation.rewards import covariance_weights, standard
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
 

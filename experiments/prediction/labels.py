@@ -80,6 +80,7 @@ def table(names: list[str], means: Means, shifts: pd.DataFrame) -> tuple[list[di
     """A row a predictor: signed r [95 % over held-out prompts] with the whole shift and with its parts; the numbers."""
     shifts = shifts[(shifts["view"] == "global") & (shifts["context"] == "all")]
     rows, numbers = [], []
+    whole = {name: values_GM.mean(axis=0) for name, values_GM in means.items()}
     for predictor, part in shifts.groupby("predictor", sort=False):
         predicted = part.set_index("response")["predicted"].reindex(names)
         row: dict[str, Any] = {"predictor": predictor}
@@ -87,8 +88,7 @@ def table(names: list[str], means: Means, shifts: pd.DataFrame) -> tuple[list[di
             found = against(predicted.to_numpy(), values_GM)
             row |= {f"{name}: {key}": found[key] for key in ("r", "low", "high")}
         rows.append(row)
-        parts = {name: values_GM.mean(axis=0) for name, values_GM in means.items()}
-        numbers.append(pd.DataFrame({"predictor": predictor, "response": names, "predicted": predicted.array, **parts}))
+        numbers.append(pd.DataFrame({"predictor": predictor, "response": names, "predicted": predicted.array, **whole}))
     return rows, pd.concat(numbers)
 
 

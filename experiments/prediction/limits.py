@@ -28,7 +28,8 @@ from anatomy.types import Pair
 from anatomy.validation.figures import pearson
 from anatomy.validation.log_probs import log_probs
 from anatomy.validation.policy import load_policy
-from anatomy.validation.predictors import Tilt, centred
+from anatomy.validation.predictors import Tilt
+from anatomy.validation.rewards import centred
 from anatomy.validation.rollouts import own_replies, read_rollouts
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, read

@@ -8,7 +8,7 @@ of predicted and observed shifts, beside the largest that noise allows. Writes `
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ def trainings(out: Path) -> Iterable[tuple[str, Path]]:
             yield from ((folder.name, path) for part in (folder, *others) for path in validations(part))
 
 
-def row(name: str, validated: Path, view: str) -> dict[str, Any] | None:
-    """One training in one view; None where it was validated by other predictors, or left no log."""
-    told = artifacts.read_json(validated / artifacts.VALIDATION)
+def row(name: str, told: Mapping[str, Any], view: str) -> dict[str, Any] | None:
+    """One validation in one view; None where it was by other predictors, or the training left no log."""
     figures, strength = told["figures"], (told["training"] or {}).get("strength")
     if strength is None or not set(PREDICTORS) <= set(figures):
         return None
@@ -48,10 +47,11 @@ def row(name: str, validated: Path, view: str) -> dict[str, Any] | None:
 def table(out: Path) -> str:
     """A Markdown table a view, and the shifts."""
     found = list(trainings(out))
+    read = [(name, artifacts.read_json(path / artifacts.VALIDATION)) for name, path in found]
     text = ""
     for view in VIEWS:
-        rows = [told for name, path in found if (told := row(name, path, view)) is not None]
-        rows.sort(key=lambda told: (told["set"], float(told["rate"]), told["seed"]))
+        rows = [made for name, told in read if (made := row(name, told, view)) is not None]
+        rows.sort(key=lambda made: (made["set"], float(made["rate"]), made["seed"]))
         text += f"{view}\n\n{records(rows)}\n" if rows else ""
     shifts = [artifacts.read_table(path / artifacts.SHIFTS) for _, path in found if path.parent.parent != out]
     if not text or not shifts:

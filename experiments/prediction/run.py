@@ -62,9 +62,9 @@ class Plan:
         self.validate(name, folder / "before", folder / f"after-{seed}", seed, folder / f"validate-{seed}", other)
 
     def completions_after(self, name: str, folder: Path, seed: int, rate: float | None = None) -> None:
-        """Train on the rows of a folder (at another rate: on those of the set), and complete the held-out prompts."""
+        """Train on the rows of a folder, and complete the held-out prompts of the set."""
         trained, after = folder / f"train-{seed}", folder / f"after-{seed}"
-        self.train(name, (self.out / name if rate else folder) / TRAIN, trained, seed, rate)
+        self.train(name, folder / TRAIN, trained, seed, rate)
         self.rollouts(name, after, trained / "model", seed=0)
 
     def split(self, name: str) -> None:
@@ -142,6 +142,9 @@ class Plan:
             (rate, folder / f"{RATE}{rate:g}", seed) for rate in rates if rate != own_rate for seed in a.train_seeds
         ]
         self.whole(name, again)
+        for _, arm, _ in arms:
+            arm.mkdir(exist_ok=True)
+            shutil.copyfile(folder / TRAIN, arm / TRAIN)
         self.step.together([partial(self.completions_after, name, arm, seed, rate) for rate, arm, seed in arms])
         self.step.together([
             partial(self.validate, name, folder / "before", arm / f"after-{seed}", seed, arm / f"validate-{seed}",
@@ -236,7 +239,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train-seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipe", type=Path, default=RECIPE)
     parser.add_argument("--audit", type=Path, metavar="YAML", help="further settings of the audit")
-    parser.add_argument("--learning-rate", type=float, help="of DPO (1e-5; ShareGPT 3e-5)")
+    parser.add_argument("--learning-rate", type=float, help="of DPO (1e-5; ShareGPT 3e-5, XSTest 2e-5)")
     parser.add_argument("--lora-rank", type=int, help="LoRA instead of all weights")
     parser.add_argument("--model", help="default: the laptop model")
     parser.add_argument("--sae", help="default: the laptop model's")

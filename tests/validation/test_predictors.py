@@ -20,11 +20,9 @@ from anatomy.validation.predictors import (
     Sharpened,
     Temperature,
     Tilt,
-    bradley_terry,
-    covariance_weights,
     predict,
-    standardised_differences,
 )
+from anatomy.validation.rewards import bradley_terry, covariance_weights, standardised_differences
 
 N, F = 120, 30
 LABELS = np.arange(F) % 4  # clusters 1..3, and a quarter of the features in none

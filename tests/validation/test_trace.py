@@ -59,7 +59,7 @@ def test_a_row_contributes_what_its_label_pulls(data):
     contribution_N = contributions(fitted, data, data, readout)
     from dataclasses import replace
 
-    from anatomy.validation.predictors import inverse, standardised_differences
+    from anatomy.validation.rewards import inverse, standardised_differences
 
     scale_F, standard_NF = standardised_differences(data, None)
     dual_N = fitted.dual_N_.copy()
