@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int32
 
 from anatomy.activations.batches import token_batches
 from anatomy.activations.layers import hf_model
@@ -78,27 +78,48 @@ def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
-    """Of each sequence; equal ones are read once."""
+    """Of each response; equal sequences are read once."""
+    distinct = {side.key(): side for side in sides}
+    number_of = {key: number for number, key in enumerate(distinct)}
+    counted = [side.spans["response"] for side in distinct.values()]
+    sum_S = summed([side.ids for side in distinct.values()], counted, subject, settings.batch_tokens)
+    mean_S = sum_S / np.array([mask[1:].sum() for mask in counted])
+    return np.asarray(mean_S[[number_of[side.key()] for side in sides]])
+
+
+def summed(
+    sequences: Sequence[Int32[np.ndarray, " T"]],
+    counted: Sequence[Bool[np.ndarray, " T"]],
+    subject: Subject,
+    batch_tokens: int,
+    progress: Callable[[int], object] | None = None,
+) -> Float[np.ndarray, " S"]:
+    """Summed log-probability (nats) of the ``counted`` tokens of each sequence, given all before them.
+
+    Args:
+        batch_tokens: padded tokens at once, at most; 2,048 where it is more.
+        progress: called with the number of sequences just done.
+    """
     import torch
 
     model: Any = hf_model(subject)
-    distinct = {side.key(): side for side in sides}
-    number_of = {key: number for number, key in enumerate(distinct)}
-    sequences = list(distinct.values())
-    mean_S = np.zeros(len(sequences))
-    for batch in token_batches([side.ids for side in sequences], min(settings.batch_tokens, BATCH_TOKENS)):
-        response_BT = np.zeros(batch.ids_BT.shape, bool)
+    sum_S = np.zeros(len(sequences))
+    for batch in token_batches(sequences, min(batch_tokens, BATCH_TOKENS)):
+        counted_BT = np.zeros(batch.ids_BT.shape, bool)
         for row, (position, length) in enumerate(zip(batch.positions_B, batch.lengths_B, strict=True)):
-            response_BT[row, :length] = sequences[position].spans["response"][:length]
-        foretold_t = np.flatnonzero(response_BT[:, 1:].any(axis=0))  # no others get logits, which cost most
+            counted_BT[row, :length] = counted[position][:length]
+        foretold_t = np.flatnonzero(counted_BT[:, 1:].any(axis=0))  # no others get logits, which cost most
         ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
         place_t = torch.from_numpy(foretold_t).to(subject.device)
         with torch.inference_mode():
             logits_BtV = model(ids_BT[:, :-1], use_cache=False, logits_to_keep=place_t).logits.float()
             next_Bt = logits_BtV.gather(-1, ids_BT[:, place_t + 1, None])[..., 0] - logits_BtV.logsumexp(-1)
-        next_Bt = np.where(response_BT[:, foretold_t + 1], next_Bt.double().cpu().numpy(), 0.0)
-        mean_S[batch.positions_B] = next_Bt.sum(axis=1) / response_BT[:, 1:].sum(axis=1)
-    return mean_S[[number_of[side.key()] for side in sides]]
+        sum_S[batch.positions_B] = np.where(counted_BT[:, foretold_t + 1], next_Bt.double().cpu().numpy(), 0.0).sum(
+            axis=1
+        )
+        if progress is not None:
+            progress(len(batch.positions_B))
+    return sum_S
 
 
 def _is_done(path: Path, made_of: str, rows: Sequence[Pair]) -> bool:

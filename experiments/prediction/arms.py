@@ -23,7 +23,8 @@ from anatomy.run import Run
 from anatomy.validation.predictors import predict
 from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import records, sides, validations
-from experiments.prediction.by_prompt import against, mean_change
+from experiments.prediction.by_prompt import against, mean_change, wide
+from experiments.prediction.near import LIKELY, difference
 from experiments.prediction.run import TRACED_BY
 from experiments.prediction.sets import TRAIN, pairs_of
 
@@ -66,26 +67,58 @@ def table(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def differences(folder: Path) -> list[dict[str, Any]]:
-    """A row a pair of arms: over all response clusters, r of the predicted difference (without the rows that carry a
-    cluster, minus without random ones) with the observed one, the mean over training seeds.
+    """A row a pair of arms, without the rows that carry a cluster and without as many random ones.
+
+    ``less``: by how much less of the traced shift is left without the former, with its interval over prompts (Student's
+    t), as :func:`analyse.curve` has it. ``r``: over all response clusters, of the predicted difference of the arms with
+    the observed one. Both are of the mean over training seeds; where the completions of both arms were read by the
+    models of both, a second row has the same *by likelihood* (:mod:`near`), and how far the arms' models are apart.
     """
     with Run.read(folder / "run") as run:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
-    row_ids, rows, inside_N = np.array(made.store.row_ids), [], np.ones(len(made.pool), bool)
-    readout = made.responses(made.settings.min_features)
-    for share in sorted(folder.glob("trace-*/*-percent")):
-        if not validations(share):
-            continue
-        observed = mean_change(validations(share))
-        parts = []
-        for arm in (share.parent / f"top-{share.name}", folder / f"random-{share.name}"):
-            kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
-            parts.append(predict(made.predictor.fit(made.data.take(kept)), made.pool, readout, inside_N))
-        predicted = pd.Series(parts[0] - parts[1], readout.ids)[list(observed.columns)]
-        name = f"{share.name} of {share.parent.name.removeprefix('trace-')} minus random"
-        rows.append({"arms": name, "trainings": len(validations(share)), "clusters": len(predicted),
-                     **against(predicted.to_numpy(), observed.to_numpy())})  # fmt: skip
+        row_ids, rows, inside_N = np.array(made.store.row_ids), [], np.ones(len(made.pool), bool)
+        readout = made.responses(made.settings.min_features)
+        for share in sorted(folder.glob("trace-*/*-percent")):
+            if not validations(share):
+                continue
+            arms = folder / f"random-{share.name}", share.parent / f"top-{share.name}"
+            parts = []
+            for arm in arms:
+                kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
+                parts.append(predict(made.predictor.fit(made.data.take(kept)), made.pool, readout, inside_N))
+            predicted = pd.Series(parts[1] - parts[0], readout.ids)
+            cluster = share.parent.name.removeprefix("trace-")
+            away = -np.sign(artifacts.read_json(share.parent / artifacts.TRACE)["predicted"])
+            for observed, how, apart in _observed(run, folder, share, arms):
+                told = {"arms": f"{share.name} of {cluster} minus random", "by": how, **_less(away, observed, cluster)}
+                found = against(predicted[list(observed.columns)].to_numpy(), observed.to_numpy())
+                rows.append({**told, "clusters": len(observed.columns), **found, "nats apart": apart})
     return rows
+
+
+def _observed(
+    run: Run, folder: Path, share: Path, arms: tuple[Path, Path]
+) -> Iterator[tuple[pd.DataFrame, str, float | None]]:
+    """Difference of two arms on every prompt, the mean over training seeds: of plain means, and by likelihood."""
+    paths = validations(share)
+    yield mean_change(paths), f"means, {len(paths)} seeds", None
+    paths = [path for path in paths if all((path / name).is_file() for name in LIKELY.values())]
+    if paths:
+        untrained, found = wide(validations(folder)[0], "before"), []
+        for path in paths:
+            after = path.name.replace("validate", "after")
+            found.append(difference(run, path, (arms[0] / after, arms[1] / after), untrained))
+        tables, apart = zip(*found, strict=True)
+        yield sum(tables[1:], tables[0]).div(len(tables)).dropna(), f"likelihood, {len(paths)} seeds", np.mean(apart)
+
+
+def _less(away: float, observed: pd.DataFrame, cluster: str) -> dict[str, float | None]:
+    """How much less of a cluster's shift is left, and its interval over prompts; nothing of a concept."""
+    if cluster not in observed.columns:
+        return {"less": None, "less: low": None, "less: high": None}
+    less = away * observed[cluster]
+    half = float(stats.t.ppf(0.975, less.count() - 1) * less.sem())
+    return {"less": less.mean(), "less: low": less.mean() - half, "less: high": less.mean() + half}
 
 
 def _row_ids(arm: Path) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
+from experiments.prediction.near import LIKELY
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import Steps, step
 
@@ -82,27 +83,42 @@ class Plan:
                 "--out", folder / "run")  # fmt: skip
 
     def leave_out(self, name: str, clusters: Sequence[str]) -> None:
-        """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones."""
+        """Train on all rows, without those that carry a cluster's predicted shift, and without as many random ones.
+
+        The rows of two arms line up, so that trainings of one seed differ by the rows left out and by nothing else.
+        """
         folder, seeds = self.out / name, self.arguments.train_seeds
         self.whole(name)
         chosen_by = folder / f"validate-{seeds[0]}" / artifacts.SHIFTS
         traced = [folder / f"trace-{surest(chosen_by) if cluster == SUREST else cluster}" for cluster in clusters]
         self.step.together([partial(self.trace, name, trace) for trace in traced])
-        arms: dict[Path, Path] = {}
+        arms: dict[Path, tuple[Path, Path]] = {}  # lists of the rows left out here, and of those left out beside it
         halves: list[Callable[[], None]] = []
         for trace in traced:
-            for share in sorted({item["share"] for item in artifacts.read_json(trace / artifacts.TRACE)["without"]}):
+            known = {item["share"] for item in artifacts.read_json(trace / artifacts.TRACE)["without"]}
+            for share in sorted(known & set(self.arguments.shares or known)):
                 rows = {kind: trace / artifacts.row_list(kind, share) for kind in ("top", "random")}
                 top, random = trace / rows["top"].stem, folder / rows["random"].stem  # the same of all clusters
-                arms |= {top: rows["top"], random: rows["random"]}
+                arms |= {top: (rows["top"], rows["random"]), random: (rows["random"], rows["random"])}
                 for seed in seeds:
-                    out, after = trace / artifacts.share_name(share) / f"validate-{seed}", f"after-{seed}"
-                    halves.append(partial(self.validate, name, random / after, top / after, seed, out, None))
-        for out, rows_left in arms.items():
+                    out = trace / artifacts.share_name(share) / f"validate-{seed}"
+                    halves.append(partial(self.compare_arms, name, random, top, seed, out))
+        for out, lists in arms.items():
             if not (out / TRAIN).is_file():
-                without(folder / TRAIN, set(rows_left.read_text().split()), out / TRAIN)
+                left, beside = (set(path.read_text().split()) for path in lists)
+                without(folder / TRAIN, left, out / TRAIN, beside)
         self.step.together([partial(self.completions_after, name, out, seed) for seed in seeds for out in arms])
         self.step.together(halves)
+
+    def compare_arms(self, name: str, before: Path, after: Path, seed: int, out: Path) -> None:
+        """Validate one arm against another, and read how likely the model of either makes the completions of both."""
+        completions = before / f"after-{seed}", after / f"after-{seed}"
+        self.validate(name, *completions, seed, out, None)
+        for side, arm in (("before", before), ("after", after)):
+            if not (out / LIKELY[side]).is_file():
+                self.step("experiments.prediction.likelihood", "--model", arm / f"train-{seed}" / "model",
+                          "--device", self.arguments.device, "--rollouts", *completions,
+                          "--out", out / LIKELY[side])  # fmt: skip
 
     def whole(self, name: str, again: Path | None = None) -> None:
         """Train on all rows of a set and validate, by one predictor or, with ``again``, by all."""
@@ -246,6 +262,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU of 80 GB has room for six (1)")
+    parser.add_argument("--shares", type=float, nargs="+", metavar="SHARE", help="with --leave-out: shares of the rows "
+                        "that are left out (0.01 0.05 0.1)")  # fmt: skip
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind "
                          f"clusters or concepts; `{SUREST}`: the one that most surely went that way")  # fmt: skip

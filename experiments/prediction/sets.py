@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -98,9 +98,18 @@ def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
     return [found[prompt] for prompt in sorted(found, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())]
 
 
-def without(rows: Path, row_ids: set[str], out: Path) -> None:
-    """The rows of a training file but those named."""
-    _write(out, [row for row in pairs_of(rows) if row.row_id not in row_ids])
+def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str] = frozenset()) -> None:
+    """The rows of a training file but those named.
+
+    ``beside``: as many rows that another arm is trained without. What only that arm lacks stands here in the places
+    where that arm has what is left out here: a trainer that deals rows by their number gives both the same batches but
+    for these.
+    """
+    all_rows = pairs_of(rows)
+    instead = [row for row in all_rows if row.row_id in beside - row_ids][::-1]
+    other = [row for row in all_rows if row.row_id not in beside]
+    filled = [instead.pop() if row.row_id in row_ids and instead else row for row in other]
+    _write(out, [row for row in filled if row.row_id not in row_ids])
 
 
 def swap(rows: Path, out: Path) -> None:

@@ -22,7 +22,7 @@ from anatomy.validation.predictors import Tilt, predict
 from anatomy.validation.rollouts import read_prompts
 from experiments import score
 from experiments.prediction import arms as compare_arms
-from experiments.prediction import kernels, labels, pairs, rates, residuals, run
+from experiments.prediction import kernels, labels, likelihood, pairs, rates, residuals, run
 from experiments.prediction.analyse import analyse, beyond
 from experiments.prediction.limits import Own, limits
 from experiments.prediction.reading import Validated
@@ -148,7 +148,7 @@ def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
 def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
     """The plan of one set at its smallest, with a tiny model and an SAE of it."""
     sae = save_sae(folder / "sae", model)
-    (folder / "recipe.yaml").write_text("max_steps: 2\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
+    (folder / "recipe.yaml").write_text("max_steps: 5\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
     (folder / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
     words = (
         "--sets alpaca_eval --pairs 30 --held-out 12 --tokens 12 --max-length 200 --train-seeds 0 --device cpu".split()
@@ -167,7 +167,9 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     class InProcess(Steps):
         def __call__(self, module, *arguments):
             called.append(arguments[0] if module == "anatomy" else module)
-            assert {"anatomy": main, "experiments.score": score.main}[module]([str(word) for word in arguments]) == 0
+            modules = {"anatomy": main, "experiments.score": score.main,
+                       "experiments.prediction.likelihood": likelihood.main}  # fmt: skip
+            assert modules[module]([str(word) for word in arguments]) == 0
 
     plan = replace(plan, step=InProcess())
     plan.one_set("alpaca_eval")
@@ -175,17 +177,18 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     monkeypatch.setattr(trace, "SHARES", (0.1,))
     plan.leave_out("alpaca_eval", [run.SUREST])
     assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
+    assert called.count("experiments.prediction.likelihood") == 2  # by the models of both arms
     plan.swapped("alpaca_eval")
     assert called.count("validate") == 4
     plan.at_rates("alpaca_eval", [1e-3, 3e-3])
     assert called.count("train") == 6
     rates.main(["--out", str(tmp_path / "out")])
     told = capsys.readouterr().out
-    assert all(f"| alpaca_eval | {rate} | 0 | 2 |" in told for rate in ("0.001", "0.003", "1e-05"))
+    assert all(f"| alpaca_eval | {rate} | 0 | 5 |" in told for rate in ("0.001", "0.003", "1e-05"))
     labels.main(["--out", str(tmp_path / "out")])
     compare_arms.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
-    told = capsys.readouterr().out
-    assert "| even | " in told
+    told_arms = capsys.readouterr().out
+    assert "| even | " in told_arms
     kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     *lines, certainty = filter(None, capsys.readouterr().out.splitlines()[2:])
     assert certainty.startswith("log-probability a token: chosen -")
@@ -194,7 +197,9 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     for name in ("sgd", "activations", "sharpened"):
         (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
         assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
-    assert "minus random | 1 | " in told
+    compared = [row for row in told_arms.splitlines() if "minus random | " in row]
+    assert ["means, 1 seeds" in row for row in compared] == [True, False]
+    assert "likelihood, 1 seeds" in compared[1]
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
