@@ -63,8 +63,12 @@ def elicit(
     conversations: list[list[Message]] = [
         [{"role": "system", "content": system}, {"role": "user", "content": question}] for question, system, _ in asked
     ]
-    texts = generate_to(cache, subject, tokenizer, conversations, settings, progress)
-    answers = [(question, text, label) for (question, _, label), text in zip(asked, texts, strict=True) if text.strip()]
+    completions = generate_to(cache, subject, tokenizer, conversations, settings, progress)
+    answers = [
+        (question, completion.text, label)
+        for (question, _, label), completion in zip(asked, completions, strict=True)
+        if completion.text.strip()
+    ]
     if judging is not None:
         scores = judging([(question, text) for question, text, _ in answers])
         kept = [

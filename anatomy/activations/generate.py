@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int32
@@ -43,6 +43,16 @@ class GenerateSettings(Settings):
     top_p: float = Field(1.0, gt=0, le=1, description="Sample from the fewest tokens that hold this probability.")
     seed: int = Field(0, ge=0, description="Seed of the samples.")
     batch_tokens: int = Field(16_384, ge=64, description="Padded tokens of a batch, prompts and completions together.")
+
+
+class Completion(NamedTuple):
+    """A completion's text without special tokens, and the tokens drawn, the one that ended it included.
+
+    A text is often read as other tokens than it was made of; only these have the probability of the draw.
+    """
+
+    text: str
+    tokens: list[int]
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,8 @@ def generate(
     texts = [""] * len(items)
     for batch in _batches(items, settings):
         found = _complete(subject, tokenizer, [items[position] for position in batch], settings)
-        for position, text in zip(batch, found, strict=True):
-            texts[position] = text
+        for position, completion in zip(batch, found, strict=True):
+            texts[position] = completion.text
         if progress is not None:
             progress(len(batch))
     return texts
@@ -87,8 +97,8 @@ def generate_to(
     conversations: Sequence[Sequence[Message]],
     settings: GenerateSettings,
     progress: Progress | None = None,
-) -> list[str]:
-    """:func:`generate`, kept in the JSONL file ``path`` (``key``, ``text``) a batch at a time.
+) -> list[Completion]:
+    """:func:`generate`, kept in the JSONL file ``path`` (``key``, ``text``, ``tokens``) a batch at a time.
 
     After a kill, the same call goes on with the next batch and gives the same file. The file holds the longest prompts
     first; the result is in the order of ``conversations``. ``progress`` counts what was there already, too.
@@ -100,34 +110,35 @@ def generate_to(
     items = _items(subject, tokenizer, conversations, settings)
     batches = _batches(items, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    texts = _resume(path, [[items[position].key for position in batch] for batch in batches])
+    known = _resume(path, [[items[position].key for position in batch] for batch in batches])
     with path.open("ab") as stream:
         for batch in batches:
             wanted = [items[position] for position in batch]
-            if wanted[0].key not in texts:
+            if wanted[0].key not in known:
                 found = _complete(subject, tokenizer, wanted, settings)
-                new = {item.key: text for item, text in zip(wanted, found, strict=True)}
-                stream.write(b"".join(_line(key, text) for key, text in new.items()))
+                new = {item.key: completion for item, completion in zip(wanted, found, strict=True)}
+                stream.write(b"".join(_line(key, completion) for key, completion in new.items()))
                 stream.flush()
                 os.fsync(stream.fileno())
-                texts |= new
+                known |= new
             if progress is not None:
                 progress(len(batch))
-    return [texts[item.key] for item in items]
+    return [known[item.key] for item in items]
 
 
-def _line(key: str, text: str) -> bytes:
-    return json.dumps({"key": key, "text": text}, ensure_ascii=False).encode() + b"\n"
+def _line(key: str, completion: Completion) -> bytes:
+    return json.dumps({"key": key, **completion._asdict()}, ensure_ascii=False).encode() + b"\n"
 
 
-def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Texts of the batches that ``path`` holds whole, by key; what a killed run left after them is cut off."""
+def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, Completion]:
+    """Completions of the batches that ``path`` holds whole, by key; what a killed run left after them is cut off."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     expected = [key for batch in batches for key in batch]
     try:
         rows = [json.loads(line) for line in lines]
+        found = {row["key"]: Completion(row["text"], row["tokens"]) for row in rows}
         same = [row["key"] for row in rows] == expected[: len(rows)]
     except (ValueError, TypeError, KeyError):
         same = False
@@ -137,7 +148,7 @@ def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, str]:
     kept = int(ends[np.searchsorted(ends, len(rows), side="right") - 1])
     if path.exists():
         os.truncate(path, sum(map(len, lines[:kept])))
-    return {row["key"]: row["text"] for row in rows[:kept]}
+    return {row["key"]: found[row["key"]] for row in rows[:kept]}
 
 
 def _items(
@@ -191,7 +202,7 @@ def _batches(items: Sequence[_Item], settings: GenerateSettings) -> list[list[in
 
 def _complete(
     subject: Subject, tokenizer: PreTrainedTokenizerBase, items: Sequence[_Item], settings: GenerateSettings
-) -> list[str]:
+) -> list[Completion]:
     """Completions of one batch."""
     import torch
     from transformers import GenerationConfig
@@ -270,9 +281,10 @@ def _only_config(model: PreTrainedModel, config: GenerationConfig) -> Iterator[N
         model.generation_config = own
 
 
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int], stops: Sequence[int]) -> str:
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int], stops: Sequence[int]) -> Completion:
     end = next((at for at, token in enumerate(ids) if token in stops), len(ids))
-    return str(tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    text = str(tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return Completion(text, ids[: end + 1])
 
 
 def _uniform(items: Sequence[_Item], settings: GenerateSettings) -> Float[np.ndarray, "B N"]:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
-from anatomy.activations.generate import GenerateSettings, generate_to
+from anatomy.activations.generate import Completion, GenerateSettings, generate_to
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import TemplateError, encode_prompt, template_hash
 from anatomy.data.faults import Fault
@@ -132,7 +132,7 @@ def write_rollouts(
     print(f"rollouts: {len(prompts):,} prompts x {settings.samples}, at most {settings.max_new_tokens} tokens each, "
           f"so {len(conversations) * settings.max_new_tokens:,} tokens at most", file=sys.stderr)  # fmt: skip
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
-    texts = generate_to(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
+    completions = generate_to(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
     folder = Path(subject.name).expanduser()
     facts = {
         "model": {
@@ -145,24 +145,27 @@ def write_rollouts(
         "sampling": settings.model_dump(mode="json", include=SAMPLED),
         "left_out": left,
     }
-    save_rollouts(out, prompts, texts, facts)
+    save_rollouts(out, prompts, completions, facts)
     return read_rollouts(out)
 
 
-def save_rollouts(out: Path, prompts: Sequence[Prompt], texts: Sequence[str], facts: Mapping[str, Any]) -> None:
+def save_rollouts(
+    out: Path, prompts: Sequence[Prompt], completions: Sequence[Completion], facts: Mapping[str, Any]
+) -> None:
     """Write completions: the first of every prompt, then the second of every prompt, and so on; the manifest last.
 
     Args:
         facts: ``model``, ``template`` and ``sampling``, for the manifest.
     """
     turns = [json.dumps(list(prompt.messages)) for prompt in prompts]
-    samples = len(texts) // len(prompts)
+    samples = len(completions) // len(prompts)
     ids = [prompt.prompt_id for prompt in prompts] * samples
     table = {
         "prompt_id": ids,
         "sample": [sample for sample in range(samples) for _ in prompts],
         "prompt": turns * samples,
-        "text": list(texts),
+        "text": [completion.text for completion in completions],
+        "tokens": pa.array([completion.tokens for completion in completions], pa.list_(pa.int32())),
     }
     artifacts.write_table(out / artifacts.ROLLOUTS, pa.table(table))
     made_of = [facts["model"]["fingerprint"], facts["template"], facts["sampling"], sorted(ids)]
@@ -183,12 +186,26 @@ def read_rollouts(folder: Path) -> Rollouts:
         RunError: there are none, or the table is not the one that the manifest speaks of.
     """
     manifest = artifacts.read_json(folder / artifacts.MANIFEST)
-    table = artifacts.read_table(folder / artifacts.ROLLOUTS)
+    table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "prompt", "text"])
     if not isinstance(manifest, dict) or manifest.get("rollouts") != artifacts.file_hash(folder / artifacts.ROLLOUTS):
         raise RunError(f"{folder}: not finished rollouts; run `anatomy rollout` there again")
     rows = table.to_pylist()
     texts = {(row["prompt_id"], row["sample"]): row["text"] for row in rows}
     return Rollouts(texts, {row["prompt_id"]: json.loads(row["prompt"]) for row in rows}, manifest)
+
+
+def drawn_tokens(folder: Path) -> dict[tuple[str, int], list[int]]:
+    """The tokens that each of a folder's completions was made of, the one that ended it included.
+
+    Raises:
+        RunError: it is of an earlier version, which did not keep them.
+    """
+    try:
+        table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "tokens"])
+    except ValueError:
+        raise RunError(f"{folder}: holds completions without their tokens; run `anatomy rollout` anew") from None
+    columns = (table[name].to_pylist() for name in ("prompt_id", "sample", "tokens"))
+    return {(prompt, sample): tokens for prompt, sample, tokens in zip(*columns, strict=True)}
 
 
 def own_replies(rollouts: Rollouts, has_response: Callable[[Pair], bool]) -> list[Pair]:

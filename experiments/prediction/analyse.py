@@ -27,7 +27,7 @@ VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt
 DRAWN = "sharpened"
 LEAST = 8
 """Shifts that a view needs for a figure."""
-SMALL = ("slope", "observed", "less", "±")
+SMALL = ("slope", "observed", "less", "nats", "±")
 """Columns of small numbers, told to three digits."""
 HEADER = ("set", "view", "n", "predictor", "r", "slope", "rank r", "R² fit", "R² out of sample", "sign, top 10",
           "r at equal length", "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable",

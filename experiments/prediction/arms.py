@@ -23,7 +23,7 @@ from anatomy.run import Run
 from anatomy.validation.predictors import predict
 from anatomy.validation.settings import PredictSettings
 from experiments.prediction.analyse import records, sides, validations
-from experiments.prediction.by_prompt import against, mean_change, wide
+from experiments.prediction.by_prompt import against, mean_change, pooled, wide
 from experiments.prediction.near import LIKELY, difference
 from experiments.prediction.run import TRACED_BY
 from experiments.prediction.sets import TRAIN, pairs_of
@@ -70,55 +70,59 @@ def differences(folder: Path) -> list[dict[str, Any]]:
     """A row a pair of arms, without the rows that carry a cluster and without as many random ones.
 
     ``less``: by how much less of the traced shift is left without the former, with its interval over prompts (Student's
-    t), as :func:`analyse.curve` has it. ``r``: over all response clusters, of the predicted difference of the arms with
-    the observed one. Both are of the mean over training seeds; where the completions of both arms were read by the
-    models of both, a second row has the same *by likelihood* (:mod:`near`), and how far the arms' models are apart.
+    t) and each training's own. ``r``: over all response clusters, of the predicted difference of the arms with the
+    observed one. Both are of the mean over training seeds. Where the completions of both arms were read by the models
+    of both, a second row has the same by likelihood (:mod:`near`), with how far apart the models are.
     """
+    rows = []
     with Run.read(folder / "run") as run:
         made = Prediction.of(run, TRACED_BY, PredictSettings().tilt_c)
-        row_ids, rows, inside_N = np.array(made.store.row_ids), [], np.ones(len(made.pool), bool)
+        row_ids, inside_N = np.array(made.store.row_ids), np.ones(len(made.pool), bool)
         readout = made.responses(made.settings.min_features)
         for share in sorted(folder.glob("trace-*/*-percent")):
-            if not validations(share):
-                continue
             arms = folder / f"random-{share.name}", share.parent / f"top-{share.name}"
             parts = []
-            for arm in arms:
+            for arm in arms if validations(share) else ():
                 kept = np.flatnonzero(np.isin(row_ids, _row_ids(arm)))
                 parts.append(predict(made.predictor.fit(made.data.take(kept)), made.pool, readout, inside_N))
-            predicted = pd.Series(parts[1] - parts[0], readout.ids)
-            cluster = share.parent.name.removeprefix("trace-")
-            away = -np.sign(artifacts.read_json(share.parent / artifacts.TRACE)["predicted"])
-            for observed, how, apart in _observed(run, folder, share, arms):
-                told = {"arms": f"{share.name} of {cluster} minus random", "by": how, **_less(away, observed, cluster)}
-                found = against(predicted[list(observed.columns)].to_numpy(), observed.to_numpy())
-                rows.append({**told, "clusters": len(observed.columns), **found, "nats apart": apart})
+            for how, trainings, more in _observed(run, folder, share, arms):
+                observed = pooled(trainings)
+                predicted = pd.Series(parts[1] - parts[0], readout.ids)[list(observed.columns)]
+                found = against(predicted.to_numpy(), observed.to_numpy())
+                traced = share.parent.name.removeprefix("trace-")
+                away = -np.sign(artifacts.read_json(share.parent / artifacts.TRACE)["predicted"])
+                told = {"arms": f"{share.name} of {traced} minus random", "by": how}
+                rows.append({**told, **_less(away, trainings, traced), "clusters": len(predicted), **found, **more})
     return rows
 
 
 def _observed(
     run: Run, folder: Path, share: Path, arms: tuple[Path, Path]
-) -> Iterator[tuple[pd.DataFrame, str, float | None]]:
-    """Difference of two arms on every prompt, the mean over training seeds: of plain means, and by likelihood."""
+) -> Iterator[tuple[str, list[pd.DataFrame], dict[str, Any]]]:
+    """Difference of two arms on every prompt, one table a training: of plain means, and by likelihood."""
     paths = validations(share)
-    yield mean_change(paths), f"means, {len(paths)} seeds", None
+    if paths:
+        yield "means", [mean_change([path]) for path in paths], {"nats apart": None, "balance": None}
     paths = [path for path in paths if all((path / name).is_file() for name in LIKELY.values())]
     if paths:
         untrained, found = wide(validations(folder)[0], "before"), []
         for path in paths:
             after = path.name.replace("validate", "after")
             found.append(difference(run, path, (arms[0] / after, arms[1] / after), untrained))
-        tables, apart = zip(*found, strict=True)
-        yield sum(tables[1:], tables[0]).div(len(tables)).dropna(), f"likelihood, {len(paths)} seeds", np.mean(apart)
+        more = {"nats apart": float(np.mean([one.nats for one in found])),
+                "balance": ", ".join(f"{one.balance:.1f}" for one in found)}  # fmt: skip
+        yield "likelihood", [one.by_prompt for one in found], more
 
 
-def _less(away: float, observed: pd.DataFrame, cluster: str) -> dict[str, float | None]:
-    """How much less of a cluster's shift is left, and its interval over prompts; nothing of a concept."""
-    if cluster not in observed.columns:
-        return {"less": None, "less: low": None, "less: high": None}
-    less = away * observed[cluster]
+def _less(away: float, trainings: Sequence[pd.DataFrame], traced: str) -> dict[str, Any]:
+    """How much less of a cluster's shift is left; nothing of a concept, which no likelihood is read of."""
+    if traced not in trainings[0].columns:
+        return {"less": None, "less: low": None, "less: high": None, "trainings": str(len(trainings))}
+    less = away * pooled(trainings)[traced]
     half = float(stats.t.ppf(0.975, less.count() - 1) * less.sem())
-    return {"less": less.mean(), "less: low": less.mean() - half, "less: high": less.mean() + half}
+    mean = float(less.mean())
+    each = ", ".join(f"{away * training[traced].mean():.3g}" for training in trainings)
+    return {"less": mean, "less: low": mean - half, "less: high": mean + half, "trainings": each}
 
 
 def _row_ids(arm: Path) -> list[str]:

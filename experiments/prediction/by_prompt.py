@@ -22,8 +22,12 @@ def wide(validated: Path, side: str) -> pd.DataFrame:
 
 def mean_change(validations: Sequence[Path]) -> pd.DataFrame:
     """After minus before, the mean over validations, on the prompts that all of them have."""
-    found = [wide(path, "after") - wide(path, "before") for path in validations]
-    return (sum(found[1:], found[0]) / len(found)).dropna()
+    return pooled([wide(path, "after") - wide(path, "before") for path in validations])
+
+
+def pooled(trainings: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The mean over trainings of what each did to every prompt, on the prompts that all of them have."""
+    return (sum(trainings[1:], trainings[0]) / len(trainings)).dropna()
 
 
 def average(values_GM: Float[np.ndarray, "G M"], weight_WG: Float[np.ndarray, "W G"]) -> Float[np.ndarray, "W M"]:

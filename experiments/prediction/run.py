@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
+from anatomy.validation.trace import SHARES
 from experiments.prediction.near import LIKELY
 from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import Steps, step
@@ -104,21 +105,20 @@ class Plan:
                     out = trace / artifacts.share_name(share) / f"validate-{seed}"
                     halves.append(partial(self.compare_arms, name, random, top, seed, out))
         for out, lists in arms.items():
-            if not (out / TRAIN).is_file():
-                left, beside = (set(path.read_text().split()) for path in lists)
-                without(folder / TRAIN, left, out / TRAIN, beside)
+            left, beside = (set(path.read_text().split()) for path in lists)
+            without(folder / TRAIN, left, out / TRAIN, beside)
         self.step.together([partial(self.completions_after, name, out, seed) for seed in seeds for out in arms])
         self.step.together(halves)
 
     def compare_arms(self, name: str, before: Path, after: Path, seed: int, out: Path) -> None:
         """Validate one arm against another, and read how likely the model of either makes the completions of both."""
-        completions = before / f"after-{seed}", after / f"after-{seed}"
+        a, completions = self.arguments, (before / f"after-{seed}", after / f"after-{seed}")
         self.validate(name, *completions, seed, out, None)
         for side, arm in (("before", before), ("after", after)):
-            if not (out / LIKELY[side]).is_file():
-                self.step("experiments.prediction.likelihood", "--model", arm / f"train-{seed}" / "model",
-                          "--device", self.arguments.device, "--rollouts", *completions,
-                          "--out", out / LIKELY[side])  # fmt: skip
+            model = arm / f"train-{seed}" / "model"
+            if model.is_dir() and not (out / LIKELY[side]).is_file():  # who needs the room may delete models
+                self.step("experiments.prediction.likelihood", "--model", model, "--device", a.device,
+                          "--dtype", a.dtype, "--rollouts", *completions, "--out", out / LIKELY[side])  # fmt: skip
 
     def whole(self, name: str, again: Path | None = None) -> None:
         """Train on all rows of a set and validate, by one predictor or, with ``again``, by all."""
@@ -262,14 +262,16 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", help="float32, or bfloat16: in training, of the computation")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=1, help="steps at a time: a GPU of 80 GB has room for six (1)")
-    parser.add_argument("--shares", type=float, nargs="+", metavar="SHARE", help="with --leave-out: shares of the rows "
-                        "that are left out (0.01 0.05 0.1)")  # fmt: skip
+    parser.add_argument("--shares", type=float, nargs="+", choices=SHARES, help="with --leave-out: not all of these")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--leave-out", nargs="+", metavar="CLUSTER", help="instead: train without the rows behind "
                          f"clusters or concepts; `{SUREST}`: the one that most surely went that way")  # fmt: skip
     instead.add_argument("--learning-rates", nargs="+", type=float, metavar="RATE", help="instead: train at these, too")
     instead.add_argument("--swapped", action="store_true", help="instead: train with every label turned round, too")
-    return parser.parse_args(words)
+    told = parser.parse_args(words)
+    if told.shares and not told.leave_out:
+        parser.error("--shares: of rows that are left out; give --leave-out as well")
+    return told
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from anatomy import artifacts
 from anatomy.data.faults import Fault
 from anatomy.data.load import read_pairs
+from anatomy.errors import RunError
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
@@ -98,18 +99,23 @@ def _by_prompt(data: Path, name: str, longest: int | None) -> list[list[Pair]]:
     return [found[prompt] for prompt in sorted(found, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())]
 
 
-def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str] = frozenset()) -> None:
-    """The rows of a training file but those named.
+def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str]) -> None:
+    """The rows of a training file but those named, in the places that they have in another arm's file.
 
-    ``beside``: as many rows that another arm is trained without. What only that arm lacks stands here in the places
-    where that arm has what is left out here: a trainer that deals rows by their number gives both the same batches but
-    for these.
+    ``beside``: as many rows that the other arm is trained without. What only that arm lacks stands here where that arm
+    has what is left out here: a trainer that deals rows by their number gives both the same batches but for these.
+
+    Raises:
+        ValueError: the arms do not leave out as many rows.
+        RunError: ``out`` holds other rows.
     """
-    all_rows = pairs_of(rows)
-    instead = [row for row in all_rows if row.row_id in beside - row_ids][::-1]
-    other = [row for row in all_rows if row.row_id not in beside]
-    filled = [instead.pop() if row.row_id in row_ids and instead else row for row in other]
-    _write(out, [row for row in filled if row.row_id not in row_ids])
+    by_id = {row.row_id: row for row in pairs_of(rows)}
+    ours, theirs = ([row for row in by_id if row in some] for some in (row_ids - beside, beside - row_ids))
+    instead = {left: by_id[other] for left, other in zip(ours, theirs, strict=True)}
+    kept = [instead.get(row.row_id, row) for row in pairs_of(rows) if row.row_id not in beside]
+    if out.is_file() and [row.row_id for row in pairs_of(out)] != [row.row_id for row in kept]:
+        raise RunError(f"{out}: holds the rows of another plan; use another --out")
+    _write(out, kept)
 
 
 def swap(rows: Path, out: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_to_the_same_file(point, llama, tiny_model_dir, tmp
     assert killed.read_bytes() == whole.read_bytes()
     assert before[: before.rfind(b"\n") + 1] in whole.read_bytes()
     assert 0 < len(asked) < len(CONVERSATIONS) == sum(done)
-    assert generate(*llama, CONVERSATIONS, SETTINGS) == found
+    assert generate(*llama, CONVERSATIONS, SETTINGS) == [completion.text for completion in found]
     asked.clear()
     assert generate_to(killed, *llama, CONVERSATIONS, SETTINGS) == found
     assert not asked

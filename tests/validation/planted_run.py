@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from anatomy.activations.generate import Completion
 from anatomy.types import Pair
 from anatomy.validation.rollouts import Prompt, save_rollouts
 
@@ -51,7 +52,7 @@ def plant_rollouts(
     """``samples`` completions a prompt, of which ``share`` are bold: a policy of known habit, said to be ``model``."""
     prompts = held_out(80) if prompts is None else prompts
     generator = random.Random(seed)
-    texts = [sentence(generator, generator.random() < share) for _ in range(samples * len(prompts))]
+    texts = [Completion(sentence(generator, generator.random() < share), []) for _ in range(samples * len(prompts))]
     made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": fingerprint or f"{share} {seed}"}
     save_rollouts(
         folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}}

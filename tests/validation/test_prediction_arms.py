@@ -73,7 +73,7 @@ def test_arms_compare_predicted_and_observed_over_trainings(data, tmp_path):
             "trace-R9/top-25-percent": set(ids[:10])}  # fmt: skip
     left = {}
     for name, gone in arms.items():
-        without(folder / TRAIN, gone, folder / name / TRAIN)
+        without(folder / TRAIN, gone, folder / name / TRAIN, gone)
         left[name] = np.mean([value for row, value in zip(ids, contribution_N, strict=True) if row not in gone])
     shares = {name: value / contribution_N.mean() for name, value in left.items()}
     write_validation(folder, start_GT, start_GT + 2.0)

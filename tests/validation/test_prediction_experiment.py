@@ -75,7 +75,8 @@ def test_the_more_compliant_completion_is_chosen_and_refusal_of_an_unsafe_prompt
 def test_rows_are_left_out_by_id(data, tmp_path):
     write_split(data, "alpaca_eval", tmp_path, pairs=12, held_out=10)
     rows = list(read_pairs(RowSettings(rows=str(tmp_path / TRAIN))))
-    without(tmp_path / TRAIN, {rows[0].row_id, rows[5].row_id}, tmp_path / "less.jsonl")
+    gone = {rows[0].row_id, rows[5].row_id}
+    without(tmp_path / TRAIN, gone, tmp_path / "less.jsonl", gone)
     left = [row.row_id for row in read_pairs(RowSettings(rows=str(tmp_path / "less.jsonl")))]
     assert left == [row.row_id for place, row in enumerate(rows) if place not in (0, 5)]
 
@@ -198,8 +199,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
         (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
         assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
     compared = [row for row in told_arms.splitlines() if "minus random | " in row]
-    assert ["means, 1 seeds" in row for row in compared] == [True, False]
-    assert "likelihood, 1 seeds" in compared[1]
+    assert ["| likelihood |" in row for row in compared] == [False, True]
     text = analyse(tmp_path / "out")
     assert "| alpaca_eval | features | " in text
     table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())

@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from anatomy import artifacts
+from anatomy.activations.generate import Completion
 from anatomy.activations.layers import hf_model
+from anatomy.activations.model import load_tokenizer
 from anatomy.cli import main
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
 from anatomy.run import locked
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 from anatomy.validation.policy import load_policy
-from anatomy.validation.rollouts import Prompt, read_prompts, read_rollouts, rollout_pairs, save_rollouts
+from anatomy.validation.rollouts import Prompt, drawn_tokens, read_prompts, read_rollouts, rollout_pairs, save_rollouts
 
 FLAGS = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "8", "--samples", "2"]
 
@@ -40,7 +42,16 @@ def test_every_distinct_prompt_has_its_samples(tiny_model_dir, prompts, tmp_path
     assert all(found.texts[name, 0] != found.texts[name, 1] for name in found.prompts)
     assert found.manifest["sampling"]["seed"] == 0
     table = pq.read_table(tmp_path / "r" / artifacts.ROLLOUTS)
-    assert table.column_names == ["prompt_id", "sample", "prompt", "text"]
+    assert table.column_names == ["prompt_id", "sample", "prompt", "text", "tokens"]
+    tokenizer, drawn = load_tokenizer(ModelSettings(model=str(tiny_model_dir("llama")))), drawn_tokens(tmp_path / "r")
+    assert drawn.keys() == found.texts.keys()
+    for key, tokens in drawn.items():
+        assert tokenizer.decode(tokens, skip_special_tokens=True) == found.texts[key]
+        assert len(tokens) == 8 or tokens[-1] == tokenizer.eos_token_id
+    old = shutil.copytree(tmp_path / "r", tmp_path / "old")
+    pq.write_table(table.drop_columns(["tokens"]), old / artifacts.ROLLOUTS)
+    with pytest.raises(RunError, match="without their tokens"):
+        drawn_tokens(old)
 
 
 def test_a_killed_rollout_goes_on_to_the_same_completions(tiny_model_dir, prompts, tmp_path):
@@ -146,7 +157,8 @@ def test_a_broken_adapter_is_one_line(tmp_path):
 def rollouts_of(folder, texts, prompts=3, **sampling):
     found = [Pair(0, [{"role": "user", "content": f"Say {n}"}], (), ()) for n in range(prompts)]
     facts = {"model": {"fingerprint": str(texts)}, "template": "t", "sampling": {"seed": 0, "samples": 1, **sampling}}
-    save_rollouts(folder, [Prompt(pair.prompt_id, pair.prompt) for pair in found], texts, facts)
+    save_rollouts(folder, [Prompt(pair.prompt_id, pair.prompt) for pair in found],
+                  [Completion(text, [n]) for n, text in enumerate(texts)], facts)  # fmt: skip
     return read_rollouts(folder)
 
 
