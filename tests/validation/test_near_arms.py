@@ -18,6 +18,7 @@ from anatomy.errors import RunError
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import Pair
 from anatomy.validation.rollouts import Prompt, drawn_tokens, read_rollouts, save_rollouts
+from experiments.prediction import run
 from experiments.prediction.arms import _less
 from experiments.prediction.likelihood import likelihood
 from experiments.prediction.likelihood import main as read_likelihood
@@ -48,6 +49,15 @@ def test_rows_of_two_arms_line_up(data, tmp_path):
         without(tmp_path / TRAIN, random, tmp_path / "top.jsonl", random)
     with pytest.raises(ValueError, match="shorter"):
         without(tmp_path / TRAIN, top, tmp_path / "none.jsonl", {ids[4]})
+
+
+def test_shares_are_of_a_leave_out_curve(capsys):
+    words = ["--data", "d", "--out", "o", "--shares"]
+    assert run.parse([*words, "0.01", "--leave-out", "R3"]).shares == [0.01]
+    for wrong in (["0.01"], ["0.02", "--leave-out", "R3"]):
+        with pytest.raises(SystemExit):
+            run.parse([*words, *wrong])
+    assert "--leave-out as well" in capsys.readouterr().err
 
 
 def policies(step: float, size: int = 40, seed: int = 0):
