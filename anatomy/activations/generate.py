@@ -148,7 +148,7 @@ def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, Completio
     kept = int(ends[np.searchsorted(ends, len(rows), side="right") - 1])
     if path.exists():
         os.truncate(path, sum(map(len, lines[:kept])))
-    return {row["key"]: found[row["key"]] for row in rows[:kept]}
+    return {key: found[key] for key in expected[:kept]}
 
 
 def _items(

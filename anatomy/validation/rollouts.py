@@ -217,6 +217,12 @@ def own_replies(rollouts: Rollouts, has_response: Callable[[Pair], bool]) -> lis
     return [pair for pair in pairs if has_response(pair)]
 
 
+def rollout_pair(before: Rollouts, after: Rollouts, key: tuple[str, int], index: int = 0) -> Pair:
+    """The completions of a prompt and sample number as a pair: chosen is after, rejected before."""
+    chosen, rejected = ([{"role": "assistant", "content": side.texts[key]}] for side in (after, before))
+    return Pair(index, before.prompts[key[0]], chosen, rejected)
+
+
 def rollout_pairs(
     before: Rollouts, after: Rollouts, seen: set[str], has_response: Callable[[Pair], bool]
 ) -> tuple[list[Pair], dict[str, int]]:
@@ -240,8 +246,7 @@ def rollout_pairs(
         texts = after.texts[prompt, sample], before.texts[prompt, sample]
         if prompt in seen:
             continue
-        chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)
-        pair = Pair(len(pairs), before.prompts[prompt], chosen, rejected)
+        pair = rollout_pair(before, after, (prompt, sample), len(pairs))
         if all(text.strip() for text in texts) and has_response(pair):
             pairs.append(pair)
         else:

@@ -27,9 +27,8 @@ from anatomy.features.store import FeatureStore
 from anatomy.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
-from anatomy.types import Pair
 from anatomy.validation.pool import Pool, cluster_readout
-from anatomy.validation.rollouts import Rollouts, read_rollouts
+from anatomy.validation.rollouts import Rollouts, read_rollouts, rollout_pair
 
 LIKELY = {"before": "likely-before.parquet", "after": "likely-after.parquet"}
 """In a validation of two arms: how likely the model of either makes the completions of both."""
@@ -101,10 +100,8 @@ def difference(run: Run, validated: Path, rollouts: tuple[Path, Path], untrained
 
 def samples(row_ids: Sequence[str], before: Rollouts, after: Rollouts) -> list[tuple[str, int]]:
     """Prompt and sample of every row of a validation's store."""
-    known = {}
-    for key in before.texts.keys() & after.texts.keys():
-        sides = ([{"role": "assistant", "content": side.texts[key]}] for side in (after, before))
-        known[Pair(0, before.prompts[key[0]], *sides).row_id] = key
+    shared = before.texts.keys() & after.texts.keys()
+    known = {rollout_pair(before, after, key).row_id: key for key in shared}
     return [known[row] for row in row_ids]
 
 

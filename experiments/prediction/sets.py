@@ -109,10 +109,11 @@ def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str]) -> None:
         ValueError: the arms do not leave out as many rows.
         RunError: ``out`` holds other rows.
     """
-    by_id = {row.row_id: row for row in pairs_of(rows)}
+    all_rows = pairs_of(rows)
+    by_id = {row.row_id: row for row in all_rows}
     ours, theirs = ([row for row in by_id if row in some] for some in (row_ids - beside, beside - row_ids))
     instead = {left: by_id[other] for left, other in zip(ours, theirs, strict=True)}
-    kept = [instead.get(row.row_id, row) for row in pairs_of(rows) if row.row_id not in beside]
+    kept = [instead.get(row.row_id, row) for row in all_rows if row.row_id not in beside]
     if out.is_file() and [row.row_id for row in pairs_of(out)] != [row.row_id for row in kept]:
         raise RunError(f"{out}: holds the rows of another plan; use another --out")
     _write(out, kept)

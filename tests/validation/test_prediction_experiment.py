@@ -160,19 +160,26 @@ def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
     return run.Plan(data, folder / "out", run.parse(words))
 
 
+MODULES = {"anatomy": main, "experiments.score": score.main, "experiments.prediction.likelihood": likelihood.main}
+
+
+class InProcess(Steps):
+    """Steps in this process; ``called`` are the verbs and modules in their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = []
+
+    def __call__(self, module, *arguments):
+        self.called.append(arguments[0] if module == "anatomy" else module)
+        assert MODULES[module]([str(word) for word in arguments]) == 0
+
+
 def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch, capsys):
     """The whole plan with a tiny model in this process; a second run passes over every step."""
     plan = tiny_plan(data, tmp_path, tiny_model_dir("llama"))
-    called = []
-
-    class InProcess(Steps):
-        def __call__(self, module, *arguments):
-            called.append(arguments[0] if module == "anatomy" else module)
-            modules = {"anatomy": main, "experiments.score": score.main,
-                       "experiments.prediction.likelihood": likelihood.main}  # fmt: skip
-            assert modules[module]([str(word) for word in arguments]) == 0
-
     plan = replace(plan, step=InProcess())
+    called = plan.step.called
     plan.one_set("alpaca_eval")
     assert called.count("validate") == 2
     monkeypatch.setattr(trace, "SHARES", (0.1,))
