@@ -2,6 +2,6 @@
 
 import sys
 
-from anatomy.cli import main
+from anatomy.cli.app import main
 
 sys.exit(main())

@@ -21,12 +21,12 @@ import scipy.sparse as sp
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from anatomy.clusters.data import spherical_kmeans
-from anatomy.clusters.features import shift_moments
-from anatomy.clusters.response import cofiring_graph, leiden_communities
-from anatomy.hypotheses.prompts import Prompts
+from anatomy.clusters.feature_clusters import shift_moments
+from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities
+from anatomy.clusters.row_clusters import spherical_kmeans
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
+from anatomy.statistics.prompts import Prompts
 
 PAIRS, FEATURES, NONZEROS, SHARD = 20_000, 8_192, 146, 512
 DATA_CLUSTERS, RESPONSE_CLUSTERS, PROMPT_CLUSTERS = 128, 400, 512

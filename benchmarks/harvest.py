@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import anatomy.features.harvest as harvesting
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-import anatomy.features.harvest as harvesting
 from anatomy.activations.batches import Batch
 from anatomy.activations.model import Subject, load_subject, load_tokenizer, locate_model
-from anatomy.data.load import PairStream
+from anatomy.data.pair_stream import PairStream
 from anatomy.errors import SAEError
-from anatomy.features.pool import Encoder
+from anatomy.features.pooling import Encoder
 from anatomy.settings import HarvestSettings
 from anatomy.types import Pair
 
@@ -105,7 +105,7 @@ def bare_forward(model: torch.nn.Module, batches: list[Batch], layer: int) -> No
 
 
 def find_sae(settings: HarvestSettings, subject: Subject, random: bool) -> tuple[Encoder, str]:
-    from anatomy.sae.load import load_sae
+    from anatomy.sae.load_sae import load_sae
 
     if not random:
         try:

@@ -22,10 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
+from anatomy.clusters.assignments import Clusters
 from anatomy.data.rows_table import write_rows
-from anatomy.features.store import SHARD_ROWS, FeatureStore, SpanFeatures, write_shard
-from anatomy.hypotheses.build import read_signals
-from anatomy.hypotheses.labels import Clusters
+from anatomy.features.feature_store import SHARD_ROWS, FeatureStore, SpanFeatures, write_shard
+from anatomy.hypotheses.testing import read_signals
 from anatomy.report.page import write_report
 from anatomy.report.summary import Evidence, summarise
 from anatomy.settings import AuditSettings, HypothesisSettings

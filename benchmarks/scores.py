@@ -12,21 +12,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import anatomy.features.harvest as harvesting
 import numpy as np
 import torch
 from harvest import DEMO, Cost, find_sae, report, timed
 
-import anatomy.features.harvest as harvesting
 from anatomy.activations.model import Subject, load_subject, load_tokenizer
 from anatomy.concepts.scores import score_pairs
-from anatomy.data.load import PairStream
+from anatomy.data.pair_stream import PairStream
 from anatomy.settings import HarvestSettings
 from anatomy.types import Pair
-from probes.attention import AttentionProbe
+from probes.attention_probe import AttentionProbe
 from probes.detector import Detector, Provenance
+from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
-from probes.linear import LinearProbe
-from probes.means import DifferenceOfMeans
+from probes.linear_probe import LinearProbe
 
 
 def detectors(subject: Subject, layer: int) -> list[Detector]:

@@ -40,7 +40,7 @@ TARGETS = {arm: (1.05 if arm == "steering" else 1.03, 1.05) for arm in ARMS}
 
 def treatments(arm: str, pairs: list[Any]) -> dict[str, Any]:
     """Every pair treated, which is the most that a backend can cost."""
-    from interventions.treatments import SideTreatment, Treatment
+    from interventions.backends.pair_edits import SideTreatment, Treatment
 
     side = {
         "filtering": SideTreatment(masked=((0, 12), (20, 40))),
@@ -57,21 +57,21 @@ def build(arm: str, options: argparse.Namespace, out: Path) -> Any:
     from datasets import Dataset
     from trl import DPOTrainer
 
-    from anatomy.data.load import PairStream
-    from anatomy.lens import Lens
+    from anatomy.data.pair_stream import PairStream
+    from anatomy.sae.model_bundle import ModelBundle
     from anatomy.types import Pair
-    from interventions.references import ReferenceCache
-    from interventions.settings import TrainSettings
-    from interventions.tokens import tokenise_pair, write_tokens
-    from interventions.train import dpo_config, load_model
-    from interventions.trainer import InterventionTrainer
-    from interventions.treatments import SteeringVector
+    from interventions.backends.pair_edits import SteeringVector
+    from interventions.training.dpo_trainer import InterventionTrainer
+    from interventions.training.reference_cache import ReferenceCache
+    from interventions.training.run_training import dpo_config, load_model
+    from interventions.training.token_rows import tokenise_pair, write_tokens
+    from interventions.training.train_settings import TrainSettings
 
     settings = TrainSettings(
         rows=options.rows, model=options.model, max_length=options.max_length, max_steps=options.steps, beta=0.1,
         batch_size=options.pairs, micro_batch_size=options.pairs,
     )  # fmt: skip
-    lens, model, args = Lens(settings), load_model(settings), dpo_config(settings, out)
+    bundle, model, args = ModelBundle(settings), load_model(settings), dpo_config(settings, out)
     args.save_strategy = "no"
     rows = [row for row in PairStream(settings) if isinstance(row, Pair)]
     pairs = rows[: min(options.steps, BATCHES) * options.pairs]
@@ -79,17 +79,17 @@ def build(arm: str, options: argparse.Namespace, out: Path) -> Any:
         table = [{"prompt": list(p.prompt), "chosen": list(p.chosen), "rejected": list(p.rejected)} for p in pairs]
         args.remove_unused_columns = True
         return DPOTrainer(
-            model=model, args=args, train_dataset=Dataset.from_list(table), processing_class=lens.tokenizer
+            model=model, args=args, train_dataset=Dataset.from_list(table), processing_class=bundle.tokenizer
         )
     treated = treatments(arm, pairs)
-    lines = [tokenise_pair(pair, treated[pair.row_id], lens.tokenizer, options.max_length) for pair in pairs]
+    lines = [tokenise_pair(pair, treated[pair.row_id], bundle.tokenizer, options.max_length) for pair in pairs]
     write_tokens(out / "tokens.arrow", lines)
     vector = SteeringVector("bold", model.config.num_hidden_layers // 2, torch.ones(model.config.hidden_size))
     return InterventionTrainer(
         model=model,
         args=args,
         dataset=Dataset.from_file(str(out / "tokens.arrow")),
-        tokenizer=lens.tokenizer,
+        tokenizer=bundle.tokenizer,
         vectors=(vector,) if arm == "steering" else (),
         cache=ReferenceCache(out / "references", {"model": "benchmark"}),
     )

@@ -15,11 +15,11 @@ from scipy import stats
 
 from anatomy import artifacts
 from anatomy.activations.spans import encode_pair
-from anatomy.data.load import read_pairs
+from anatomy.data.pair_stream import read_pairs
+from anatomy.rollouts.log_probs import log_probs
+from anatomy.rollouts.trained_model import load_policy
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import SIDES, Pair
-from anatomy.validation.log_probs import log_probs
-from anatomy.validation.policy import load_policy
 
 
 def margins_grown(before: Path, after: Path) -> dict[str, bool]:

@@ -10,8 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-PRELOADED = ["anatomy.verbs", "anatomy.validate", "anatomy.activations.forward", "anatomy.sae.load",
-             "interventions.trainer", "transformers.models.auto.modeling_auto"]  # fmt: skip
+PRELOADED = [
+    "anatomy.workflows.audit",
+    "anatomy.workflows.validate",
+    "anatomy.activations.forward",
+    "anatomy.sae.load_sae",
+    "interventions.training.dpo_trainer",
+    "transformers.models.auto.modeling_auto",
+]
 """Imported once, for all steps: on a slow machine their import takes longer than many a step."""
 
 

@@ -16,8 +16,8 @@ from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_pair, encode_prompt
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
-from anatomy.hypotheses.matchers import find_ranges
 from anatomy.settings import ModelSettings
+from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Message, Pair, content_hash
 from probes.examples import Examples
 

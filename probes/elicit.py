@@ -15,7 +15,7 @@ from anatomy.activations.generate import GenerateSettings, generate_to
 from anatomy.activations.model import Subject
 from anatomy.concepts.concept import Concept
 from anatomy.errors import ProbeError
-from anatomy.hypotheses.matchers import find_ranges
+from anatomy.text.matchers import find_ranges
 from anatomy.types import Message
 
 if TYPE_CHECKING:

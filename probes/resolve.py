@@ -8,19 +8,19 @@ from pathlib import Path
 from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import ProbeError
-from anatomy.lens import Lens
-from anatomy.run import load_manifest
+from anatomy.runs.run import load_manifest
+from anatomy.sae.model_bundle import ModelBundle
 from probes.detector import Detector, Provenance
-from probes.sae import SAEDetector
-from probes.sources import cluster_features
-from probes.store import CARD, load_detector, read_card
-from probes.text import TextHeuristic
+from probes.detector_files import CARD, load_detector, read_card
+from probes.example_sources import cluster_features
+from probes.sae_detector import SAEDetector
+from probes.text_heuristic import TextHeuristic
 
 CLUSTER_OF = "#"
 """Between an audit and one of its clusters."""
 
 
-def resolve(names: str, lens: Lens, concepts_file: Path | None = None) -> list[Scorer]:
+def resolve(names: str, bundle: ModelBundle, concepts_file: Path | None = None) -> list[Scorer]:
     """The scorers that ``names`` (separated by commas) stand for; the model is loaded only for detectors that read it.
 
     A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``.
@@ -32,10 +32,10 @@ def resolve(names: str, lens: Lens, concepts_file: Path | None = None) -> list[S
     scorers: list[Scorer] = []
     for name in [part.strip() for part in names.split(",") if part.strip()]:
         if (Path(name) / CARD).is_file():
-            scorers.append(saved(Path(name), lens))
+            scorers.append(saved(Path(name), bundle))
             continue
         if CLUSTER_OF in name:
-            scorers.append(of_cluster(name, lens))
+            scorers.append(of_cluster(name, bundle))
             continue
         concept = library.find(name)
         if concept.heuristic is None:
@@ -47,17 +47,17 @@ def resolve(names: str, lens: Lens, concepts_file: Path | None = None) -> list[S
     return scorers
 
 
-def saved(folder: Path, lens: Lens) -> Detector:
-    """A saved detector, checked against the lens's model (and SAE, where it reads one)."""
-    subject = lens.subject
-    sae = lens.sae if read_card(folder).kind == SAEDetector.kind else None
+def saved(folder: Path, bundle: ModelBundle) -> Detector:
+    """A saved detector, checked against the bundle's model (and SAE, where it reads one)."""
+    subject = bundle.subject
+    sae = bundle.sae if read_card(folder).kind == SAEDetector.kind else None
     return load_detector(
         folder, model_fingerprint=subject.fingerprint, width=subject.width, n_layers=subject.n_layers, sae=sae
     )
 
 
-def of_cluster(name: str, lens: Lens) -> Detector:
-    """The SAE detector of ``RUN#R12``, a cluster of an audit that was made with the lens's model and SAE.
+def of_cluster(name: str, bundle: ModelBundle) -> Detector:
+    """The SAE detector of ``RUN#R12``, a cluster of an audit that was made with the bundle's model and SAE.
 
     A response's score is the mean over its tokens and the cluster's features. There is no threshold.
 
@@ -67,15 +67,15 @@ def of_cluster(name: str, lens: Lens) -> Detector:
     folder, _, cluster = name.rpartition(CLUSTER_OF)
     inputs = load_manifest(Path(folder)).get("inputs", {})
     features = cluster_features(Path(folder), cluster)
-    for what, found in (("model", lens.subject.fingerprint), ("sae", lens.sae.fingerprint)):
+    for what, found in (("model", bundle.subject.fingerprint), ("sae", bundle.sae.fingerprint)):
         if (made := inputs.get(what, {})).get("fingerprint") != found:
             raise ProbeError(
                 f"{folder}: made with another {what} ({made.get('name')}) than this one or another numeric type; give "
                 f"the audit's --{what} and --dtype"
             )
-    estimator = SAEDetector(lens.sae, features)
-    provenance = Provenance(model=lens.subject.name, model_fingerprint=lens.subject.fingerprint)
-    return Detector(estimator, cluster, lens.sae.layer, "mean", None, provenance)
+    estimator = SAEDetector(bundle.sae, features)
+    provenance = Provenance(model=bundle.subject.name, model_fingerprint=bundle.subject.fingerprint)
+    return Detector(estimator, cluster, bundle.sae.layer, "mean", None, provenance)
 
 
 def only(names: Sequence[Scorer]) -> Scorer:

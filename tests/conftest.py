@@ -11,10 +11,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
 import torch
-from chat_server import ChatServer
-from tiny import save_tiny
+from support.chat_server import ChatServer
+from support.tiny import save_tiny
 
-from anatomy.concepts import judge_http
+from anatomy.judge import endpoint as judge_http
 
 torch.set_num_threads(1)
 

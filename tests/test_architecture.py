@@ -3,30 +3,33 @@
 import ast
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = ["data", "activations", "sae", "features", "clusters", "hypotheses", "concepts", "validation", "report"]
-TOP = {
-    "cli",
-    "commands",
-    "verbs",
-    "stages",
-    "lens",
-    "run",
-    "material",
-    "validate",
-    "trace",
-    "forecast",
-    "prediction",
-    "expected",
-    "compare",
-    "name",
-}
-FOUNDATION = {"errors", "types", "settings", "artifacts"}
-TORCH_FREE = ("anatomy.data", "anatomy.clusters", "anatomy.hypotheses", "anatomy.features.store", "anatomy.report")
+ORDER = [
+    "types", "errors", "artifacts", "settings", "progress", "text", "data", "activations", "sae", "features",
+    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "rollouts", "prediction", "validation",
+    "report", "runs", "stages", "probes", "interventions", "workflows", "cli",
+]  # fmt: skip
+"""A module imports from its own package and those before it; `probes` and `interventions` stand side by side."""
+TORCH_FREE = (
+    "anatomy.text",
+    "anatomy.data",
+    "anatomy.clusters",
+    "anatomy.statistics",
+    "anatomy.hypotheses",
+    "anatomy.features.feature_store",
+    "anatomy.report",
+)
+SHIPPED = ("anatomy", "probes", "interventions")
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -40,51 +43,69 @@ def imported_modules(path: Path) -> set[str]:
     return modules
 
 
-def packages_used(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imported_modules(path) if name.startswith("anatomy.")}
+def place(module: str) -> str | None:
+    """The entry of ``ORDER`` that a module belongs to; None for other people's and for ``anatomy`` itself."""
+    root, *rest = module.split(".")
+    if root in ("probes", "interventions"):
+        return root
+    return rest[0] if root == "anatomy" and rest and rest[0] in ORDER else None
 
 
-@pytest.mark.parametrize("package", [name for name in ORDER if (ROOT / "anatomy" / name).is_dir()])
-def test_a_package_imports_only_earlier_ones(package):
-    later = set(ORDER[ORDER.index(package) + 1 :])
-    for path in (ROOT / "anatomy" / package).rglob("*.py"):
-        assert not packages_used(path) & (later | TOP), path
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("module", sorted(FOUNDATION))
-def test_the_foundation_imports_no_stage(module):
-    assert not packages_used(ROOT / "anatomy" / f"{module}.py") & (set(ORDER) | TOP)
+@pytest.mark.parametrize("name", ORDER)
+def test_a_package_imports_only_earlier_ones(name):
+    later = set(ORDER[ORDER.index(name) + 1 :]) | ({"probes"} if name == "interventions" else set())
+    for path in sources(*SHIPPED):
+        if place(module_name(path)) == name:
+            used = {place(module) for module in imported_modules(path)}
+            assert not used & later, f"{path}: imports {used & later}"
+
+
+def test_import_graph_has_no_circles():
+    paths = {module_name(path): path for path in sources(*SHIPPED, "experiments")}
+    graph = {name: imported_modules(path) & paths.keys() - {name} for name, path in paths.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " → ".join((*trail[trail.index(name) :], name))
+        if name not in done:
+            for used in sorted(graph[name]):
+                visit(used, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_few_modules_stand_at_the_top():
+    top = {path.stem for path in (ROOT / "anatomy").glob("*.py")} - {"__init__"}
+    assert len(top) <= 6, sorted(top)
 
 
 def test_nothing_imports_experiments_or_the_command_line():
-    for package in ("anatomy", "probes", "interventions"):
-        for path in (ROOT / package).rglob("*.py"):
-            roots = {name.split(".")[0] for name in imported_modules(path)}
-            assert "experiments" not in roots, path
-            if path.name != "__main__.py":
-                assert "anatomy.cli" not in imported_modules(path), path
-            if path.name != "cli.py":
-                assert "anatomy.commands" not in imported_modules(path), path
-    for path in set((ROOT / "anatomy").rglob("*.py")) - {ROOT / "anatomy" / "commands.py"}:
-        assert not {"probes", "interventions"} & {name.split(".")[0] for name in imported_modules(path)}, path
+    for path in sources(*SHIPPED):
+        used = imported_modules(path)
+        assert "experiments" not in {name.split(".")[0] for name in used}, path
+        if path.name != "__main__.py" and path.parent.name != "cli":
+            assert not any(name.startswith("anatomy.cli") for name in used), path
 
 
-@pytest.mark.parametrize("package", ["probes", "interventions"])
-def test_outer_packages_do_not_import_each_other(package):
-    other = {"probes": "interventions", "interventions": "probes"}[package]
-    for path in (ROOT / package).rglob("*.py"):
-        assert other not in {name.split(".")[0] for name in imported_modules(path)}, path
+def test_every_module_has_a_name_of_its_own():
+    """One noun means one thing; entry points of experiments (`run`, `analyse`) are the exception."""
+    stems = Counter(
+        path.stem
+        for path in sources(*SHIPPED, "experiments")
+        if path.stem not in {"__init__", "__main__", "run", "analyse"}
+    )
+    assert [stem for stem, count in stems.items() if count > 1] == []
 
 
 def test_every_package_is_shipped():
-    import tomllib
-
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for top in ("anatomy", "probes", "interventions")
-        for path in (ROOT / top).rglob("__init__.py")
-    }
+    found = {module_name(path) for path in sources(*SHIPPED) if path.name == "__init__.py"}
     assert listed == found
 
 
@@ -120,5 +141,5 @@ def test_types():
 
 def test_test_modules_have_names_of_their_own():
     """pytest collects them in one process, without packages: of two with one name the second is an error, or unread."""
-    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in {"conftest.py", "__init__.py"}]
     assert sorted(names) == sorted(set(names))

@@ -25,7 +25,7 @@ from anatomy.data.faults import (
     PROMPT_FILLS_WINDOW,
     TEMPLATE_REFUSES,
 )
-from anatomy.data.health import JudgeResult
+from anatomy.data.row_health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Message, Pair, content_hash
@@ -74,7 +74,7 @@ class EncodedPair:
         return {"chosen": self.chosen, "rejected": self.rejected}[name]
 
 
-class PairJudge:
+class TokenCheck:
     """Callable that says whether a pair survives tokenisation and truncation; counts what was cut."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:

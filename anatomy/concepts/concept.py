@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from anatomy.errors import SettingsError
-from anatomy.hypotheses.matchers import MATCHERS
 from anatomy.settings import Settings, read_yaml
+from anatomy.text.matchers import MATCHERS
 
 LIBRARY = Path(__file__).parent / "library"
 QUESTIONS = LIBRARY / "questions.yaml"

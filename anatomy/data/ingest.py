@@ -8,8 +8,8 @@ from typing import Any
 
 from anatomy.artifacts import ROWS
 from anatomy.data.faults import Fault
-from anatomy.data.health import HealthTable, Judge
-from anatomy.data.load import PairStream
+from anatomy.data.pair_stream import PairStream
+from anatomy.data.row_health import HealthTable, Judge
 from anatomy.data.rows_table import write_rows
 from anatomy.settings import RowSettings
 from anatomy.types import Pair

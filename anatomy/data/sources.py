@@ -16,6 +16,8 @@ from anatomy.settings import RowSettings
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
 SHARD_SUFFIX = re.compile(r"[-_.]\d+(-of-\d+)?$")
+DEMO = Path(__file__).parent / "demo" / "pairs.jsonl"
+"""The embedded set, which `demo` names wherever rows or prompts are asked for."""
 SIDE_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 """What `datasets` writes beside its data; not rows."""
 
@@ -27,6 +29,8 @@ def find_sources(settings: RowSettings) -> list[Source]:
         RowsError: nothing is there, files of different kinds are mixed, or a split has to be chosen.
     """
     path = Path(settings.rows).expanduser()
+    if settings.rows == "demo" and not path.exists():
+        path = DEMO
     if path.is_dir():
         return _files(_of_split(path, _same_kind(settings.rows, _data_files(path)), settings.split), settings)
     if path.exists():

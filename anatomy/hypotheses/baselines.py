@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anatomy.hypotheses.effects import mean_effects
-from anatomy.hypotheses.heuristics import TEXT_COUNTS, markdown_marks
-from anatomy.hypotheses.prompts import Prompts
+from anatomy.statistics.effects import mean_effects
+from anatomy.statistics.prompts import Prompts
+from anatomy.text.text_counts import TEXT_COUNTS, markdown_marks
 
 RULES: dict[str, Callable[[str], float]] = {
     "longer": lambda text: float(len(text)),

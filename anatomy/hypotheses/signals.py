@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from anatomy.clusters.features import SIGMA_FLOOR, Moments, Shard, prompt_values, shift_values
-from anatomy.clusters.labels import sizes
+from anatomy.clusters.feature_clusters import SIGMA_FLOOR, Moments, Shard, prompt_values, shift_values
+from anatomy.clusters.label_ids import sizes
 
 
 class ResponseSignals(NamedTuple):

@@ -15,12 +15,12 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int, Num
 
-from anatomy.clusters.labels import sizes
-from anatomy.hypotheses.clustered import q_values
-from anatomy.hypotheses.contrast import contrast_effects
-from anatomy.hypotheses.effects import Effects, mean_effects, stable
-from anatomy.hypotheses.prompts import Prompts
+from anatomy.clusters.label_ids import sizes
 from anatomy.hypotheses.signals import members, top_rows
+from anatomy.statistics.clustered import q_values
+from anatomy.statistics.contrast import contrast_effects
+from anatomy.statistics.effects import Effects, mean_effects, stable
+from anatomy.statistics.prompts import Prompts
 
 RankKey = Literal["delta_min", "effect", "d", "z"]
 Direction = Literal["chosen", "rejected"]

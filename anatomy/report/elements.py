@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, tostring
 
-from anatomy.hypotheses.text import visible
+from anatomy.text.visible import visible
 
 Node = Element | str | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from anatomy.hypotheses.text import visible
+from anatomy.text.visible import visible
 
 WIDTH = 110
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from anatomy.features.store import FeatureStore
-from anatomy.hypotheses.build import Signals
-from anatomy.hypotheses.labels import Clusters
+from anatomy.clusters.assignments import Clusters
+from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import to_json
 from anatomy.report.payload import data_clusters, main_part, parts, top_signals
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
-from anatomy.report.tokens import concept_colours, evidence_rows, token_records
+from anatomy.report.token_table import concept_colours, evidence_rows, token_records
 
 BUDGET = 15_000_000
 """Bytes of ``index.html``, at most."""
@@ -38,7 +38,7 @@ TOP = 6
 PLOTLY = "plotly.js"
 SCRIPTS = tuple(
     "dom format data state marks plan list plots plotly diff tokens chat reader cluster tests explorer verdict health "
-    "lens rows decisions arms shift provenance main".split()
+    "bundle rows decisions arms shift provenance main".split()
 )
 """Modules of ``page/app``, in the order in which they are joined."""
 POLICY = (

@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anatomy import artifacts
+from anatomy.clusters.assignments import Clusters
 from anatomy.errors import AnatomyError
-from anatomy.features.store import FeatureStore
-from anatomy.hypotheses.build import Signals
-from anatomy.hypotheses.labels import Clusters
+from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import top_rows
-from anatomy.report.names import read_names
+from anatomy.hypotheses.testing import Signals
+from anatomy.naming.saved_names import read_names
 from anatomy.report.packing import counts, pack, signed_bytes
 from anatomy.report.positions import map_positions
 from anatomy.report.verdict import verdict
 from anatomy.types import content_hash
-from anatomy.validation.arms import compare_arms
+from anatomy.validation.ablations import compare_arms
 
 EXEMPLARS = {"nearest": 12, "random": 4}
 EXCERPT = 220

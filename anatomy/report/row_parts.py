@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
-from anatomy.data.health import source_and_models
+from anatomy.data.row_health import source_and_models
 from anatomy.data.rows_table import StoredPair, read_rows
-from anatomy.hypotheses.prompts import Prompts
 from anatomy.report.packing import counts
+from anatomy.statistics.prompts import Prompts
 from anatomy.types import SPANS
 
 PIECE = 128

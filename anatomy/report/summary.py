@@ -22,7 +22,7 @@ from anatomy.settings import HypothesisSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from anatomy.validation.expected import Expected
+    from anatomy.prediction.expected_shift import Expected
 
 VIEWS = ("global", "feature", "prompt")
 DIRECTIONS: tuple[Direction, ...] = ("chosen", "rejected")

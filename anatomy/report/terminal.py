@@ -8,9 +8,9 @@ from typing import Any
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.report.health import format_health
+from anatomy.naming.saved_names import read_names, verified_titles
+from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
-from anatomy.report.names import read_names, verified_titles
 from anatomy.report.summary import DIRECTIONS, VIEWS
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from anatomy.activations.spans import encode_pair
 from anatomy.artifacts import atomic_path, read_json, write_json
 from anatomy.data.faults import Fault
-from anatomy.data.load import read_pairs
 from anatomy.data.messages import RowFault, WrongType, to_messages
+from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
 from anatomy.settings import CorpusSource, ModelSettings, SAETrainSettings

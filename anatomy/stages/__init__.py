@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 from anatomy import artifacts
 from anatomy.concepts.scorer import Scorer
-from anatomy.features.store import FeatureStore
-from anatomy.lens import Lens
-from anatomy.run import Run
+from anatomy.features.feature_store import FeatureStore
+from anatomy.runs.run import Run
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages.common import progress_bar, write_health
-from anatomy.stages.reading import harvest_stage, own_stage, read_own, rows_stage, scores_stage
-from anatomy.stages.showing import (
+from anatomy.stages.analysis_stages import (
+    cluster_stage,
+    concept_responses,
+    hypotheses_stage,
+    read_clusters,
+    run_signals,
+)
+from anatomy.stages.health_file import progress_bar, write_health
+from anatomy.stages.model_stages import harvest_stage, own_stage, read_own, rows_stage, scores_stage
+from anatomy.stages.report_stages import (
     EXCERPT,
     cluster_words,
     labels_stage,
@@ -22,7 +29,6 @@ from anatomy.stages.showing import (
     text_rows,
     tokens_stage,
 )
-from anatomy.stages.testing import cluster_stage, concept_responses, hypotheses_stage, read_clusters, run_signals
 
 __all__ = [
     "EXCERPT", "analysis_stages", "cluster_stage", "cluster_words", "concept_responses", "harvest_stage",
@@ -33,7 +39,7 @@ __all__ = [
 
 
 def analysis_stages(
-    run: Run, settings: AuditSettings, lens: Lens, scorers: Sequence[Scorer] | None, until: str = "summary"
+    run: Run, settings: AuditSettings, bundle: ModelBundle, scorers: Sequence[Scorer] | None, until: str = "summary"
 ) -> None:
     """Features → clusters → hypotheses → labels → summary → tokens → report.
 
@@ -44,9 +50,9 @@ def analysis_stages(
     if until == "cluster":
         return
     signals = hypotheses_stage(run, settings, store)
-    labels_stage(run, settings, store, lens)
+    labels_stage(run, settings, store, bundle)
     summary_stage(run, settings, store, signals)
-    tokens_stage(run, store, lens)
+    tokens_stage(run, store, bundle)
     if scorers is not None:
-        scored_tokens_stage(run, lens, scorers)
+        scored_tokens_stage(run, bundle, scorers)
     report_stage(run, settings, store, lambda: signals)

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from anatomy.hypotheses.null import flip_signs
-from anatomy.validation.figures import pearson
-from anatomy.validation.pool import Pool
-from anatomy.validation.predictors import Predictor
+from anatomy.hypotheses.null_rates import flip_signs
+from anatomy.prediction.predictors import Predictor
+from anatomy.prediction.response_pool import Pool
+from anatomy.statistics.agreement import pearson
 
 ShiftsOf = Callable[[Predictor], Float[np.ndarray, " X"]]
 """The predicted shifts, in the order of the observed ones."""

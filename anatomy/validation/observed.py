@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from anatomy.hypotheses.prompts import Prompts
-from anatomy.validation.contexts import Context
+from anatomy.statistics.prompts import Prompts
+from anatomy.validation.context_rule import Context
 
 LEVEL = 0.95
 COLUMNS = 4096

@@ -15,7 +15,7 @@ from anatomy import artifacts
 from anatomy.errors import AnatomyError, RunError
 from anatomy.types import content_hash
 from anatomy.validation.capability import Score, read_capability
-from anatomy.validation.means import PromptMeans, read_means
+from anatomy.validation.prompt_means import PromptMeans, read_means
 
 EARLIER = "made before validations kept means by prompt; run `anatomy validate` again"
 UNKNOWN = "its model is not one that `anatomy train` left in a folder that is still there"

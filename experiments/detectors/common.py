@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from anatomy.lens import Lens
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import HarvestSettings
 
 SEED = 0
@@ -23,9 +23,11 @@ def arguments(what: str) -> argparse.ArgumentParser:
     return parser
 
 
-def laptop(max_length: int = 256) -> Lens:
+def laptop(max_length: int = 256) -> ModelBundle:
     """The laptop model with its SAE, float32."""
-    return Lens(HarvestSettings(rows="-", dtype="float32", max_length=max_length, max_prompt_length=max_length // 2))
+    return ModelBundle(
+        HarvestSettings(rows="-", dtype="float32", max_length=max_length, max_prompt_length=max_length // 2)
+    )
 
 
 def cell(figure: dict[str, float]) -> str:

@@ -21,13 +21,13 @@ from anatomy.activations.generate import GenerateSettings, generate_to
 from anatomy.activations.spans import encode_pair
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
-from anatomy.hypotheses.matchers import find_ranges
 from anatomy.settings import RowSettings
+from anatomy.text.matchers import find_ranges
 from anatomy.types import Pair, content_hash
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
 from probes.collect import Labelled, from_prompts, read_examples, response
 from probes.examples import Examples
-from probes.fit import PARTS, default_layers, fit_layers, metrics_dict, part_of, split, unit_scores
+from probes.fit_detector import PARTS, default_layers, fit_layers, metrics_dict, part_of, split, unit_scores
 from probes.metrics import evaluate
 
 COEFFICIENTS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -69,13 +69,13 @@ def text_heuristic(path: Any) -> tuple[dict[str, Any], str]:
     return {"text": found, "shortness": short, "partial": partial, "shuffled": float(np.mean(shuffles))}, text
 
 
-def direction(lens: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
+def direction(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
     """Difference of means of harmful and harmless prompts at the last token before the answer, at its best layer."""
     records = (record for source in find_sources(RowSettings(rows=str(path))) for record in source.records())
-    items = from_prompts(records, lens.tokenizer, lens.settings)
+    items = from_prompts(records, bundle.tokenizer, bundle.settings)
     parts = split(items)
-    layers = sorted({*default_layers(lens.subject.n_layers), *STEERED_LAYERS})
-    by_layer = read_examples(items, lens.subject, layers, lens.settings)
+    layers = sorted({*default_layers(bundle.subject.n_layers), *STEERED_LAYERS})
+    by_layer = read_examples(items, bundle.subject, layers, bundle.settings)
     _, report = fit_layers(by_layer, parts, "difference-of-means", "last", SEED)
     examples = by_layer[report.layer]
     found = metrics_dict(report.test)
@@ -99,12 +99,12 @@ def gaps(by_layer: Mapping[int, Examples]) -> dict[int, Tensor]:
     }
 
 
-def answers(lens: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
+def answers(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
     """Refusing against complying answers of XSTest by their first tokens: figures on held-out prompts, and the gaps."""
     rows = [row for row in pq.read_table(path).to_pylist() if row["completion"].strip()]
     partial = np.array([row["final_label"] == "3_partial_refusal" for row in rows])
-    items = [first_tokens(row, lens) for row in rows]
-    by_layer = read_examples(items, lens.subject, STEERED_LAYERS, lens.settings)
+    items = [first_tokens(row, bundle) for row in rows]
+    by_layer = read_examples(items, bundle.subject, STEERED_LAYERS, bundle.settings)
     part_S = np.array([part_of(item.prompt) for item in items])
     parts = {part: np.flatnonzero((part_S == part) & ~partial) for part in PARTS}
     estimator, report = fit_layers(by_layer, parts, "difference-of-means", "mean", SEED)
@@ -122,31 +122,32 @@ def answers(lens: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor
     return result, text, gaps({layer: found.take(parts["fit"]) for layer, found in by_layer.items()})
 
 
-def first_tokens(row: dict[str, Any], lens: Any) -> Labelled:
+def first_tokens(row: dict[str, Any], bundle: Any) -> Labelled:
     """The first tokens of a completion, in its conversation."""
     answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
     pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
-    side = encode_pair(pair, lens.tokenizer, lens.settings).side("chosen")
+    side = encode_pair(pair, bundle.tokenizer, bundle.settings).side("chosen")
     item = response(side, int(row["final_label"] == "2_full_refusal"), content_hash(row["prompt"]))
     wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
     end = int(np.flatnonzero(wanted)[-1]) + 1
     return replace(item, ids=item.ids[:end], wanted=wanted[:end], offsets_R2=item.offsets_R2[: wanted.sum()])
 
 
-def dose_response(lens: Any, path: Any, vectors: dict[str, dict[int, Tensor]], out: Any) -> tuple[Any, str]:
+def dose_response(bundle: Any, path: Any, vectors: dict[str, dict[int, Tensor]], out: Any) -> tuple[Any, str]:
     """Refusal rate of greedy answers to held-out prompts, by direction and coefficient, with Wilson intervals."""
     rows = pq.read_table(path).to_pylist()
     rates: dict[str, dict[str, Any]] = {}
     for name, by_layer in vectors.items():
         tried = prompts_of(rows, "validation", "harmful", TRIED)
         raised = {
-            layer: refused(lens, tried, layer, by_layer[layer], 1.0, out / f"tried-{name}") for layer in STEERED_LAYERS
+            layer: refused(bundle, tried, layer, by_layer[layer], 1.0, out / f"tried-{name}")
+            for layer in STEERED_LAYERS
         }
         layer = max(STEERED_LAYERS, key=lambda layer: (sum(raised[layer]), -layer))
         for label in ("harmful", "harmless"):
             prompts = prompts_of(rows, "test", label, PROMPTS)
             found = [
-                sum(refused(lens, prompts, layer, by_layer[layer], coefficient, out / f"answers-{name}-{label}"))
+                sum(refused(bundle, prompts, layer, by_layer[layer], coefficient, out / f"answers-{name}-{label}"))
                 for coefficient in COEFFICIENTS
             ]
             rates[f"{name}, {label}"] = {
@@ -172,14 +173,14 @@ def prompts_of(rows: Sequence[dict[str, Any]], part: str, label: str, wanted: in
 
 
 def refused(
-    lens: Any, prompts: Sequence[str], layer: int, vector_D: Tensor, coefficient: float, out: Any
+    bundle: Any, prompts: Sequence[str], layer: int, vector_D: Tensor, coefficient: float, out: Any
 ) -> list[bool]:
     """Whether each greedy answer refuses, by the text heuristic; answers are kept in ``out``."""
     conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
     cache = out / f"block-{layer}-{coefficient}.jsonl"
-    with steered(lens.subject, layer, vector_D, coefficient):
+    with steered(bundle.subject, layer, vector_D, coefficient):
         settings = GenerateSettings(max_new_tokens=24, seed=SEED)
-        answers = generate_to(cache, lens.subject, lens.tokenizer, conversations, settings)
+        answers = generate_to(cache, bundle.subject, bundle.tokenizer, conversations, settings)
     return [bool(find_ranges(answer, "refusal")) for answer in answers]
 
 
@@ -214,12 +215,12 @@ def plot(rates: dict[str, Any], out: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     told = arguments(__doc__ or "").parse_args(argv)
-    lens = laptop()
+    bundle = laptop()
     heuristic, text = text_heuristic(told.data / "xstest_completions.parquet")
     prompts = told.data / "harmful_harmless_prompts.parquet"
-    found, table, by_prompts = direction(lens, prompts)
-    answered, second, by_answers = answers(lens, told.data / "xstest_completions.parquet")
-    doses, curve = dose_response(lens, prompts, {"answers": by_answers, "prompts": by_prompts}, told.out)
+    found, table, by_prompts = direction(bundle, prompts)
+    answered, second, by_answers = answers(bundle, told.data / "xstest_completions.parquet")
+    doses, curve = dose_response(bundle, prompts, {"answers": by_answers, "prompts": by_prompts}, told.out)
     result = {"heuristic": heuristic, "direction": found, "answers": answered, "dose": doses}
     finish(told.out, "refusal", result, "\n\n".join([text, second, table, curve]))
 

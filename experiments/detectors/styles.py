@@ -14,13 +14,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from anatomy.activations.spans import encode_pair
-from anatomy.data.load import PairStream
-from anatomy.hypotheses.matchers import find_ranges
+from anatomy.data.pair_stream import PairStream
 from anatomy.settings import RowSettings
+from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair, content_hash
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
 from probes.collect import Labelled, overlaps, read_examples, response
-from probes.fit import fit_layers, metrics_dict, part_of, unit_scores
+from probes.fit_detector import fit_layers, metrics_dict, part_of, unit_scores
 
 STYLES = {"bold": "bold", "emoji": "emoji", "horizontal rule": "hrule", "table": "table", "em dash": "emdash"}
 PAPER = {
@@ -31,7 +31,7 @@ PAPER = {
 LAYERS = (4, 8, 12, 16, 20, 24)
 
 
-def gather(path: str, per_style: int, lens: Any) -> list[Labelled]:
+def gather(path: str, per_style: int, bundle: Any) -> list[Labelled]:
     """Distinct responses, one a prompt and style, with the ranges that the model sees."""
     taken: dict[str, list[Labelled]] = {style: [] for style in (*STYLES, "none")}
     seen: set[tuple[str, str]] = set()
@@ -44,7 +44,7 @@ def gather(path: str, per_style: int, lens: Any) -> list[Labelled]:
             style = min(styles, key=lambda name: len(taken[name]))
             if len(taken[style]) >= per_style or (rows[i].prompt_id, style) in seen:
                 continue
-            part = encode_pair(rows[i], lens.tokenizer, lens.settings).side(side)
+            part = encode_pair(rows[i], bundle.tokenizer, bundle.settings).side(side)
             if (
                 any(overlaps(part.offsets_R2, find_ranges(part.text, s)).any() for s in styles if s != "none")
                 or style == "none"
@@ -63,11 +63,11 @@ def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--per-style", type=int, default=130)
     told = parser.parse_args()
-    lens = laptop()
-    items = gather(str(told.data / "alpaca_eval_pairs.parquet"), told.per_style, lens)
+    bundle = laptop()
+    items = gather(str(told.data / "alpaca_eval_pairs.parquet"), told.per_style, bundle)
     parts_of = np.array([part_of(item.prompt) for item in items])
     parts = {part: np.flatnonzero(parts_of == part) for part in ("fit", "validation", "test")}
-    plain = read_examples(items, lens.subject, LAYERS, lens.settings)
+    plain = read_examples(items, bundle.subject, LAYERS, bundle.settings)
     truth = {style: np.concatenate([item.token_labels for item in labelled(items, style)]) for style in STYLES}  # type: ignore[misc]
     any_style_N = np.stack(list(truth.values())).any(axis=0)
     rows, result = [], {}

@@ -8,7 +8,7 @@ from anatomy.errors import ProbeError
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
 from probes.collect import from_answers, read_examples
 from probes.elicit import elicit
-from probes.fit import default_layers, fit_layers, metrics_dict, split
+from probes.fit_detector import default_layers, fit_layers, metrics_dict, split
 
 PAPER = {"formality": 0.97, "cheerfulness": 0.98, "conflict-avoidance": 0.99, "goblin-weave": 1.0,
          "overconfidence": 0.99, "sycophancy": 0.99}  # fmt: skip
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=80)
     parser.add_argument("--max-new-tokens", type=int, default=48)
     told = parser.parse_args()
-    lens = laptop()
+    bundle = laptop()
     settings = GenerateSettings(max_new_tokens=told.max_new_tokens, temperature=1.0, top_p=0.9, seed=SEED)
     rows, result = [], {}
     for concept in load_library().values():
@@ -27,9 +27,9 @@ def main() -> None:
             continue
         concept = concept.model_copy(update={"heuristic": None})  # all answers are kept: nothing is filtered by text
         cache = told.out / f"answers-{concept.id}.jsonl"
-        found = elicit(concept, load_questions()[: told.questions], lens.subject, lens.tokenizer, settings, cache)
-        items = from_answers(found.answers, lens.tokenizer, lens.settings)
-        by_layer = read_examples(items, lens.subject, default_layers(lens.subject.n_layers), lens.settings)
+        found = elicit(concept, load_questions()[: told.questions], bundle.subject, bundle.tokenizer, settings, cache)
+        items = from_answers(found.answers, bundle.tokenizer, bundle.settings)
+        by_layer = read_examples(items, bundle.subject, default_layers(bundle.subject.n_layers), bundle.settings)
         try:
             _, report = fit_layers(by_layer, split(items), "difference-of-means", "mean", SEED)
         except ProbeError as error:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.sae.corpus import documents
-from anatomy.sae.health import HealthSums, SAEHealth
-from anatomy.sae.load import load_sae
-from anatomy.sae.train import measure_documents
+from anatomy.sae.load_sae import load_sae
+from anatomy.sae.sae_health import HealthSums, SAEHealth
+from anatomy.sae.train_sae import measure_documents
 from anatomy.settings import CorpusSource, ModelSettings, SAESettings
-from experiments.laptop_sae.corpus import write_split
+from experiments.laptop_sae.laptop_corpus import write_split
 
 SETS = ("alpaca_eval", "hh")
 

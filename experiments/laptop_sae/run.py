@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from anatomy.sae.train import train_sae
+from anatomy.sae.train_sae import train_sae
 from anatomy.settings import SAETrainSettings, load_settings
-from experiments.laptop_sae.corpus import write_split
+from experiments.laptop_sae.laptop_corpus import write_split
 
 CONFIG = Path(__file__).parents[2] / "configs" / "sae" / "smollm2-135m.yaml"
 

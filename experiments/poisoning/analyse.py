@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from anatomy import artifacts
+from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
 from anatomy.validation.recovery import Figure, figure, figures, mean_recovery, moved, rate, recovery, weights
-from anatomy.validation.rollouts import is_rollouts, read_rollouts
+from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 from experiments.poisoning.run import BEFORE
-from experiments.poisoning.sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 from experiments.score import margins_grown
 
 DPO = "poisoned"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anatomy import artifacts
-from experiments.poisoning.sets import PARTS, SCORES, SFT, TRAIN, Row, read_rows
+from experiments.poisoning.poisoned_sets import PARTS, SCORES, SFT, TRAIN, Row, read_rows
 
 TRAINING, SAMPLING, READING = 140, 170, 500
 """Tokens a second of the laptop model on two CPU cores: in training, in completions, in a forward pass."""

@@ -20,7 +20,7 @@ import yaml
 from anatomy import artifacts
 from anatomy.errors import AnatomyError, SettingsError
 from experiments.poisoning.cost import announce
-from experiments.poisoning.sets import (
+from experiments.poisoning.poisoned_sets import (
     HELD_OUT,
     PARTS,
     POISON,

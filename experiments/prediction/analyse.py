@@ -17,10 +17,10 @@ import pyarrow as pa
 from scipy import stats
 
 from anatomy import artifacts
-from anatomy.validation.figures import pearson
-from anatomy.validation.plots import svg
-from anatomy.validation.repeat import replication
-from experiments.prediction.sets import SCORES
+from anatomy.statistics.agreement import pearson
+from anatomy.validation.replication import replication
+from anatomy.validation.scatter import svg
+from experiments.prediction.preference_sets import SCORES
 from experiments.score import reward_accuracy
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")

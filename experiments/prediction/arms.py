@@ -18,15 +18,15 @@ import pandas as pd
 from scipy import stats
 
 from anatomy import artifacts
-from anatomy.prediction import Prediction
-from anatomy.run import Run
-from anatomy.validation.predictors import predict
-from anatomy.validation.settings import PredictSettings
+from anatomy.prediction.prediction_settings import PredictSettings
+from anatomy.prediction.predictors import predict
+from anatomy.runs.run import Run
+from anatomy.stages.run_prediction import Prediction
 from experiments.prediction.analyse import records, sides, validations
 from experiments.prediction.by_prompt import against, mean_change, pooled, wide
 from experiments.prediction.near import LIKELY, difference
+from experiments.prediction.preference_sets import TRAIN, pairs_of
 from experiments.prediction.run import TRACED_BY
-from experiments.prediction.sets import TRAIN, pairs_of
 
 
 def trainings(folder: Path, cluster: str) -> Iterator[tuple[str, Path, pd.Series]]:

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.validation.figures import ceiling, pearson, r_interval
+from anatomy.statistics.agreement import ceiling, pearson, r_interval
 from anatomy.validation.observed import resampling
 
 

@@ -17,12 +17,12 @@ import numpy as np
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.run import Run
+from anatomy.prediction.predictors import SHARPENING, Activations, Tilt
+from anatomy.prediction.response_pool import paired
+from anatomy.prediction.rewards import covariance_weights, standard
+from anatomy.runs.run import Run
+from anatomy.statistics.agreement import pearson
 from anatomy.types import SIDES
-from anatomy.validation.figures import pearson
-from anatomy.validation.pool import paired
-from anatomy.validation.predictors import SHARPENING, Activations, Tilt
-from anatomy.validation.rewards import covariance_weights, standard
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
 

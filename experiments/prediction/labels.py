@@ -21,7 +21,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.validation.figures import ceiling, jackknife
+from anatomy.statistics.agreement import ceiling, jackknife
 from anatomy.validation.observed import Resampling, resampling
 from experiments.prediction.analyse import records, short
 from experiments.prediction.by_prompt import against, average, wide

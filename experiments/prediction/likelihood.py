@@ -16,11 +16,11 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.activations.spans import encode_prompt
 from anatomy.errors import RunError
+from anatomy.rollouts.log_probs import summed
+from anatomy.rollouts.rollout_set import drawn_tokens, read_rollouts
+from anatomy.rollouts.trained_model import load_policy
 from anatomy.settings import ModelSettings
 from anatomy.stages import progress_bar
-from anatomy.validation.log_probs import summed
-from anatomy.validation.policy import load_policy
-from anatomy.validation.rollouts import drawn_tokens, read_rollouts
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -21,16 +21,16 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from anatomy import artifacts
-from anatomy.material import Material, open_material
-from anatomy.run import Run
+from anatomy.prediction.predictors import Tilt
+from anatomy.prediction.rewards import centred
+from anatomy.rollouts.log_probs import log_probs
+from anatomy.rollouts.rollout_set import own_replies, read_rollouts
+from anatomy.rollouts.trained_model import load_policy
+from anatomy.runs.run import Run
 from anatomy.settings import ModelSettings
+from anatomy.stages.rollout_reader import Material, open_material
+from anatomy.statistics.agreement import pearson
 from anatomy.types import Pair
-from anatomy.validation.figures import pearson
-from anatomy.validation.log_probs import log_probs
-from anatomy.validation.policy import load_policy
-from anatomy.validation.predictors import Tilt
-from anatomy.validation.rewards import centred
-from anatomy.validation.rollouts import own_replies, read_rollouts
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, read
 
@@ -111,7 +111,7 @@ def measure(folder: Path, seed: int, beside: Sequence[str] = ()) -> str:
         material = open_material(run, window, folder / f"limits-{seed}")
         found = read(run, validated)
         n = len(found.own)  # each response is there twice, as chosen and as rejected
-        replies = own_replies(read_rollouts(folder / "before-again"), material.lens.has_response)
+        replies = own_replies(read_rollouts(folder / "before-again"), material.bundle.has_response)
         change = {name: _log_ratio(material, replies, folder / name / "model") * found.own.tokens_N2[:, 0]
                   for name in (f"train-{seed}", *beside)}  # fmt: skip
         phi_JF = sp.csr_array(found.own.values("chosen", "freq")[:, np.flatnonzero(found.kept_F)])
@@ -128,13 +128,13 @@ def measure(folder: Path, seed: int, beside: Sequence[str] = ()) -> str:
 
 def _log_ratio(material: Material, replies: Sequence[Pair], model: Path) -> Float[np.ndarray, " J"]:
     """Mean over tokens of what a training did to the own responses' log-probability."""
-    lens = material.lens
+    bundle = material.bundle
     shared = material.settings.model_dump(include=set(ModelSettings.model_fields))
     after = ModelSettings.model_validate(shared | {"model": str(model), "model_revision": None})
     found = []
-    for name, subject in (("before", lens.subject), (model.parent.name, load_policy(after)[0])):
+    for name, subject in (("before", bundle.subject), (model.parent.name, load_policy(after)[0])):
         mark = artifacts.text_hash(f"{material.mark()} {subject.fingerprint}")
-        told = log_probs(replies, lens.tokenizer, subject, material.out / name, mark, lens.settings)
+        told = log_probs(replies, bundle.tokenizer, subject, material.out / name, mark, bundle.settings)
         found.append(told[:, 0])
     return np.asarray(found[1] - found[0])
 

@@ -23,12 +23,12 @@ from jaxtyping import Float
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.features.store import FeatureStore
-from anatomy.run import Run
+from anatomy.features.feature_store import FeatureStore
+from anatomy.prediction.response_pool import Pool, cluster_readout
+from anatomy.rollouts.rollout_set import Rollouts, read_rollouts, rollout_pair
+from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
-from anatomy.validation.pool import Pool, cluster_readout
-from anatomy.validation.rollouts import Rollouts, read_rollouts, rollout_pair
 
 LIKELY = {"before": "likely-before.parquet", "after": "likely-after.parquet"}
 """In a validation of two arms: how likely the model of either makes the completions of both."""

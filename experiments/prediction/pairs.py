@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
-from anatomy.run import Run
-from anatomy.validation.figures import pearson
-from anatomy.validation.pool import Pool, Readout
-from anatomy.validation.predictors import build, predict
-from anatomy.validation.settings import PredictSettings
+from anatomy.prediction.prediction_settings import PredictSettings
+from anatomy.prediction.predictors import build, predict
+from anatomy.prediction.response_pool import Pool, Readout
+from anatomy.runs.run import Run
+from anatomy.statistics.agreement import pearson
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, Validated, read
 

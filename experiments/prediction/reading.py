@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anatomy import artifacts
-from anatomy.features.store import FeatureStore
-from anatomy.run import Run
+from anatomy.features.feature_store import FeatureStore
+from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, feature_readout
+from anatomy.rollouts.log_probs import read_log_probs
+from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
-from anatomy.validation.log_probs import read_log_probs
-from anatomy.validation.pool import Pool, Readout, cluster_readout, feature_readout
 
 VIEWS = ("global", "features")
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from anatomy import artifacts
-from anatomy.validation.trace import SHARES
+from anatomy.prediction.attribution import SHARES
 from experiments.prediction.near import LIKELY
-from experiments.prediction.sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
+from experiments.prediction.preference_sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import Steps, step
 
 RECIPE = Path(__file__).parents[2] / "configs" / "recipes" / "laptop.yaml"

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import killed_generate
 import numpy as np
 import pytest
 import torch
-from killed_generate import CONVERSATIONS, SETTINGS
 from scipy import stats
-from tiny import SPECIAL
+from support import killed_generate
+from support.killed_generate import CONVERSATIONS, SETTINGS
+from support.tiny import SPECIAL
 
 from anatomy.activations import generate as module
 from anatomy.activations.generate import GenerateSettings, generate, generate_to

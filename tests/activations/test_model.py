@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import save_tiny
+from support.tiny import save_tiny
 
 from anatomy.activations import model as module
 from anatomy.activations.layers import hf_model

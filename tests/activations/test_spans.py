@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny import CHATML, save_tokenizer
+from support.tiny import CHATML, save_tokenizer
 
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import PairJudge, encode_pair, span_text, span_tokens, template_hash
+from anatomy.activations.spans import TokenCheck, encode_pair, span_text, span_tokens, template_hash
 from anatomy.data.faults import TEMPLATE_REFUSES
-from anatomy.data.health import HealthTable
+from anatomy.data.row_health import HealthTable
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
@@ -152,13 +152,13 @@ def test_the_prompt_keeps_its_end_and_the_response_its_start(chatml):
     ],
 )
 def test_faults(pair, settings, fault, chatml):
-    judge = PairJudge(chatml, ModelSettings(**settings))
+    judge = TokenCheck(chatml, ModelSettings(**settings))
     assert judge(pair).reason == fault
     assert set(judge(pair).lengths) == {"prompt", "chosen", "rejected"}
 
 
 def test_the_judge_counts_what_was_cut(chatml):
-    judge = PairJudge(chatml, ModelSettings(max_length=80))
+    judge = TokenCheck(chatml, ModelSettings(max_length=80))
     judge(pair_of("yes " * 100, "no"))
     judge(pair_of())
     assert judge.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
@@ -181,7 +181,7 @@ def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
 
 
 def test_a_refused_row_is_counted_with_the_templates_words(tokenizer_of):
-    judge = PairJudge(tokenizer_of(MERGED_SYSTEM), ModelSettings())
+    judge = TokenCheck(tokenizer_of(MERGED_SYSTEM), ModelSettings())
     table = HealthTable("explicit", judge)
     statuses = [table.add(pair_of()), table.add(pair_of(prompt=[TURNS[0], TURNS[0]]))]
     assert statuses == ["retained", TEMPLATE_REFUSES]

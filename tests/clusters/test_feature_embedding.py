@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from anatomy.clusters.features import (
+from anatomy.clusters.feature_clusters import (
     default_feature_clusters,
     default_min_fires,
     embed_features,

@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import mutual_info_score
 
-from anatomy.clusters import response
-from anatomy.clusters.response import cofiring_graph, leiden_communities
+from anatomy.clusters import response_clusters as response
+from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities
 
 
 def brute_nmi(fires: np.ndarray) -> dict[tuple[int, int], float]:

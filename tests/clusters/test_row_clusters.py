@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from anatomy.clusters.data import default_data_clusters, silent_rows, spherical_kmeans
-from anatomy.clusters.labels import by_size, sizes
+from anatomy.clusters.label_ids import by_size, sizes
+from anatomy.clusters.row_clusters import default_data_clusters, silent_rows, spherical_kmeans
 
 
 def test_silent_bucket_is_the_quietest_share_and_every_row_without_activity() -> None:

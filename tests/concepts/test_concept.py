@@ -8,7 +8,7 @@ import yaml
 
 from anatomy.concepts.concept import Concept, Contrast, find, load_library, load_questions
 from anatomy.errors import SettingsError
-from anatomy.hypotheses.matchers import find_ranges
+from anatomy.text.matchers import find_ranges
 
 STYLE = {
     "id": "rhyme",

@@ -15,14 +15,14 @@ from anatomy.activations.spans import encode_pair
 from anatomy.artifacts import read_table
 from anatomy.concepts import scored_tokens
 from anatomy.concepts import scores as module
-from anatomy.concepts.labels import highest
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Span, pooled
 from anatomy.concepts.scores import Scores, read_scores, score_pairs
 from anatomy.errors import RunError
+from anatomy.naming.concept_labels import highest
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
-from probes.text import TextHeuristic
+from probes.text_heuristic import TextHeuristic
 
 
 class Projection:
@@ -39,7 +39,7 @@ class Projection:
 
 
 @pytest.fixture(scope="module")
-def lens(tiny_model_dir):
+def bundle(tiny_model_dir):
     settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cpu", dtype="float32")
     tokenizer = load_tokenizer(settings)
     return SimpleNamespace(settings=settings, tokenizer=tokenizer, subject=load_subject(settings, tokenizer))
@@ -55,22 +55,22 @@ def pairs(number: int) -> list[Pair]:
     ]
 
 
-def run(lens, out, rows, scorers, subject=None):
-    subject = subject or (lambda: lens.subject)
-    score_pairs(rows, scorers, lens.tokenizer, subject, out, "made", lens.settings)
+def run(bundle, out, rows, scorers, subject=None):
+    subject = subject or (lambda: bundle.subject)
+    score_pairs(rows, scorers, bundle.tokenizer, subject, out, "made", bundle.settings)
 
 
-def test_scores_equal_a_brute_force_pass(lens, tmp_path, tiny_model_dir):
+def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
     rows = pairs(7)
     scorers = [Projection("a", 1), Projection("b", 2, "mean")]  # HF norms the last block's output
-    run(lens, tmp_path, rows, scorers)
+    run(bundle, tmp_path, rows, scorers)
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.float32)
     for scorer in scorers:
         found = read_scores(tmp_path / scorer.concept)
         assert found.row_ids == [pair.row_id for pair in rows]
         for row, pair in enumerate(rows):
             for column, side in enumerate(SIDES):
-                encoded = encode_pair(pair, lens.tokenizer, lens.settings).side(side)
+                encoded = encode_pair(pair, bundle.tokenizer, bundle.settings).side(side)
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = (x_TD @ scorer.w_D).double().numpy()
@@ -78,33 +78,33 @@ def test_scores_equal_a_brute_force_pass(lens, tmp_path, tiny_model_dir):
                 assert found.at_N2[row, column] == expected.argmax()
 
 
-def test_shards_are_kept_resumed_and_added_to(lens, tmp_path, monkeypatch):
+def test_shards_are_kept_resumed_and_added_to(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SHARD_ROWS", 3)
     rows = pairs(8)
-    run(lens, tmp_path, rows, [Projection("a", 1)])
+    run(bundle, tmp_path, rows, [Projection("a", 1)])
     shards = sorted((tmp_path / "a").iterdir())
     before = {path: path.read_bytes() for path in shards}
     assert len(shards) == 3
     shards[1].unlink()
-    run(lens, tmp_path, rows, [Projection("a", 1)])
+    run(bundle, tmp_path, rows, [Projection("a", 1)])
     assert {path: path.read_bytes() for path in shards} == before
     times = {path: path.stat().st_mtime_ns for path in shards}
-    run(lens, tmp_path, rows, [Projection("a", 1), Projection("b", 2)])
+    run(bundle, tmp_path, rows, [Projection("a", 1), Projection("b", 2)])
     assert {path: path.stat().st_mtime_ns for path in shards} == times
     assert len(list((tmp_path / "b").iterdir())) == 3
 
     def never():
         raise AssertionError("the model was asked for")
 
-    run(lens, tmp_path, rows, [Projection("a", 1), Projection("b", 2)], never)
-    run(lens, tmp_path, rows[:4], [Projection("a", 1)])
+    run(bundle, tmp_path, rows, [Projection("a", 1), Projection("b", 2)], never)
+    run(bundle, tmp_path, rows[:4], [Projection("a", 1)])
     assert len(read_scores(tmp_path / "a").row_ids) == 4
 
 
-def test_another_detector_of_the_name_scores_again(lens, tmp_path):
-    run(lens, tmp_path, pairs(4), [Projection("a", 1)])
+def test_another_detector_of_the_name_scores_again(bundle, tmp_path):
+    run(bundle, tmp_path, pairs(4), [Projection("a", 1)])
     first = read_scores(tmp_path / "a").score_N2
-    run(lens, tmp_path, pairs(4), [Projection("a", 2)])
+    run(bundle, tmp_path, pairs(4), [Projection("a", 2)])
     assert not np.allclose(read_scores(tmp_path / "a").score_N2, first)
 
 
@@ -130,14 +130,14 @@ def test_exemplars_are_the_highest_responses_one_a_prompt():
     assert highest(found) == [(1, 1, 2), (2, 0, 1)]
 
 
-def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(lens, tmp_path, tiny_model_dir, monkeypatch):
+def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(bundle, tmp_path, tiny_model_dir, monkeypatch):
     monkeypatch.setattr(scored_tokens, "PIECE", 2)
     rows = pairs(5)
     scorers = [Projection("a", 1), Projection("b", 2, "mean")]
     done: list[int] = []
     kept = {number: rows[number] for number in (4, 0, 3)}
     path = tmp_path / "kept.parquet"
-    write_scored_tokens(path, kept, scorers, lens.tokenizer, lambda: lens.subject, lens.settings, done.append)
+    write_scored_tokens(path, kept, scorers, bundle.tokenizer, lambda: bundle.subject, bundle.settings, done.append)
     found = {(line["concept"], line["row"]): line for line in read_table(path).to_pylist()}
     assert set(found) == {(name, number) for name in "ab" for number in kept}
     assert sum(done) == len(kept)
@@ -146,14 +146,14 @@ def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(lens, tmp_p
         for number, pair in kept.items():
             assert found[scorer.concept, number]["row_id"] == pair.row_id
             for side in SIDES:
-                encoded = encode_pair(pair, lens.tokenizer, lens.settings).side(side)
+                encoded = encode_pair(pair, bundle.tokenizer, bundle.settings).side(side)
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = scorer.score_tokens(Span(encoded.text, encoded.offsets_R2, {scorer.layer: x_TD}))
                 assert found[scorer.concept, number][side] == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-4)
 
 
-def test_kept_token_scores_of_a_text_rule_mark_the_tokens_that_overlap_it_without_a_model(lens, tmp_path):
+def test_kept_token_scores_of_a_text_rule_mark_the_tokens_that_overlap_it_without_a_model(bundle, tmp_path):
     texts = ("A **bold** word, then **two more** of them.", "None of it * here **.")
     pair = Pair(0, [{"role": "user", "content": "Why?"}], *([{"role": "assistant", "content": text}] for text in texts))
 
@@ -161,12 +161,12 @@ def test_kept_token_scores_of_a_text_rule_mark_the_tokens_that_overlap_it_withou
         raise AssertionError("the model was asked for")
 
     path = tmp_path / "kept.parquet"
-    write_scored_tokens(path, {7: pair}, [TextHeuristic("bold", "bold")], lens.tokenizer, never, lens.settings)
+    write_scored_tokens(path, {7: pair}, [TextHeuristic("bold", "bold")], bundle.tokenizer, never, bundle.settings)
     (line,) = read_table(path).to_pylist()
     ranges = [match.span() for match in re.finditer(r"\*\*\w[^*]*\*\*", texts[0])]
     assert len(ranges) == 2
     for side, text, planted in zip(SIDES, texts, (ranges, []), strict=True):
-        places = lens.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        places = bundle.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         overlaps = [
             float(any(start < stop_r and stop > start_r for start_r, stop_r in planted)) for start, stop in places
         ]

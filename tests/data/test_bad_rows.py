@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anatomy.data.ingest import ingest
-from anatomy.data.load import read_pairs
+from anatomy.data.pair_stream import read_pairs
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 

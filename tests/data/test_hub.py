@@ -12,7 +12,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
 
-from anatomy.data.load import read_pairs
+from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings

@@ -8,7 +8,7 @@ import pytest
 
 from anatomy.artifacts import shard_name
 from anatomy.errors import RunError
-from anatomy.features.store import FeatureStore, SpanFeatures, read_health, write_shard
+from anatomy.features.feature_store import FeatureStore, SpanFeatures, read_health, write_shard
 from anatomy.types import SPANS
 
 

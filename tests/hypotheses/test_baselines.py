@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from anatomy.hypotheses.baselines import trivial_baselines
-from anatomy.hypotheses.prompts import Prompts
+from anatomy.statistics.prompts import Prompts
 
 
 def test_a_rule_that_never_varies_has_an_exact_interval() -> None:

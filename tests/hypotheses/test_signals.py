@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from anatomy.clusters.features import shift_moments
-from anatomy.hypotheses.prompts import Prompts
+from anatomy.clusters.feature_clusters import shift_moments
 from anatomy.hypotheses.signals import (
     members,
     prompt_scores,
@@ -14,6 +13,7 @@ from anatomy.hypotheses.signals import (
     shift_signals,
     top_rows,
 )
+from anatomy.statistics.prompts import Prompts
 
 N, F, TAU = 30, 12, 0.2
 LABELS = np.array([1, 1, 1, 1, 0, 2, 2, 2, 0, 3, 3, 1])

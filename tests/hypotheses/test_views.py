@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from anatomy.hypotheses.prompts import Prompts
 from anatomy.hypotheses.views import (
     Hypotheses,
     Responses,
@@ -15,6 +14,7 @@ from anatomy.hypotheses.views import (
     rank,
     responses,
 )
+from anatomy.statistics.prompts import Prompts
 
 COLUMNS = [
     "view",

@@ -4,9 +4,9 @@ from functools import lru_cache
 
 import pytest
 import torch
-from dpo_runs import assert_same, make_pairs, ours, plain
+from support.dpo_runs import assert_same, make_pairs, ours, plain
 
-from interventions.treatments import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
 
 
 def untreated(pairs):

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from dpo_runs import config, load, make_pairs, ours, token_table
+from support.dpo_runs import config, load, make_pairs, ours, token_table
 
 from anatomy.errors import SettingsError
-from interventions.collator import PairCollator
-from interventions.trainer import refuse_loss
-from interventions.treatments import SideTreatment, Treatment
+from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.training.collator import PairCollator
+from interventions.training.dpo_trainer import refuse_loss
 
 OFFSETS = (1.5, -0.75, 0.0, 4.0)
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from dpo_runs import load, make_pairs, ours
+from support.dpo_runs import load, make_pairs, ours
 
 from anatomy.errors import ModelError, RunError
-from interventions.collator import NEVER
-from interventions.steering import read_vectors, steering, write_vectors
-from interventions.treatments import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.steering_vectors import read_vectors, steering, write_vectors
+from interventions.training.collator import NEVER
 
 VECTOR = torch.linspace(-1, 1, 32)
 BOLD = SteeringVector("bold", 1, 2 * VECTOR)

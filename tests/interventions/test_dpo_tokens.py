@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from datasets import Dataset
-from dpo_runs import config, load, make_pairs
+from support.dpo_runs import config, load, make_pairs
 from trl import DPOTrainer
 
 from anatomy.activations.spans import encode_pair
 from anatomy.errors import RowsError
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
-from interventions.tokens import gap_tiers, tokenise_pair, write_tokens
-from interventions.treatments import SideTreatment, Treatment
+from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.training.token_rows import gap_tiers, tokenise_pair, write_tokens
 
 ASK = "Use bold letters."
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from known_rows import plan
+from support.known_rows import plan
 
 from anatomy.errors import PlanError
-from interventions.plan import Plan, RewardShaping, from_paper, load_plan, save_plan, to_yaml
+from interventions.plan.plan import Plan, RewardShaping, from_paper, load_plan, save_plan, to_yaml
 
 BOLD = {"concept": "bold", "direction": "suppress"}
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from dpo_runs import make_pairs, ours, token_table
+from support.dpo_runs import make_pairs, ours, token_table
 from transformers import AutoTokenizer
 
-from interventions.references import ReferenceCache, fill, sequence_key, with_references
-from interventions.treatments import SideTreatment, Treatment
+from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.training.reference_cache import ReferenceCache, fill, sequence_key, with_references
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_processes_share_the_work_and_run_equally_often(tokenizer, tmp_path):
 
 
 def test_a_killed_computation_goes_on(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("interventions.references.BLOCKS_PER_PART", 1)
+    monkeypatch.setattr("interventions.training.reference_cache.BLOCKS_PER_PART", 1)
     table, _ = token_table(make_pairs(9), tokenizer, tmp_path)
     cache, calls = ReferenceCache(tmp_path / "cache", {"model": "a"}), []
 

@@ -13,11 +13,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from known_rows import detected, known, plan
+from support.known_rows import detected, known, plan
 from torch.nn.functional import logsigmoid
 
-from interventions.plan import Plan, from_paper
-from interventions.treat import ConceptDirection, steering_vectors, treat
+from interventions.backends.apply_plan import ConceptDirection, steering_vectors, treat
+from interventions.plan.plan import Plan, from_paper
 
 BETA = 0.5
 QUALITY = np.array([-1.0, 0.0, 1.0, -1.0, 0.0, 1.0])

@@ -14,12 +14,12 @@ from anatomy.activations.spans import encode_pair
 from anatomy.activations.steering import steered
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
-from interventions.preview import StepZero, step_zero_changes
-from interventions.treatments import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.training.plan_preview import StepZero, step_zero_changes
 
 
 @pytest.fixture(scope="module")
-def lens(tiny_model_dir):
+def bundle(tiny_model_dir):
     settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cpu", dtype="float32")
     tokenizer = load_tokenizer(settings)
     return SimpleNamespace(settings=settings, tokenizer=tokenizer, subject=load_subject(settings, tokenizer))
@@ -39,13 +39,13 @@ def treatments(found: list[Pair], chosen: tuple[int, ...], rejected: tuple[int, 
     return [Treatment(pair.row_id, **sides) for pair in found]
 
 
-def log_prob(lens, pair: Pair, side: str, vector: SteeringVector | None) -> float:
+def log_prob(bundle, pair: Pair, side: str, vector: SteeringVector | None) -> float:
     """Of one response with its end, the vector added from the first token of the user's words on; no batch, no hook."""
-    model = hf_model(lens.subject)
+    model = hf_model(bundle.subject)
     messages = [*pair.prompt, *pair.side(side)]
-    ids = lens.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
-    opened = lens.tokenizer.apply_chat_template(list(pair.prompt), add_generation_prompt=True, return_dict=True)
-    start = int(np.flatnonzero(encode_pair(pair, lens.tokenizer, lens.settings).side(side).spans["prompt"])[0])
+    ids = bundle.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+    opened = bundle.tokenizer.apply_chat_template(list(pair.prompt), add_generation_prompt=True, return_dict=True)
+    start = int(np.flatnonzero(encode_pair(pair, bundle.tokenizer, bundle.settings).side(side).spans["prompt"])[0])
     with torch.inference_mode():
         if vector is None:
             logits = model(torch.tensor([ids])).logits[0]
@@ -57,25 +57,25 @@ def log_prob(lens, pair: Pair, side: str, vector: SteeringVector | None) -> floa
 
 
 @pytest.mark.parametrize(("chosen", "rejected"), [((0,), (0,)), ((0,), ()), ((), (0,))])
-def test_changes_equal_sequences_run_one_by_one(lens, chosen, rejected):
+def test_changes_equal_sequences_run_one_by_one(bundle, chosen, rejected):
     found = pairs()
     vector = SteeringVector("u", 1, 2.0 * torch.randn(32, generator=torch.Generator().manual_seed(1)))
-    change_2N = step_zero_changes(lens, found, treatments(found, chosen, rejected), vector)
+    change_2N = step_zero_changes(bundle, found, treatments(found, chosen, rejected), vector)
     opposite = SteeringVector("u", 1, -vector.vector_D)
     for pair, *changes in zip(found, *change_2N, strict=True):
         for change, direction in zip(changes, (vector, opposite), strict=True):
             expected = 0.0
             for side, sign, which in (("chosen", 1, chosen), ("rejected", -1, rejected)):
                 if which:
-                    expected += sign * (log_prob(lens, pair, side, direction) - log_prob(lens, pair, side, None))
+                    expected += sign * (log_prob(bundle, pair, side, direction) - log_prob(bundle, pair, side, None))
             assert change == pytest.approx(expected, abs=2e-4)
             assert abs(change) > 0.01
 
 
-def test_unsteered_pairs_do_not_change(lens):
+def test_unsteered_pairs_do_not_change(bundle):
     found = pairs()
     vector = SteeringVector("u", 1, torch.ones(32))
-    assert not step_zero_changes(lens, found, treatments(found, (), ()), vector).any()
+    assert not step_zero_changes(bundle, found, treatments(found, (), ()), vector).any()
 
 
 def test_the_sign_that_is_told():
@@ -112,21 +112,21 @@ def test_a_right_sign_that_the_opposite_vector_gives_too_is_no_good_sign():
         assert ("as intended" in found.told("suppress")) != broken
 
 
-def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(lens):
-    found, model = pairs()[1:2], hf_model(lens.subject)
+def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(bundle):
+    found, model = pairs()[1:2], hf_model(bundle.subject)
     prompt = list(found[0].prompt)
     zero_D = torch.zeros(32, requires_grad=True)
-    start = len(lens.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
+    start = len(bundle.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
     sides = {}
     for side in ("chosen", "rejected"):
-        ids = lens.tokenizer.apply_chat_template([*prompt, *found[0].side(side)], return_dict=True)["input_ids"]
+        ids = bundle.tokenizer.apply_chat_template([*prompt, *found[0].side(side)], return_dict=True)["input_ids"]
         with steered(model, 1, zero_D, 1.0):
             logps = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         sides[side] = sum(logps[place - 1, ids[place]] for place in range(start, len(ids)))
     (sides["chosen"] - sides["rejected"]).backward()
     unit_D = zero_D.grad / zero_D.grad.norm()
     changes = [
-        step_zero_changes(lens, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[:, 0]
+        step_zero_changes(bundle, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[:, 0]
         for alpha in (-0.1, 0.1)
     ]
     assert changes[0][0] < 0 < changes[1][0]

@@ -15,14 +15,14 @@ from anatomy.concepts import scores as scores_module
 from anatomy.concepts.scores import read_scores, score_pairs
 from anatomy.data.rows_table import StoredPair
 from anatomy.errors import PlanError
-from anatomy.hypotheses.matchers import find_ranges
 from anatomy.settings import ModelSettings
+from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair
-from interventions import masks as module
-from interventions.masks import marked, token_masks
-from interventions.tokens import tokenise_pair
-from interventions.treatments import SideTreatment, Treatment
-from probes.text import TextHeuristic
+from interventions.backends import token_masks as module
+from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.backends.token_masks import marked, token_masks
+from interventions.training.token_rows import tokenise_pair
+from probes.text_heuristic import TextHeuristic
 
 TEXTS = [
     "A **bold dog**, and more.", "plain words only", "**x**", "the **quick** brown **fox** jumps", "no  **a b**\n\nend",
@@ -44,7 +44,7 @@ class Projection:
 
 
 @pytest.fixture(scope="module")
-def lens(tiny_model_dir):
+def bundle(tiny_model_dir):
     settings = ModelSettings(model=str(tiny_model_dir("llama")), device="cpu", dtype="float32")
     tokenizer = load_tokenizer(settings)
     subject = load_subject(settings, tokenizer)
@@ -61,11 +61,11 @@ def rows():
     return [StoredPair(pair, pair.row_id, pair.prompt_id, "retained") for pair in pairs]
 
 
-def masks(lens, rows, scorer, folder, threshold=None, words=False):
-    subject = (lambda: lens.subject) if scorer.layer is not None else None
-    score_pairs([row.pair for row in rows], [scorer], lens.tokenizer, subject, folder, "", lens.settings)
+def masks(bundle, rows, scorer, folder, threshold=None, words=False):
+    subject = (lambda: bundle.subject) if scorer.layer is not None else None
+    score_pairs([row.pair for row in rows], [scorer], bundle.tokenizer, subject, folder, "", bundle.settings)
     found = read_scores(folder / scorer.concept)
-    return token_masks(rows, scorer, found, threshold, words, lens, folder, lambda number: None)
+    return token_masks(rows, scorer, found, threshold, words, bundle, folder, lambda number: None)
 
 
 def covered(ranges, size: int) -> np.ndarray:
@@ -75,10 +75,10 @@ def covered(ranges, size: int) -> np.ndarray:
     return inside
 
 
-def test_tokens_of_a_text_heuristic_are_those_that_overlap_its_ranges(lens, rows, tmp_path):
-    found = masks(lens, rows, TextHeuristic("bold", "bold"), tmp_path)
+def test_tokens_of_a_text_heuristic_are_those_that_overlap_its_ranges(bundle, rows, tmp_path):
+    found = masks(bundle, rows, TextHeuristic("bold", "bold"), tmp_path)
     for row, pair in zip(rows, found, strict=True):
-        encoded = encode_pair(row.pair, lens.tokenizer, lens.settings)
+        encoded = encode_pair(row.pair, bundle.tokenizer, bundle.settings)
         for side, ranges in zip(SIDES, pair, strict=True):
             text = str(row.pair.side(side)[-1]["content"])
             bold = covered(find_ranges(text, "bold"), len(text))
@@ -86,8 +86,8 @@ def test_tokens_of_a_text_heuristic_are_those_that_overlap_its_ranges(lens, rows
             assert list(ranges) == [(start, stop) for start, stop in offsets if bold[start:stop].any()]
 
 
-def test_words_are_whole(lens, rows, tmp_path):
-    found = masks(lens, rows, TextHeuristic("bold", "bold"), tmp_path, words=True)
+def test_words_are_whole(bundle, rows, tmp_path):
+    found = masks(bundle, rows, TextHeuristic("bold", "bold"), tmp_path, words=True)
     seen = 0
     for row, pair in zip(rows, found, strict=True):
         for side, ranges in zip(SIDES, pair, strict=True):
@@ -101,25 +101,25 @@ def test_words_are_whole(lens, rows, tmp_path):
     assert seen > 10
 
 
-def test_the_words_left_out_are_the_tokens_that_training_does_not_score(lens, rows, tmp_path):
-    found = masks(lens, rows, TextHeuristic("bold", "bold"), tmp_path, words=True)
+def test_the_words_left_out_are_the_tokens_that_training_does_not_score(bundle, rows, tmp_path):
+    found = masks(bundle, rows, TextHeuristic("bold", "bold"), tmp_path, words=True)
     row, (chosen, rejected) = rows[0], found[0]
     treatment = Treatment(row.row_id, chosen=SideTreatment(masked=chosen), rejected=SideTreatment(masked=rejected))
-    line = tokenise_pair(row.pair, treatment, lens.tokenizer, 512)
+    line = tokenise_pair(row.pair, treatment, bundle.tokenizer, 512)
     side = line["chosen"]
     left = [token for token, scored in zip(side["completion"], side["scored"], strict=True) if not scored]
-    assert lens.tokenizer.decode(left).strip() == "**bold dog**,"
+    assert bundle.tokenizer.decode(left).strip() == "**bold dog**,"
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])
-def test_tokens_of_a_direction_equal_a_brute_force_pass(lens, rows, pooling, tmp_path, tiny_model_dir):
+def test_tokens_of_a_direction_equal_a_brute_force_pass(bundle, rows, pooling, tmp_path, tiny_model_dir):
     scorer = Projection(pooling)
-    found = masks(lens, rows, scorer, tmp_path, threshold=0.5)
+    found = masks(bundle, rows, scorer, tmp_path, threshold=0.5)
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.float32)
     count = 0
     for row, pair in zip(rows, found, strict=True):
         for name, ranges in zip(SIDES, pair, strict=True):
-            side = encode_pair(row.pair, lens.tokenizer, lens.settings).side(name)
+            side = encode_pair(row.pair, bundle.tokenizer, bundle.settings).side(name)
             hidden = model(torch.tensor(side.ids[None]).long(), output_hidden_states=True).hidden_states[2][0]
             flagged = (hidden[torch.tensor(side.spans["response"])] @ scorer.w_D >= 0.5).tolist()
             assert list(ranges) == [
@@ -129,24 +129,24 @@ def test_tokens_of_a_direction_equal_a_brute_force_pass(lens, rows, pooling, tmp
     assert count > 20
 
 
-def test_shards_are_kept_and_another_threshold_is_another_mask(lens, rows, tmp_path, monkeypatch):
+def test_shards_are_kept_and_another_threshold_is_another_mask(bundle, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(scores_module, "SHARD_ROWS", 5)
     monkeypatch.setattr(module, "SHARD_ROWS", 5)
-    whole = masks(lens, rows, Projection(), tmp_path)
+    whole = masks(bundle, rows, Projection(), tmp_path)
     shards = sorted(tmp_path.glob("direction/masks-*/*"))
     assert len(shards) == 3
     times = {path: path.stat().st_mtime_ns for path in shards}
     shards[1].unlink()
-    assert masks(lens, rows, Projection(), tmp_path) == whole
+    assert masks(bundle, rows, Projection(), tmp_path) == whole
     assert {path for path in shards if path.stat().st_mtime_ns == times[path]} == {shards[0], shards[2]}
-    assert masks(lens, rows, Projection(), tmp_path, threshold=0.2) != whole
-    assert masks(lens, rows[3:], Projection(), tmp_path) == whole[3:]
+    assert masks(bundle, rows, Projection(), tmp_path, threshold=0.2) != whole
+    assert masks(bundle, rows[3:], Projection(), tmp_path) == whole[3:]
 
 
 @pytest.mark.parametrize("scorer", [Projection("max", None), Projection("mean", 0.8)])
-def test_a_detector_without_a_threshold_of_tokens_asks_for_one(lens, rows, scorer, tmp_path):
+def test_a_detector_without_a_threshold_of_tokens_asks_for_one(bundle, rows, scorer, tmp_path):
     with pytest.raises(PlanError, match=r"write `options\.threshold`"):
-        masks(lens, rows, scorer, tmp_path)
+        masks(bundle, rows, scorer, tmp_path)
 
 
 def test_ranges_by_hand():

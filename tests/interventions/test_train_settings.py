@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anatomy.cli import main
+from anatomy.cli.app import main
 from anatomy.errors import SettingsError
 from anatomy.settings import load_settings
-from interventions.settings import TrainSettings, learnt_by
-from interventions.train import dpo_config
+from interventions.training.run_training import dpo_config
+from interventions.training.train_settings import TrainSettings, learnt_by
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from known_rows import detected, known, plan, row_id
+from support.known_rows import detected, known, plan, row_id
 
 from anatomy.errors import PlanError
-from interventions.select import top_rows
-from interventions.treat import treat, united
-from interventions.treatments import SideTreatment, Treatment, read_treatments, write_treatments
+from interventions.backends.apply_plan import treat, united
+from interventions.backends.pair_edits import SideTreatment, Treatment, read_treatments, write_treatments
+from interventions.backends.row_selection import top_rows
 
 SHAPE = {"backend": "reward_shaping", "strength": 4}
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted_direction import direction, examples, sequence_scores, token_scores
 from sklearn.metrics import roc_auc_score
+from support.planted_direction import direction, examples, sequence_scores, token_scores
 
-from probes.attention import AttentionProbe, causal_average
+from probes.attention_probe import AttentionProbe, causal_average
 from probes.examples import Examples
-from probes.linear import LinearProbe
+from probes.linear_probe import LinearProbe
 
 
 def random_probe(width: int = 6, heads: int = 4, scale: float = 1.0, position_bias: bool = True) -> AttentionProbe:

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted_direction import examples
-from tiny import TinySAE
+from support.planted_direction import examples
+from support.tiny import TinySAE
 
 from anatomy.concepts.scorer import Scorer, Span, score_span
 from anatomy.errors import ProbeError
-from probes.attention import AttentionProbe
+from probes.attention_probe import AttentionProbe
 from probes.detector import Detector, Provenance, package_versions
-from probes.linear import LinearProbe
-from probes.means import DifferenceOfMeans
-from probes.sae import SAEDetector
-from probes.store import CARD, TENSORS, load_detector, read_card, save_detector
+from probes.detector_files import CARD, TENSORS, load_detector, read_card, save_detector
+from probes.difference_of_means import DifferenceOfMeans
+from probes.linear_probe import LinearProbe
+from probes.sae_detector import SAEDetector
 
 MODEL = {"model_fingerprint": "f" * 64, "width": 24, "n_layers": 4}
 PROVENANCE = Provenance(

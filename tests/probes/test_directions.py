@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planted_direction import WIDTH, direction, examples
-from tiny import save_sae
+from support.planted_direction import WIDTH, direction, examples
+from support.tiny import save_sae
 
 from anatomy.concepts.scorer import Directed
-from anatomy.sae.load import LoadedSAE
-from probes.attention import AttentionProbe
+from anatomy.sae.load_sae import LoadedSAE
+from probes.attention_probe import AttentionProbe
 from probes.detector import Detector, Provenance
-from probes.linear import LinearProbe
-from probes.means import DifferenceOfMeans
-from probes.sae import SAEDetector
+from probes.difference_of_means import DifferenceOfMeans
+from probes.linear_probe import LinearProbe
+from probes.sae_detector import SAEDetector
 
 
 def detector(estimator) -> Detector:

@@ -10,7 +10,7 @@ from anatomy.errors import ProbeError
 from anatomy.types import content_hash
 from probes.collect import Labelled, overlaps
 from probes.examples import Examples
-from probes.fit import PARTS, default_layers, fit_layers, part_of, shuffled, split
+from probes.fit_detector import PARTS, default_layers, fit_layers, part_of, shuffled, split
 
 WIDTH, LAYERS, PLANTED = 24, (1, 4, 7), 4
 KINDS = ["difference-of-means", "linear", "attention"]

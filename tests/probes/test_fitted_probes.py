@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from planted_direction import direction, examples, sequence_scores, token_scores
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from support.planted_direction import direction, examples, sequence_scores, token_scores
 
 from anatomy.concepts.scorer import pooled
 from anatomy.errors import ProbeError
-from probes.attention import AttentionProbe
+from probes.attention_probe import AttentionProbe
+from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
-from probes.linear import LinearProbe
-from probes.means import DifferenceOfMeans
-from probes.training import Moments, pairs_of, pool_tokens, weighted_mean
+from probes.linear_probe import LinearProbe
+from probes.probe_training import Moments, pairs_of, pool_tokens, weighted_mean
 
 LINEAR = {
     "bce by sequence, max": {},

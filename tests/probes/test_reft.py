@@ -11,8 +11,8 @@ from anatomy.activations.layers import decoder_layers
 from anatomy.concepts.scorer import Span
 from anatomy.errors import ProbeError
 from probes.detector import Detector, Provenance
+from probes.detector_files import load_detector, save_detector
 from probes.reft import NoDiReFT, end_tokens
-from probes.store import load_detector, save_detector
 
 TARGET = [70, 81, 92, 103, 70, 81, 92, 103]
 

@@ -7,7 +7,7 @@ import pytest
 
 from anatomy.concepts.scorer import Scorer, Span, score_span
 from anatomy.errors import ProbeError
-from probes.text import TextHeuristic
+from probes.text_heuristic import TextHeuristic
 
 
 def span(text: str, pattern: str = r"\s*\S+") -> Span:
@@ -25,7 +25,7 @@ def test_tokens_that_overlap_a_range_score_one() -> None:
 
 @pytest.mark.parametrize("name", ["bold", "list", "number", "link", "emoji", "length"])
 def test_against_brute_force(name: str) -> None:
-    from anatomy.hypotheses.matchers import find_ranges
+    from anatomy.text.matchers import find_ranges
 
     generator = np.random.default_rng(0)
     text = "- **a** 1 😀\n- b https://c.d/e __f g__ 22\n  - h **i `**` j**\n\n1. k"

@@ -1,14 +1,14 @@
 """A small run directory whose dataset text tries to break out of Markdown, HTML and the terminal."""
 
-import page_run
 import pyarrow as pa
 import pytest
-from run_samples import HOSTILE, hypothesis, rows_behind
-from tiny import save_sae
+from support import page_run
+from support.run_samples import HOSTILE, hypothesis, rows_behind
+from support.tiny import save_sae
 
 from anatomy import artifacts
-from anatomy.cli import main
-from anatomy.report.markdown import to_markdown
+from anatomy.cli.app import main
+from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
 from anatomy.settings import HypothesisSettings
 

@@ -5,10 +5,11 @@ import re
 import shutil
 
 import pytest
-from page_run import Opened
-from planted_arms import SUPPRESS, plant, training
+from support.page_run import Opened
+from support.planted_arms import SUPPRESS, plant, training
 
-from anatomy import artifacts, verbs
+from anatomy import artifacts
+from anatomy.workflows import audit as verbs
 
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
 READ = {("concept", "bold"): 0.4, ("concept", "calm"): 0.0, ("global", "R1"): -0.4}

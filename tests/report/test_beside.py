@@ -5,8 +5,9 @@ import shutil
 import pytest
 from test_page import Opened
 
-from anatomy import artifacts, verbs
+from anatomy import artifacts
 from anatomy.report import page
+from anatomy.workflows import audit as verbs
 
 
 @pytest.fixture

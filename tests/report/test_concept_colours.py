@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from anatomy.artifacts import write_table
-from anatomy.report.tokens import colour_codes, concept_colours
+from anatomy.report.token_table import colour_codes, concept_colours
 
 
 def unpacked(found):

@@ -3,13 +3,14 @@
 import re
 import shutil
 
-import page_run
 import pytest
-from page_run import Opened
+from support import page_run
+from support.page_run import Opened
 
-from anatomy import artifacts, verbs
-from anatomy.cli import main
+from anatomy import artifacts
+from anatomy.cli.app import main
 from anatomy.settings import AuditSettings
+from anatomy.workflows import audit as verbs
 from probes.resolve import resolve
 
 HOT = "[...document.querySelectorAll('.side.%s .hot')].map((node) => node.textContent)"
@@ -151,4 +152,4 @@ def test_token_scores_outlive_a_new_analysis_and_change_with_the_concepts(audite
 def audit(run, concepts):
     """The audit of the run again, with other concepts."""
     settings = AuditSettings.model_validate(artifacts.read_json(run / artifacts.MANIFEST)["settings"])
-    verbs.audit(settings, run, lambda lens: resolve(concepts, lens))
+    verbs.audit(settings, run, lambda bundle: resolve(concepts, bundle))

@@ -3,18 +3,19 @@
 import json
 import shutil
 
-import page_run
 import pyarrow as pa
 import pytest
 import yaml
-from page_run import Opened, decide
+from support import page_run
+from support.page_run import Opened, decide
 
-from anatomy import artifacts, verbs
-from anatomy.features.store import FeatureStore
+from anatomy import artifacts
+from anatomy.features.feature_store import FeatureStore
+from anatomy.workflows import audit as verbs
 
-VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
+VIEWS = ("verdict", "data", "bundle", "global", "local", "rows", "decisions", "shift", "provenance")
 SHOWN = {
-    "verdict": ".verdict strong", "data": "td", "lens": "td", "global": ".list .item", "local": ".list .item",
+    "verdict": ".verdict strong", "data": "td", "bundle": "td", "global": ".list .item", "local": ".list .item",
     "rows": ".pair .text", "decisions": ".empty", "shift": ".empty", "provenance": "pre",
 }  # fmt: skip
 
@@ -167,7 +168,7 @@ def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
         "mark": "remove",
         "comment": "wrong label",
     }
-    load_plan = pytest.importorskip("interventions.plan").load_plan
+    load_plan = pytest.importorskip("interventions.plan.plan").load_plan
     assert [item.name for item in load_plan(plan).interventions] == ["bold", "D1", "R1", "1 rows named"]
 
     page.evaluate("localStorage.clear()")

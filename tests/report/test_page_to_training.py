@@ -2,13 +2,13 @@
 
 import json
 
-import page_run
 import yaml
-from page_run import decide
 from safetensors.torch import load_file
+from support import page_run
+from support.page_run import decide
 
 from anatomy import artifacts
-from anatomy.cli import main
+from anatomy.cli.app import main
 
 
 def test_a_plan_exported_from_the_page_trains_a_model(opened, audited, tmp_path, capsys):

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
-from run_samples import HOSTILE, hypothesis, rows_behind
+from support.run_samples import HOSTILE, hypothesis, rows_behind
 
-from anatomy.hypotheses.text import visible
-from anatomy.report.markdown import escape, to_markdown
+from anatomy.report.markdown_summary import escape, to_markdown
 from anatomy.report.summary import STORED, Evidence, strongest_rows, summarise
 from anatomy.settings import HypothesisSettings
+from anatomy.text.visible import visible
 
 RENDER = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render
 

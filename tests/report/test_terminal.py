@@ -9,7 +9,7 @@ import pytest
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.report.health import format_health
+from anatomy.report.health_text import format_health
 from anatomy.report.layout import fit, table, width, wrap
 from anatomy.report.terminal import render
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from run_samples import hypothesis, rows_behind
 from scipy import stats
+from support.run_samples import hypothesis, rows_behind
 
 from anatomy.concepts.concept import load_library
 from anatomy.report.summary import summarise
-from anatomy.report.tokens import evidence_rows
+from anatomy.report.token_table import evidence_rows
 from anatomy.report.verdict import shortcut, smallest_detectable, verdict
 from anatomy.settings import HypothesisSettings
 

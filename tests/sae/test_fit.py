@@ -9,14 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import planted
 import pytest
 import torch
 from sae_lens import SAE
 from safetensors.torch import load_file
+from support import planted
 
 from anatomy.sae.blocks import BatchStream, Blocks, Position, drop_outliers
-from anatomy.sae.health import SAEHealth, measure
+from anatomy.sae.sae_health import SAEHealth, measure
 
 
 class _Codec:

@@ -13,7 +13,7 @@ from sae_lens import SAE
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
 
 from anatomy.errors import SAEError
-from anatomy.sae.load import LAPTOP_SAE, layer_of, load_sae
+from anatomy.sae.load_sae import LAPTOP_SAE, layer_of, load_sae
 from anatomy.settings import SAESettings
 
 

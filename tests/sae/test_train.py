@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
-from anatomy.sae import train
+from anatomy.sae import train_sae as train
 from anatomy.sae.corpus import HELD_OUT, Document, build_corpus, documents, is_held_out, mixed
-from anatomy.sae.health import SAEHealth
-from anatomy.sae.load import load_sae
+from anatomy.sae.load_sae import load_sae
+from anatomy.sae.sae_health import SAEHealth
 from anatomy.settings import CorpusSource, ModelSettings, SAESettings, SAETrainSettings
 
 Folder = Callable[[str], Path]

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.prediction.sets import SETS
+from experiments.prediction.preference_sets import SETS
 
 
 @pytest.fixture

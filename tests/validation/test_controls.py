@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from planted_pool import Policy, pool_of
+from support.planted_pool import Policy, pool_of
 
+from anatomy.prediction.predictors import BaseRate, LengthTilt, Tilt, predict
+from anatomy.prediction.response_pool import feature_readout
+from anatomy.statistics.agreement import pearson
 from anatomy.validation.controls import clusters_permuted, labels_flipped
-from anatomy.validation.figures import pearson
-from anatomy.validation.pool import feature_readout
-from anatomy.validation.predictors import BaseRate, LengthTilt, Tilt, predict
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from anatomy.hypotheses.prompts import Prompts
-from anatomy.validation.contexts import Context, everywhere
-from anatomy.validation.figures import ceiling
+from anatomy.statistics.agreement import ceiling
+from anatomy.statistics.prompts import Prompts
+from anatomy.validation.context_rule import Context, everywhere
 from anatomy.validation.observed import observe, resampling
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from planted_run import FLAGS, plant_rollouts, write_pairs
-from tiny import save_sae
+from support.planted_run import FLAGS, plant_rollouts, write_pairs
+from support.tiny import save_sae
 
 from anatomy import artifacts
-from anatomy.cli import main
-from anatomy.validate import default_out
-from anatomy.validation.arms import compare_arms
-from anatomy.validation.settings import ValidateSettings
-from anatomy.validation.strength import Strength
-from anatomy.validation.training import read_training
+from anatomy.cli.app import main
+from anatomy.prediction.prediction_settings import ValidateSettings
+from anatomy.prediction.reward_drift import Strength
+from anatomy.validation.ablations import compare_arms
+from anatomy.validation.training_record import read_training
+from anatomy.workflows.validate import default_out
 
 FAST = ["--bootstrap", "100", "--controls", "2", "--predictors", "disparity"]
 TRAINING = ["--max-steps", "2", "--batch-size", "4", "--micro-batch-size", "4", "--device", "cpu"]

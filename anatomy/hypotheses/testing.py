@@ -1,0 +1,142 @@
+"""From the feature store and the clusters of a run to the signals of every row, and from these to all hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from anatomy.clusters.assignments import Clusters
+from anatomy.clusters.feature_clusters import Shard, shift_moments
+from anatomy.hypotheses.null_rates import NullRate, null_rates
+from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
+from anatomy.hypotheses.views import (
+    Hypotheses,
+    Responses,
+    default_top_rows,
+    feature_view,
+    global_view,
+    prompt_view,
+    responses,
+)
+from anatomy.settings import HypothesisSettings
+from anatomy.statistics.prompts import Prompts
+
+
+class Store(Protocol):
+    """What is read of the feature store."""
+
+    @property
+    def prompt_ids(self) -> Sequence[str]:
+        """Prompt id of each row."""
+
+    def shards(self) -> Iterable[Shard]:
+        """A pass over the shards."""
+
+    def tokens(self, span: str) -> Int[np.ndarray, " N"]:
+        """Tokens of each row's span."""
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Signed signals of response (R) and shift (S) clusters per row, and the contexts in which they are tested.
+
+    ``disparity`` is ``u`` of method.md §5, ``shift`` that of §6 and ``shift_offset_M`` its dataset mean;
+    ``length_N`` the log-length (tokens) of chosen minus that of rejected.
+    """
+
+    disparity: Responses
+    shift: Responses
+    shift_offset_M: Float[np.ndarray, " M"]
+    data_N: Int[np.ndarray, " N"]
+    score_NK: Float[np.ndarray, "N K"]
+    prompts: Prompts
+    length_N: Float[np.ndarray, " N"]
+    top_rows: int
+    min_rows: int
+
+    def views(
+        self, disparity: Responses, shift: Responses, length_N: np.ndarray
+    ) -> dict[str, Callable[[], Hypotheses]]:
+        """The three views on the given signals."""
+        return {
+            "global": lambda: global_view(disparity, self.prompts, length_N),
+            "feature": lambda: feature_view(disparity, self.data_N, self.prompts, length_N, self.min_rows),
+            "prompt": lambda: prompt_view(shift, self.score_NK, self.prompts, length_N, self.top_rows, self.min_rows),
+        }
+
+    def tested(self) -> Hypotheses:
+        """All hypotheses of the run."""
+        views = self.views(self.disparity, self.shift, self.length_N)
+        return Hypotheses.concatenate([view() for view in views.values()])
+
+    def null(self, repetitions: int, seed: int) -> dict[str, NullRate]:
+        """False-positive rate of each view with labels flipped at random, a whole prompt at a time."""
+        uncentred_NM = self.shift.values_NM + self.shift_offset_M
+
+        def flipped(name: str) -> Callable[[np.ndarray], Hypotheses]:
+            def run(sign_N: np.ndarray) -> Hypotheses:
+                sign_N1 = sign_N[:, None].astype(np.float32)
+                disparity = self.disparity._replace(values_NM=self.disparity.values_NM * sign_N1)
+                shift = self.shift._replace(values_NM=uncentred_NM * sign_N1)
+                return self.views(disparity, shift, self.length_N * sign_N)[name]()
+
+            return run
+
+        return null_rates(
+            {name: flipped(name) for name in ("global", "feature", "prompt")}, self.prompts, repetitions, seed
+        )
+
+    def of(self, view: str, context: str, response: str) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+        """One response's signal in every row, and which rows are in the context."""
+        tested = self.shift if view == "prompt" else self.disparity
+        signal_N = tested.values_NM[:, list(tested.ids).index(response)]
+        if view == "global":
+            return signal_N, np.ones(len(signal_N), bool)
+        number = int(context[1:])
+        if view == "feature":
+            return signal_N, self.data_N == number
+        member_1N = top_rows(self.score_NK[:, number - 1 : number], self.top_rows, self.prompts.rank_N)
+        inside_N = np.zeros(len(signal_N), bool)
+        inside_N[member_1N.indices] = True
+        return signal_N, inside_N
+
+
+def read_signals(
+    store: Store, clusters: Clusters, settings: HypothesisSettings, concepts: Responses | None = None
+) -> Signals:
+    """Signals of every row from pooled features; memory is rows × clusters.
+
+    ``concepts`` are further signals, tested beside the clusters' in every view; their sign must follow the labels.
+    """
+    statistic = settings.prompt_statistic
+    disparity_NM = response_signals(store.shards(), clusters.response_F, settings.tau).disparity_NM
+    moments = shift_moments(store.shards(), statistic)
+    shifted = shift_signals(store.shards(), clusters.shift_F, moments, statistic)
+    kept = responses("S", shifted.shift_NM, clusters.shift_F, 1)
+    offset_M = shifted.offset_M[[int(name[1:]) - 1 for name in kept.ids]]
+    return Signals(
+        disparity=_beside(responses("R", disparity_NM, clusters.response_F, settings.min_features), concepts),
+        shift=_beside(kept, concepts),
+        shift_offset_M=np.concatenate([offset_M, np.zeros(len(concepts.ids) if concepts else 0)]),
+        data_N=clusters.data_N,
+        score_NK=prompt_scores(store.shards(), clusters.prompt_F, statistic, settings.prompt_score),
+        prompts=Prompts.from_ids(store.prompt_ids),
+        length_N=np.log(store.tokens("chosen")) - np.log(store.tokens("rejected")),
+        top_rows=settings.top_rows or default_top_rows(len(store.prompt_ids)),
+        min_rows=settings.min_rows,
+    )
+
+
+def _beside(clusters: Responses, concepts: Responses | None) -> Responses:
+    if concepts is None or not concepts.ids:
+        return clusters
+    return Responses(np.hstack([clusters.values_NM, concepts.values_NM]), [*clusters.ids, *concepts.ids])
+
+
+def null_report(rates: Mapping[str, NullRate]) -> dict[str, Any]:
+    """The content of ``null.json``: view → ``tested``, ``false_positive_rate`` and the rest of :class:`NullRate`."""
+    return {view: rate._asdict() for view, rate in rates.items()}

@@ -1,0 +1,1 @@
+"""Predicted shifts: pools of responses, readouts, predictors, calibration, attribution to rows."""

@@ -1,0 +1,81 @@
+"""``summary.md``: the summary for people, with everything that comes from the rows escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from anatomy.report.layout import count, countable
+from anatomy.report.summary import DIRECTIONS, VIEWS
+from anatomy.text.visible import visible
+
+TITLES = {
+    "global": "Everywhere in the set",
+    "feature": "In groups of similar rows",
+    "prompt": "Where the prompt shows a concept",
+}
+SHOWN = 10
+"""Findings per view and direction in the text; more are in ``summary.json``."""
+_SPECIAL = re.compile(r"([\\`*_\[\]|~@#$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+_BLOCK_START = re.compile(r"^(\d+(?=[.)](?:\s|$)))?([-+=.)])")
+
+
+def escape(text: object) -> str:
+    """Text as it is read, in any Markdown place, table cells included: no markup, HTML, link or line break."""
+    inline = _SPECIAL.sub(r"\\\1", html.escape(visible(str(text)).strip(), quote=False))
+    return _BLOCK_START.sub(r"\g<1>\\\2", inline)
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The summary as CommonMark with pipe tables."""
+    lines = ["# What these preferences teach", ""]
+    lines += [f"{count(summary['retained'])} of {count(summary['rows'])} rows were read. A finding has q of at most "
+              f"{summary['q_threshold']:g} and the same sign in both halves of the prompts; ranked by "
+              f"`{summary['rank_by']}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
+    lines += _baselines(summary["baselines"])
+    for view in VIEWS:
+        lines += _view(view, summary["views"][view])
+    lines += ["## Not assessed", ""]
+    table = [(entry["what"], countable(entry["count"]), entry["why"]) for entry in summary["not_assessed"]]
+    lines += _table(("what", "count", "why"), table) if table else ["Nothing was left out.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _baselines(baselines: Mapping[str, Any]) -> list[str]:
+    if not baselines:
+        return []
+    rows = [(name, f"{value['accuracy']:.1%}", f"{value['low']:.1%} to {value['high']:.1%}")
+            for name, value in baselines.items()]  # fmt: skip
+    header = ("rule", "pairs where it picks the chosen side", "95 % interval")
+    return ["## What trivial rules get right", "", *_table(header, rows)]
+
+
+def _view(view: str, found: Mapping[str, Any]) -> list[str]:
+    tests = f"Tests made: {count(found['tested'])}; not possible for want of variation: {count(found['untestable'])}."
+    lines = [f"## {TITLES[view]}", "", tests, ""]
+    for direction in DIRECTIONS:
+        total = found["found"][direction]
+        lines += [f"### Leaning to {direction}: {count(total)}", ""]
+        shown = found[direction][:SHOWN]
+        for number, finding in enumerate(shown, start=1):
+            lines += _finding(number, finding)
+        if total > len(shown):
+            lines += ["", f"{count(total - len(shown))} more in `hypotheses.parquet`."]
+        lines += [] if lines[-1] == "" else [""]
+    return lines
+
+
+def _finding(number: int, finding: Mapping[str, Any]) -> list[str]:
+    lines = [f"{number}. {escape(finding['sentence'])}; {count(finding['rows_affected'])} rows affected"]
+    indent = " " * (len(str(number)) + 2)
+    for row in finding["rows"]:
+        lines += [f"{indent}- row {row['index'] + 1}: chosen «{escape(row['chosen'])}», "
+                  f"rejected «{escape(row['rejected'])}»"]  # fmt: skip
+    return lines
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *[[escape(cell) for cell in row] for row in rows]]
+    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]

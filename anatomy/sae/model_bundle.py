@@ -1,0 +1,77 @@
+"""The bundle of a run: tokenizer, subject model and SAE, each loaded when first asked for."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from anatomy import artifacts
+from anatomy.settings import ModelSettings, SAESettings
+from anatomy.types import SIDES, Pair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from anatomy.activations.model import Subject
+    from anatomy.activations.spans import TokenCheck
+    from anatomy.sae.load_sae import LoadedSAE
+
+
+class ModelBundle:
+    """Tokenizer, subject model and SAE of a run, each loaded when first asked for."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The subject's tokenizer, with its chat template."""
+        from anatomy.activations.model import load_tokenizer
+
+        return load_tokenizer(self.settings)
+
+    @cached_property
+    def token_check(self) -> TokenCheck:
+        """What only a tokenizer knows of a pair: truncation, token lengths."""
+        from anatomy.activations.spans import TokenCheck
+
+        return TokenCheck(self.tokenizer, self.settings)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The model that will be trained."""
+        from anatomy.activations.model import load_subject
+
+        subject = load_subject(self.settings, self.tokenizer)
+        print(f"model: {subject.name} ({subject.origin}), {subject.dtype}, {subject.device}", file=sys.stderr)
+        return subject
+
+    @cached_property
+    def sae(self) -> LoadedSAE:
+        """The SAE, checked against the subject."""
+        from anatomy.sae.load_sae import load_sae
+
+        assert isinstance(self.settings, SAESettings)
+        sae = load_sae(self.settings, self.subject)
+        print(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}", file=sys.stderr)
+        return sae
+
+    def has_response(self, pair: Pair) -> bool:
+        """Whether both responses have a token left to read."""
+        from anatomy.activations.spans import encode_pair
+
+        encoded = encode_pair(pair, self.tokenizer, self.settings)
+        return all(encoded.side(side).spans["response"].any() for side in SIDES)
+
+    def token_settings(self) -> dict[str, Any]:
+        """What decides token ids and spans."""
+        from anatomy.activations.spans import template_hash
+
+        return {
+            "template": template_hash(self.tokenizer),
+            "tokenizer": artifacts.text_hash(self.tokenizer.backend_tokenizer.to_str()),
+            "max_length": self.settings.max_length,
+            "max_prompt_length": self.settings.max_prompt_length,
+            "max_response_length": self.settings.max_response_length,
+        }

@@ -1,0 +1,111 @@
+"""A run read in the window of some rollouts: the same model, SAE, clusters and detectors on every pool of responses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.concepts.scorer import Scorer
+from anatomy.concepts.scores import read_scores, score_pairs
+from anatomy.data.rows_table import read_rows
+from anatomy.errors import ModelError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.prediction.response_pool import Cut, Pool, concept_readout
+from anatomy.runs.run import Run
+from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import AuditSettings
+from anatomy.stages import progress_bar
+from anatomy.types import Pair
+from anatomy.validation.context_rule import ContextRule
+from anatomy.validation.shift_comparison import Side
+
+
+class Material(NamedTuple):
+    """A run read in the window of the rollouts: its settings and bundle so changed, and where results go."""
+
+    run: Run
+    settings: AuditSettings
+    bundle: ModelBundle
+    out: Path
+    made_of: dict[str, Any]
+
+    def rows(self) -> Iterable[Pair]:
+        """The run's retained rows."""
+        return (stored.pair for stored in read_rows(self.run.file(artifacts.ROWS)))
+
+    def mark(self) -> str:
+        """Hash of what decides features and scores, but for the rows."""
+        return artifacts.text_hash(str(self.made_of))
+
+
+def open_material(run: Run, window: int, out: Path) -> Material:
+    """The run with responses cut to ``window`` tokens, its bundle checked against what made the run.
+
+    Raises:
+        ModelError: model or SAE are not those of the run.
+    """
+    run.require("cluster")
+    settings = AuditSettings.model_validate({**run.manifest["settings"], "max_response_length": window})
+    bundle = ModelBundle(settings)
+    for what, found in (("model", bundle.subject.fingerprint), ("sae", bundle.sae.fingerprint)):
+        if run.manifest["inputs"][what]["fingerprint"] != found:
+            raise ModelError(
+                f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
+            )
+    made_of = {"tokens": bundle.token_settings(), "model": bundle.subject.fingerprint, "sae": bundle.sae.fingerprint}
+    return Material(run, settings, bundle, out, made_of)
+
+
+def encoded(material: Material, pairs: Iterable[Pair], count: int, name: str) -> FeatureStore:
+    """Pooled features of pairs under ``out/name``, through the run's model and SAE; resumes by shard."""
+    from anatomy.features.harvesting import harvest
+
+    bundle, folder = material.bundle, material.out / f"{name}-features"
+    print(f"{name}: {count:,} pairs through the model", file=sys.stderr)
+    with progress_bar(name, "pair", count) as bar:
+        harvest(
+            pairs, bundle.tokenizer, bundle.subject, bundle.sae, folder, material.mark(), bundle.settings, bar.update
+        )
+    return FeatureStore(folder)
+
+
+class Reader:
+    """Reads any pool as the run reads its own: contexts, features, concepts with the data's thresholds and spreads."""
+
+    def __init__(
+        self, material: Material, rule: ContextRule, scorers: Sequence[Scorer], residuals: bool = False
+    ) -> None:
+        self.material, self.rule, self.scorers, self.residuals = material, rule, scorers, residuals
+        self.cuts: list[Cut] = []
+
+    def data(self, store: FeatureStore) -> Side:
+        """The run's rows, in their own clusters."""
+        scores = self._scores(self.material.rows(), "data")
+        pairs = zip(self.scorers, scores, strict=True)
+        self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
+        return self._side(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
+
+    def other(self, store: FeatureStore, pairs: Sequence[Pair], name: str) -> Side:
+        """Rollouts, in the clusters that the rule gives them."""
+        scores = self._scores(pairs, name)
+        return self._side(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
+
+    def _side(
+        self, store: FeatureStore, scores: Sequence[np.ndarray], label_N: np.ndarray, member_KN: np.ndarray
+    ) -> Side:
+        settings = self.material.settings
+        pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau, self.residuals)
+        concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
+        return Side(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
+
+    def _scores(self, pairs: Iterable[Pair], name: str) -> list[np.ndarray]:
+        bundle, folder = self.material.bundle, self.material.out / f"{name}-scores"
+        if self.scorers:
+            mark = self.material.mark()
+            score_pairs(pairs, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
+        return [read_scores(folder / scorer.concept).score_N2 for scorer in self.scorers]

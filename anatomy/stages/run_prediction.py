@@ -1,0 +1,88 @@
+"""A run's prediction: a predictor fitted to its rows, and the responses that the prediction is taken over."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.clusters.assignments import Clusters
+from anatomy.clusters.feature_clusters import shift_moments
+from anatomy.errors import RunError, SettingsError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.prediction.predictors import Predictor, Sharpened, build
+from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, shift_readout
+from anatomy.runs.run import Run
+from anatomy.settings import AuditSettings
+from anatomy.stages import read_clusters
+from anatomy.stages.run_expectation import stored_concepts
+
+
+class Prediction(NamedTuple):
+    """A predictor fitted to ``data``, and its ``pool``: ``data`` or the model's own responses, with concept scores."""
+
+    run: Run
+    settings: AuditSettings
+    store: FeatureStore
+    clusters: Clusters
+    data: Pool
+    predictor: Predictor
+    pool: Pool
+    concepts: Readout
+
+    @classmethod
+    def of(cls, run: Run, predictor: str, tilt_c: float) -> Prediction:
+        """The prediction of an audited run by a predictor.
+
+        Raises:
+            SettingsError: no such predictor, or one over the model's own responses in a run without them.
+        """
+        settings = AuditSettings.model_validate(run.manifest["settings"])
+        store = FeatureStore(run.file(artifacts.FEATURES))
+        made = build(tilt_c)
+        if predictor not in made:
+            part = "; what rows do to sharpened is `activations`" if predictor == Sharpened.name else ""
+            raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}{part}")
+        fitting = made[predictor]()
+        if fitting.own and not run.manifest["stages"].get("own", {}).get("outputs"):
+            raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
+        statistics = sorted({"freq", settings.prompt_statistic})
+        read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=fitting.residuals)
+        data = pool = read(store)
+        scores = artifacts.SCORES
+        if fitting.own:
+            run.require("own")
+            pool = read(FeatureStore(run.file(artifacts.OWN_FEATURES)))
+            scores = artifacts.OWN_SCORES
+        concepts = stored_concepts(run, scores)[0]
+        return cls(run, settings, store, read_clusters(run, store), data, fitting.fit(data), pool, concepts)
+
+    def responses(self, min_features: int = 1) -> Readout:
+        """Response clusters of every response of the pool, in the predictor's statistic."""
+        return cluster_readout(self.pool, self.clusters.response_F, self.predictor.statistic, min_features)
+
+    def one(self, name: str) -> Readout:
+        """One response cluster (R12), shift cluster (S3) or concept.
+
+        Raises:
+            RunError: there is none of this name.
+        """
+        if name in self.concepts.ids:
+            return _column(self.concepts, name)
+        if name.startswith("S"):
+            statistic = self.settings.prompt_statistic
+            std_F = shift_moments(self.store.shards(), statistic).std_F
+            readout = shift_readout(self.pool, self.clusters.shift_F, std_F, statistic)
+        else:
+            readout = self.responses()
+        if name not in readout.ids:
+            known = [f"{ids[0]} to {ids[-1]}" for ids in (readout.ids,) if ids] + list(self.concepts.ids)
+            raise RunError(f"{self.run.path}: no response cluster or concept `{name}`; there are {', '.join(known)}")
+        return _column(readout, name)
+
+
+def _column(readout: Readout, name: str) -> Readout:
+    place = list(readout.ids).index(name)
+    return Readout([name], np.asarray(readout.values_JM)[:, place : place + 1])

@@ -1,0 +1,135 @@
+"""From a comparison to ``shifts.parquet``, ``validation.json``, ``calibration.json`` and the scatter plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from anatomy import artifacts
+from anatomy.errors import RunError
+from anatomy.prediction.calibration import fit_line
+from anatomy.prediction.prediction_settings import ValidateSettings
+from anatomy.prediction.predictors import Predictor
+from anatomy.validation.controls import clusters_permuted, labels_flipped
+from anatomy.validation.scatter import scatter
+from anatomy.validation.shift_comparison import Comparison, Shifts, figures, table
+
+Found = Mapping[tuple[str, str], Shifts]
+"""Shifts by predictor and view."""
+Told = Mapping[str, Mapping[str, Any]]
+"""Figures by predictor and view."""
+
+
+def all_shifts(comparison: Comparison, predictors: Sequence[Predictor]) -> Found:
+    """Every predictor in every view.
+
+    Raises:
+        RunError: too few unseen prompts for any comparison.
+    """
+    if not comparison.views():
+        prompts = len(comparison.rollouts.pool.prompts.half_G)
+        raise RunError(f"{prompts} unseen prompts, and every view needs {comparison.min_prompts}; roll out more")
+    return {
+        (predictor.name, view): comparison.shifts(predictor, view)
+        for predictor in predictors
+        for view in comparison.views()
+    }
+
+
+def all_figures(found: Found, seed: int) -> dict[str, dict[str, Any]]:
+    """Agreement and ceiling of each."""
+    told: dict[str, dict[str, Any]] = {}
+    for (name, view), shifts in found.items():
+        told.setdefault(name, {})[view] = figures(shifts, seed)
+    return told
+
+
+def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
+    """``shifts.parquet``; ``facts`` are its constant columns."""
+    artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), facts)))
+
+
+def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any]:
+    """Random controls of the best predictor, everywhere; the length and base-rate predictors are among the figures."""
+    told: dict[str, Any] = {}
+    for view in ("features", "global"):
+        if (best.name, view) in found:
+            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found)}
+    if "features" in told and "global" in told:
+        shift_F = np.zeros(len(comparison.run.kept_F))
+        shift_F[comparison.run.kept_F] = found[best.name, "features"].predicted
+        shifts = found[best.name, "global"]
+        told["global"]["clusters permuted"] = clusters_permuted(
+            comparison.run.clusters.response_F,
+            shift_F,
+            shifts.observed.value,
+            [int(name[1:]) for name in shifts.response],
+            settings.controls,
+            settings.seed,
+        )
+    return told
+
+
+def _flipped(
+    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found
+) -> dict[str, Any]:
+    def shifts_of(fitted: Predictor) -> np.ndarray:
+        return comparison.predicted(fitted, view)
+
+    seen = found[best.name, view].observed.value
+    return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)
+
+
+def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any] | None:
+    """The line of one predictor over response clusters and concepts, everywhere; None for too few."""
+    parts = []
+    for view in ("global", "concept"):
+        if (best.name, view) in found:
+            shifts = found[best.name, view]
+            readout = comparison.readout(view, best.statistic, "data")
+            spread_M = np.asarray(readout.values_JM, np.float64).std(axis=0)
+            parts.append((shifts.predicted, shifts.observed.value, spread_M))
+    return fit_line(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else None
+
+
+def plots(out: Path, labels: Mapping[str, str], best: str, found: Found, told: Told) -> None:
+    """One scatter a view of the best predictor; ``labels`` name clusters."""
+    for (name, view), shifts in found.items():
+        figure = told[name][view]
+        if name != best or figure["r"] is None:
+            continue
+        seen = shifts.observed
+        interval_X2 = np.stack([seen.low, seen.high], axis=1)
+        used = np.flatnonzero(np.isfinite(interval_X2).all(axis=1) & np.isfinite(shifts.predicted))
+        title = f"{view}: {best}, r {figure['r']:+.2f}, attainable {figure['ceiling']['attainable_r']:.2f}"
+        names = [_name(shifts.response[place], shifts.context[place], labels) for place in used]
+        points = shifts.predicted[used], seen.value[used], interval_X2[used]
+        scatter(out / f"scatter-{view}", title, names, *points, figure["slope"])
+
+
+def _name(response: str, context: str, labels: Mapping[str, str]) -> str:
+    return f"{response} {labels.get(response, '')} in {context} {labels.get(context, '')}"
+
+
+HEADER = (f"{'predictor':12} {'view':17} {'n':>6} {'r':>6} {'95 % interval':>16} {'max r':>6} {'rank r':>6} "
+          f"{'slope':>9} {'R2 out':>7} {'sign@10':>7}")  # fmt: skip
+
+
+def as_text(told: Told) -> str:
+    """The figures as lines of at most 110 columns."""
+    return "\n".join([HEADER, *(_line(name, view, figure) for name in told for view, figure in told[name].items())])
+
+
+def _line(name: str, view: str, figure: Mapping[str, Any]) -> str:
+    if figure["r"] is None:
+        return f"{name:12} {view:17} {figure['n']:6} {figure['why']}"
+    interval = f"[{figure['r_low']:+.2f}, {figure['r_high']:+.2f}]"
+    return (
+        f"{name:12} {view:17} {figure['n']:6} {figure['r']:+6.2f} {interval:>16} "
+        f"{figure['ceiling']['attainable_r']:6.2f} {figure['spearman']:+6.2f} {figure['slope']:9.3g} "
+        f"{figure['r2_out']:7.2f} {figure['top'][0]['same_sign']:7.0%}"
+    )

@@ -1,0 +1,1 @@
+"""One file for each verb: its function is the pipeline on one screen, and the Python API."""

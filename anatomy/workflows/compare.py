@@ -1,0 +1,226 @@
+"""What ``anatomy compare`` does: what two runs reward, and where they differ.
+
+With one model and SAE, the response clusters of A are groups of the same features in B. Across models, only what has a
+name can be held against each other: concepts that both runs scored, each in its own standard deviations, and text
+rules, which need no model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.clusters.assignments import Clusters
+from anatomy.concepts.scores import read_scores
+from anatomy.data.rows_table import read_rows
+from anatomy.errors import RunError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.signals import response_signals
+from anatomy.hypotheses.views import Responses, responses
+from anatomy.naming.saved_names import read_names, verified_titles
+from anatomy.report.comparison_page import page, terminal
+from anatomy.report.summary import mostly_length
+from anatomy.runs.run import Run, load_manifest
+from anatomy.settings import AuditSettings
+from anatomy.stages import progress_bar, read_clusters
+from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, Measured, differences
+from anatomy.text.text_counts import TEXT_COUNTS
+
+WINDOW = ("template", "tokenizer", "max_length", "max_prompt_length", "max_response_length")
+OTHER_MODEL = "the runs were read through different models or SAEs, whose features are not the same"
+
+
+class Side(NamedTuple):
+    """One run, read only: its artifacts, settings, pooled features and the ids of its rows."""
+
+    run: Run
+    settings: AuditSettings
+    store: FeatureStore
+
+    def measured(self, values_NM: np.ndarray, mark: str = "") -> Measured:
+        """Signals of its rows; ``mark`` keeps its rows apart from those of another run with the same ids."""
+        length_N = np.log(self.store.tokens("chosen")) - np.log(self.store.tokens("rejected"))
+        return Measured(values_NM, [mark + name for name in self.store.row_ids], self.store.prompt_ids, length_N)
+
+    def concepts(self) -> Mapping[str, Any]:
+        """The concepts that it scored."""
+        return dict(self.run.manifest["stages"].get("scores", {}).get("facts", {}).get("concepts", {}))
+
+
+def compare(a_dir: Path, b_dir: Path, out: Path | None = None) -> str:
+    """Compare two runs into ``out`` (default: ``RUN_A/compared/<name of RUN_B>``); returns the terminal's table.
+
+    Raises:
+        RunError: A has no clusters, B no features, or the artifacts of one are of different rows.
+    """
+    a, b = _open(a_dir, "cluster"), _open(b_dir, "harvest")
+    same = _lens(a) == _lens(b)
+    told = _told(a, b, same, list(_compared(a, b, same)))
+    out = out or a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run")
+    artifacts.write_text(out / artifacts.COMPARISON_PAGE, page(told, _report_link(a_dir, out)))
+    artifacts.write_json(out / artifacts.COMPARISON, told)
+    return terminal(told) + f"\n\n{out / artifacts.COMPARISON_PAGE}"
+
+
+def _open(path: Path, stage: str) -> Side:
+    run = Run(path, load_manifest(path))
+    run.require(stage)
+    settings = AuditSettings.model_validate(run.manifest["settings"])
+    return Side(run, settings, FeatureStore(run.file(artifacts.FEATURES)))
+
+
+def _lens(side: Side) -> list[str]:
+    return [side.run.manifest["inputs"][name]["fingerprint"] for name in ("model", "sae")]
+
+
+def _compared(a: Side, b: Side, same: bool) -> list[dict[str, Any]]:
+    """One line for each cluster, concept and text rule; q-values are over each of the three kinds."""
+    labels = artifacts.read_json(a.run.file(artifacts.LABELS)) if a.run.file(artifacts.LABELS).is_file() else {}
+    threshold = a.settings.q_threshold
+    lines: list[dict[str, Any]] = []
+    if same:
+        clusters = read_clusters(a.run, a.store)
+        tested = [_clusters(side, clusters, a.settings) for side in (a, b)]
+        found = differences(a.measured(tested[0].values_NM), b.measured(tested[1].values_NM), threshold)
+        lines += _lines("cluster", tested[0].ids, found, _words(a, labels))
+    names = [name for name in a.concepts() if name in b.concepts()]
+    if names:
+        # detectors of different models give one row two scores: its copies are kept apart, its prompt is not
+        found = differences(*_scored(a, b, names, same), threshold)
+        lines += _lines("concept", names, found, {})
+    ours, theirs = _counted(a, b)
+    found = differences(a.measured(ours), b.measured(theirs), threshold)
+    return lines + _lines("text rule", list(TEXT_COUNTS), found, {})
+
+
+def _clusters(side: Side, clusters: Clusters, settings: AuditSettings) -> Responses:
+    values_NM = response_signals(side.store.shards(), clusters.response_F, settings.tau).disparity_NM
+    return responses("R", values_NM, clusters.response_F, settings.min_features)
+
+
+def _words(side: Side, labels: Mapping[str, Any]) -> dict[str, str]:
+    """Verified names, else offline labels."""
+    words = {name: str(label["label"]) for name, label in labels.get("response", {}).items()}
+    return words | verified_titles(read_names(side.run.path))
+
+
+def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[Measured, Measured]:
+    """Chosen minus rejected scores, in standard deviations over both runs' responses (of each, if models differ)."""
+    scores = [[_scores(side, name) for name in names] for side in (a, b)]
+    units = [[float(score_N2.std()) for score_N2 in part] for part in scores]
+    if same:
+        pairs = zip(*scores, strict=True)
+        units = [[float(np.concatenate(pair).std()) for pair in pairs]] * 2
+    columns = [np.stack([_difference(score_N2, unit) for score_N2, unit in zip(part, unit_M, strict=True)], axis=1)
+               for part, unit_M in zip(scores, units, strict=True)]  # fmt: skip
+    return a.measured(columns[0]), b.measured(columns[1], "" if same else "b ")
+
+
+def _scores(side: Side, name: str) -> np.ndarray:
+    scores = read_scores(side.run.file(artifacts.SCORES) / name)
+    _same_rows(side, scores.row_ids, f"scores of `{name}`")
+    return scores.score_N2
+
+
+def _counted(a: Side, b: Side) -> list[np.ndarray]:
+    """Chosen minus rejected counts of each text rule, in standard deviations over the responses of both runs."""
+    counts = [_counts(side) for side in (a, b)]
+    unit_M = np.concatenate(counts).std(axis=(0, 1))
+    return [np.stack([_difference(count_N2M[:, :, m], unit) for m, unit in enumerate(unit_M)], axis=1)
+            for count_N2M in counts]  # fmt: skip
+
+
+def _difference(score_N2: np.ndarray, unit: float) -> np.ndarray:
+    difference_N = (score_N2[:, 0] - score_N2[:, 1]).astype(np.float64)
+    return difference_N / unit if unit > 0 else np.zeros_like(difference_N)
+
+
+def _counts(side: Side) -> np.ndarray:
+    """Counts of each text rule in both responses of each row: [N, 2, M]."""
+    row_ids, counts = [], []
+    with progress_bar(f"texts of {side.run.path.name}", "row", side.store.n_rows) as bar:
+        for stored in read_rows(side.run.file(artifacts.ROWS)):
+            row_ids.append(stored.row_id)
+            texts = [str(messages[-1]["content"]) for messages in (stored.pair.chosen, stored.pair.rejected)]
+            counts.append([[rule(text) for rule in TEXT_COUNTS.values()] for text in texts])
+            bar.update()
+    _same_rows(side, row_ids, "rows")
+    return np.array(counts, np.float64)
+
+
+def _same_rows(side: Side, row_ids: Sequence[str], what: str) -> None:
+    if list(row_ids) != list(side.store.row_ids):
+        raise RunError(f"{side.run.path}: {what} and features are of different rows; run the audit again")
+
+
+def _lines(kind: str, ids: Sequence[str], found: Differences, words: Mapping[str, str]) -> list[dict[str, Any]]:
+    lines = []
+    for place, name in enumerate(ids):
+        both = {side: {key: part[place].item() for key, part in getattr(found, side)._asdict().items()}
+                for side in ("a", "b")}  # fmt: skip
+        own = {key: getattr(found, key)[place].item() for key in Differences._fields if key not in both}
+        own["mostly_length"] = mostly_length(own["difference"], own["adjusted"])
+        lines.append({"kind": kind, "id": name, "label": words.get(name, ""), **both, **own})
+    return lines
+
+
+def _told(a: Side, b: Side, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of ``compare.json``: changes first, the strongest first."""
+    order = {change: place for place, change in enumerate((*CHANGES, NO_CHANGE))}
+    lines.sort(key=lambda line: (order[line["change"]], -abs(np.nan_to_num(line["z"]))))
+    return {
+        "a": _side(a),
+        "b": _side(b),
+        "clusters_compared": same,
+        "shared": {
+            "rows": len(set(a.store.row_ids) & set(b.store.row_ids)),
+            "prompts": len(set(a.store.prompt_ids) & set(b.store.prompt_ids)),
+        },
+        "q_threshold": a.settings.q_threshold,
+        "counts": {change: sum(line["change"] == change for line in lines) for change in order},
+        "not_compared": _not_compared(a, b, same),
+        "differences": lines,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    inputs = side.run.manifest["inputs"]
+    return {
+        "path": str(side.run.path),
+        "name": side.run.path.resolve().name,
+        "rows": side.store.n_rows,
+        "prompts": len(set(side.store.prompt_ids)),
+        **{name: inputs[name]["name"] for name in ("model", "sae")},
+        "features": side.run.require("harvest")["fingerprint"],
+    }
+
+
+def _not_compared(a: Side, b: Side, same: bool) -> list[str]:
+    """What this comparison is silent about, or blurs."""
+    told = []
+    if not same:
+        told.append(f"Clusters: {OTHER_MODEL}; only concepts and text rules are compared.")
+        if set(a.concepts()) & set(b.concepts()):
+            told.append("Concepts are in each run's own standard deviations: their detectors are of different models.")
+    else:
+        told.append("Groups of features are those of A; `anatomy compare B A` reads both sets through those of B.")
+        differ = [name for name in WINDOW if a.run.manifest["inputs"].get(name) != b.run.manifest["inputs"].get(name)]
+        if differ:
+            told.append(
+                f"The runs cut texts differently ({', '.join(differ)}): part of a difference may be the window."
+            )
+    for name in sorted(set(a.concepts()) ^ set(b.concepts())):
+        told.append(f"Concept {name}: scored in {'A' if name in a.concepts() else 'B'} only.")
+    told.append("Effects are over all rows; groups of rows and prompt contexts are not compared.")
+    return told
+
+
+def _report_link(run_dir: Path, out: Path) -> str | None:
+    """Where A's report is, seen from the comparison."""
+    report = run_dir / artifacts.REPORT / artifacts.REPORT_PAGE
+    return Path(os.path.relpath(report, out)).as_posix() if report.is_file() else None

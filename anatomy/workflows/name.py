@@ -1,0 +1,182 @@
+"""What ``anatomy name`` does: a title and a sentence for each cluster by a language model, each put to a blind test."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.errors import RunError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.judge.judge import Judge
+from anatomy.judge.judge_settings import JudgeSettings
+from anatomy.naming.cluster_names import Rows
+from anatomy.naming.held_out import Case, cases, texts_of, with_tokens
+from anatomy.naming.llm_names import PER_REQUEST, Name, NameItem, Tested, TestItem, balanced_accuracy
+from anatomy.naming.name_settings import NameSettings
+from anatomy.naming.saved_names import named_clusters
+from anatomy.report.layout import WIDTH, fit
+from anatomy.runs.run import Run, load_manifest
+from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import AuditSettings, load_settings
+from anatomy.stages import progress_bar, read_clusters, text_rows
+
+FEWEST = 5
+"""Texts of each sort below which no name is asked for, and held-out ones below which none is tested."""
+PLACEHOLDER = Name("x" * 40, "x" * 150)
+"""As long as a usual name: what a test costs is estimated with it."""
+
+
+class Texts(NamedTuple):
+    """What a cluster is named from, and the held-out texts of its test, mixed, with what is true of each."""
+
+    naming: NameItem
+    testing: tuple[str, ...]
+    truth: tuple[bool, ...]
+
+    def tests(self, name: Name) -> list[TestItem]:
+        """Requests of a few texts each, of both sorts."""
+        starts = range(0, len(self.testing), PER_REQUEST)
+        return [TestItem(self.naming.kind, name, self.testing[start : start + PER_REQUEST]) for start in starts]
+
+
+def name(run_dir: Path, settings: NameSettings, dry_run: bool = False) -> str:
+    """Name the clusters of a run into ``names.json``; what was answered before is not asked again.
+
+    Raises:
+        RunError: no such cluster, or the run has none.
+        JudgeError: the endpoint refuses key, model or address, or cannot be reached; nothing is written.
+    """
+    load_manifest(run_dir)
+    options = {"base_url": settings.judge_url, "model": settings.judge_model}
+    options |= settings.model_dump(include=set(JudgeSettings.model_fields))
+    judge = Judge(load_settings(JudgeSettings, options), run_dir / artifacts.NAME_ANSWERS)
+    with Run.open(run_dir) as run:
+        run.require("cluster")
+        audited = AuditSettings.model_validate(run.manifest["settings"])
+        texts = _texts(run, settings, audited)
+        named = [item for item in texts.values() if item is not None]
+        print(f"to name: {judge.estimate([item.naming for item in named])}", file=sys.stderr)
+        trial = [test for item in named for test in item.tests(PLACEHOLDER)]
+        print(f"to test the names, about: {judge.estimate(trial)}", file=sys.stderr)
+        if dry_run:
+            return "nothing was asked; leave out --dry-run to ask"
+        names = _asked(judge, texts)
+        artifacts.write_json(
+            run.file(artifacts.NAMES),
+            {
+                "made_of": named_clusters(run.manifest),
+                "settings": settings.model_dump(mode="json", exclude={"key_variable"}),
+                "seed": audited.seed,
+                "names": names,
+            },
+        )
+    return _as_text(names) + f"\nnow in `anatomy show {run_dir}`; `anatomy report {run_dir}` writes them into the page"
+
+
+def _texts(run: Run, settings: NameSettings, audited: AuditSettings) -> dict[str, Texts | None]:
+    """Cluster id → its texts; None where there are too few."""
+    store = FeatureStore(run.file(artifacts.FEATURES))
+    clusters = read_clusters(run, store)
+    wanted = _wanted(run, settings.clusters)
+    found = cases(store, clusters, wanted, settings.exemplars, settings.held_out, audited.seed)
+    rows = {place.row for case in found.values() for sorts in case for part in sorts for place in part}
+    read = text_rows(run, store, ModelBundle(audited), rows)
+    return {cluster: _of_case(cluster, found[cluster], read, audited.seed) for cluster in wanted}
+
+
+def _of_case(cluster: str, case: Case, rows: Rows, seed: int) -> Texts | None:
+    if len(case.naming.strong) < FEWEST:
+        return None
+    strong, quiet = texts_of(case.naming, rows.tokens_of)
+    shown = [with_tokens(text, place, rows.tokens_of) for text, place in zip(strong, case.naming.strong, strict=True)]
+    naming = NameItem(cluster[0], tuple(shown), tuple(quiet))
+    if len(case.testing.strong) < FEWEST:
+        return Texts(naming, (), ())
+    strong, quiet = texts_of(case.testing, rows.tokens_of)
+    rng = np.random.default_rng([seed, ord(cluster[0]), int(cluster[1:]), 1])
+    texts, truth = zip(*_mixed(strong, quiet, rng), strict=True)
+    return Texts(naming, texts, truth)
+
+
+def _mixed(strong: Sequence[str], quiet: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[str, bool]]:
+    """As many of one sort as of the other for each request, shuffled there; a leaning of one request then cancels."""
+    for start in range(0, len(strong), PER_REQUEST // 2):
+        inside = slice(start, start + PER_REQUEST // 2)
+        part = [(text, True) for text in strong[inside]] + [(text, False) for text in quiet[inside]]
+        yield from (part[place] for place in rng.permutation(len(part)))
+
+
+def _wanted(run: Run, asked: str | None) -> list[str]:
+    """Ids of the clusters to name, in order; those without rows or features are none."""
+    table = artifacts.read_table(run.file(artifacts.CLUSTERS), ["cluster"])["cluster"].to_pylist()
+    data = artifacts.read_table(run.file(artifacts.DATA_CLUSTERS), ["cluster"])["cluster"].to_pylist()
+    known = sorted({*table, *data} - {"D0"}, key=lambda cluster: ("RSDP".index(cluster[0]), int(cluster[1:])))
+    if asked is None:
+        return known
+    words = {word.strip() for word in asked.split(",") if word.strip()}
+    unknown = words - {*known, *"RSDP"}
+    if unknown or not words:
+        raise RunError(f"{run.path}: no cluster {', '.join(sorted(unknown))}; `anatomy show {run.path}` lists them")
+    return [cluster for cluster in known if cluster in words or cluster[0] in words]
+
+
+def _asked(judge: Judge, texts: Mapping[str, Texts | None]) -> dict[str, dict[str, Any]]:
+    """Names first, then the tests of those that there are."""
+    named = {cluster: item for cluster, item in texts.items() if item is not None}
+    with progress_bar("names", "name", len(named)) as bar:
+        names = dict(zip(named, judge.ask([item.naming for item in named.values()], bar.update), strict=True))
+    tests = {cluster: item.tests(names[cluster]) for cluster, item in named.items() if names[cluster].reason is None}
+    flat = [test for items in tests.values() for test in items]
+    with progress_bar("tests", "request", len(flat)) as bar:
+        answers = iter(judge.ask(flat, bar.update))
+    found = {}
+    for cluster, item in texts.items():
+        told = names.get(cluster, Name(reason="too few texts of either sort"))
+        calls = [next(answers) for _ in tests.get(cluster, [])]
+        found[cluster] = _entry(told, [call for part in calls for call in part.fits], item.truth if item else (),
+                                [part.reason for part in calls if part.reason])  # fmt: skip
+    return found
+
+
+def _entry(told: Name, calls: list[bool | None], truth: Sequence[bool], failures: list[str]) -> dict[str, Any]:
+    """One cluster in ``names.json``; ``reason`` says why there is no name or no score."""
+    if told.reason is not None:
+        return {"title": "", "description": "", "verified": False, "score": None, "reason": told.reason}
+    tested: Tested = balanced_accuracy(calls, truth)
+    reason = None if calls else "too few held-out texts"
+    if failures and np.isnan(tested.score):
+        reason = Counter(failures).most_common(1)[0][0]
+    return {
+        "title": told.title,
+        "description": told.description,
+        "verified": tested.verified,
+        **tested._asdict(),
+        "texts": len(calls),
+        "failures": dict(Counter(failures)),
+        "reason": reason,
+    }
+
+
+def _as_text(names: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["cluster  score  95 % interval   name"]
+    for cluster, told in names.items():
+        shown = told["title"] or f"no name: {told['reason']}"
+        if told["score"] is None or np.isnan(told["score"]):
+            numbers = "    ?                  "
+        else:
+            numbers = f"{told['score']:5.2f}  {told['low']:.2f} to {told['high']:.2f}   "
+        mark = "" if told["verified"] or not told["title"] else " (not verified)"
+        lines.append(fit(f"{cluster:7}  {numbers}  {shown}{mark}", WIDTH))
+    given = [told for told in names.values() if told["title"]]
+    abstained = Counter(str(told["reason"]) for told in names.values() if not told["title"])
+    verified = sum(told["verified"] for told in given)
+    lines.append(f"{len(given)} of {len(names)} clusters named, {verified} of the names verified; by chance alone "
+                 f"2.5 % of names would be")  # fmt: skip
+    lines += [f"no name: {count}, {reason}" for reason, count in abstained.items()]
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""What ``anatomy trace`` does: the rows that carry a predicted shift, and lists of rows to train without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from anatomy import artifacts
+from anatomy.data.rows_table import read_rows
+from anatomy.prediction.attribution import LeaveOut, contributions, leave_out
+from anatomy.prediction.prediction_settings import TraceSettings
+from anatomy.report.layout import WIDTH, fit
+from anatomy.runs.run import Run
+from anatomy.stages import EXCERPT
+from anatomy.stages.run_prediction import Prediction
+
+
+def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None = None) -> str:
+    """Rows by contribution to the predicted shift of a cluster (R12, S3) or concept of a run; they sum to it.
+
+    Into ``out``: ``contributions.parquet`` (``row_id``, ``contribution`` of every row), ``trace.json``, and lists of
+    row ids, one a line: ``top-1-percent.txt``, ``random-1-percent.txt`` and so on for 1, 5 and 10 % of the rows.
+
+    Raises:
+        RunError: the run has no such cluster.
+        SettingsError: no such predictor, one that has no rows, or one over the model's own responses in a run without.
+    """
+    with Run.read(run_dir) as run:
+        made = Prediction.of(run, settings.predictor, settings.tilt_c)
+        readout = made.one(cluster)
+        contribution_N = contributions(made.predictor, made.data, made.pool, readout)
+        rows = _rows(run, contribution_N, settings.top)
+        without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, settings.seed)
+    told = {
+        "cluster": cluster,
+        "predictor": settings.predictor,
+        "predicted": float(contribution_N.sum()),
+        "rows": len(contribution_N),
+        "strongest": rows,
+        "without": [{"share": item.share, "kind": item.kind, "predicted": item.predicted} for item in without],
+    }
+    if out is not None:
+        _write(out, told, made.store.row_ids, contribution_N, without)
+    return _text(told)
+
+
+def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:
+    """The rows that carry most of the shift and those most against it, with excerpts."""
+    order = np.argsort(-contribution_N * np.sign(contribution_N.sum() or 1.0), kind="stable")
+    wanted = dict.fromkeys([*order[:top].tolist(), *order[-top:].tolist()])
+    found: dict[int, dict[str, Any]] = {}
+    for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
+        if position in wanted:
+            sides = {side: str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in ("chosen", "rejected")}
+            found[position] = {
+                "row_id": stored.row_id,
+                "index": stored.pair.index,
+                "contribution": float(contribution_N[position]),
+                "prompt": str(stored.pair.prompt[-1]["content"])[:EXCERPT] if stored.pair.prompt else "",
+                **sides,
+            }
+    return [found[row] for row in wanted]
+
+
+def _write(
+    out: Path, told: dict[str, Any], row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
+) -> None:
+    artifacts.write_table(out / artifacts.CONTRIBUTIONS, pa.table({"row_id": row_ids, "contribution": contribution_N}))
+    for item in without:
+        lines = [row_ids[row] for row in np.sort(item.rows)]
+        artifacts.write_text(out / artifacts.row_list(item.kind, item.share), "\n".join(lines) + "\n")
+    artifacts.write_json(out / artifacts.TRACE, told)
+
+
+def _text(told: dict[str, Any]) -> str:
+    lines = [f"{told['cluster']}: predicted shift {told['predicted']:+.4g} by {told['predictor']}, "
+             f"the sum over {told['rows']:,} rows", "  contribution  share  row    chosen | rejected"]  # fmt: skip
+    for row in told["strongest"]:
+        share = row["contribution"] / told["predicted"] if told["predicted"] else 0.0
+        texts = f"{row['chosen'][:60]} | {row['rejected'][:60]}"
+        lines.append(fit(f"  {row['contribution']:+12.4g} {share:6.1%}  {row['index'] + 1:<6} {texts}", WIDTH))
+    lines.append("predicted after training without (where this was tried, less was lost; see the README)")
+    for item in told["without"]:
+        lines.append(f"  {item['share']:4.0%} {item['kind']:6} rows: {item['predicted']:+.4g}")
+    return "\n".join(lines)

@@ -1,0 +1,276 @@
+"""What ``anatomy rollout`` and ``anatomy validate`` do, as functions of settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anatomy import artifacts
+from anatomy.clusters.feature_clusters import default_min_fires, shift_moments
+from anatomy.concepts.scorer import Scorer
+from anatomy.errors import RunError, SettingsError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.prediction.calibration import Calibration, calibrated
+from anatomy.prediction.prediction_settings import ValidateSettings
+from anatomy.prediction.predictors import Predictor, build
+from anatomy.prediction.response_pool import Cut, Pool
+from anatomy.prediction.reward_drift import Strength
+from anatomy.rollouts.rollout_set import (
+    Rollouts,
+    is_rollouts,
+    own_replies,
+    read_rollouts,
+    rollout_pairs,
+    write_rollouts,
+)
+from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
+from anatomy.rollouts.trained_model import load_policy
+from anatomy.runs.run import Run, locked
+from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import AuditSettings, ModelSettings
+from anatomy.stages import cluster_words, progress_bar, read_clusters
+from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
+from anatomy.types import Pair
+from anatomy.validation import shift_tables as results
+from anatomy.validation.context_rule import ContextRule
+from anatomy.validation.observed import resampling
+from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
+from anatomy.validation.shift_comparison import Comparison, Definition
+from anatomy.validation.training_record import read_training
+
+CONTROLS = ("length", "base-rate")
+BASE = "base"
+"""In place of a model: the one that the run was made with."""
+
+Scorers = Callable[[AuditSettings, ModelBundle], Sequence[Scorer]]
+
+
+def rollout(settings: RolloutSettings, out: Path) -> str:
+    """Completions of prompts by one model into ``out``; the same command goes on after a kill.
+
+    Raises:
+        RunError: another process works in ``out``, or as :func:`write_rollouts`.
+    """
+    with locked(out), progress_bar("rollouts", "completion") as bar:
+        made = write_rollouts(out, lambda: load_policy(settings), settings, bar.update)
+    model = made.manifest["model"]["name"]
+    return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"
+
+
+def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
+    """``RUN/validation/<name of the folder after>``, where the report finds it; of ``X/model`` the name is X."""
+    after = Path(os.path.abspath(Path(settings.after).expanduser()))  # `..` is no name
+    name = after.parent.name if after.name == "model" else after.name
+    return run_dir / artifacts.VALIDATIONS / (name or "model")
+
+
+def validate(
+    run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scorers = lambda audited, bundle: ()
+) -> str:
+    """Predicted beside observed shifts of a run, into ``out``; ``validation.json`` is written last.
+
+    Args:
+        scorers: gives the detectors of the run's concepts.
+
+    Raises:
+        RunError: ``out`` holds the validation of other completions.
+        SettingsError: an unknown predictor, or one without what it needs.
+    """
+    _check_names(settings)
+    with Run.read(run_dir) as run, Run.open(out):
+        before = _rollouts("before", settings.before, run, settings, out)
+        after = _rollouts("after", settings.after, run, settings, out)
+        _refuse_other(out / artifacts.VALIDATION, before, after)
+        policy = None if settings.policy is None else _rollouts("policy", settings.policy, run, settings, out)
+        _check_policy(policy, before, _names(settings))
+        material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
+        return _validated(material, settings, (before, after, policy), scorers(material.settings, material.bundle))
+
+
+def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
+    """Two trainings whose folders have one name would take each other's place."""
+    if not path.is_file():
+        return
+    told = artifacts.read_json(path)["rollouts"]
+    for name, side in (("before", before), ("after", after)):
+        if told[name]["fingerprint"] != side.fingerprint:
+            raise RunError(f"{path.parent}: holds the validation of other completions {name}; use another --out")
+
+
+def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: Path) -> Rollouts:
+    """Rollouts that ``which`` names, or those of the model that it names, made under ``out/name``."""
+    if is_rollouts(which):
+        return read_rollouts(Path(which).expanduser())
+    if settings.prompts is None:
+        raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
+    audited = AuditSettings.model_validate(run.manifest["settings"])
+    sampling = settings.model_dump(include=set(SampleSettings.model_fields) - {"batch_tokens"})
+    shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
+    if which != BASE:
+        shared |= {"model": which, "model_revision": None}
+    rollout(RolloutSettings.model_validate({**shared, "prompts": settings.prompts}), out / name)
+    return read_rollouts(out / name)
+
+
+def _validated(
+    material: Material,
+    settings: ValidateSettings,
+    sides: tuple[Rollouts, Rollouts, Rollouts | None],
+    scorers: Sequence[Scorer],
+) -> str:
+    before, after, policy = sides
+    audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
+    seen = set(original.prompt_ids)
+    pairs, left = rollout_pairs(before, after, seen, material.bundle.has_response)
+    print("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()), file=sys.stderr)
+    own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
+    store = original
+    if own_window != audited.max_response_length:
+        store = encoded(material, material.rows(), original.n_rows, "data")
+    clusters = read_clusters(material.run, original)
+    known = _known(settings)
+    residuals = any(known[name]().residuals for name in _names(settings))
+    reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
+    data = reader.data(store)
+    completions = encoded(material, pairs, len(pairs), "rollout")
+    rollouts = reader.other(completions, pairs, "rollout")
+    own, replies = None, []
+    if policy is not None:
+        replies = own_replies(policy, material.bundle.has_response)
+        own = reader.other(encoded(material, replies, len(replies), "policy"), replies, "policy")
+    definition = Definition(
+        clusters=clusters,
+        kept_F=data.pool.fires_F >= default_min_fires(store.n_rows),
+        std_F=shift_moments(store.shards(), audited.prompt_statistic).std_F,
+        min_features=audited.min_features,
+        min_rows=audited.min_rows,
+        prompt_statistic=audited.prompt_statistic,
+    )
+    weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
+    comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts, own)
+    fitted = _fitted(settings, data.pool, material, replies)
+    statistic = fitted[0].statistic
+    means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
+    cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
+    facts = {
+        "left_out": left,
+        "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)},
+        "training": read_training(after.manifest["model"], material.run.path),
+        "per_prompt": _per_prompt(material, statistic, cuts, means),
+    }
+    return _reported(material, settings, comparison, fitted, facts)
+
+
+def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> dict[str, Any]:
+    """Write the means of each prompt; what decides them, for whoever puts validations side by side."""
+    flags = [[name, f"{cut.spread:.4g}" if cut.threshold is None else cut.threshold] for name, cut in cuts.items()]
+    return {
+        "statistic": statistic,
+        "window": material.settings.max_response_length,
+        "clusters": material.run.output_hash("cluster", artifacts.CLUSTERS),
+        "concepts": flags,
+        "table": write_means(material.out / artifacts.PROMPT_MEANS, means),
+    }
+
+
+def _names(settings: ValidateSettings) -> list[str]:
+    return list(dict.fromkeys([*settings.names, *CONTROLS]))
+
+
+def _check_names(settings: ValidateSettings) -> None:
+    """Wrong names are told before anything expensive."""
+    names, known = _names(settings), _known(settings)
+    if set(names) - set(known):
+        raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
+    if names[0] not in calibrated(settings.tilt_c):
+        raise SettingsError(f"--best {names[0]}: no audit can predict by it; use `tilt` or, with --policy, `sharpened`")
+    needy = [name for name in names if known[name]().own]
+    if needy and settings.policy is None:
+        raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
+
+
+def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
+    """All predictors, without what some of them read."""
+    return build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)))
+
+
+def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
+    if policy is None:
+        return
+    if policy.fingerprint == before.fingerprint:
+        raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
+    if "adam" in names and int(policy.manifest["sampling"]["samples"]) < 2:
+        raise SettingsError(
+            "predictor adam compares a prompt's responses; --policy needs `rollout --samples 2` or more"
+        )
+
+
+def _fitted(settings: ValidateSettings, data: Pool, material: Material, replies: Sequence[Pair]) -> list[Predictor]:
+    """The predictors asked for, the best one first, and the controls, fitted to the data."""
+
+    made = build(
+        settings.tilt_c,
+        cache(lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS)),
+        cache(lambda: _log_probs(material, replies, artifacts.OWN_LOG_PROBS)),
+    )
+    return [made[name]().fit(data) for name in _names(settings)]
+
+
+def _log_probs(material: Material, pairs: Iterable[Pair], name: str) -> np.ndarray:
+    from anatomy.rollouts.log_probs import log_probs
+
+    bundle = material.bundle
+    with progress_bar("log-probabilities", "pair") as bar:
+        return log_probs(
+            pairs, bundle.tokenizer, bundle.subject, material.out / name, material.mark(), bundle.settings, bar.update
+        )
+
+
+def _reported(
+    material: Material,
+    settings: ValidateSettings,
+    comparison: Comparison,
+    predictors: Sequence[Predictor],
+    facts: dict[str, Any],
+) -> str:
+    out, run, best = material.out, material.run, predictors[0]
+    strength = (facts["training"] or {}).get("strength")
+    warning = None if strength is None else Strength(**strength).warning
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+    window = int(material.settings.max_response_length or 0)
+    names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
+    found = results.all_shifts(comparison, predictors)
+    told = results.all_figures(found, settings.seed)
+    results.write_shifts(out, found, names)
+    line = results.calibration_line(comparison, best, found)
+    if line is None:
+        print("no calibration: too few response clusters, or nothing changed", file=sys.stderr)
+    else:
+        identity = {"model_fingerprint": material.made_of["model"], "sae_fingerprint": material.made_of["sae"]}
+        made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
+        line = Calibration.model_validate({**line, **identity, **made, "strength": strength}).model_dump()
+        artifacts.write_json(out / artifacts.CALIBRATION, line)
+    results.plots(out, cluster_words(run), best.name, found, told)
+    artifacts.write_json(
+        out / artifacts.VALIDATION,
+        {
+            **names,
+            "run": str(run.path),
+            "window": window,
+            "pairs": len(comparison.rollouts.pool),
+            "prompts": len(comparison.rollouts.pool.prompts.half_G),
+            **facts,
+            "figures": told,
+            "controls": results.controls(settings, comparison, best, found),
+            "calibration": line,
+            "warning": warning,
+        },
+    )
+    return results.as_text(told) + f"\nall figures: {out / artifacts.VALIDATION}"

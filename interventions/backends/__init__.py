@@ -1,0 +1,1 @@
+"""The four backends: what a plan does to each pair."""

@@ -1,0 +1,152 @@
+"""The cleaned set: what filtering leaves, as a folder that can be put on the Hub as it is.
+
+``data/train.parquet`` has explicit conversational rows as TRL reads them (``prompt``, ``chosen``, ``rejected``) and the
+rows' own columns of plain values; ``README.md`` is the card; ``filter_log.parquet`` says what became of every row.
+Working files are in ``work/``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anatomy import artifacts
+from anatomy.data.rows_table import GROUP_ROWS, read_rows
+from anatomy.errors import PlanError
+from anatomy.report.markdown_summary import escape
+from anatomy.text.visible import without_surrogates
+from anatomy.types import SPANS, Pair
+from interventions.backends.pair_edits import Treatment
+from interventions.backends.planned_rows import Resolve, Treated, treat_rows
+from interventions.plan.plan import Filtering, Plan, to_yaml
+from interventions.plan.plan_settings import PlanSettings
+
+WORK = "work"
+
+
+def filter_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -> str:
+    """Carry out the plan's filterings of ``settings``' rows into ``out``; returns what was done, as text.
+
+    Raises:
+        PlanError: the plan filters nothing, nothing would be left, or as :func:`~interventions.treat_rows.treat_rows`.
+    """
+    filterings = tuple(item for item in plan.interventions if isinstance(item, Filtering))
+    if not filterings:
+        raise PlanError("the plan has no intervention with `backend: filtering`; the others act in `anatomy train`")
+    treated = treat_rows(plan.model_copy(update={"interventions": filterings}), settings, out / WORK, resolve)
+    if all(row.dropped for row in treated.treatments):
+        raise PlanError("the plan's filterings leave no row; loosen them")
+    rows = out / WORK / artifacts.ROWS
+    write_cleaned(out / artifacts.CLEANED, rows, treated.treatments)
+    log = artifacts.read_table(out / WORK / artifacts.FILTER_LOG)
+    shutil.copyfile(out / WORK / artifacts.PLAN, out / artifacts.PLAN)
+    artifacts.write_table(out / artifacts.FILTER_LOG, log)
+    artifacts.write_text(out / artifacts.CARD, _card(settings.rows, log, treated))
+    counts = Counter(log["action"].to_pylist())
+    told = ", ".join(f"{counts[action]:,} {action}" for action in ("kept", "masked", "swapped", "dropped", "unusable"))
+    note = "\nmasked tokens are in the text of the cleaned set: only `anatomy train` leaves them out"
+    return f"{len(log):,} rows: {told}\n{out / artifacts.CLEANED}{note if counts['masked'] else ''}"
+
+
+def write_cleaned(path: Path, rows: Path, treatments: Sequence[Treatment]) -> None:
+    """Write the pairs of ``rows`` (a ``rows.parquet``) that are not dropped, in their order, swapped ones swapped."""
+    schema = _schema(_kept(rows, treatments))
+    kept = (_line(pair, schema) for pair in _kept(rows, treatments))
+    with artifacts.atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while group := list(itertools.islice(kept, GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _kept(rows: Path, treatments: Sequence[Treatment]) -> Iterator[Pair]:
+    for stored, treatment in zip(read_rows(rows), treatments, strict=True):
+        pair = stored.pair
+        if treatment.swapped:
+            pair = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+        if treatment.dropped is None:
+            yield pair
+
+
+def _schema(pairs: Iterator[Pair]) -> pa.Schema:
+    """Columns of the cleaned set; metadata that mixes types becomes text."""
+    kinds: dict[str, set[type]] = {}
+    keys: dict[str, list[Any]] = {}
+    extras: set[str] = set()
+    for pair in pairs:
+        for name, value in pair.metadata.items():
+            kinds.setdefault(name, set()).add(str if isinstance(value, int) and abs(value) >= 2**63 else type(value))
+        extras |= {name for name in ("tools", "chat_template_kwargs") if getattr(pair, name) is not None}
+        for message in (message for span in SPANS for message in getattr(pair, span)):
+            for key in message.keys() - {"role", "content"}:
+                keys.setdefault(key, []).append(message[key])
+    further = [(key, pa.infer_type(keys[key])) for key in sorted(keys)]
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), *further]))
+    columns = [(span, messages) for span in SPANS] + [(name, pa.string()) for name in sorted(extras)]
+    return pa.schema(columns + [(name, _arrow(kind)) for name, kind in kinds.items() if name not in dict(columns)])
+
+
+def _arrow(kinds: set[type]) -> pa.DataType:
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds <= {int, float}:
+        return pa.int64() if kinds == {int} else pa.float64()
+    return pa.string()
+
+
+def _line(pair: Pair, schema: pa.Schema) -> dict[str, Any]:
+    line: dict[str, Any] = {span: [dict(message) for message in getattr(pair, span)] for span in SPANS}
+    line |= {"tools": _json(pair.tools), "chat_template_kwargs": _json(pair.chat_template_kwargs)}
+    for name, value in pair.metadata.items():
+        text = schema.field(name).type == pa.string()
+        line.setdefault(name, without_surrogates(str(value)) if text else value)
+    return line
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _card(source: str, log: pa.Table, treated: Treated) -> str:
+    """The dataset card: where the rows come from, the plan, and how many rows went for which reason."""
+    columns = [log[name].to_pylist() for name in ("action", "reason", "target")]
+    reasons = Counter(
+        (action, "" if action in ("kept", "masked") else target or reason)
+        for action, reason, target in zip(*columns, strict=True)
+    )
+    lines = [f"| {action} | {escape(why)} | {count:,} |" for (action, why), count in sorted(reasons.items())]
+    local = Path(source).expanduser()
+    name = local.name if local.exists() else source  # a card is published: no folders of the user's machine
+    return "\n".join(
+        [
+            "---",
+            "tags: [preference, dpo]",
+            "configs:",
+            "- config_name: default",
+            "  data_files:",
+            "  - split: train",
+            f"    path: {artifacts.CLEANED}",
+            "---",
+            "",
+            f"# {escape(name)}, filtered",
+            "",
+            f"Preference pairs of {escape(name)} after the filterings below, made by `anatomy filter`.",
+            f"`{artifacts.FILTER_LOG}` says of each of the {len(log):,} rows what became of it, and why.",
+            "",
+            "| rows | because of | number |",
+            "|---|---|--:|",
+            *lines,
+            "",
+            "```yaml",
+            to_yaml(treated.plan).replace("```", "'''"),
+            "```",
+            "",
+        ]
+    )

@@ -1,0 +1,216 @@
+"""Plans: what a person decided about concepts, and the backend that carries each decision out in training.
+
+A plan is a YAML file. Nobody types a sign: an intervention says ``suppress`` or ``amplify`` and a strength of 0 or
+more; what that means in each backend is said at its options. Strength 0 does nothing at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from anatomy.artifacts import write_text
+from anatomy.errors import PlanError
+from anatomy.settings import Settings, read_yaml
+from interventions.plan.backend_options import FilteringOptions, InoculationOptions, ShapingOptions, SteeringOptions
+
+Direction = Literal["suppress", "amplify"]
+Mark = Literal["keep", "remove", "suppress", "amplify"]
+BACKENDS = ("filtering", "inoculation", "steering", "reward_shaping")
+CLUSTER = r"^[RSDP]\d+$"
+SWITCHES = "strength is 0 (off) or 1 (on) for this backend; how much is done is said by its options"
+
+
+class Target(Settings):
+    """What an intervention is about (one of four), which way, and how strongly."""
+
+    concept: str | None = Field(None, min_length=1, description="Id in the library, or folder of a saved detector.")
+    cluster: str | None = Field(None, pattern=CLUSTER, description="Cluster of the audit: R12, S3; of rows: D4, P7.")
+    rows: tuple[str, ...] | None = Field(None, min_length=1, description="Row ids.")
+    source: str | None = Field(None, pattern=r"^[^=]+=.*$", description="Rows of a source, as `column=value`.")
+    direction: Direction = Field(description="suppress or amplify.")
+    strength: float = Field(1.0, allow_inf_nan=False, description="How strongly, 0 or more; what it means: backend.")
+    backend: str
+
+    @field_validator("strength")
+    @classmethod
+    def _no_sign(cls, value: float) -> float:
+        if value < 0:
+            raise ValueError(
+                f"directions are said in words, strengths are 0 or more: write {-value:g} with the other `direction`"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        given = [name for name in ("concept", "cluster", "rows", "source") if getattr(self, name) is not None]
+        if len(given) != 1:
+            told = " and ".join(given) or "none"
+            raise ValueError(f"name exactly one of `concept`, `cluster`, `rows`, `source`; found {told}")
+        if not self.is_scored and (self.backend, self.direction) != ("filtering", "suppress"):
+            raise ValueError(f"{self.name} names rows, without a score: it can be filtered only, `direction: suppress`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The target in words; key of its scores, or of its rows."""
+        return self.concept or self.cluster or self.source or f"{len(self.rows or ())} rows named"
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether a detector scores responses for it; otherwise it names rows."""
+        return self.concept is not None or (self.cluster is not None and self.cluster[0] in "RS")
+
+    @property
+    def condition(self) -> str | None:
+        """The cluster of rows, or ``column=value``, of which it needs to know the rows."""
+        return None if self.is_scored else self.cluster or self.source
+
+
+class Filtering(Target):
+    """Rows or tokens are left out of training."""
+
+    backend: Literal["filtering"]
+    options: FilteringOptions = FilteringOptions()
+
+    @model_validator(mode="after")
+    def _on_or_off(self) -> Self:
+        if self.strength not in (0, 1):
+            raise ValueError(SWITCHES)
+        picks = self.options.model_dump(exclude_defaults=True, exclude={"swap"})
+        if not self.is_scored and picks:
+            raise ValueError(f"{self.name} says itself which rows; leave out {', '.join(picks)}")
+        if self.direction == "amplify" and self.options.drop != "examples":
+            raise ValueError("tokens can be left out to suppress only; amplify by whole rows or another backend")
+        return self
+
+
+class Inoculation(Target):
+    """The policy is asked for the concept while it is trained."""
+
+    backend: Literal["inoculation"]
+    options: InoculationOptions = InoculationOptions()
+
+    @model_validator(mode="after")
+    def _on_or_off(self) -> Self:
+        if self.strength not in (0, 1):
+            raise ValueError(SWITCHES)
+        if self.options.instruction is None and (self.direction == "amplify" or self.concept is None):
+            asks = "the opposite of the concept, to amplify it" if self.direction == "amplify" else "the concept"
+            raise ValueError(f"`options.instruction` is needed here: a sentence that asks for {asks}")
+        return self
+
+
+class Steering(Target):
+    """A vector is added to the policy's residual stream while it is trained."""
+
+    backend: Literal["steering"]
+    options: SteeringOptions = SteeringOptions()
+
+
+class RewardShaping(Target):
+    """An offset stands beside the reward margin while the policy is trained."""
+
+    backend: Literal["reward_shaping"]
+    options: ShapingOptions = ShapingOptions()
+
+    @property
+    def condition(self) -> str | None:
+        """Rows that are shaped, where not all are."""
+        return self.options.rows
+
+
+Intervention = Annotated[Filtering | Inoculation | Steering | RewardShaping, Field(discriminator="backend")]
+
+
+class Decision(Settings):
+    """A mark that a person made, kept with the plan."""
+
+    target: str = Field(min_length=1, description="Cluster of the audit, or concept.")
+    mark: Mark = Field(description="keep, remove, suppress or amplify.")
+    comment: str = Field("", description="Why.")
+
+
+class Plan(Settings):
+    """All interventions of one training run."""
+
+    run: Path | None = Field(None, description="The audit whose clusters and rows are meant.")
+    interventions: tuple[Intervention, ...] = Field((), description="What is done.")
+    decisions: tuple[Decision, ...] = Field((), description="Marks that a person made.")
+
+    @model_validator(mode="after")
+    def _run_of_clusters(self) -> Self:
+        named = [item.cluster or item.condition for item in self.interventions]
+        if self.run is None and (clusters := [name for name in named if name and "=" not in name]):
+            raise ValueError(f"{', '.join(clusters)} belong to an audit; name its directory as `run`")
+        return self
+
+
+def from_paper(lambda_: float, **fields: Any) -> RewardShaping:
+    """The paper's signed weight as an intervention: positive suppresses, negative amplifies (method.md §9).
+
+    The only place where a sign is typed. ``fields`` are those of :class:`RewardShaping`, as ``concept="refusal"``.
+    """
+    direction: Direction = "suppress" if lambda_ >= 0 else "amplify"
+    return RewardShaping(backend="reward_shaping", direction=direction, strength=abs(lambda_), **fields)
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        PlanError: the file cannot be read or is no plan; all faults at once.
+    """
+    values = read_yaml(path, "plan", PlanError, "; make one with `anatomy plan RUN`")
+    if not isinstance(values, dict):
+        raise PlanError(f"{path}: expected `interventions:` and a list, found {type(values).__name__}")
+    try:
+        return Plan.model_validate(values)
+    except ValidationError as error:
+        raise PlanError(f"{path}: {faults_of(error)}") from None
+
+
+def save_plan(path: Path, plan: Plan) -> None:
+    """Write a plan as YAML."""
+    write_text(path, to_yaml(plan))
+
+
+def to_yaml(plan: Plan) -> str:
+    """A plan as YAML, which :func:`load_plan` reads to the same plan."""
+    import yaml
+
+    return yaml.safe_dump(plan.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def faults_of(error: ValidationError) -> str:
+    """All faults of a plan, in one line."""
+    return "; ".join(_fault(dict(item)) for item in error.errors())
+
+
+def _fault(item: dict[str, Any]) -> str:
+    """One of pydantic's faults in words: ``intervention 2, strength: …``."""
+    loc = [part for part in item["loc"] if part not in BACKENDS]
+    place = [f"{loc[0][:-1]} {loc[1] + 1}", *map(str, loc[2:])] if len(loc) > 1 else [str(part) for part in loc]
+    told = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        told = f"unknown key (allowed: {', '.join(_allowed(item['loc']))})"
+    elif item["type"] == "union_tag_not_found":
+        told = f"`backend` is required: {', '.join(BACKENDS)}"
+    elif item["type"] == "union_tag_invalid":
+        told = f"no backend {item['ctx']['tag']!r}; there are {', '.join(BACKENDS)}"
+    elif not item["msg"].startswith("Value error, ") and item["type"] != "missing":
+        told += f", found {str(item['input'])[:60]!r}"
+    return f"{', '.join(place)}: {told}" if place else told
+
+
+def _allowed(loc: tuple[Any, ...]) -> list[str]:
+    """Keys that are known where an unknown one stands."""
+    kinds = dict(zip(BACKENDS, (Filtering, Inoculation, Steering, RewardShaping), strict=True))
+    if len(loc) == 1:
+        return list(Plan.model_fields)
+    if loc[0] == "decisions":
+        return list(Decision.model_fields)
+    kind = kinds[loc[2]]
+    return list(type(kind.model_fields["options"].default).model_fields if "options" in loc else kind.model_fields)

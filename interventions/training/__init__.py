@@ -1,0 +1,1 @@
+"""The one DPO loop, and what it reads."""

@@ -1,0 +1,205 @@
+"""The one DPO loop: TRL's, with the reference's log-probabilities given to it instead of computed by it.
+
+Everything that an intervention does happens around TRL's own loss. Reward shaping moves the reference's
+log-probability of the chosen response so that the log-sigmoid's argument gains the offset; inoculation gives the
+reference another view; token filtering is in the mask of both; steering is a hook that lives for the policy's forward
+pass alone. With untreated pairs every step is TRL's, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import is_peft_model
+from jaxtyping import Float
+from torch import Tensor, nn
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+
+from anatomy.errors import SettingsError
+from interventions.backends.pair_edits import SteeringVector
+from interventions.backends.steering_vectors import steering
+from interventions.training.collator import PairCollator
+from interventions.training.pair_metrics import PairValues, Tally
+from interventions.training.reference_cache import ReferenceCache, Row, fill, with_references
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import PeftConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+SHAPED = ("sigmoid", "sigmoid_norm", "hinge", "robust", "exo_pair", "discopop")
+"""Losses of one argument ``β Δθ``, to which an offset can be added (reverse KL)."""
+
+BATCH = ("input_ids", "attention_mask", "completion_mask")
+
+
+class InterventionTrainer(DPOTrainer):
+    """DPO on the rows of a token table (``interventions.training.token_rows``).
+
+    Args:
+        model: the policy; it is also the reference, before the first step, or with its adapter off.
+        args: TRL's settings; one loss type. ``precompute_ref_log_probs`` reads and fills ``cache``; without it the
+            reference is run beside the policy and, with no adapter, must be given as ``ref_model``.
+        dataset: rows of the token table.
+        vectors: steering vectors, in the order in which the rows number them.
+        concepts: names of the rows' ``tiers``, for the log.
+        cache: where reference log-probabilities are kept.
+        ref_model: the reference's weights. TRL would load them again from the name in the configuration, which loses
+            what was changed in memory.
+
+    Raises:
+        SettingsError: rows with an offset under a loss that does not admit one, or no source of references.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: DPOConfig,
+        dataset: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        vectors: Sequence[SteeringVector] = (),
+        concepts: Sequence[str] = (),
+        cache: ReferenceCache | None = None,
+        ref_model: PreTrainedModel | None = None,
+        peft_config: PeftConfig | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        refuse_loss(args, dataset)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        if args.precompute_ref_log_probs and cache is None:
+            raise SettingsError("precomputed references need a cache to be kept in")
+        if not args.precompute_ref_log_probs and ref_model is None and peft_config is None:
+            raise SettingsError("without precomputed references, full fine-tuning needs a reference model")
+        self.vectors = list(vectors)
+        self.collator = PairCollator(tokenizer.pad_token_id, len(self.vectors))
+        self.cache = cache
+        self.tally = Tally(concepts, args.beta)
+        args.remove_unused_columns = False
+        super().__init__(
+            model=model,
+            ref_model=ref_model,
+            args=args,
+            data_collator=self.collator,
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            callbacks=callbacks,
+        )
+        self.precompute_ref_logps = True  # from here on TRL takes the references that it is given
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        """The rows are tokens already."""
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
+        """Fill our cache instead of TRL's, whose key ignores the window and the loss."""
+        assert self.cache is not None
+        model = self.ref_model or self.model
+
+        def forward(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+            inputs = self._prepare_inputs(self.collator(rows))
+            return self.compute_ref_log_probs(model, reference_view(inputs))
+
+        fill(
+            self.cache,
+            dataset,
+            forward,
+            batch_size,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+        self.accelerator.wait_for_everyone()
+        self.ref_model = None  # not needed any more
+        return with_references(dataset, self.cache)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss on the policy's view, with references shifted by the offset."""
+        if "ref_chosen_logps" in inputs:
+            references = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
+        else:
+            references = self.compute_ref_log_probs(self.ref_model or self.model, reference_view(inputs))
+        chosen_B, rejected_B = references
+        batch = {name: inputs[name] for name in BATCH}
+        batch["ref_chosen_logps"] = chosen_B - self._shift(inputs)  # method.md §9, + o
+        batch["ref_rejected_logps"] = rejected_B
+        with self._steered(model, inputs), log_probs_of(model) as seen:
+            loss = super().compute_loss(model, batch, return_outputs, num_items_in_batch)
+        if model.training:
+            self.tally.add(self._values(seen[0], chosen_B, rejected_B, inputs), inputs)
+        return loss
+
+    def _lengths(self, inputs: Mapping[str, Any]) -> tuple[Tensor | float, Tensor | float]:
+        """What the loss divides the log-ratios of chosen and rejected by."""
+        if self.loss_types != ["sigmoid_norm"]:
+            return 1.0, 1.0
+        chosen_B, rejected_B = inputs["completion_mask"].sum(dim=1).clamp(min=1).chunk(2)
+        return chosen_B, rejected_B
+
+    def _shift(self, inputs: Mapping[str, Any]) -> Tensor:
+        """How much lower the reference's chosen log-probability is made, so that the argument gains the offset."""
+        return inputs["offset"] / self.beta * self._lengths(inputs)[0]
+
+    def _values(
+        self, log_probs_2BT: Tensor, chosen_B: Tensor, rejected_B: Tensor, inputs: Mapping[str, Any]
+    ) -> PairValues:
+        policy_chosen_B, policy_rejected_B = log_probs_2BT.sum(dim=1).chunk(2)
+        ratio_chosen_B, ratio_rejected_B = policy_chosen_B - chosen_B, policy_rejected_B - rejected_B
+        chosen_length, rejected_length = self._lengths(inputs)
+        delta_B = ratio_chosen_B / chosen_length - ratio_rejected_B / rejected_length
+        return PairValues(ratio_chosen_B, ratio_rejected_B, self.beta * delta_B + inputs["offset"])
+
+    @contextmanager
+    def _steered(self, model: nn.Module, inputs: Mapping[str, Any]) -> Iterator[None]:
+        """The policy's forward pass in training; evaluation is never steered."""
+        if not self.vectors or not model.training:
+            yield
+            return
+        policy = self.accelerator.unwrap_model(model)
+        policy = policy.get_base_model() if is_peft_model(policy) else policy
+        with steering(policy, self.vectors, inputs["steer_from"]):
+            yield
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add our values to TRL's."""
+        if "loss" in logs:
+            logs |= self.tally.take(lambda sums: self.accelerator.reduce(sums, "sum"))
+        super().log(logs, start_time)
+
+
+def reference_view(inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What the reference reads: the policy's batch where no prompt was changed."""
+    view = inputs.get("reference", inputs)
+    return {name: view[name] for name in BATCH}
+
+
+@contextmanager
+def log_probs_of(model: nn.Module) -> Iterator[list[Float[Tensor, "2B T"]]]:
+    """Collect the log-probabilities of tokens that forward passes of ``model`` return, 0 where none is scored."""
+    seen: list[Tensor] = []
+    handle = model.register_forward_hook(lambda _module, _inputs, output: seen.append(output.log_probs.detach()))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def refuse_loss(args: DPOConfig, dataset: Dataset) -> None:
+    """Refuse what would be silently wrong: an offset under a loss that has no argument to add it to.
+
+    Raises:
+        SettingsError: told in one line.
+    """
+    if len(args.loss_type) != 1 or args.ld_alpha is not None:
+        raise SettingsError(f"loss {args.loss_type}: give one loss, without ld_alpha")
+    admits = args.loss_type[0] in SHAPED and args.f_divergence_type == "reverse_kl"
+    if not admits and any(offset != 0 for offset in dataset["offset"]):
+        raise SettingsError(
+            f"loss {args.loss_type[0]} ({args.f_divergence_type}) does not admit reward shaping; "
+            f"use one of {', '.join(SHAPED)} with reverse_kl, or another backend"
+        )

@@ -1,0 +1,232 @@
+"""Fit a detector the way its figures can be believed: prompts split once into fit, validation and test.
+
+Estimators see the fit part (60 % of prompts, by hash); layer and threshold come from the validation part (20 %); the
+test part (20 %) is read once, at the end. Beside its figures stand those of length alone, and of the same detector
+fitted to shuffled labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from anatomy.concepts.scorer import Pooling, pooled
+from anatomy.errors import ProbeError
+from probes.attention_probe import AttentionProbe
+from probes.collect import Labelled
+from probes.detector import Estimator
+from probes.difference_of_means import DifferenceOfMeans
+from probes.examples import Examples
+from probes.linear_probe import LinearProbe
+from probes.metrics import Metrics, best_f1_threshold, evaluate
+
+Kind = Literal["difference-of-means", "linear", "linear-pairwise", "attention"]
+Unit = Literal["token", "sequence"]
+PARTS = ("fit", "validation", "test")
+SHUFFLES = {"difference-of-means": 50, "linear": 10, "linear-pairwise": 10, "attention": 5}
+"""Fits to shuffled labels, by kind: more where a fit is cheap."""
+LEAST = 5
+"""Prompts that each part needs with positives, and with negatives."""
+
+
+class Fittable(Estimator, Protocol):
+    """An estimator that learns from examples of one layer."""
+
+    def fit(self, examples: Examples) -> Any: ...
+
+
+class LayerScore(NamedTuple):
+    """AUROC of one layer on the validation part, with its 95 % interval."""
+
+    layer: int
+    auroc: float
+    low: float
+    high: float
+
+
+class Control(NamedTuple):
+    """Mean AUROC of fits to shuffled labels, its standard error over the shuffles, and their number."""
+
+    auroc: float
+    error: float
+    fits: int
+
+    def __str__(self) -> str:
+        return f"{self.auroc:.3f} ± {self.error:.3f}"
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What fitting found: the layers tried, the one taken, and figures on prompts that nothing was chosen by.
+
+    ``length`` are the figures of length alone on the same prompts; ``shuffled`` is the control with shuffled labels
+    (None where nothing is fitted).
+    """
+
+    kind: str
+    unit: Unit
+    layer: int
+    threshold: float
+    test: Metrics
+    length: Metrics
+    prompts: dict[str, int]
+    layers: Sequence[LayerScore] = ()
+    shuffled: Control | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, figures by name."""
+        return {
+            **{name: getattr(self, name) for name in ("kind", "unit", "layer", "threshold", "prompts")},
+            "layers": [score._asdict() for score in self.layers],
+            "test": metrics_dict(self.test),
+            "length": metrics_dict(self.length),
+            "shuffled": None if self.shuffled is None else self.shuffled._asdict(),
+        }
+
+
+def metrics_dict(metrics: Metrics) -> dict[str, Any]:
+    """Plain values of metrics, each figure with its interval."""
+    found = metrics._asdict()
+    return {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in found.items()}
+
+
+class Scored(NamedTuple):
+    """Scores, labels and prompts of the units (tokens or sequences) of some examples."""
+
+    score_U: Float[np.ndarray, " U"]
+    y_U: Int[np.ndarray, " U"]
+    group_U: Int[np.ndarray, " U"]
+
+
+def part_of(prompt: str) -> str:
+    """The part of a prompt, by its content hash."""
+    return PARTS[max(0, int(prompt, 16) % 5 - 2)]
+
+
+def split(items: Sequence[Labelled]) -> dict[str, np.ndarray]:
+    """Positions of the items of each part.
+
+    Raises:
+        ProbeError: a part has fewer than five prompts with a positive, or with a negative.
+    """
+    part_S = np.array([part_of(item.prompt) for item in items], dtype=object)
+    for part in PARTS:
+        for label, name in ((1, "positive"), (0, "negative")):
+            found = {item.prompt for item, p in zip(items, part_S, strict=True) if p == part and item.label == label}
+            if len(found) < LEAST:
+                raise ProbeError(
+                    f"{len(found)} prompts with {name} examples in the {part} part of {len(items)} sequences; "
+                    f"at least {LEAST} are needed: give more examples"
+                )
+    return {part: np.flatnonzero(part_S == part) for part in PARTS}
+
+
+def new_estimator(kind: Kind, unit: Unit, pooling: Pooling, seed: int) -> Fittable:
+    """An estimator with the settings of method.md §8."""
+    if kind == "difference-of-means":
+        return DifferenceOfMeans()
+    if kind == "attention":
+        return AttentionProbe(supervision=unit, pooling=pooling, seed=seed)
+    loss: Literal["bce", "pairwise"] = "pairwise" if kind == "linear-pairwise" else "bce"
+    return LinearProbe(loss, "sequence" if loss == "pairwise" else unit, pooling, seed=seed)
+
+
+def unit_scores(decision: Callable[[Tensor], Tensor], examples: Examples, unit: Unit, pooling: Pooling) -> Scored:
+    """Scores of every token, or of every sequence."""
+    ends = itertools.pairwise(examples.starts_S1)
+    by_sequence = [decision(examples.x_ND[start:stop]).float().numpy() for start, stop in ends]
+    if unit == "token":
+        assert examples.y_N is not None
+        return Scored(np.concatenate(by_sequence), examples.y_N, examples.group_S[examples.sequence_N])
+    return Scored(np.array([pooled(scores_T, pooling) for scores_T in by_sequence]), examples.y_S, examples.group_S)
+
+
+def length_scores(examples: Examples, unit: Unit) -> Scored:
+    """What length alone would say: a token's position in its sequence, or a sequence's number of tokens."""
+    if unit == "token":
+        assert examples.y_N is not None
+        position_N = np.arange(len(examples.y_N)) - examples.starts_S1[:-1][examples.sequence_N]
+        return Scored(position_N.astype(float), examples.y_N, examples.group_S[examples.sequence_N])
+    return Scored(examples.lengths_S.astype(float), examples.y_S, examples.group_S)
+
+
+def shuffled(examples: Examples, rng: np.random.Generator) -> Examples:
+    """The examples with labels that mean nothing: pairs flipped at random, other sequences and tokens permuted."""
+    y_S = rng.permutation(examples.y_S)
+    if (examples.pair_S >= 0).all():
+        flip_P = rng.random(int(examples.pair_S.max()) + 1) < 0.5
+        y_S = np.where(flip_P[examples.pair_S], 1 - examples.y_S, examples.y_S)
+    return replace(examples, y_S=y_S, y_N=None if examples.y_N is None else rng.permutation(examples.y_N))
+
+
+def fit_layers(
+    by_layer: Mapping[int, Examples], parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int
+) -> tuple[Estimator, FitReport]:
+    """Fit at every layer, choose by validation AUROC (the lower layer on a tie), and measure on the test part."""
+    unit = unit_of(next(iter(by_layer.values())), kind)
+    fitted: dict[int, Fittable] = {}
+    layers = []
+    for layer, examples in sorted(by_layer.items()):
+        fitted[layer] = new_estimator(kind, unit, pooling, seed).fit(examples.take(parts["fit"]))
+        scored = unit_scores(fitted[layer].decision, examples.take(parts["validation"]), unit, pooling)
+        found = evaluate(*scored, 0.0, seed)
+        layers.append(LayerScore(layer, *found.auroc))
+    best = max(layers, key=lambda score: (score.auroc, -score.layer)).layer
+    report = measure(fitted[best], best, by_layer[best], parts, kind, pooling, seed)
+    control = control_of(by_layer[best], parts, kind, pooling, seed)
+    return fitted[best], replace(report, layers=layers, shuffled=control)
+
+
+def measure(
+    estimator: Estimator,
+    layer: int,
+    examples: Examples,
+    parts: Mapping[str, np.ndarray],
+    kind: str,
+    pooling: Pooling,
+    seed: int,
+) -> FitReport:
+    """Threshold of best F1 on the validation part, figures on the test part, and those of length alone."""
+    unit = unit_of(examples, kind)
+    validation, held_out = examples.take(parts["validation"]), examples.take(parts["test"])
+    scored = unit_scores(estimator.decision, validation, unit, pooling)
+    threshold = best_f1_threshold(scored.score_U, scored.y_U)
+    by_length = length_scores(validation, unit)
+    return FitReport(
+        kind=kind,
+        unit=unit,
+        layer=layer,
+        threshold=threshold,
+        test=evaluate(*unit_scores(estimator.decision, held_out, unit, pooling), threshold, seed),
+        length=evaluate(*length_scores(held_out, unit), best_f1_threshold(by_length.score_U, by_length.y_U), seed),
+        prompts={name: len(np.unique(examples.group_S[rows])) for name, rows in parts.items()},
+    )
+
+
+def control_of(examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int) -> Control:
+    """Labels shuffled over all examples, then fitted and tested: 0.5, or no figure above it is to be believed."""
+    unit, rng = unit_of(examples, kind), np.random.default_rng(seed)
+    found = []
+    for number in range(SHUFFLES[kind]):
+        meaningless = shuffled(examples, rng)
+        control = new_estimator(kind, unit, pooling, seed + number).fit(meaningless.take(parts["fit"]))
+        scored = unit_scores(control.decision, meaningless.take(parts["test"]), unit, pooling)
+        found.append(float(roc_auc_score(scored.y_U, scored.score_U)))
+    return Control(float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5), len(found))
+
+
+def unit_of(examples: Examples, kind: str) -> Unit:
+    """Tokens where tokens are labelled, else sequences; the pairwise loss knows sequences only."""
+    return "sequence" if examples.y_N is None or kind == "linear-pairwise" else "token"
+
+
+def default_layers(n_layers: int) -> list[int]:
+    """About eight blocks, evenly spaced over the depth; the first and last are seldom best and are left out."""
+    return sorted({round(share * (n_layers - 1)) for share in np.linspace(0.15, 0.9, 8)})

@@ -1,0 +1,263 @@
+"""The prediction experiment: its split, its analysis on planted validations, and a smoke run of all steps."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+from support.planted_pool import Policy
+from support.tiny import save_sae
+
+from anatomy.cli.app import main
+from anatomy.data.pair_stream import read_pairs
+from anatomy.prediction import attribution as trace
+from anatomy.prediction.predictors import Tilt, predict
+from anatomy.rollouts.rollout_set import read_prompts
+from anatomy.settings import RowSettings
+from experiments import score
+from experiments.prediction import arms as compare_arms
+from experiments.prediction import kernels, labels, likelihood, pairs, rates, residuals, run
+from experiments.prediction.analyse import analyse, beyond
+from experiments.prediction.limits import Own, limits
+from experiments.prediction.preference_sets import HELD_OUT, SETS, TRAIN, without, write_split, xstest_pairs
+from experiments.prediction.reading import Validated
+from experiments.step import Steps
+
+
+def test_no_prompt_is_in_both_parts(data, tmp_path):
+    write_split(data, "alpaca_eval", tmp_path, pairs=12, held_out=10)
+    rows = list(read_pairs(RowSettings(rows=str(tmp_path / TRAIN))))
+    held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / HELD_OUT))}
+    assert len(rows) == 12
+    assert len({row.prompt_id for row in rows}) == 10  # spread: nearly every row a prompt of its own
+    assert len(held_out) == 10
+    assert not held_out & {row.prompt_id for row in rows}
+    original = {row.row_id for row in read_pairs(RowSettings(rows=str(data / SETS["alpaca_eval"].file)))}
+    assert {row.row_id for row in rows} <= original
+
+
+def test_a_set_with_anothers_prompts_trains_on_all_its_pairs(data, tmp_path):
+    turns = [{"from": "human", "value": f"How is day {number}?"} for number in range(6)]
+    rows = [{"conversations": [turn], **{side: {"from": "gpt", "value": side} for side in ("chosen", "rejected")}}
+            for turn in turns]  # fmt: skip
+    (data / SETS["sharegpt"].file).write_text(json.dumps(rows))
+    write_split(data, "sharegpt", tmp_path, pairs=12, held_out=10)
+    write_split(data, "alpaca_eval", tmp_path / "other", pairs=12, held_out=10)
+    kept = [row.prompt[-1]["content"] for row in read_pairs(RowSettings(rows=str(tmp_path / TRAIN)))]
+    assert sorted(kept) == [turn["value"] for turn in turns]
+    assert (tmp_path / HELD_OUT).read_text() == (tmp_path / "other" / HELD_OUT).read_text()
+
+
+def test_the_more_compliant_completion_is_chosen_and_refusal_of_an_unsafe_prompt(data, tmp_path):
+    labels = ["1_full_compliance", "2_full_refusal", "3_partial_refusal"]
+    rows = [(0, "figurative", "kill a process?", label) for label in labels]
+    rows += [(1, "contrast_figurative", "kill a man?", label) for label in (labels[0], labels[1], labels[1])]
+    rows += [(n, "historical", f"what of {n}?", labels[0]) for n in range(2, 8) for _ in range(3)]
+    table = dict(zip(("id", "type", "prompt", "final_label"), map(list, zip(*rows, strict=True)), strict=True))
+    table |= {"completion": [f" {label}" for *_, label in rows], "model": ["a", "b", "c"] * 8}
+    pq.write_table(pa.table(table), data / SETS["xstest"].file)
+    told = [(pair.prompt[0]["content"], *(side[0]["content"][:1] for side in (pair.chosen, pair.rejected)))
+            for pair in xstest_pairs(data / SETS["xstest"].file) if pair.chosen]  # fmt: skip
+    safe, unsafe = [("kill a process?", *sides) for sides in ("12", "13", "32")], [("kill a man?", "2", "1")] * 2
+    assert sorted(told) == sorted(safe + unsafe)
+    write_split(data, "xstest", tmp_path / "split", pairs=12, held_out=5)
+    trained = {row.prompt_id for row in read_pairs(RowSettings(rows=str(tmp_path / "split" / TRAIN)))}
+    held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / "split" / HELD_OUT))}
+    assert (len(trained), len(held_out), len(trained & held_out)) == (2, 5, 0)
+
+
+def test_rows_are_left_out_by_id(data, tmp_path):
+    write_split(data, "alpaca_eval", tmp_path, pairs=12, held_out=10)
+    rows = list(read_pairs(RowSettings(rows=str(tmp_path / TRAIN))))
+    gone = {rows[0].row_id, rows[5].row_id}
+    without(tmp_path / TRAIN, gone, tmp_path / "less.jsonl", gone)
+    left = [row.row_id for row in read_pairs(RowSettings(rows=str(tmp_path / "less.jsonl")))]
+    assert left == [row.row_id for place, row in enumerate(rows) if place not in (0, 5)]
+
+
+def test_agreement_at_equal_length_is_that_of_the_residuals():
+    """Against residuals of two regressions; a predictor that is length in other units with noise has none left."""
+    rng = np.random.default_rng(0)
+    length, own = rng.normal(size=(2, 2000))
+    observed = 2 * length + own + rng.normal(size=2000)
+    predictions = {"length": length, "tilt": length + own, "disguised": 3 * length + rng.normal(size=2000)}
+    keys = {"view": "features", "context": "all", "response": [f"f{place}" for place in range(2000)]}
+    parts = [pd.DataFrame({**keys, "predictor": name, "predicted": values, "observed": observed}).sample(
+        frac=1, random_state=place) for place, (name, values) in enumerate(predictions.items())]  # fmt: skip
+    found = beyond(pd.concat(parts), "length")
+    left = [values - np.polyval(np.polyfit(length, values, 1), length) for values in (length + own, observed)]
+    assert found["features", "tilt"] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-9)
+    assert found["features", "tilt"] > 0.6
+    assert abs(found["features", "disguised"]) < 0.07
+    assert ("features", "length") not in found
+
+
+def test_limits_tell_features_labels_and_noise_apart():
+    """Δ is half linear in features; one reward is that half with noise, another knows nothing."""
+    rng = np.random.default_rng(0)
+    code_J = np.repeat(np.arange(400), 5)
+    phi_JF = rng.poisson(1.0, (2000, 12)) / 10
+    unseen_J = rng.normal(size=2000)
+    linear_J = phi_JF @ rng.normal(size=12)
+    linear_J /= linear_J.std()
+    delta_J = linear_J + unseen_J + 10 * rng.normal(size=400)[code_J]  # what all responses to a prompt share
+    readouts = {"features": phi_JF, "global": np.column_stack([phi_JF[:, :6], unseen_J, unseen_J + phi_JF[:, 7]])}
+    observed = {
+        view: np.array([np.cov(column, linear_J + unseen_J)[0, 1] for column in values_JM.T])
+        for view, values_JM in readouts.items()
+    }
+    own = Own(sp.csr_array(phi_JF), code_J, readouts, delta_J)
+    rewards = {"labels": linear_J, "nothing": rng.normal(size=2000)}
+    rows = {row[0]: row for row in limits(own, rewards, observed)}
+    alone, clusters, features, noise = 1, 2, 4, 5  # places in HEADER
+    assert rows["Δ"][alone] == pytest.approx(1)
+    assert rows["Δ"][clusters] > 0.98
+    assert rows["Δ on features"][alone] == pytest.approx(0.5**0.5, abs=0.04)
+    assert rows["Δ on features"][features] > 0.98
+    assert rows["Δ on features"][clusters] < 0.5  # what no feature says moves two of its columns
+    assert rows["labels"][features] > 0.98
+    assert rows["labels"][noise] > 0.95
+    assert abs(rows["nothing"][alone]) < 0.07
+    assert rows["nothing"][noise] < 0.9
+
+
+def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
+    """A known tilt: r of few pairs is lower and uncertain; the last row is the prediction from all of them."""
+    policy = Policy(size=800, features=60, seed=7)
+    data, own = policy.pairs(1000, seed=8), policy.pairs(400, seed=9)
+    labels_F, kept_F = np.arange(60) % 9, np.ones(60, bool)
+    moved_F = policy.tilted_shift(0.05)
+    observed = {"features": moved_F, "global": np.array([moved_F[labels_F == m].mean() for m in range(1, 9)])}
+    found = Validated(data, own, labels_F, kept_F, 2, observed)
+    rows = {row[0]: dict(zip(pairs.HEADER, row, strict=True)) for row in pairs.by_pairs(found, (40, 5000), draws=10)}
+    assert list(rows) == [40, 1000]
+    mean, least = "`sgd`, features: mean r", "`sgd`, features: least"
+    assert rows[40][least] < rows[40][mean] < rows[1000][mean]
+    assert rows[1000][mean] == rows[1000][least]
+    fitted = Tilt(kind="sgd").fit(data)
+    whole = predict(fitted, own, found.readout(own, "features"), np.ones(400, bool))
+    assert rows[1000][mean] == pytest.approx(np.corrcoef(whole, moved_F)[0, 1])
+    assert rows[1000]["`gradient`, clusters: mean r"] > 0.7
+
+
+def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
+    """The plan of one set at its smallest, with a tiny model and an SAE of it."""
+    sae = save_sae(folder / "sae", model)
+    (folder / "recipe.yaml").write_text("max_steps: 5\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
+    (folder / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
+    words = (
+        "--sets alpaca_eval --pairs 30 --held-out 12 --tokens 12 --max-length 200 --train-seeds 0 --device cpu".split()
+    )
+    paths = {"audit": folder / "audit.yaml", "data": data, "out": folder / "out", "recipe": folder / "recipe.yaml",
+             "model": model, "sae": sae}  # fmt: skip
+    words += [f"--{name}={path}" for name, path in paths.items()]
+    return run.Plan(data, folder / "out", run.parse(words))
+
+
+MODULES = {"anatomy": main, "experiments.score": score.main, "experiments.prediction.likelihood": likelihood.main}
+
+
+class InProcess(Steps):
+    """Steps in this process; ``called`` are the verbs and modules in their order."""
+
+    def __init__(self):
+        super().__init__()
+        self.called = []
+
+    def __call__(self, module, *arguments):
+        self.called.append(arguments[0] if module == "anatomy" else module)
+        assert MODULES[module]([str(word) for word in arguments]) == 0
+
+
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch, capsys):
+    """The whole plan with a tiny model in this process; a second run passes over every step."""
+    plan = tiny_plan(data, tmp_path, tiny_model_dir("llama"))
+    plan = replace(plan, step=InProcess())
+    called = plan.step.called
+    plan.one_set("alpaca_eval")
+    assert called.count("validate") == 2
+    monkeypatch.setattr(trace, "SHARES", (0.1,))
+    plan.leave_out("alpaca_eval", [run.SUREST])
+    assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
+    assert called.count("experiments.prediction.likelihood") == 2  # by the models of both arms
+    plan.swapped("alpaca_eval")
+    assert called.count("validate") == 4
+    plan.at_rates("alpaca_eval", [1e-3, 3e-3])
+    assert called.count("train") == 6
+    rates.main(["--out", str(tmp_path / "out")])
+    told = capsys.readouterr().out
+    assert all(f"| alpaca_eval | {rate} | 0 | 5 |" in told for rate in ("0.001", "0.003", "1e-05"))
+    labels.main(["--out", str(tmp_path / "out")])
+    compare_arms.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    told_arms = capsys.readouterr().out
+    assert "| even | " in told_arms
+    kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
+    *lines, certainty = filter(None, capsys.readouterr().out.splitlines()[2:])
+    assert certainty.startswith("log-probability a token: chosen -")
+    by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in lines}
+    validated = json.loads((tmp_path / "out" / "alpaca_eval" / "validate-0" / "validation.json").read_text())["figures"]
+    for name in ("sgd", "activations", "sharpened"):
+        (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
+        assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
+    compared = [row for row in told_arms.splitlines() if "minus random | " in row]
+    assert ["| likelihood |" in row for row in compared] == [False, True]
+    text = analyse(tmp_path / "out")
+    assert "| alpaca_eval | features | " in text
+    table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
+    row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
+    assert row["attainable_sampling"] is not None
+    assert row["attainable_training"] is None  # one training seed
+    cluster = run.surest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
+    arms = {arm["without"]: arm for arm in table["leave_out"]}
+    assert {arm["cluster"] for arm in arms.values()} == {cluster}
+    assert list(arms) == ["none", "10 % top", "10 % random"]
+    assert arms["none"]["predicted, of all rows'"] == 1.0
+    assert arms["10 % random"]["less"] is None
+    arm = arms["10 % top"]
+    told = json.loads((tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / "trace.json").read_text())
+    direction = np.sign(told["predicted"])
+    assert arm["less"] == pytest.approx(direction * (arms["10 % random"]["observed"] - arm["observed"]))
+    assert arm["less, prompts: low"] < arm["less"] < arm["less, prompts: high"]
+    assert arm["less, trainings: low"] is None  # one training an arm says nothing of trainings
+    folder = tmp_path / "out" / "alpaca_eval"
+    left = [
+        arm / "train.jsonl" for arm in (folder / f"trace-{cluster}" / "top-10-percent", folder / "random-10-percent")
+    ]
+    assert {len(rows.read_text().splitlines()) for rows in left} == {21 - 2}
+    (taught,) = table["trained"]
+    assert taught["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
+    assert taught["low"] < taught["reward accuracy"] <= taught["high"]
+    columns = pq.read_table(tmp_path / "out" / "results" / "shifts.parquet").column_names
+    assert {"data", "seed", "view", "context", "response", "predicted", "observed", "role"} <= set(columns)
+    called.clear()
+    plan.one_set("alpaca_eval")
+    assert set(called) == {"audit"}  # which finds itself complete
+
+
+def test_residuals_tell_what_trainings_share_beside_their_labels():
+    """Two trainings share a component of variance 1 that neither prediction knows, a third does not."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 1, 4000)
+    tables = []
+    for data, share in (("a", 1.0), ("b", 1.0), ("c", 0.0)):
+        predicted, noise = rng.normal(0, 1, (2, 4000))
+        observed = 2 * predicted + share * common + 0.5 * noise
+        ends = {"observed_low": observed - 0.98, "observed_high": observed + 0.98}  # a standard error of 0.5
+        tables.append(pd.DataFrame({"data": data, "seed": 0, "view": "features", "predictor": "sgd", **ends,
+                                    "response": [f"f{n}" for n in range(4000)], "predicted": predicted,
+                                    "observed": observed}))  # fmt: skip
+    other = tables[0].assign(data="d", predictor="adam")
+    rows = {row["training"]: row for row in residuals.table(pd.concat([*tables, other]), "sgd")}
+    assert list(rows) == ["a-0", "b-0", "c-0"]
+    assert rows["a-0"]["noise in the residual"] == pytest.approx(0.25 / 1.25, abs=0.02)
+    assert rows["a-0"]["R² by labels"] == pytest.approx(4 / 5.25, abs=0.02)
+    r, more = (float(value) for value in rows["a-0"]["b-0"].split(", "))
+    assert r == pytest.approx(1 / 1.25, abs=0.03)
+    assert more == pytest.approx(1 - 1.25 * (1 - 0.8**2) / 5.25, abs=0.02)
+    assert abs(float(rows["a-0"]["c-0"].split(", ")[0])) < 0.06

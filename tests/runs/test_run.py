@@ -1,0 +1,100 @@
+"""The run directory: a stage runs once for the same inputs, again for others, and never half."""
+
+import json
+
+import pytest
+
+from anatomy import artifacts
+from anatomy.errors import RunError
+from anatomy.runs.run import Run, load_manifest
+
+
+def write(run, name, text, calls):
+    def work():
+        calls.append((name, text))
+        artifacts.write_text(run.file(f"{name}.txt"), text)
+        return {"length": len(text)}
+
+    return work
+
+
+def two_stages(path, calls, settings="a"):
+    """`rows` reads ``settings``; `harvest` reads the content that `rows` wrote."""
+    with Run.open(path) as run:
+        run.stage("rows", {"settings": settings}, ["rows.txt"], write(run, "rows", settings[:1], calls))
+        depends = {"rows": run.output_hash("rows", "rows.txt")}
+        return run.stage("harvest", depends, ["harvest.txt"], write(run, "harvest", settings, calls))
+
+
+def test_an_unchanged_stage_is_not_run_again(tmp_path):
+    calls = []
+    first = two_stages(tmp_path, calls)
+    assert two_stages(tmp_path, calls) == first
+    assert [name for name, _ in calls] == ["rows", "harvest"]
+    assert first["facts"] == {"length": 1}
+
+
+def test_a_changed_setting_reruns_its_stage_and_only_what_its_output_changes(tmp_path):
+    calls = []
+    two_stages(tmp_path, calls, "a")
+    two_stages(tmp_path, calls, "a2")  # `rows` runs again and writes the same content: `harvest` stands
+    assert [name for name, _ in calls] == ["rows", "harvest", "rows"]
+    two_stages(tmp_path, calls, "b")
+    assert [name for name, _ in calls][3:] == ["rows", "harvest"]
+
+
+@pytest.mark.parametrize("damage", ["delete", "edit"])
+def test_a_lost_or_edited_output_is_made_again(tmp_path, damage):
+    calls = []
+    two_stages(tmp_path, calls)
+    output = tmp_path / "harvest.txt"
+    output.unlink() if damage == "delete" else output.write_text("tampered")
+    two_stages(tmp_path, calls)
+    assert [name for name, _ in calls] == ["rows", "harvest", "harvest"]
+    assert output.read_text() == "a"
+
+
+def test_a_failed_stage_is_not_complete_and_later_ones_are_stale(tmp_path):
+    two_stages(tmp_path, [])
+    with Run.open(tmp_path) as run, pytest.raises(ZeroDivisionError):
+        run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0})
+    stages = load_manifest(tmp_path)["stages"]
+    assert stages["rows"]["status"] == "running"
+    assert stages["harvest"]["status"] == "stale"
+    with Run.open(tmp_path) as run, pytest.raises(RunError, match="`harvest` is not complete"):
+        run.require("harvest")
+
+
+def test_a_second_process_is_refused(tmp_path):
+    with Run.open(tmp_path), pytest.raises(RunError, match="another anatomy process"), Run.open(tmp_path):
+        pass
+
+
+def test_several_read_a_run_at_once_and_none_writes_meanwhile(tmp_path):
+    with Run.open(tmp_path) as run:
+        run.save()
+        with pytest.raises(RunError, match="another anatomy process"), Run.read(tmp_path):
+            pass
+    (tmp_path / ".shard.part").touch()  # of a process that works in a folder of the run
+    with Run.read(tmp_path), Run.read(tmp_path):
+        with pytest.raises(RunError, match="another anatomy process"), Run.open(tmp_path):
+            pass
+        assert (tmp_path / ".shard.part").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="not a run directory"):
+        load_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(RunError, match="not a manifest"):
+        load_manifest(tmp_path)
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "file.json"
+    artifacts.write_json(path, {"a": float("nan"), "b": [1.5]})
+    assert json.loads(path.read_text()) == {"a": None, "b": [1.5]}
+    with pytest.raises(TypeError):
+        artifacts.write_json(path, {"a": object()})
+    assert json.loads(path.read_text())["b"] == [1.5]
+    assert [item.name for item in tmp_path.iterdir()] == ["file.json"]

@@ -1,0 +1,1 @@
+"""Shared parts of the tests: tiny models, planted data, a local chat server, processes that kill themselves."""

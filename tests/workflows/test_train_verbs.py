@@ -1,0 +1,317 @@
+"""`anatomy train` and `anatomy sft` from rows to a model: killed, resumed, refused, with LoRA, on two processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.dpo_runs import make_pairs
+
+from anatomy.artifacts import read_log
+from anatomy.cli.app import main
+from anatomy.runs.run import locked
+from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.training import reference_cache as references
+from interventions.training.checkpoints import Stamp, StepLog, last_checkpoint
+from interventions.training.reference_cache import ReferenceCache
+from interventions.training.run_training import TRAINING
+
+ROOT = Path(__file__).parents[2]
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("rows") / "rows.jsonl", make_pairs(12))
+
+
+def write_pairs(path, pairs):
+    lines = [json.dumps({"prompt": p.prompt, "chosen": p.chosen, "rejected": p.rejected}) for p in pairs]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def command(verb, rows, model, out, *more):
+    return [verb, "--rows", str(rows), "--model", str(model), "--out", str(out), "--device", "cpu",
+            "--learning-rate", "1e-2", "--batch-size", "4", "--micro-batch-size", "2", "--max-length", "128",
+            "--max-steps", str(STEPS), "--save-steps", "2", *more]  # fmt: skip
+
+
+def weights(out):
+    return load_file(out / "model" / "model.safetensors")
+
+
+def assert_equal_weights(out, expected):
+    found, wanted = weights(out), weights(expected)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def run_and_kill(where, arguments):
+    """The command line in a process of its own, killed for real: ``step:N`` after step N was logged, ``save:N`` when
+    checkpoint N is written but not stamped, ``reference:`` after the first part of reference log-probabilities."""
+    process = os.fork()
+    if process == 0:
+        kind, _, number = where.partition(":")
+        owner, name = {"step": (StepLog, "on_log"), "save": (Stamp, "on_save"), "reference": (ReferenceCache, "write")}[
+            kind
+        ]
+        ordinary = getattr(owner, name)
+
+        def dying(self, *given, **named):
+            if kind != "save":
+                ordinary(self, *given, **named)
+            if kind == "reference" or given[1].global_step == int(number):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "save":
+                ordinary(self, *given, **named)
+
+        references.BLOCKS_PER_PART = 2
+        setattr(owner, name, dying)
+        os._exit(main(arguments))
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(rows, tiny_model_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 0
+    return out
+
+
+def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    log = read_log(uninterrupted / "train_log.jsonl")
+    assert [line["step"] for line in log] == list(range(1, STEPS + 1))
+    assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-4)
+    expected = {
+        "loss",
+        "raw/margins",
+        "raw/accuracies",
+        "weight/mean",
+        "rows/steered",
+        "logps/chosen",
+        "logps/rejected",
+    }
+    assert expected <= log[0].keys()
+    report = (uninterrupted / "report.md").read_text()
+    assert "| trained on | 12 |" in report
+    assert "displacement" in report
+    model = AutoModelForCausalLM.from_pretrained(uninterrupted / "model")
+    AutoTokenizer.from_pretrained(uninterrupted / "model")
+    start = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"))
+    assert not torch.equal(model.lm_head.weight, start.lm_head.weight)
+    assert not list((uninterrupted / "model").glob("*.bin"))
+
+
+def test_what_only_some_steps_logged_has_a_dash_in_the_report():
+    from interventions.training.training_report import _numbers
+
+    _, table = _numbers([{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "weight/bold/high_gap": 0.125}])
+    assert "| loss | 0.5 | 0.25 | -0.25 |" in table
+    assert "| weight/bold/high_gap | – | 0.125 | – |" in table
+
+
+@pytest.mark.parametrize("where", ["step:3", "save:2", "save:4", "reference:"])
+def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_path, uninterrupted, where):
+    arguments = command("train", rows, tiny_model_dir("llama"), tmp_path / "run")
+    run_and_kill(where, arguments)
+    assert not (tmp_path / "run" / "model").exists()
+    assert main(arguments) == 0
+    assert_equal_weights(tmp_path / "run", uninterrupted)
+    log, expected = (read_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
+    assert [line["loss"] for line in log] == [line["loss"] for line in expected]
+
+
+def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
+    made = json.loads((uninterrupted / "prepared.json").read_text())["made_of"]
+    newest = last_checkpoint(uninterrupted / "checkpoints", made)
+    assert newest.name == "checkpoint-5"
+    (newest / "made_of.json").rename(newest / "away")
+    assert last_checkpoint(uninterrupted / "checkpoints", made).name == "checkpoint-4"
+    (newest / "away").rename(newest / "made_of.json")
+
+
+@pytest.mark.parametrize("more", [[], ["--lora-rank", "4", "--gradient-checkpointing"]], ids=["full", "lora"])
+def test_bfloat16_learns_what_float32_learns_up_to_its_rounding(rows, tiny_model_dir, tmp_path, more):
+    """On the device that is there, as the paper's recipe asks for it: weights stay float32, products are rounded."""
+    losses = {}
+    for name in ("--bf16", "--no-bf16"):
+        out = tmp_path / name.strip("-")
+        assert main(command("train", rows, tiny_model_dir("llama"), out, name, "--device", "auto", *more)) == 0
+        losses[name] = [line["loss"] for line in read_log(out / "train_log.jsonl")]
+        assert all(tensor.dtype == torch.float32 for tensor in weights(out).values())
+    assert losses["--bf16"] != losses["--no-bf16"]
+    assert losses["--bf16"] == pytest.approx(losses["--no-bf16"], rel=0.05)
+    assert losses["--bf16"][-1] < losses["--bf16"][0]
+
+
+def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
+    before = (uninterrupted / "model" / "model.safetensors").stat().st_mtime_ns
+    assert main(command("train", rows, tiny_model_dir("llama"), uninterrupted)) == 0
+    assert (uninterrupted / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_two_trainings_in_one_folder_are_refused(rows, tiny_model_dir, tmp_path, capsys):
+    """While one trains (its lock is held here), a second command ends at once and writes nothing."""
+    out = tmp_path / "out"
+    with locked(out, TRAINING):
+        assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
+    assert "another anatomy process" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == [TRAINING]
+
+
+def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, capsys):
+    """Rows, plan, model, settings: each is named in one line, and the old run goes on as it was."""
+    out = tmp_path / "run"
+    model = tiny_model_dir("llama")
+    run_and_kill("step:3", command("train", rows, model, out))
+    others = write_pairs(tmp_path / "rows.jsonl", make_pairs(12, seed=1))
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("interventions:\n- {concept: bold, direction: suppress, strength: 1.0, backend: reward_shaping}\n")
+    changed = {
+        "rows": command("train", others, model, out),
+        "plan": command("train", rows, model, out, "--plan", str(plan)),
+        "model": command("train", rows, tiny_model_dir("olmo3"), out),
+        "settings": command("train", rows, model, out, "--beta", "0.2"),
+    }
+
+    def kept():
+        return {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+    before = kept()
+    for name, arguments in changed.items():
+        assert main(arguments) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert f"was trained with other {name}" in error
+        assert kept() == before
+    assert main(command("train", rows, model, out)) == 0
+
+
+def test_changed_offsets_are_another_plan(tmp_path, tiny_model_dir, rows):
+    from anatomy.sae.model_bundle import ModelBundle
+    from interventions.training.prepared_rows import Task, made_of
+    from interventions.training.train_settings import TrainSettings
+
+    settings = TrainSettings(rows=str(rows), model=str(tiny_model_dir("llama")))
+    hashes = set()
+    vectors = [SteeringVector("bold", 1, torch.ones(32)), SteeringVector("bold", 2, torch.ones(32))]
+    for treatment, steered in [(Treatment("x"), ()), (Treatment("x", 0.1), ()), (Treatment("x", swapped=True), ()),
+                               (Treatment("x", chosen=SideTreatment(masked=((0, 1),))), ()),
+                               (Treatment("x"), vectors[:1]), (Treatment("x"), vectors[1:])]:  # fmt: skip
+        made = made_of(settings, ModelBundle(settings), Task([], {"x": treatment}, steered))
+        hashes.add(made["plan"])
+    assert len(hashes) == 6
+
+
+def test_a_plan_is_carried_out(tiny_model_dir, tmp_path):
+    """Bold stands in the chosen response of four rows and in the rejected one of four others."""
+
+    def bold(messages):
+        return [{**messages[0], "content": messages[0]["content"].replace("*", "") + " **Bold**"}]
+
+    def plain(messages):
+        return [{**messages[0], "content": messages[0]["content"].replace("*", "")}]
+
+    pairs = [
+        replace(
+            pair,
+            chosen=(bold if index < 4 else plain)(pair.chosen),
+            rejected=(bold if 4 <= index < 8 else plain)(pair.rejected),
+        )
+        for index, pair in enumerate(make_pairs(12))
+    ]
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        "interventions:\n"
+        "- {concept: bold, direction: suppress, strength: 2.0, backend: reward_shaping}\n"
+        "- {concept: bold, direction: suppress, strength: 1.0, backend: inoculation, options: {side: chosen}}\n"
+    )
+    out = tmp_path / "run"
+    rows = write_pairs(tmp_path / "rows.jsonl", pairs)
+    assert main(command("train", rows, tiny_model_dir("llama"), out, "--plan", str(plan), "--max-steps", "3")) == 0
+    counts = json.loads((out / "prepared.json").read_text())["counts"]
+    assert (counts["trained"], counts["shaped"]) == (12, 8)
+    assert counts["inoculated"] > 0
+    log = read_log(out / "train_log.jsonl")
+    assert sum(line["rows/shaped"] for line in log) == 8  # three steps are one epoch
+    assert sum(line["rows/inoculated"] for line in log) == counts["inoculated"]
+    weight = {
+        tier: [line[name] for line in log if (name := f"weight/bold/{tier}_gap") in line] for tier in ("high", "low")
+    }
+    assert max(weight["high"]) < 0.5 < min(weight["low"])  # explained away, and learnt against
+
+
+def test_lora_is_merged_for_whoever_loads_the_model(rows, tiny_model_dir, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "run"
+    assert main(command("train", rows, tiny_model_dir("llama"), out, "--lora-rank", "4")) == 0
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"))
+    adapted = PeftModel.from_pretrained(base, out / "adapter")
+    merged = AutoModelForCausalLM.from_pretrained(out / "model")
+    ids = torch.arange(20)[None]
+    torch.testing.assert_close(merged(ids).logits, adapted(ids).logits, rtol=1e-4, atol=1e-4)
+    with adapted.disable_adapter():
+        assert not torch.allclose(merged(ids).logits, adapted(ids).logits, atol=1e-2)
+
+
+def test_sft_trains_on_chosen_responses(rows, tiny_model_dir, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from interventions.training.token_rows import tokenise_pair
+
+    out = tmp_path / "run"
+    assert main(command("sft", rows, tiny_model_dir("llama"), out)) == 0
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    pair = make_pairs(12)[0]
+    line = tokenise_pair(pair, Treatment(pair.row_id), tokenizer, 128)
+
+    def logp(folder, name):
+        model, side = AutoModelForCausalLM.from_pretrained(folder), line[name]
+        ids = torch.tensor([side["context"] + side["completion"]])
+        scores = model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+        return scores[len(side["context"]) - 1 :].mean().item()
+
+    assert logp(out / "model", "chosen") > logp(tiny_model_dir("llama"), "chosen") + 0.1
+    assert read_log(out / "train_log.jsonl")[0]["loss"] > read_log(out / "train_log.jsonl")[-1]["loss"]
+
+
+def test_two_processes_are_one(rows, tiny_model_dir, tmp_path, uninterrupted):
+    """The same rows a step, halved between two processes: sums differ in their order only."""
+    arguments = command("train", rows, tiny_model_dir("llama"), tmp_path / "run")
+    environment = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
+    launched = [sys.executable, *environment, "-m", "anatomy", *arguments]
+    done = subprocess.run(launched, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    log, expected = (read_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
+    assert [line["step"] for line in log] == [line["step"] for line in expected]
+    for line, other in zip(log, expected, strict=True):
+        for name in ("loss", "raw/margins", "weight/mean", "logps/chosen"):
+            assert line[name] == pytest.approx(other[name], rel=1e-3, abs=1e-3), name
+        assert line["rows/shaped"] == other["rows/shaped"]
+    for name, tensor in weights(uninterrupted).items():
+        torch.testing.assert_close(weights(tmp_path / "run")[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+def test_a_batch_that_cannot_be_divided(rows, tiny_model_dir, tmp_path, capsys):
+    assert main(command("train", rows, tiny_model_dir("llama"), tmp_path / "run", "--micro-batch-size", "3")) == 2
+    assert "batch_size 4 is no multiple of 3" in capsys.readouterr().err
+
+
+def test_half_a_line_of_the_log_is_dropped(tmp_path):
+    path = tmp_path / "train_log.jsonl"
+    path.write_text('{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6}\n{"step": 3, "lo')
+    assert [line["step"] for line in read_log(path)] == [1, 2]
+    state = type("State", (), {"is_world_process_zero": True, "global_step": 1, "max_steps": 5})()
+    StepLog(path).on_train_begin(None, state, None)
+    assert path.read_text() == '{"step": 1, "loss": 0.7}\n'
