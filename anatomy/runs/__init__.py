@@ -1,0 +1,1 @@
+"""The run directory: its manifest, its lock, its stages and its artifacts."""
