@@ -38,7 +38,7 @@ TOP = 6
 PLOTLY = "plotly.js"
 SCRIPTS = tuple(
     "dom format data state marks plan list plots plotly diff tokens chat reader cluster tests explorer verdict health "
-    "bundle rows decisions arms shift provenance main".split()
+    "lens rows decisions arms shift provenance main".split()
 )
 """Modules of ``page/app``, in the order in which they are joined."""
 POLICY = (

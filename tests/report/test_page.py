@@ -13,9 +13,9 @@ from anatomy import artifacts
 from anatomy.features.feature_store import FeatureStore
 from anatomy.workflows import audit as verbs
 
-VIEWS = ("verdict", "data", "bundle", "global", "local", "rows", "decisions", "shift", "provenance")
+VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
 SHOWN = {
-    "verdict": ".verdict strong", "data": "td", "bundle": "td", "global": ".list .item", "local": ".list .item",
+    "verdict": ".verdict strong", "data": "td", "lens": "td", "global": ".list .item", "local": ".list .item",
     "rows": ".pair .text", "decisions": ".empty", "shift": ".empty", "provenance": "pre",
 }  # fmt: skip
 
