@@ -66,19 +66,13 @@ TRAIN_LOG = "train_log.jsonl"
 
 
 def shard_name(number: int) -> str:
-    """File name of feature shard ``number`` inside the ``features`` folder."""
+    """File name of shard ``number`` inside its folder."""
     return f"shard-{number:05d}.parquet"
 
 
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder, in order."""
     return sorted(folder.glob("shard-*.parquet"))
-
-
-def drop_shards(folder: Path, kept: int) -> None:
-    """Delete all shards but the first ``kept``: what is left of more rows."""
-    for stale in shard_paths(folder)[kept:]:
-        stale.unlink()
 
 
 def row_list(kind: str, share: float) -> str:

@@ -24,7 +24,8 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.data.rows_table import write_rows
-from anatomy.features.feature_store import SHARD_ROWS, FeatureStore, SpanFeatures, write_shard
+from anatomy.data.shard_cache import SHARD_ROWS, ShardCache
+from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_shard
 from anatomy.hypotheses.testing import read_signals
 from anatomy.report.page import write_report
 from anatomy.report.summary import Evidence, summarise
@@ -57,11 +58,11 @@ def synthetic(run: Path) -> None:
     stored = list(pairs(generator))
     ids = [(pair.row_id, pair.prompt_id) for pair in stored]
     write_rows(run / artifacts.ROWS, ((pair, "retained") for pair in stored))
+    cache = ShardCache(run / artifacts.FEATURES, "synthetic")
     for number, start in enumerate(range(0, ROWS, SHARD_ROWS)):
         part = ids[start : start + SHARD_ROWS]
         spans = {name: [span(generator) for _ in part] for name in SPANS}
-        mark = {"fingerprint": "synthetic", "n_features": str(FEATURES), "width": "1"}
-        write_shard(run / artifacts.FEATURES / artifacts.shard_name(number), part, spans, mark, {})
+        write_shard(cache, number, part, spans, FEATURES, {})
     analyse(run, FeatureStore(run / artifacts.FEATURES), generator)
 
 

@@ -3,23 +3,21 @@
 ``scores/<concept>/shard-00000.parquet`` has one line per retained row, in their order: ``row_id``, ``prompt_id`` and,
 for each side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
 token of the response, from 0, with the highest score. A shard depends on its own rows only, and each detector's shards
-are its own: a killed run goes on where it was, and a detector that is added later scores alone.
+are its own: a killed run resumes where it was, and a detector that is added later scores alone.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 
-from anatomy.artifacts import drop_shards, read_table, shard_name, shard_paths, write_table
 from anatomy.concepts.scorer import Scorer, Span, pooled
+from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import RunError
 from anatomy.types import SIDES, Pair
 
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     from anatomy.activations.model import Subject
     from anatomy.activations.spans import EncodedSide
     from anatomy.settings import ModelSettings
-
-SHARD_ROWS = 128
-MARK = b"anatomy.fingerprint"
 
 ReadT = TypeVar("ReadT")
 
@@ -84,32 +79,17 @@ def score_pairs(
         made_of: hash of everything but the rows and the detectors that decides scores (model, template, window).
         progress: called with the number of rows done.
     """
-    number = 0
-    iterator = iter(pairs)
-    while rows := list(itertools.islice(iterator, SHARD_ROWS)):
-        path = {scorer.concept: out_dir / scorer.concept / shard_name(number) for scorer in scorers}
-        missing = [scorer for scorer in scorers if not _is_done(path[scorer.concept], _mark(scorer, made_of), rows)]
-        if missing:
-            found = read_pairs(rows, missing, tokenizer, subject, settings, scored)
-            for scorer, scores in zip(missing, found, strict=True):
-                write_table(path[scorer.concept], _table(rows, scores, _mark(scorer, made_of)))
-        number += 1
-        if progress is not None:
-            progress(len(rows))
-    for scorer in scorers:
-        drop_shards(out_dir / scorer.concept, number)
+    scorer_of = {ShardCache(out_dir / s.concept, f"{s.fingerprint} {made_of}"): s for s in scorers}
+    for number, rows, lacking in shards(pairs, list(scorer_of), progress):
+        if lacking:
+            found = read_pairs(rows, [scorer_of[cache] for cache in lacking], tokenizer, subject, settings, scored)
+            for cache, scores in zip(lacking, found, strict=True):
+                cache.write(number, _table(rows, scores))
 
 
 def read_scores(folder: Path) -> Scores:
-    """All shards of one detector.
-
-    Raises:
-        RunError: there is none, or one is missing in the sequence.
-    """
-    paths = shard_paths(folder)
-    if not paths or [path.name for path in paths] != [shard_name(number) for number in range(len(paths))]:
-        raise RunError(f"{folder}: scores are missing; run `anatomy probe score` or the audit again")
-    table = pa.concat_tables([read_table(path).replace_schema_metadata() for path in paths])
+    """All shards of one detector; raises as :func:`anatomy.data.shard_cache.shard_files`."""
+    table = read_shards(folder, "scores", "run `anatomy probe score` or the audit again")
     score, at = ([np.asarray(table[f"{side}_{name}"]) for side in SIDES] for name in ("score", "at"))
     return Scores(
         row_ids=table["row_id"].to_pylist(),
@@ -175,7 +155,7 @@ def read_pairs(
     return read_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings, read)
 
 
-def _table(rows: Sequence[Pair], found: Sequence[SpanScore], mark: str) -> pa.Table:
+def _table(rows: Sequence[Pair], found: Sequence[SpanScore]) -> pa.Table:
     columns: dict[str, list[object]] = {
         "row_id": [pair.row_id for pair in rows],
         "prompt_id": [pair.prompt_id for pair in rows],
@@ -183,14 +163,4 @@ def _table(rows: Sequence[Pair], found: Sequence[SpanScore], mark: str) -> pa.Ta
     for place, side in enumerate(SIDES):
         for name in SpanScore._fields:
             columns[f"{side}_{name}"] = [getattr(score, name) for score in found[place::2]]
-    return pa.table(columns).replace_schema_metadata({MARK: mark.encode()})
-
-
-def _mark(scorer: Scorer, made_of: str) -> str:
-    return f"{scorer.fingerprint} {made_of}"
-
-
-def _is_done(path: Path, mark: str, rows: Sequence[Pair]) -> bool:
-    if not path.is_file() or (pq.read_schema(path).metadata or {}).get(MARK, b"").decode() != mark:
-        return False
-    return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == [pair.row_id for pair in rows])
+    return pa.table(columns)

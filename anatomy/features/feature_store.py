@@ -4,7 +4,7 @@ A shard has one line per retained row: ``row_id``, ``prompt_id``, and for each s
 of equal length, ascending in the feature: ``{span}_index``, ``{span}_max`` (float16), ``{span}_count`` (tokens on which
 the feature fires) and ``{span}_at`` (the token, from 0, that reaches the maximum). A list column's offsets and values
 are a CSR matrix. ``{side}_mean`` (float16) is the mean residual of a response's tokens, which the SAE read. Schema
-metadata holds the harvest's fingerprint, ``n_features``, the residual's ``width`` and the SAE's health sums.
+metadata holds the mark of the harvest, ``n_features`` and the SAE's health sums.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from anatomy.artifacts import atomic_path, shard_name, shard_paths
-from anatomy.errors import RunError
+from anatomy.data.shard_cache import ShardCache, shard_files
 from anatomy.types import SIDES, SPANS
 
-SHARD_ROWS = 128
-META = "anatomy."
+N_FEATURES, HEALTH = b"anatomy.n_features", b"anatomy.health"
 ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
 """Ascending indices and floats pack a third smaller so than with Parquet's default dictionaries."""
 SMALLEST, LARGEST = 2.0**-24, 65504.0
@@ -100,24 +98,12 @@ class Shard:
 
 
 class FeatureStore:
-    """All shards of a run.
-
-    Raises:
-        RunError: no shard, one missing in the sequence, or shards of different harvests.
-    """
+    """All shards of a harvest; raises as :func:`anatomy.data.shard_cache.shard_files`."""
 
     def __init__(self, path: Path) -> None:
-        self.paths = shard_paths(path)
-        if not self.paths:
-            raise RunError(f"{path}: no features; run `anatomy harvest` or `anatomy audit` first")
-        if [found.name for found in self.paths] != [shard_name(number) for number in range(len(self.paths))]:
-            raise RunError(f"{path}: a shard is missing between the first and the last; run the harvest again")
         self.path = path
-        marks = [read_mark(found) for found in self.paths]
-        if any(mark != marks[0] for mark in marks):
-            raise RunError(f"{path}: shards of different harvests; run the harvest again")
-        self.n_features = int(marks[0]["n_features"])
-        self.width = int(marks[0]["width"] or 0)
+        self.paths = shard_files(path, "features", "run `anatomy harvest` or `anatomy audit` again")
+        self.n_features = int(pq.read_schema(self.paths[0]).metadata[N_FEATURES])
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
     def shards(self) -> Iterator[Shard]:
@@ -139,13 +125,7 @@ class FeatureStore:
         return np.concatenate([shard.tokens(span) for shard in self.shards()])
 
     def activations(self, side: str) -> Float[np.ndarray, "N D"]:
-        """All rows of :meth:`Shard.activations` at once.
-
-        Raises:
-            RunError: harvested before residuals were kept.
-        """
-        if not self.width:
-            raise RunError(f"{self.path}: holds no residuals; delete it and run `anatomy harvest` or `audit` again")
+        """All rows of :meth:`Shard.activations` at once."""
         return np.concatenate([shard.activations(side) for shard in self.shards()])
 
     def matrix(self, span: str, statistic: str) -> sparse.csr_array:
@@ -153,39 +133,32 @@ class FeatureStore:
         return sparse.vstack([shard.matrix(span, statistic) for shard in self.shards()], format="csr")
 
 
-def read_mark(path: Path) -> dict[str, str]:
-    """What made a shard: ``fingerprint``, ``n_features`` and ``width``."""
-    metadata = pq.read_schema(path).metadata or {}
-    names = ("fingerprint", "n_features", "width")
-    return {name: metadata.get(f"{META}{name}".encode(), b"").decode() for name in names}
-
-
 def read_health(path: Path) -> dict[str, Any]:
     """The SAE's health sums over the tokens of a shard, as they were given to :func:`write_shard`."""
-    return dict(json.loads(pq.read_schema(path).metadata[f"{META}health".encode()]))
+    return dict(json.loads(pq.read_schema(path).metadata[HEALTH]))
 
 
 def write_shard(
-    path: Path,
+    cache: ShardCache,
+    number: int,
     ids: Sequence[tuple[str, str]],
     spans: Mapping[str, Sequence[SpanFeatures]],
-    mark: Mapping[str, str],
+    n_features: int,
     health: Mapping[str, Any],
 ) -> None:
-    """Write one shard atomically; equal arguments give equal bytes.
+    """Write shard ``number`` of the cache atomically; equal arguments give equal bytes.
 
     Args:
-        path: final place of the shard.
         ids: ``(row_id, prompt_id)`` of each row.
         spans: for each of prompt, chosen, rejected: its features in each row.
-        mark: ``fingerprint``, ``n_features`` and ``width``.
+        n_features: F, features of the SAE.
         health: health sums of the shard's tokens, JSON-ready.
     """
     columns: dict[str, pa.Array] = {
         "row_id": pa.array([row_id for row_id, _ in ids], pa.string()),
         "prompt_id": pa.array([prompt_id for _, prompt_id in ids], pa.string()),
     }
-    index_type = np.uint16 if int(mark["n_features"]) <= 1 << 16 else np.uint32
+    index_type = np.uint16 if n_features <= 1 << 16 else np.uint32
     for span in SPANS:
         rows = spans[span]
         offsets = pa.array(np.cumsum([0, *(len(row.index) for row in rows)]), pa.int32())
@@ -197,9 +170,8 @@ def write_shard(
     for side in SIDES:
         mean_ND = np.stack([row.mean for row in spans[side]]).clip(-LARGEST, LARGEST).astype(np.float16)
         columns[f"{side}_mean"] = pa.FixedSizeListArray.from_arrays(pa.array(mean_ND.ravel()), mean_ND.shape[1])
-    metadata = {**mark, "health": json.dumps(health)}
-    table = pa.table(columns).replace_schema_metadata({f"{META}{name}": text for name, text in metadata.items()})
+    metadata = {N_FEATURES: str(n_features).encode(), HEALTH: json.dumps(health).encode()}
+    table = pa.table(columns).replace_schema_metadata(metadata)
     packed = {f"{span}_{name}.list.element": code for span in SPANS for name, code in ENCODINGS.items()}
     others = [f"{span}_{name}.list.element" for span in SPANS for name in ("count", "at")]
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=others, column_encoding=packed)
+    cache.write(number, table, use_dictionary=others, column_encoding=packed)

@@ -1,14 +1,13 @@
 """Rows → residual activations → SAE features → pooled features, a shard at a time.
 
 A shard depends on its own rows only: batches never cross shards, so a harvest that was killed writes the same bytes
-when it goes on. Within a shard a sequence that occurs several times runs once, and so does a repeated prompt's pooling;
+when it resumes. Within a shard a sequence that occurs several times runs once, and so does a repeated prompt's pooling;
 the health sums count each token that was encoded once.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +18,10 @@ from anatomy.activations.batches import Batch, token_batches
 from anatomy.activations.forward import residuals
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedPair, EncodedSide, encode_pair
-from anatomy.artifacts import drop_shards, shard_name
 from anatomy.data.faults import IDENTICAL_AFTER_TRUNCATION
+from anatomy.data.shard_cache import ShardCache, shards
 from anatomy.errors import RunError, SettingsError
-from anatomy.features.feature_store import SHARD_ROWS, SpanFeatures, read_health, read_mark, write_shard
-from anatomy.features.feature_store import Shard as StoredShard
+from anatomy.features.feature_store import SpanFeatures, read_health, write_shard
 from anatomy.features.pooling import Encoder, Pooled, pool_spans
 from anatomy.sae.sae_health import HealthSums
 from anatomy.settings import ModelSettings
@@ -58,37 +56,18 @@ def harvest(
     """
     if settings.max_length > MAX_TOKENS:
         raise SettingsError(f"`max_length` = {settings.max_length}: pooled counts are 16-bit; use at most {MAX_TOKENS}")
-    mark = {"fingerprint": fingerprint, "n_features": str(sae.n_features), "width": str(subject.width)}
-    for unfinished in out_dir.glob(".shard-*.part"):  # left by a killed process
-        unfinished.unlink()
+    cache = ShardCache(out_dir, f"{fingerprint} {sae.n_features} {subject.width}")
     total = HealthSums.zero(subject.width, sae.n_features)
-    number = 0
-    for number, rows in enumerate(_groups(pairs), start=1):
-        path = out_dir / shard_name(number - 1)
-        ids = [(pair.row_id, pair.prompt_id) for pair in rows]
-        if not _is_done(path, mark, ids):
+    for number, rows, lacking in shards(pairs, [cache], progress):
+        if lacking:
             shard = _ShardPass([_usable(pair, tokenizer, settings) for pair in rows], subject, sae)
             health = shard.run(settings.batch_tokens)
-            write_shard(path, ids, shard.features(), mark, health.to_dict())
-        total = total.plus(HealthSums.from_dict(read_health(path)))
-        if number == 1 and check is not None:
+            ids = [(pair.row_id, pair.prompt_id) for pair in rows]
+            write_shard(cache, number, ids, shard.features(), sae.n_features, health.to_dict())
+        total = total.plus(HealthSums.from_dict(read_health(cache.path(number))))
+        if number == 0 and check is not None:
             check(total)
-        if progress is not None:
-            progress(len(rows))
-    drop_shards(out_dir, number)
     return total
-
-
-def _groups(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    iterator = iter(pairs)
-    while rows := list(itertools.islice(iterator, SHARD_ROWS)):
-        yield rows
-
-
-def _is_done(path: Path, mark: dict[str, str], ids: list[tuple[str, str]]) -> bool:
-    if not path.is_file() or read_mark(path) != mark:
-        return False
-    return StoredShard(path, int(mark["n_features"])).row_ids == [row_id for row_id, _ in ids]
 
 
 def _usable(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedPair:

@@ -1,36 +1,31 @@
 """Mean log-probability per token of chosen and rejected responses under the model before training, a shard at a time.
 
-A shard depends on its own rows only and carries a mark of what made it: a killed run goes on where it was.
+They are kept by shards of rows (:mod:`anatomy.data.shard_cache`), so that a killed run resumes where it was.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Bool, Float, Int32
 
 from anatomy.activations.batches import token_batches
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_pair
-from anatomy.artifacts import drop_shards, read_table, shard_name, shard_paths, write_table
-from anatomy.errors import RunError
+from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SHARD_ROWS = 128
 BATCH_TOKENS = 2048
 """Padded tokens at once, at most: each has a logit for every token of the vocabulary."""
-MARK = b"anatomy.fingerprint"
 
 
 def log_probs(
@@ -47,34 +42,21 @@ def log_probs(
     Args:
         made_of: hash of everything but the rows that decides them (model, template, window).
     """
-    iterator = iter(pairs)
-    for number in itertools.count():
-        rows = list(itertools.islice(iterator, SHARD_ROWS))
-        if not rows:
-            drop_shards(out_dir, number)
-            break
-        path = out_dir / shard_name(number)
-        if not _is_done(path, made_of, rows):
+    cache = ShardCache(out_dir, made_of)
+    for number, rows, lacking in shards(pairs, [cache], progress):
+        if lacking:
             encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
             columns: dict[str, Any] = {"row_id": [pair.row_id for pair in rows]}
             mean_N2 = _mean([pair.side(side) for pair in encoded for side in SIDES], subject, settings).reshape(-1, 2)
             columns |= dict(zip(SIDES, mean_N2.T, strict=True))
-            write_table(path, pa.table(columns).replace_schema_metadata({MARK: made_of.encode()}))
-        if progress is not None:
-            progress(len(rows))
+            cache.write(number, pa.table(columns))
     return read_log_probs(out_dir)
 
 
 def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
-    """What :func:`log_probs` left in ``out_dir``.
-
-    Raises:
-        RunError: it holds none.
-    """
-    tables = [read_table(path) for path in shard_paths(out_dir)]
-    if not tables:
-        raise RunError(f"{out_dir}: no log-probabilities; run the audit again with --policy")
-    return np.concatenate([np.stack([np.asarray(table[side]) for side in SIDES], axis=1) for table in tables])
+    """What :func:`log_probs` left in ``out_dir``; raises as :func:`anatomy.data.shard_cache.shard_files`."""
+    table = read_shards(out_dir, "log-probabilities", "run the audit again with --policy")
+    return np.stack([np.asarray(table[side]) for side in SIDES], axis=1)
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
@@ -108,21 +90,15 @@ def summed(
         counted_BT = np.zeros(batch.ids_BT.shape, bool)
         for row, (position, length) in enumerate(zip(batch.positions_B, batch.lengths_B, strict=True)):
             counted_BT[row, :length] = counted[position][:length]
-        foretold_t = np.flatnonzero(counted_BT[:, 1:].any(axis=0))  # no others get logits, which cost most
+        scored_t = np.flatnonzero(counted_BT[:, 1:].any(axis=0))  # no others get logits, which cost most
         ids_BT = torch.from_numpy(batch.ids_BT).to(subject.device, torch.long)
-        place_t = torch.from_numpy(foretold_t).to(subject.device)
+        place_t = torch.from_numpy(scored_t).to(subject.device)
         with torch.inference_mode():
             logits_BtV = model(ids_BT[:, :-1], use_cache=False, logits_to_keep=place_t).logits.float()
             next_Bt = logits_BtV.gather(-1, ids_BT[:, place_t + 1, None])[..., 0] - logits_BtV.logsumexp(-1)
-        sum_S[batch.positions_B] = np.where(counted_BT[:, foretold_t + 1], next_Bt.double().cpu().numpy(), 0.0).sum(
+        sum_S[batch.positions_B] = np.where(counted_BT[:, scored_t + 1], next_Bt.double().cpu().numpy(), 0.0).sum(
             axis=1
         )
         if progress is not None:
             progress(len(batch.positions_B))
     return sum_S
-
-
-def _is_done(path: Path, made_of: str, rows: Sequence[Pair]) -> bool:
-    if not path.is_file() or (pq.read_schema(path).metadata or {}).get(MARK, b"").decode() != made_of:
-        return False
-    return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == [pair.row_id for pair in rows])

@@ -1,12 +1,11 @@
 """Which characters of a response a token filtering leaves out: tokens at the threshold, or the words that hold them.
 
 Shards beside the detector's scores (``scores/<concept>/masks-<key>/shard-00000.parquet``) keep what is done, so that a
-killed run goes on where it was.
+killed run resumes where it was.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ from jaxtyping import Bool, Int
 
 from anatomy.activations.hidden import Reading, read_hidden
 from anatomy.activations.spans import EncodedSide, encode_pair
-from anatomy.artifacts import read_table, shard_name, write_table
 from anatomy.concepts.scorer import Scorer, Span
-from anatomy.concepts.scores import SHARD_ROWS, Scores
+from anatomy.concepts.scores import Scores
 from anatomy.data.rows_table import StoredPair
+from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import PlanError
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.types import SIDES, content_hash
@@ -52,24 +51,21 @@ def token_masks(
         raise PlanError(
             f"{scorer.concept}: its {scorer.kind} detector has no threshold of tokens; write `options.threshold`"
         )
-    key = content_hash([scorer.fingerprint, threshold, words, bundle.token_settings(), SHARD_ROWS])[:16]
-    found: list[tuple[Ranges, Ranges]] = []
-    iterator = iter(rows)
-    while shard := list(itertools.islice(iterator, SHARD_ROWS)):
-        path = folder / scorer.concept / f"masks-{key}" / shard_name(len(found) // SHARD_ROWS)
-        table = read_table(path).to_pydict() if path.is_file() else {}
-        if table.get("row_id") != [row.row_id for row in shard]:
+    key = content_hash([scorer.fingerprint, threshold, words, bundle.token_settings()])
+    cache = ShardCache(folder / scorer.concept / f"masks-{key[:16]}", key)
+    done = 0
+    for number, shard, lacking in shards(rows, [cache], progress):
+        if lacking:
             wanted_R2 = np.ones((len(shard), 2), bool)
             if scorer.pooling == "max":
-                wanted_R2 = scores.score_N2[len(found) : len(found) + len(shard)] >= threshold
+                wanted_R2 = scores.score_N2[done : done + len(shard)] >= threshold
             masks = _shard_masks(shard, wanted_R2, scorer, threshold, words, bundle)
             table = {"row_id": [row.row_id for row in shard]} | dict(zip(SIDES, masks, strict=True))
-            write_table(path, pa.table(table, schema=_SCHEMA))
-        found += [
-            (_ranges(chosen), _ranges(rejected)) for chosen, rejected in zip(*(table[s] for s in SIDES), strict=True)
-        ]
-        progress(len(shard))
-    return found
+            cache.write(number, pa.table(table, schema=_SCHEMA))
+        done += len(shard)
+    kept = read_shards(cache.folder, "masks", "prepare the plan again")
+    sides = [[_ranges(ranges) for ranges in kept[side].to_pylist()] for side in SIDES]
+    return list(zip(*sides, strict=True))
 
 
 _SCHEMA = pa.schema([("row_id", pa.string()), *[(side, pa.list_(pa.list_(pa.int64()))) for side in SIDES]])

@@ -14,10 +14,10 @@ from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_pair
 from anatomy.artifacts import read_table
 from anatomy.concepts import scored_tokens
-from anatomy.concepts import scores as module
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Span, pooled
 from anatomy.concepts.scores import Scores, read_scores, score_pairs
+from anatomy.data import shard_cache
 from anatomy.errors import RunError
 from anatomy.naming.concept_labels import highest
 from anatomy.settings import ModelSettings
@@ -79,7 +79,7 @@ def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
 
 
 def test_shards_are_kept_resumed_and_added_to(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SHARD_ROWS", 3)
+    monkeypatch.setattr(shard_cache, "SHARD_ROWS", 3)
     rows = pairs(8)
     run(bundle, tmp_path, rows, [Projection("a", 1)])
     shards = sorted((tmp_path / "a").iterdir())
@@ -109,7 +109,7 @@ def test_another_detector_of_the_name_scores_again(bundle, tmp_path):
 
 
 def test_missing_shards_are_one_line(tmp_path):
-    with pytest.raises(RunError, match="scores are missing"):
+    with pytest.raises(RunError, match="no scores; run `anatomy probe score`"):
         read_scores(tmp_path)
 
 

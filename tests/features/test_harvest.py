@@ -14,8 +14,8 @@ from support.tiny import TinySAE
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_pair, span_tokens
+from anatomy.data import shard_cache
 from anatomy.errors import RunError, SettingsError
-from anatomy.features import harvesting as module
 from anatomy.features.feature_store import FeatureStore
 from anatomy.features.harvesting import harvest
 from anatomy.sae.sae_health import HealthSums, measure
@@ -35,7 +35,7 @@ def bundle(tiny_model_dir):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(module, "SHARD_ROWS", killed_harvest.SHARD_ROWS)
+    monkeypatch.setattr(shard_cache, "SHARD_ROWS", killed_harvest.SHARD_ROWS)
 
 
 def run(bundle, out, pairs=PAIRS, sae=None, fingerprint="f", **extra) -> HealthSums:

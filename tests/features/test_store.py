@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anatomy.artifacts import shard_name
+from anatomy.data.shard_cache import ShardCache
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, read_health, write_shard
 from anatomy.types import SPANS
@@ -27,9 +28,8 @@ ROWS = {
 IDS = [("row-a", "prompt-a"), ("row-b", "prompt-b")]
 
 
-def write(folder, number=0, n_features="6", fingerprint="f", width="3"):
-    mark = {"fingerprint": fingerprint, "n_features": n_features, "width": width}
-    write_shard(folder / shard_name(number), IDS, ROWS, mark, {"tokens": 18})
+def write(folder, number=0, mark="f"):
+    write_shard(ShardCache(folder, mark), number, IDS, ROWS, 6, {"tokens": 18})
 
 
 def test_matrices(tmp_path):
@@ -60,10 +60,6 @@ def test_mean_residuals_of_responses(tmp_path):
     write(tmp_path)
     write(tmp_path, 1)
     assert FeatureStore(tmp_path).activations("chosen").tolist() == [[8, -65504, 0.5], [2, -65504, 0.5]] * 2
-    write(tmp_path, 0, width="")
-    write(tmp_path, 1, width="")
-    with pytest.raises(RunError, match="holds no residuals"):
-        FeatureStore(tmp_path).activations("chosen")
 
 
 def test_shards_follow_each_other(tmp_path):
@@ -86,9 +82,8 @@ def test_arrow_alone_reads_it(tmp_path):
 
 
 def test_indices_are_wide_enough(tmp_path):
-    mark = {"fingerprint": "f", "n_features": "70000"}
     wide = {span: [features(1, [(69999, 1.0, 0, 1)])] for span in SPANS}
-    write_shard(tmp_path / shard_name(0), IDS[:1], wide, mark, {})
+    write_shard(ShardCache(tmp_path, "f"), 0, IDS[:1], wide, 70_000, {})
     assert FeatureStore(tmp_path).matrix("chosen", "fires").indices.tolist() == [69999]
 
 
@@ -99,6 +94,10 @@ def test_broken_stores_are_refused(tmp_path):
     write(tmp_path, 2)
     with pytest.raises(RunError, match="missing between"):
         FeatureStore(tmp_path)
-    write(tmp_path, 1, fingerprint="other")
-    with pytest.raises(RunError, match="different harvests"):
+    write(tmp_path, 1, mark="other")
+    with pytest.raises(RunError, match="features of different passes"):
+        FeatureStore(tmp_path)
+    for number in range(3):
+        write(tmp_path, number, mark="")
+    with pytest.raises(RunError, match="earlier version"):
         FeatureStore(tmp_path)

@@ -11,14 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_pair
-from anatomy.concepts import scores as scores_module
 from anatomy.concepts.scores import read_scores, score_pairs
+from anatomy.data import shard_cache
 from anatomy.data.rows_table import StoredPair
 from anatomy.errors import PlanError
 from anatomy.settings import ModelSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair
-from interventions.backends import token_masks as module
 from interventions.backends.pair_edits import SideTreatment, Treatment
 from interventions.backends.token_masks import marked, token_masks
 from interventions.training.token_rows import tokenise_pair
@@ -130,8 +129,7 @@ def test_tokens_of_a_direction_equal_a_brute_force_pass(bundle, rows, pooling, t
 
 
 def test_shards_are_kept_and_another_threshold_is_another_mask(bundle, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(scores_module, "SHARD_ROWS", 5)
-    monkeypatch.setattr(module, "SHARD_ROWS", 5)
+    monkeypatch.setattr(shard_cache, "SHARD_ROWS", 5)
     whole = masks(bundle, rows, Projection(), tmp_path)
     shards = sorted(tmp_path.glob("direction/masks-*/*"))
     assert len(shards) == 3

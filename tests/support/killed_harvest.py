@@ -13,7 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.features import harvesting as module
+from anatomy.data import shard_cache
+from anatomy.features.harvesting import harvest
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 from support.tiny import TinySAE
@@ -44,7 +45,7 @@ def main(model: str, out: str, point: str) -> None:
     settings = ModelSettings(model=model, **SETTINGS)
     tokenizer = load_tokenizer(settings)
     subject, sae = load_subject(settings, tokenizer), TinySAE()
-    module.SHARD_ROWS = SHARD_ROWS
+    shard_cache.SHARD_ROWS = SHARD_ROWS
     done = [0]
 
     def die(*_: object) -> None:
@@ -57,9 +58,7 @@ def main(model: str, out: str, point: str) -> None:
     if point == "write":
         replace = os.replace
         os.replace = lambda source, target: die() or replace(source, target)
-    module.harvest(
-        pairs(), tokenizer, subject, sae, Path(out), "f", settings, lambda n: done.__setitem__(0, done[0] + n)
-    )
+    harvest(pairs(), tokenizer, subject, sae, Path(out), "f", settings, lambda n: done.__setitem__(0, done[0] + n))
 
 
 if __name__ == "__main__":

@@ -5,21 +5,21 @@ import signal
 import sys
 
 from anatomy.cli.app import main
-from anatomy.features import harvesting as harvest
+from anatomy.data import shard_cache
 
 number, *arguments = sys.argv[1:]
 written = []
-write = harvest.write_shard
-harvest.SHARD_ROWS = 32
+write = shard_cache.ShardCache.write
+shard_cache.SHARD_ROWS = 32
 
 
-def dying(path, *rest):
-    if "rollout" in str(path):
-        written.append(path)
+def dying(cache, shard, table, **options):
+    if "rollout-features" in str(cache.folder):
+        written.append(shard)
         if len(written) == int(number):
             os.kill(os.getpid(), signal.SIGKILL)
-    write(path, *rest)
+    write(cache, shard, table, **options)
 
 
-harvest.write_shard = dying
+shard_cache.ShardCache.write = dying
 sys.exit(main(arguments))

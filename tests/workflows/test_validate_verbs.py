@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data import shard_cache
 from anatomy.data.rows_table import read_rows
-from anatomy.features import harvesting as harvest
 from anatomy.features.feature_store import FeatureStore
 from anatomy.rollouts.rollout_set import Prompt
 
@@ -139,7 +139,7 @@ def test_a_kill_while_encoding_costs_nothing(run, validated, tmp_path, monkeypat
     assert len(list((out / "rollout-features").glob("shard-*.parquet"))) == 2
     assert not (out / artifacts.VALIDATION).exists()
     first = (out / "rollout-features" / artifacts.shard_name(0)).stat().st_mtime_ns
-    monkeypatch.setattr(harvest, "SHARD_ROWS", 32)  # as in the killed process
+    monkeypatch.setattr(shard_cache, "SHARD_ROWS", 32)  # as in the killed process
     assert main(rest) == 0
     assert (out / "rollout-features" / artifacts.shard_name(0)).stat().st_mtime_ns == first
     ours, theirs = shifts(out), shifts(validated)
