@@ -1,4 +1,4 @@
-"""Domain nouns shared by every stage.
+"""Domain nouns shared by every stage, and the two hashes by which everything is recognised.
 
 Axis letters, used as suffixes of array names: ``N`` pairs, ``B`` batch, ``T`` tokens, ``D`` residual width,
 ``F`` SAE features, ``M`` response clusters, ``K`` data or prompt clusters, ``G`` distinct prompts.
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Message = Mapping[str, Any]
@@ -23,6 +24,15 @@ def content_hash(value: object) -> str:
     """SHA-256 of ``value`` as canonical JSON (sorted keys), cut to 32 hexadecimal digits (128 bits)."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from anatomy.artifacts import atomic_path, file_hash, write_json
+from anatomy.artifacts import atomic_path, write_json
 from anatomy.concepts.scorer import Pooling
 from anatomy.errors import ProbeError
 from anatomy.features.pooling import Encoder
 from anatomy.settings import Settings
+from anatomy.types import file_hash
 from probes.attention_probe import AttentionProbe
 from probes.detector import Detector, Estimator, Provenance, learned_names, learned_of, settings_of, width_of
 from probes.difference_of_means import DifferenceOfMeans

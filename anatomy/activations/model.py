@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anatomy.artifacts import file_hash
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
+from anatomy.types import file_hash
 
 if TYPE_CHECKING:
     import torch

@@ -7,11 +7,11 @@ import re
 from functools import partial
 from pathlib import Path
 
-from anatomy.artifacts import file_hash
 from anatomy.data.hub import hub_source, probe
 from anatomy.data.readers import READERS, Source, count_rows, read_file, suffix_of
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
+from anatomy.types import file_hash
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)

@@ -27,7 +27,7 @@ from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError, RunError, SettingsError
 from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
 from anatomy.settings import ModelSettings, RowSettings
-from anatomy.types import Message, Pair, content_hash
+from anatomy.types import Message, Pair, content_hash, file_hash
 
 SAMPLED = set(SampleSettings.model_fields) - {"batch_tokens"}
 
@@ -169,7 +169,7 @@ def save_rollouts(
     }
     artifacts.write_table(out / artifacts.ROLLOUTS, pa.table(table))
     made_of = [facts["model"]["fingerprint"], facts["template"], facts["sampling"], sorted(ids)]
-    digest = artifacts.file_hash(out / artifacts.ROLLOUTS)
+    digest = file_hash(out / artifacts.ROLLOUTS)
     manifest = {**facts, "prompts": len(prompts), "rollouts": digest, "fingerprint": content_hash(made_of)}
     artifacts.write_json(out / artifacts.MANIFEST, manifest)
 
@@ -187,7 +187,7 @@ def read_rollouts(folder: Path) -> Rollouts:
     """
     manifest = artifacts.read_json(folder / artifacts.MANIFEST)
     table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "prompt", "text"])
-    if not isinstance(manifest, dict) or manifest.get("rollouts") != artifacts.file_hash(folder / artifacts.ROLLOUTS):
+    if not isinstance(manifest, dict) or manifest.get("rollouts") != file_hash(folder / artifacts.ROLLOUTS):
         raise RunError(f"{folder}: not finished rollouts; run `anatomy rollout` there again")
     rows = table.to_pylist()
     texts = {(row["prompt_id"], row["sample"]): row["text"] for row in rows}

@@ -20,7 +20,7 @@ from typing import Any
 import anatomy
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.types import content_hash
+from anatomy.types import content_hash, file_hash
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
@@ -157,7 +157,7 @@ class Run:
 
     def _hash(self, output: str) -> str | None:
         path = self.file(output)
-        return artifacts.file_hash(path) if path.is_file() else None
+        return file_hash(path) if path.is_file() else None
 
     def _intact(self, record: Mapping[str, Any]) -> bool:
         return all(

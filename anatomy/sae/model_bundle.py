@@ -6,9 +6,8 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from anatomy import artifacts
 from anatomy.settings import ModelSettings, SAESettings
-from anatomy.types import SIDES, Pair
+from anatomy.types import SIDES, Pair, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +69,7 @@ class ModelBundle:
 
         return {
             "template": template_hash(self.tokenizer),
-            "tokenizer": artifacts.text_hash(self.tokenizer.backend_tokenizer.to_str()),
+            "tokenizer": content_hash(self.tokenizer.backend_tokenizer.to_str()),
             "max_length": self.settings.max_length,
             "max_prompt_length": self.settings.max_prompt_length,
             "max_response_length": self.settings.max_response_length,

@@ -20,7 +20,7 @@ from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings
 from anatomy.stages.health_file import progress_bar, write_health
-from anatomy.types import SIDES
+from anatomy.types import SIDES, content_hash
 
 
 def rows_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> None:
@@ -77,7 +77,7 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         tokens = retained * sum(min(settings.max_length, means["prompt"] + read[side]) for side in SIDES)
         print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
-        fingerprint = artifacts.text_hash(str(depends))
+        fingerprint = content_hash(depends)
         with progress_bar("harvest", "row", retained) as bar:
             sums = harvest(
                 pairs,
@@ -116,7 +116,7 @@ def scores_stage(run: Run, settings: AuditSettings, bundle: ModelBundle, scorers
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         if scorers:
             with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
-                mark = artifacts.text_hash(str(made_of))
+                mark = content_hash(made_of)
                 score_pairs(
                     pairs,
                     scorers,
@@ -162,7 +162,7 @@ def own_stage(
         if not replies:
             raise RunError(f"--policy {settings.policy}: every completion is empty; roll out again")
         print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
-        mark = artifacts.text_hash(str(made_of))
+        mark = content_hash(made_of)
         read = bundle.tokenizer, bundle.subject
         with progress_bar("own responses", "response", len(replies)) as bar:
             harvest(replies, *read, bundle.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)

@@ -25,7 +25,7 @@ from anatomy.stages.analysis_stages import read_clusters
 from anatomy.stages.health_file import progress_bar
 from anatomy.stages.run_expectation import calibration_of, expected_of_run
 from anatomy.text.text_counts import TEXT_COUNTS
-from anatomy.types import SPANS
+from anatomy.types import SPANS, content_hash, file_hash
 
 EXCERPT = 300
 
@@ -110,7 +110,7 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
     depends = {
         "hypotheses": run.output_hash("hypotheses", artifacts.HYPOTHESES),
         "labels": run.output_hash("labels", artifacts.LABELS),
-        "health": artifacts.file_hash(run.file(artifacts.HEALTH)),
+        "health": file_hash(run.file(artifacts.HEALTH)),
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
         "calibration": None if settings.calibration is None else artifacts.read_json(settings.calibration),
         "own": None if settings.policy is None else run.require("own")["fingerprint"],
@@ -173,10 +173,8 @@ def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals
     depends = {
         "summary": run.output_hash("summary", artifacts.SUMMARY),
         "labels": run.output_hash("labels", artifacts.LABELS),
-        "extra": {
-            str(path.relative_to(run.path)): artifacts.file_hash(path) for path in sorted(extra) if path.is_file()
-        },
-        "page": artifacts.text_hash(html("", [])),
+        "extra": {str(path.relative_to(run.path)): file_hash(path) for path in sorted(extra) if path.is_file()},
+        "page": content_hash(html("", [])),
         "seed": settings.seed,
     }
     run.stage("report", depends, [f"{artifacts.REPORT}/{artifacts.REPORT_PAGE}"], work)

@@ -20,7 +20,7 @@ from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
 from anatomy.stages import progress_bar
-from anatomy.types import Pair
+from anatomy.types import Pair, content_hash
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.shift_comparison import Side
 
@@ -40,7 +40,7 @@ class Material(NamedTuple):
 
     def mark(self) -> str:
         """Hash of what decides features and scores, but for the rows."""
-        return artifacts.text_hash(str(self.made_of))
+        return content_hash(self.made_of)
 
 
 def open_material(run: Run, window: int, out: Path) -> Material:

@@ -19,6 +19,7 @@ from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.rollouts.text_health import HEALTH, health
 from anatomy.statistics.prompts import Prompts, prompt_totals
+from anatomy.types import file_hash
 
 if TYPE_CHECKING:
     from anatomy.rollouts.rollout_set import Rollouts
@@ -89,7 +90,7 @@ def write_means(path: Path, means: PromptMeans) -> str:
         "after": means.after_GM.astype(np.float32).ravel(),
     }
     artifacts.write_table(path, pa.table(table))
-    return artifacts.file_hash(path)
+    return file_hash(path)
 
 
 def read_means(path: Path, digest: str) -> PromptMeans:
@@ -98,7 +99,7 @@ def read_means(path: Path, digest: str) -> PromptMeans:
     Raises:
         RunError: it is missing or another one.
     """
-    if not path.is_file() or artifacts.file_hash(path) != digest:
+    if not path.is_file() or file_hash(path) != digest:
         raise RunError(f"{path}: missing, or not the table that was validated; run `anatomy validate` again")
     table = artifacts.read_table(path, COLUMNS)
     prompts = table["prompt_id"].unique().to_pylist()

@@ -30,7 +30,7 @@ from anatomy.runs.run import Run
 from anatomy.settings import ModelSettings
 from anatomy.stages.rollout_reader import Material, open_material
 from anatomy.statistics.agreement import pearson
-from anatomy.types import Pair
+from anatomy.types import Pair, content_hash
 from experiments.prediction.analyse import markdown
 from experiments.prediction.reading import VIEWS, read
 
@@ -133,7 +133,7 @@ def _log_ratio(material: Material, replies: Sequence[Pair], model: Path) -> Floa
     after = ModelSettings.model_validate(shared | {"model": str(model), "model_revision": None})
     found = []
     for name, subject in (("before", bundle.subject), (model.parent.name, load_policy(after)[0])):
-        mark = artifacts.text_hash(f"{material.mark()} {subject.fingerprint}")
+        mark = content_hash([material.mark(), subject.fingerprint])
         told = log_probs(replies, bundle.tokenizer, subject, material.out / name, mark, bundle.settings)
         found.append(told[:, 0])
     return np.asarray(found[1] - found[0])

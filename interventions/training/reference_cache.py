@@ -19,7 +19,7 @@ import pyarrow as pa
 from jaxtyping import Float
 from torch import Tensor
 
-from anatomy.artifacts import read_table, text_hash, write_table
+from anatomy.artifacts import read_table, write_table
 from anatomy.stages import progress_bar
 from anatomy.types import SIDES, content_hash
 
@@ -66,7 +66,7 @@ class ReferenceCache:
         """Add a part of (row id, side, key, value); its name is the hash of its keys."""
         names = ("row_id", "side", "key", "logp")
         columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
-        part = self.path / f"part-{text_hash(''.join(columns['key']))[:16]}.parquet"
+        part = self.path / f"part-{content_hash(columns['key'])[:16]}.parquet"
         write_table(part, pa.table(columns).cast(_schema()))
 
 
