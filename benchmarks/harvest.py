@@ -139,7 +139,7 @@ def main() -> None:
     bare = AutoModelForCausalLM.from_pretrained(source.path, dtype=subject.dtype, **source.arguments)
     bare = bare.to(subject.device).eval()
     sae, sae_name = find_sae(settings, subject, options.random_sae)
-    judge = harvesting.encode_pair
+    judge = harvesting.encode_row
     pairs = [row for row in PairStream(settings) if isinstance(row, Pair)]
     pairs = [pair for pair in pairs if judge(pair, tokenizer, settings).fault is None]
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ import torch
 from harvest import DEMO, Cost, find_sae, report, timed
 
 from anatomy.activations.model import Subject, load_subject, load_tokenizer
-from anatomy.concepts.scores import score_pairs
+from anatomy.concepts.scores import score_rows
 from anatomy.data.pair_stream import PairStream
 from anatomy.settings import HarvestSettings
 from anatomy.types import Pair
@@ -57,7 +57,7 @@ def main() -> None:
     subject = load_subject(settings, tokenizer)
     sae, _ = find_sae(settings, subject, random=False)
     found = [row for row in PairStream(settings) if isinstance(row, Pair)]
-    encoded = [harvesting.encode_pair(pair, tokenizer, settings) for pair in found]
+    encoded = [harvesting.encode_row(pair, tokenizer, settings) for pair in found]
     pairs = [pair for pair, parts in zip(found, encoded, strict=True) if parts.fault is None]
     tokens = sum(
         len(parts.side(side).ids) for parts in encoded if parts.fault is None for side in ("chosen", "rejected")
@@ -73,7 +73,7 @@ def main() -> None:
         def score(wanted: list[Detector]) -> Callable[[], None]:
             def work() -> None:
                 out = Path(folder) / str(next(runs))
-                score_pairs(pairs, wanted, tokenizer, lambda: subject, out, "benchmark", settings)
+                score_rows(pairs, wanted, tokenizer, lambda: subject, out, "benchmark", settings)
 
             return work
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from anatomy import artifacts
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import read_pairs
 from anatomy.rollouts.log_probs import log_probs
 from anatomy.rollouts.trained_model import load_policy
@@ -55,7 +55,7 @@ def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[
     """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
     rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)][:most]
     subject, tokenizer = load_policy(settings)
-    counts = [[int(encode_pair(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
+    counts = [[int(encode_row(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
               for pair in rows]  # fmt: skip
     pairs, tokens = zip(*[(row, count) for row, count in zip(rows, counts, strict=True) if min(count)], strict=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from anatomy.activations.hidden import Reading, read_hidden
 from anatomy.activations.model import Subject
-from anatomy.activations.spans import EncodedSide, encode_pair, encode_prompt
+from anatomy.activations.spans import EncodedSide, encode_prompt, encode_row
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
 from anatomy.settings import ModelSettings
@@ -49,7 +49,7 @@ def from_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, settin
     """Contrastive pairs: chosen responses are positives, rejected ones negatives."""
     found = []
     for number, pair in enumerate(pairs):
-        encoded = encode_pair(pair, tokenizer, settings)
+        encoded = encode_row(pair, tokenizer, settings)
         if encoded.fault is None:
             found += [response(encoded.side(side), int(side == "chosen"), pair.prompt_id, number) for side in SIDES]
     return found
@@ -85,7 +85,7 @@ def from_heuristic(
     chosen += _first(found["plain"], wanted - wanted // 2 - min(len(found["hard"]), wanted // 4))
     items = []
     for _, pair, side in sorted(chosen, key=lambda item: item[0]):
-        encoded = encode_pair(pair, tokenizer, settings)
+        encoded = encode_row(pair, tokenizer, settings)
         if encoded.fault is None:
             part = encoded.side(side)
             labels = overlaps(part.offsets_R2, find_ranges(part.text, matcher))
@@ -136,7 +136,7 @@ def from_answers(
     for number, (question, answer, label) in enumerate(answers):
         prompt: list[Message] = [{"role": "user", "content": question}]
         reply: list[Message] = [{"role": "assistant", "content": answer}]
-        side = encode_pair(Pair(number, prompt, reply, reply), tokenizer, settings).chosen
+        side = encode_row(Pair(number, prompt, reply, reply), tokenizer, settings).chosen
         if side.spans["response"].any():
             found.append(response(side, label, content_hash(question)))
     return found

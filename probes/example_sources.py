@@ -11,7 +11,7 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.activations.generate import GenerateSettings
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.concepts.concept import Concept, load_questions
 from anatomy.data.pair_stream import PairStream
 from anatomy.data.rows_table import read_rows
@@ -158,7 +158,7 @@ def from_cluster(run: Path, features: Sequence[int], wanted: int, seed: int, bun
     for row, stored in enumerate(read_rows(run / artifacts.ROWS)):
         for column, side in enumerate(SIDES):
             if 2 * row + column in label_of:
-                part = encode_pair(stored.pair, bundle.tokenizer, bundle.settings).side(side)
+                part = encode_row(stored.pair, bundle.tokenizer, bundle.settings).side(side)
                 items.append(collect.response(part, label_of[2 * row + column], stored.pair.prompt_id))
     return items
 

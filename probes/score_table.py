@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from anatomy.activations.model import Subject
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.artifacts import atomic_path, write_table
 from anatomy.concepts.scorer import Scorer, Span, score_span
 from anatomy.concepts.scores import score_sides
@@ -81,7 +81,7 @@ def _by_model(texts: Sequence[tuple[str, str]], scorer: Scorer, bundle: ModelBun
     for number, (prompt, completion) in enumerate(texts):
         asked: list[Message] = [{"role": "user", "content": prompt}]
         reply: list[Message] = [{"role": "assistant", "content": completion}]
-        sides.append(encode_pair(Pair(number, asked, reply, reply), bundle.tokenizer, bundle.settings).chosen)
+        sides.append(encode_row(Pair(number, asked, reply, reply), bundle.tokenizer, bundle.settings).chosen)
 
     def subject() -> Subject:
         return bundle.subject

@@ -54,7 +54,7 @@ class EncodedSide:
 
 
 @dataclass(frozen=True)
-class EncodedPair:
+class EncodedRow:
     """Both sides as token ids. ``lengths`` counts tokens before truncation (the prompt's with its template).
 
     ``prompt_ids`` is what precedes the chosen response, after truncation; the rejected side's is the same unless the
@@ -85,7 +85,7 @@ class TokenCheck:
 
     def __call__(self, pair: Pair) -> JudgeResult:
         try:
-            encoded = encode_pair(pair, self.tokenizer, self.settings)
+            encoded = encode_row(pair, self.tokenizer, self.settings)
         except TemplateError as error:
             return JudgeResult(TEMPLATE_REFUSES, {}, error.detail)
         for span, cut in encoded.truncated.items():
@@ -120,7 +120,7 @@ def template_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return content_hash(tokenizer.chat_template)
 
 
-def encode_pair(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedPair:
+def encode_row(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
     """Tokenise both sides, cut them to the window, and mark the spans.
 
     The prompt keeps its first token where that is special, and its end; the response keeps its start.
@@ -154,7 +154,7 @@ def encode_prompt(
     return _keep_end(tokenise(text, [], tokenizer), settings.max_prompt_length).ids
 
 
-def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def span_tokens(encoded: EncodedRow, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Text of each token of ``"prompt"``, ``"chosen"`` or ``"rejected"``; position ``at`` of a shard counts in it.
 
     A character that several tokens share is shown as replacement marks.
@@ -162,17 +162,17 @@ def span_tokens(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerB
     return [str(tokenizer.decode([token])) for token in _span_ids(encoded, span)]
 
 
-def span_text(encoded: EncodedPair, span: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def span_text(encoded: EncodedRow, span: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """Text of the tokens of ``"prompt"``, ``"chosen"`` or ``"rejected"``: what the model saw of it."""
     return str(tokenizer.decode(_span_ids(encoded, span)))
 
 
-def _span_ids(encoded: EncodedPair, span: str) -> list[int]:
+def _span_ids(encoded: EncodedRow, span: str) -> list[int]:
     side, kind = (encoded.chosen, "prompt") if span == "prompt" else (encoded.side(span), "response")
     return [int(token) for token in side.ids[side.spans[kind]]]
 
 
-def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedPair:
+def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedRow:
     """Cut prompt and response to the window, and name the fault if nothing useful is left."""
     lengths = {"prompt": len(sides["chosen"][0].ids)} | {
         name: len(response.ids) for name, (_, response) in sides.items()
@@ -189,7 +189,7 @@ def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettin
         fault = PROMPT_FILLS_WINDOW
     elif np.array_equal(encoded["chosen"].ids, encoded["rejected"].ids):
         fault = IDENTICAL_AFTER_TRUNCATION
-    return EncodedPair(
+    return EncodedRow(
         prompt_ids=prompts["chosen"].ids,
         **encoded,
         lengths=lengths,

@@ -62,7 +62,7 @@ class Scores(NamedTuple):
         return difference_N / spread if spread > 0 else np.zeros_like(difference_N)
 
 
-def score_pairs(
+def score_rows(
     pairs: Iterable[Pair],
     scorers: Sequence[Scorer],
     tokenizer: PreTrainedTokenizerBase,
@@ -149,9 +149,9 @@ def read_pairs(
     read: Callable[[Scorer, Span], ReadT],
 ) -> list[list[ReadT]]:
     """:func:`read_sides` of the rows, encoded: by detector, chosen and rejected of each row in turn."""
-    from anatomy.activations.spans import encode_pair
+    from anatomy.activations.spans import encode_row
 
-    encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
+    encoded = [encode_row(pair, tokenizer, settings) for pair in rows]
     return read_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings, read)
 
 

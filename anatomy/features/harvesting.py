@@ -17,7 +17,7 @@ import torch
 from anatomy.activations.batches import Batch, token_batches
 from anatomy.activations.forward import residuals
 from anatomy.activations.model import Subject
-from anatomy.activations.spans import EncodedPair, EncodedSide, encode_pair
+from anatomy.activations.spans import EncodedRow, EncodedSide, encode_row
 from anatomy.data.faults import IDENTICAL_AFTER_TRUNCATION
 from anatomy.data.shard_cache import ShardCache, shards
 from anatomy.errors import RunError, SettingsError
@@ -70,8 +70,8 @@ def harvest(
     return total
 
 
-def _usable(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedPair:
-    encoded = encode_pair(pair, tokenizer, settings)
+def _usable(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
+    encoded = encode_row(pair, tokenizer, settings)
     if encoded.fault not in (None, IDENTICAL_AFTER_TRUNCATION):  # two equal samples of a model can be pooled
         raise RunError(f"row {pair.index}: {encoded.fault}, yet marked as retained; run the rows stage again")
     return encoded
@@ -83,7 +83,7 @@ class _ShardPass:
     Spans are numbered ``2 · sequence + kind``, kind 0 the prompt and 1 the response.
     """
 
-    def __init__(self, encoded: list[EncodedPair], subject: Subject, sae: Encoder) -> None:
+    def __init__(self, encoded: list[EncodedRow], subject: Subject, sae: Encoder) -> None:
         self.subject, self.sae = subject, sae
         self.sequences: list[EncodedSide] = []
         self.places: list[dict[str, int]] = []  # per row: span name → number of the pooled span

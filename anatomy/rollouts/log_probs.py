@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int32
 from anatomy.activations.batches import token_batches
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import Subject
-from anatomy.activations.spans import EncodedSide, encode_pair
+from anatomy.activations.spans import EncodedSide, encode_row
 from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
@@ -45,7 +45,7 @@ def log_probs(
     cache = ShardCache(out_dir, made_of)
     for number, rows, lacking in shards(pairs, [cache], progress):
         if lacking:
-            encoded = [encode_pair(pair, tokenizer, settings) for pair in rows]
+            encoded = [encode_row(pair, tokenizer, settings) for pair in rows]
             columns: dict[str, Any] = {"row_id": [pair.row_id for pair in rows]}
             mean_N2 = _mean([pair.side(side) for pair in encoded for side in SIDES], subject, settings).reshape(-1, 2)
             columns |= dict(zip(SIDES, mean_N2.T, strict=True))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from tqdm import tqdm
 
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.artifacts import atomic_path, read_json, write_json
 from anatomy.data.faults import Fault
 from anatomy.data.messages import RowFault, WrongType, to_messages
@@ -87,7 +87,7 @@ def _from_pairs(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> I
     for pair in read_pairs(source):
         if isinstance(pair, Fault):
             continue
-        encoded = encode_pair(pair, tokenizer, model)
+        encoded = encode_row(pair, tokenizer, model)
         for side in (encoded.chosen, encoded.rejected):
             counts = side.spans["response"].copy()
             if pair.prompt_id not in prompts:
@@ -108,7 +108,7 @@ def _from_conversations(source: CorpusSource, tokenizer: Any, model: ModelSettin
             messages.pop()
         if messages:
             pair = Pair(0, messages[:-1], messages[-1:], messages[-1:])
-            side = encode_pair(pair, tokenizer, model).chosen
+            side = encode_row(pair, tokenizer, model).chosen
             yield Document(side.ids, side.spans["prompt"] | side.spans["response"], _opening(pair))
 
 

@@ -58,9 +58,9 @@ class ModelBundle:
 
     def has_response(self, pair: Pair) -> bool:
         """Whether both responses have a token left to read."""
-        from anatomy.activations.spans import encode_pair
+        from anatomy.activations.spans import encode_row
 
-        encoded = encode_pair(pair, self.tokenizer, self.settings)
+        encoded = encode_row(pair, self.tokenizer, self.settings)
         return all(encoded.side(side).spans["response"].any() for side in SIDES)
 
     def token_settings(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from anatomy import artifacts
 from anatomy.concepts.scorer import Measured, Scorer
-from anatomy.concepts.scores import score_pairs
+from anatomy.concepts.scores import score_rows
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
@@ -117,7 +117,7 @@ def scores_stage(run: Run, settings: AuditSettings, bundle: ModelBundle, scorers
         if scorers:
             with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
                 mark = content_hash(made_of)
-                score_pairs(
+                score_rows(
                     pairs,
                     scorers,
                     bundle.tokenizer,
@@ -169,7 +169,7 @@ def own_stage(
         if scorers:
             with progress_bar("their scores", "response", len(replies)) as bar:
                 folder = run.file(artifacts.OWN_SCORES)
-                score_pairs(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
+                score_rows(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
         with progress_bar("their log-probabilities", "response", len(replies)) as bar:
             log_probs(replies, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
         return {"responses": len(replies)}

@@ -62,7 +62,7 @@ def labels_stage(run: Run, settings: AuditSettings, store: FeatureStore, bundle:
 
 def text_rows(run: Run, store: FeatureStore, bundle: ModelBundle, needed: set[int]) -> Rows:
     """Texts and tokens of the needed rows, encoded as they were for the model."""
-    from anatomy.activations.spans import encode_pair, span_text, span_tokens
+    from anatomy.activations.spans import encode_row, span_text, span_tokens
 
     pieces: dict[tuple[int, str], list[str]] = {}
     texts: dict[tuple[int, str], str] = {}
@@ -70,7 +70,7 @@ def text_rows(run: Run, store: FeatureStore, bundle: ModelBundle, needed: set[in
     for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
         indices.append(stored.pair.index)
         if position in needed:
-            encoded = encode_pair(stored.pair, bundle.tokenizer, bundle.settings)
+            encoded = encode_row(stored.pair, bundle.tokenizer, bundle.settings)
             for span in SPANS:
                 pieces[position, span] = span_tokens(encoded, span, bundle.tokenizer)
                 texts[position, span] = span_text(encoded, span, bundle.tokenizer)

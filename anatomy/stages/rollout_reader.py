@@ -11,7 +11,7 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.concepts.scorer import Scorer
-from anatomy.concepts.scores import read_scores, score_pairs
+from anatomy.concepts.scores import read_scores, score_rows
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.feature_store import FeatureStore
@@ -107,5 +107,5 @@ class Reader:
         bundle, folder = self.material.bundle, self.material.out / f"{name}-scores"
         if self.scorers:
             mark = self.material.mark()
-            score_pairs(pairs, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
+            score_rows(pairs, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
         return [read_scores(folder / scorer.concept).score_N2 for scorer in self.scorers]

@@ -126,7 +126,7 @@ def probe(settings: HarvestSettings, tokens: int) -> Probe:
     Raises:
         AnatomyError: as the stages that it runs.
     """
-    from anatomy.activations.spans import encode_pair
+    from anatomy.activations.spans import encode_row
     from anatomy.features.harvesting import harvest
     from anatomy.sae.sae_health import SAEHealth
 
@@ -136,7 +136,7 @@ def probe(settings: HarvestSettings, tokens: int) -> Probe:
         health = ingest(settings, folder, bundle.token_check, bar.update)
         pairs, measured = [], 0
         for stored in read_rows(folder / artifacts.ROWS):
-            encoded = encode_pair(stored.pair, bundle.tokenizer, settings)
+            encoded = encode_row(stored.pair, bundle.tokenizer, settings)
             pairs.append(stored.pair)
             measured += len(encoded.chosen.ids) + len(encoded.rejected.ids)
             if measured >= tokens:

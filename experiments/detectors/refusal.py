@@ -18,7 +18,7 @@ from scipy.stats import binomtest, spearmanr
 from torch import Tensor
 
 from anatomy.activations.generate import GenerateSettings, generate_to
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
 from anatomy.settings import RowSettings
@@ -126,7 +126,7 @@ def first_tokens(row: dict[str, Any], bundle: Any) -> Labelled:
     """The first tokens of a completion, in its conversation."""
     answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
     pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
-    side = encode_pair(pair, bundle.tokenizer, bundle.settings).side("chosen")
+    side = encode_row(pair, bundle.tokenizer, bundle.settings).side("chosen")
     item = response(side, int(row["final_label"] == "2_full_refusal"), content_hash(row["prompt"]))
     wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
     end = int(np.flatnonzero(wanted)[-1]) + 1

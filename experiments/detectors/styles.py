@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import PairStream
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
@@ -44,7 +44,7 @@ def gather(path: str, per_style: int, bundle: Any) -> list[Labelled]:
             style = min(styles, key=lambda name: len(taken[name]))
             if len(taken[style]) >= per_style or (rows[i].prompt_id, style) in seen:
                 continue
-            part = encode_pair(rows[i], bundle.tokenizer, bundle.settings).side(side)
+            part = encode_row(rows[i], bundle.tokenizer, bundle.settings).side(side)
             if (
                 any(overlaps(part.offsets_R2, find_ranges(part.text, s)).any() for s in styles if s != "none")
                 or style == "none"

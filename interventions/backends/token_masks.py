@@ -15,7 +15,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int
 
 from anatomy.activations.hidden import Reading, read_hidden
-from anatomy.activations.spans import EncodedSide, encode_pair
+from anatomy.activations.spans import EncodedSide, encode_row
 from anatomy.concepts.scorer import Scorer, Span
 from anatomy.concepts.scores import Scores
 from anatomy.data.rows_table import StoredPair
@@ -102,7 +102,7 @@ def _shard_masks(
     """Ranges by side and row; responses that are not wanted have none."""
     masks: list[list[list[list[int]]]] = [[[] for _ in shard] for _ in SIDES]
     places: list[tuple[int, int]] = [(int(row), int(column)) for row, column in np.argwhere(wanted_R2)]
-    encoded = {row: encode_pair(shard[row].pair, bundle.tokenizer, bundle.settings) for row, _ in places}
+    encoded = {row: encode_row(shard[row].pair, bundle.tokenizer, bundle.settings) for row, _ in places}
     sides: list[EncodedSide] = [encoded[row].side(SIDES[column]) for row, column in places]
     readings = [Reading(side.ids, side.spans["response"]) for side in sides]
     subject = bundle.subject if scorer.layer is not None and sides else None

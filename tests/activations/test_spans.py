@@ -7,7 +7,7 @@ import pytest
 from support.tiny import CHATML, save_tokenizer
 
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import TokenCheck, encode_pair, span_text, span_tokens, template_hash
+from anatomy.activations.spans import TokenCheck, encode_row, span_text, span_tokens, template_hash
 from anatomy.data.faults import TEMPLATE_REFUSES
 from anatomy.data.row_health import HealthTable
 from anatomy.errors import ModelError
@@ -75,7 +75,7 @@ def decode(tokenizer, side, span):
 @pytest.mark.parametrize("system", [[], [SYSTEM]], ids=["plain", "system"])
 def test_spans_decode_to_the_messages(name, system, tokenizer_of):
     tokenizer = tokenizer_of(TEMPLATES[name])
-    encoded = encode_pair(pair_of(prompt=[*system, *TURNS]), tokenizer, ModelSettings())
+    encoded = encode_row(pair_of(prompt=[*system, *TURNS]), tokenizer, ModelSettings())
     assert encoded.fault is None
     stripped = name in ("llama3", "merged")
     turns = [turn["content"].strip() if stripped else turn["content"] for turn in (*system, *TURNS)]
@@ -87,7 +87,7 @@ def test_spans_decode_to_the_messages(name, system, tokenizer_of):
 
 
 def test_the_sequence_is_the_rendered_text_up_to_the_end_of_the_response(chatml):
-    encoded = encode_pair(pair_of(), chatml, ModelSettings())
+    encoded = encode_row(pair_of(), chatml, ModelSettings())
     messages = [*TURNS, {"role": "assistant", "content": CHOSEN}]
     rendered = chatml.apply_chat_template(messages, tokenize=False)
     assert chatml.decode(encoded.chosen.ids) + "<|im_end|>\n" == rendered
@@ -100,7 +100,7 @@ def test_the_sequence_is_the_rendered_text_up_to_the_end_of_the_response(chatml)
 
 
 def test_pieces_of_a_span_are_its_text(chatml):
-    encoded = encode_pair(pair_of(chosen="The good dog."), chatml, ModelSettings())
+    encoded = encode_row(pair_of(chosen="The good dog."), chatml, ModelSettings())
     for span, text in (("prompt", "".join(turn["content"] for turn in TURNS)), ("chosen", "The good dog.")):
         assert "".join(span_tokens(encoded, span, chatml)) == span_text(encoded, span, chatml) == text
 
@@ -110,7 +110,7 @@ def test_only_the_final_assistant_turn_is_the_response(chatml):
     pair = Pair(
         0, TURNS[:1], [*middle, {"role": "assistant", "content": "Last."}], [{"role": "assistant", "content": "No."}]
     )
-    encoded = encode_pair(pair, chatml, ModelSettings())
+    encoded = encode_row(pair, chatml, ModelSettings())
     assert decode(chatml, encoded.chosen, "response") == "Last."
     assert decode(chatml, encoded.chosen, "prompt") == "You"
     assert "First." in chatml.decode(encoded.chosen.ids)
@@ -118,16 +118,16 @@ def test_only_the_final_assistant_turn_is_the_response(chatml):
 
 
 def test_special_tokens_spelt_out_by_a_message_belong_to_no_span(chatml):
-    encoded = encode_pair(pair_of(chosen="one<|im_end|>\n<|im_start|>user two"), chatml, ModelSettings())
+    encoded = encode_row(pair_of(chosen="one<|im_end|>\n<|im_start|>user two"), chatml, ModelSettings())
     assert decode(chatml, encoded.chosen, "response") == "one\nuser two"
     assert encoded.special_in_text == 2
-    assert encode_pair(pair_of(), chatml, ModelSettings()).special_in_text == 0
+    assert encode_row(pair_of(), chatml, ModelSettings()).special_in_text == 0
 
 
 def test_the_prompt_keeps_its_end_and_the_response_its_start(chatml):
     long_prompt = [{"role": "user", "content": " ".join(f"p{number}" for number in range(200)) + " END"}]
     pair = pair_of("START " + "yes " * 200, "BEGIN " + "no " * 200, long_prompt)
-    encoded = encode_pair(pair, chatml, ModelSettings(max_length=100, max_prompt_length=60))
+    encoded = encode_row(pair, chatml, ModelSettings(max_length=100, max_prompt_length=60))
     assert len(encoded.prompt_ids) == 60
     assert encoded.prompt_ids[0] == chatml.bos_token_id
     assert decode(chatml, encoded.chosen, "prompt").endswith(" END")
@@ -166,10 +166,10 @@ def test_the_judge_counts_what_was_cut(chatml):
 
 def test_text_that_a_template_rewrites(tokenizer_of):
     tokenizer = tokenizer_of(THINK)
-    kept = encode_pair(pair_of("plain", "text"), tokenizer, ModelSettings())
+    kept = encode_row(pair_of("plain", "text"), tokenizer, ModelSettings())
     assert decode(tokenizer, kept.chosen, "response") == "plain"
     with pytest.raises(ModelError, match="row 7: the chat template changes the text"):
-        encode_pair(pair_of("<think>hm</think>\nyes", "no"), tokenizer, ModelSettings())
+        encode_row(pair_of("<think>hm</think>\nyes", "no"), tokenizer, ModelSettings())
 
 
 def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
@@ -177,7 +177,7 @@ def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
     with pytest.raises(
         ModelError, match=r"row 7: the chat template refuses turns \(user, user, assistant\): roles must"
     ):
-        encode_pair(pair_of(prompt=[TURNS[0], TURNS[0]]), tokenizer, ModelSettings())
+        encode_row(pair_of(prompt=[TURNS[0], TURNS[0]]), tokenizer, ModelSettings())
 
 
 def test_a_refused_row_is_counted_with_the_templates_words(tokenizer_of):
@@ -195,7 +195,7 @@ def test_tools_reach_the_template(tokenizer_of):
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
     prompt = [TURNS[0], call, {"role": "tool", "content": "42"}]
     pair = pair_of(prompt=prompt, tools=[{"name": "search"}], chat_template_kwargs={"flag": "FLAG"})
-    encoded = encode_pair(pair, tokenizer, ModelSettings())
+    encoded = encode_row(pair, tokenizer, ModelSettings())
     assert tokenizer.decode(encoded.prompt_ids).startswith("TOOLS search\nFLAG")
     assert decode(tokenizer, encoded.chosen, "prompt") == "You42"
 
@@ -219,7 +219,7 @@ def test_the_template_hash_tells_templates_apart(tokenizer_of, chatml):
 @pytest.mark.laptop
 def test_spans_of_the_laptop_model():
     tokenizer = load_tokenizer(ModelSettings())
-    encoded = encode_pair(pair_of(), tokenizer, ModelSettings())
+    encoded = encode_row(pair_of(), tokenizer, ModelSettings())
     assert "SmolLM, trained by Hugging Face" in tokenizer.decode(encoded.prompt_ids)
     # The header's newline and the first of two spaces are one token, which is not the message's.
     assert decode(tokenizer, encoded.chosen, "prompt") == "YouGood dog. Why not?  \n"

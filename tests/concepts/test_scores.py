@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.artifacts import read_table
 from anatomy.concepts import scored_tokens
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Span, pooled
-from anatomy.concepts.scores import Scores, read_scores, score_pairs
+from anatomy.concepts.scores import Scores, read_scores, score_rows
 from anatomy.data import shard_cache
 from anatomy.errors import RunError
 from anatomy.naming.concept_labels import highest
@@ -57,7 +57,7 @@ def pairs(number: int) -> list[Pair]:
 
 def run(bundle, out, rows, scorers, subject=None):
     subject = subject or (lambda: bundle.subject)
-    score_pairs(rows, scorers, bundle.tokenizer, subject, out, "made", bundle.settings)
+    score_rows(rows, scorers, bundle.tokenizer, subject, out, "made", bundle.settings)
 
 
 def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
@@ -70,7 +70,7 @@ def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
         assert found.row_ids == [pair.row_id for pair in rows]
         for row, pair in enumerate(rows):
             for column, side in enumerate(SIDES):
-                encoded = encode_pair(pair, bundle.tokenizer, bundle.settings).side(side)
+                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).side(side)
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = (x_TD @ scorer.w_D).double().numpy()
@@ -146,7 +146,7 @@ def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(bundle, tmp
         for number, pair in kept.items():
             assert found[scorer.concept, number]["row_id"] == pair.row_id
             for side in SIDES:
-                encoded = encode_pair(pair, bundle.tokenizer, bundle.settings).side(side)
+                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).side(side)
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = scorer.score_tokens(Span(encoded.text, encoded.offsets_R2, {scorer.layer: x_TD}))

@@ -13,7 +13,7 @@ from support import killed_harvest
 from support.tiny import TinySAE
 
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.activations.spans import encode_pair, span_tokens
+from anatomy.activations.spans import encode_row, span_tokens
 from anatomy.data import shard_cache
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.feature_store import FeatureStore
@@ -65,7 +65,7 @@ def test_pooled_features_equal_brute_force(bundle, tmp_path, small_shards):
     found = {(span, name): store.matrix(span, name).toarray() for span in SPANS for name in ("max", "freq", "at")}
     cut = 0
     for row, pair in enumerate(PAIRS):
-        encoded = encode_pair(pair, tokenizer, settings)
+        encoded = encode_row(pair, tokenizer, settings)
         cut += encoded.truncated["chosen"]
         for span in SPANS:
             side = encoded.chosen if span == "prompt" else encoded.side(span)
@@ -134,7 +134,7 @@ def test_identical_sequences_run_once(bundle, tmp_path):
 
 def test_health_covers_exactly_the_tokens_in_spans(bundle, tmp_path):
     tokenizer, subject, settings = bundle
-    encoded = encode_pair(PAIRS[5], tokenizer, settings)
+    encoded = encode_row(PAIRS[5], tokenizer, settings)
     sides = [(encoded.chosen, ("prompt", "response")), (encoded.rejected, ("response",))]
     x_parts = []
     for side, kinds in sides:

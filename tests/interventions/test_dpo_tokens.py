@@ -8,7 +8,7 @@ from datasets import Dataset
 from support.dpo_runs import config, load, make_pairs
 from trl import DPOTrainer
 
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.errors import RowsError
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
@@ -119,7 +119,7 @@ def test_masked_characters_are_those_tokens(tokenizer):
     """Ranges count in ``EncodedSide.text``; special tokens after the text stay scored."""
     text = "one **Bold** two"
     pair = pair_of(["Hello"], text, "good dog")
-    assert encode_pair(pair, tokenizer, ModelSettings()).chosen.text == text
+    assert encode_row(pair, tokenizer, ModelSettings()).chosen.text == text
     start = text.index("**")
     masked = SideTreatment(masked=((start, start + 8),))
     side = tokenise_pair(pair, Treatment(pair.row_id, chosen=masked), tokenizer, 512)["chosen"]

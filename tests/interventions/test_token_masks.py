@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.activations.spans import encode_pair
-from anatomy.concepts.scores import read_scores, score_pairs
+from anatomy.activations.spans import encode_row
+from anatomy.concepts.scores import read_scores, score_rows
 from anatomy.data import shard_cache
 from anatomy.data.rows_table import StoredPair
 from anatomy.errors import PlanError
@@ -62,7 +62,7 @@ def rows():
 
 def masks(bundle, rows, scorer, folder, threshold=None, words=False):
     subject = (lambda: bundle.subject) if scorer.layer is not None else None
-    score_pairs([row.pair for row in rows], [scorer], bundle.tokenizer, subject, folder, "", bundle.settings)
+    score_rows([row.pair for row in rows], [scorer], bundle.tokenizer, subject, folder, "", bundle.settings)
     found = read_scores(folder / scorer.concept)
     return token_masks(rows, scorer, found, threshold, words, bundle, folder, lambda number: None)
 
@@ -77,7 +77,7 @@ def covered(ranges, size: int) -> np.ndarray:
 def test_tokens_of_a_text_heuristic_are_those_that_overlap_its_ranges(bundle, rows, tmp_path):
     found = masks(bundle, rows, TextHeuristic("bold", "bold"), tmp_path)
     for row, pair in zip(rows, found, strict=True):
-        encoded = encode_pair(row.pair, bundle.tokenizer, bundle.settings)
+        encoded = encode_row(row.pair, bundle.tokenizer, bundle.settings)
         for side, ranges in zip(SIDES, pair, strict=True):
             text = str(row.pair.side(side)[-1]["content"])
             bold = covered(find_ranges(text, "bold"), len(text))
@@ -118,7 +118,7 @@ def test_tokens_of_a_direction_equal_a_brute_force_pass(bundle, rows, pooling, t
     count = 0
     for row, pair in zip(rows, found, strict=True):
         for name, ranges in zip(SIDES, pair, strict=True):
-            side = encode_pair(row.pair, bundle.tokenizer, bundle.settings).side(name)
+            side = encode_row(row.pair, bundle.tokenizer, bundle.settings).side(name)
             hidden = model(torch.tensor(side.ids[None]).long(), output_hidden_states=True).hidden_states[2][0]
             flagged = (hidden[torch.tensor(side.spans["response"])] @ scorer.w_D >= 0.5).tolist()
             assert list(ranges) == [

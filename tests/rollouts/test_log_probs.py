@@ -5,7 +5,7 @@ import torch
 
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import load_subject, load_tokenizer
-from anatomy.activations.spans import encode_pair
+from anatomy.activations.spans import encode_row
 from anatomy.rollouts.log_probs import log_probs
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
@@ -26,7 +26,7 @@ def test_against_the_loss_of_each_sequence(tiny_model_dir, tmp_path):
     pairs = [pair(number) for number in range(7)]
     found = log_probs(pairs, tokenizer, subject, tmp_path, "mark", settings)
     for row, one in enumerate(pairs):
-        encoded = encode_pair(one, tokenizer, settings)
+        encoded = encode_row(one, tokenizer, settings)
         for column, side in enumerate((encoded.chosen, encoded.rejected)):
             ids = torch.from_numpy(side.ids).long()[None]
             labels = torch.where(torch.from_numpy(side.spans["response"])[None], ids, -100)
