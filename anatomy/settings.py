@@ -138,17 +138,17 @@ class ConceptSettings(Settings):
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
 
 
-class OwnSettings(Settings):
+class BaseRolloutSettings(Settings):
     """The model's own responses."""
 
-    policy: FolderOrId | None = Field(
+    base_rollouts: FolderOrId | None = Field(
         None,
         description="Rollouts of the model before training (`anatomy rollout`), for a calibration whose predictor "
         "reads the model's own responses.",
     )
 
 
-class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings, OwnSettings):
+class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings, BaseRolloutSettings):
     """All stages."""
 
 

@@ -105,5 +105,5 @@ def read_calibration(
         raise SettingsError(f"{path}: predictor {found.predictor} cannot be calibrated; validate with --best tilt")
     if known[found.predictor]().own and not has_own:
         raise SettingsError(f"{path}: predictor {found.predictor} reads the model's own responses; make them with "
-                            "`anatomy rollout` and name the folder with --policy")  # fmt: skip
+                            "`anatomy rollout` and name the folder with --base-rollouts")  # fmt: skip
     return found

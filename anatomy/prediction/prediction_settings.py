@@ -26,15 +26,15 @@ class ValidateSettings(PredictSettings, SampleSettings):
     before: str = Field(description="Rollouts before training (folder of `anatomy rollout`), or a model.")
     after: str = Field(description="Rollouts after training, or a model.")
     prompts: str | None = Field(None, description="Held-out prompts, where a model is given: rows or a table.")
-    policy: str | None = Field(
+    base_rollouts: str | None = Field(
         None,
         description="Further rollouts before training (other seed or prompts), for the predictors that need the "
         "model's own responses.",
     )
     predictors: str | None = Field(
         None,
-        description=f"Predictors, with commas; default: {PREDICTORS}, with policy rollouts also {OWN_PREDICTORS}. "
-        "Further ones: on-policy and, with policy rollouts, adam, tilt-policy, temperature.",
+        description=f"Predictors, with commas; default: {PREDICTORS}, with base rollouts also {OWN_PREDICTORS}. "
+        "Further ones: on-policy and, with base rollouts, adam, tilt-policy, temperature.",
     )
     best: str | None = Field(
         None,
@@ -50,7 +50,7 @@ class ValidateSettings(PredictSettings, SampleSettings):
     @property
     def names(self) -> list[str]:
         """The predictors asked for, the best first: ``best``, or the first of the usual ones that is asked for."""
-        usual = (PREDICTORS if self.policy is None else f"{OWN_PREDICTORS},{PREDICTORS}").split(",")
+        usual = (PREDICTORS if self.base_rollouts is None else f"{OWN_PREDICTORS},{PREDICTORS}").split(",")
         asked = usual if self.predictors is None else [*filter(None, map(str.strip, self.predictors.split(",")))]
         best = self.best or next((name for name in usual if name in asked), "tilt")
         return list(dict.fromkeys([best, *asked]))
@@ -61,7 +61,8 @@ class TraceSettings(PredictSettings):
 
     predictor: str = Field(
         "tilt",
-        description="Predictor whose shift is traced; in a run audited with --policy also `sgd`, `activations` …",
+        description="Predictor whose shift is traced; in a run audited with --base-rollouts also `sgd`, "
+        "`activations` …",
     )
     top: int = Field(10, ge=1, description="Rows shown at either end.")
     seed: int = Field(0, ge=0, description="Seed of the random rows of the leave-out lists.")
@@ -71,7 +72,8 @@ class ForecastSettings(PredictSettings):
     """What goes with a concept that is suppressed."""
 
     predictor: str = Field(
-        "tilt", description="Predictor with a reward: also `gradient` and, in a run audited with --policy, `sgd`."
+        "tilt",
+        description="Predictor with a reward: also `gradient` and, in a run audited with --base-rollouts, `sgd`.",
     )
     strength: float = Field(
         1.0, ge=0, description="1 keeps the concept where it is, 0 does nothing, more pushes it back."

@@ -55,7 +55,7 @@ def log_probs(
 
 def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
     """What :func:`log_probs` left in ``out_dir``; raises as :func:`anatomy.data.shard_cache.shard_files`."""
-    table = read_shards(out_dir, "log-probabilities", "run the audit again with --policy")
+    table = read_shards(out_dir, "log-probabilities", "run the audit again with --base-rollouts")
     return np.stack([np.asarray(table[side]) for side in SIDES], axis=1)
 
 

@@ -160,7 +160,7 @@ def own_stage(
             return {}
         replies = own_replies(own, bundle.has_response)
         if not replies:
-            raise RunError(f"--policy {settings.policy}: every completion is empty; roll out again")
+            raise RunError(f"--base-rollouts {settings.base_rollouts}: every completion is empty; roll out again")
         print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
         mark = content_hash(made_of)
         read = bundle.tokenizer, bundle.subject
@@ -185,13 +185,17 @@ def read_own(settings: AuditSettings, bundle: ModelBundle) -> Rollouts | None:
         RunError: not finished rollouts.
         SettingsError: of another model, or one completion a prompt.
     """
-    if settings.policy is None:
+    if settings.base_rollouts is None:
         return None
-    own = read_rollouts(Path(settings.policy))
+    own = read_rollouts(Path(settings.base_rollouts))
     if own.manifest["model"]["fingerprint"] != bundle.subject.fingerprint:
-        raise SettingsError(f"--policy {settings.policy}: completions of another model than the audit's; roll it out")
+        raise SettingsError(
+            f"--base-rollouts {settings.base_rollouts}: completions of another model than the audit's; roll it out"
+        )
     if int(own.manifest["sampling"]["samples"]) < 2:
-        raise SettingsError(f"--policy {settings.policy}: one completion a prompt; roll out with --samples 2 or more")
+        raise SettingsError(
+            f"--base-rollouts {settings.base_rollouts}: one completion a prompt; roll out with --samples 2 or more"
+        )
     return own
 
 

@@ -113,7 +113,7 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         "health": file_hash(run.file(artifacts.HEALTH)),
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
         "calibration": None if settings.calibration is None else artifacts.read_json(settings.calibration),
-        "own": None if settings.policy is None else run.require("own")["fingerprint"],
+        "own": None if settings.base_rollouts is None else run.require("own")["fingerprint"],
     }
     run.stage("summary", depends, [artifacts.SUMMARY, artifacts.SUMMARY_TEXT], work)
 

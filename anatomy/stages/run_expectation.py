@@ -39,7 +39,7 @@ def calibration_of(settings: AuditSettings, model_fingerprint: str, sae_fingerpr
     """
     if settings.calibration is None:
         return None
-    window, has_own = settings.max_response_length, settings.policy is not None
+    window, has_own = settings.max_response_length, settings.base_rollouts is not None
     return read_calibration(settings.calibration, model_fingerprint, sae_fingerprint, window, has_own)
 
 

@@ -47,7 +47,9 @@ class Prediction(NamedTuple):
             raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}{part}")
         fitting = made[predictor]()
         if fitting.own and not run.manifest["stages"].get("own", {}).get("outputs"):
-            raise SettingsError(f"predictor {predictor} reads the model's own responses; run the audit with --policy")
+            raise SettingsError(
+                f"predictor {predictor} reads the model's own responses; run the audit with --base-rollouts"
+            )
         statistics = sorted({"freq", settings.prompt_statistic})
         read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=fitting.residuals)
         data = pool = read(store)

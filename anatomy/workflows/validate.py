@@ -87,10 +87,14 @@ def validate(
         before = _rollouts("before", settings.before, run, settings, out)
         after = _rollouts("after", settings.after, run, settings, out)
         _refuse_other(out / artifacts.VALIDATION, before, after)
-        policy = None if settings.policy is None else _rollouts("policy", settings.policy, run, settings, out)
-        _check_policy(policy, before, _names(settings))
+        base = (
+            None
+            if settings.base_rollouts is None
+            else _rollouts("base-rollouts", settings.base_rollouts, run, settings, out)
+        )
+        _check_base(base, before, _names(settings))
         material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
-        return _validated(material, settings, (before, after, policy), scorers(material.settings, material.bundle))
+        return _validated(material, settings, (before, after, base), scorers(material.settings, material.bundle))
 
 
 def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
@@ -124,7 +128,7 @@ def _validated(
     sides: tuple[Rollouts, Rollouts, Rollouts | None],
     scorers: Sequence[Scorer],
 ) -> str:
-    before, after, policy = sides
+    before, after, base = sides
     audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
     seen = set(original.prompt_ids)
     pairs, left = rollout_pairs(before, after, seen, material.bundle.has_response)
@@ -141,9 +145,9 @@ def _validated(
     completions = encoded(material, pairs, len(pairs), "rollout")
     rollouts = reader.other(completions, pairs, "rollout")
     own, replies = None, []
-    if policy is not None:
-        replies = own_replies(policy, material.bundle.has_response)
-        own = reader.other(encoded(material, replies, len(replies), "policy"), replies, "policy")
+    if base is not None:
+        replies = own_replies(base, material.bundle.has_response)
+        own = reader.other(encoded(material, replies, len(replies), "base"), replies, "base")
     definition = Definition(
         clusters=clusters,
         kept_F=data.pool.fires_F >= default_min_fires(store.n_rows),
@@ -189,10 +193,12 @@ def _check_names(settings: ValidateSettings) -> None:
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
     if names[0] not in calibrated(settings.tilt_c):
-        raise SettingsError(f"--best {names[0]}: no audit can predict by it; use `tilt` or, with --policy, `sharpened`")
+        raise SettingsError(
+            f"--best {names[0]}: no audit can predict by it; use `tilt` or, with --base-rollouts, `sharpened`"
+        )
     needy = [name for name in names if known[name]().own]
-    if needy and settings.policy is None:
-        raise SettingsError(f"predictor {needy[0]} needs --policy: rollouts before training, of another seed")
+    if needy and settings.base_rollouts is None:
+        raise SettingsError(f"predictor {needy[0]} needs --base-rollouts: rollouts before training, of another seed")
 
 
 def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
@@ -200,14 +206,14 @@ def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
     return build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)))
 
 
-def _check_policy(policy: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
-    if policy is None:
+def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
+    if base is None:
         return
-    if policy.fingerprint == before.fingerprint:
-        raise SettingsError("--policy: these are the rollouts of --before, whose noise would be in both shifts")
-    if "adam" in names and int(policy.manifest["sampling"]["samples"]) < 2:
+    if base.fingerprint == before.fingerprint:
+        raise SettingsError("--base-rollouts: these are the rollouts of --before, whose noise would be in both shifts")
+    if "adam" in names and int(base.manifest["sampling"]["samples"]) < 2:
         raise SettingsError(
-            "predictor adam compares a prompt's responses; --policy needs `rollout --samples 2` or more"
+            "predictor adam compares a prompt's responses; --base-rollouts needs `rollout --samples 2` or more"
         )
 
 

@@ -44,12 +44,12 @@ class Validated(NamedTuple):
 
 
 def read(run: Run, validated: Path) -> Validated:
-    """What ``anatomy validate --policy`` left in ``validated``."""
+    """What ``anatomy validate --base-rollouts`` left in ``validated``."""
     settings = AuditSettings.model_validate(run.manifest["settings"])
     original = FeatureStore(run.file(artifacts.FEATURES))
     cut = validated / "data-features"
     data = Pool.read(FeatureStore(cut) if cut.is_dir() else original, ["freq"], settings.tau, residuals=True)
-    own = Pool.read(FeatureStore(validated / "policy-features"), ["freq"], settings.tau, residuals=True)
+    own = Pool.read(FeatureStore(validated / "base-features"), ["freq"], settings.tau, residuals=True)
     labels_F = read_clusters(run, original).response_F
     shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
     shifts = shifts[(shifts["predictor"] == "tilt") & (shifts["context"] == "all")]

@@ -207,7 +207,7 @@ class Plan:
         asked, done = PREDICTORS if other else TRACED_BY, out / artifacts.VALIDATION
         if done.is_file() and set(asked.split(",")) <= set(artifacts.read_json(done)["figures"]):
             return
-        by = ["--predictors", asked, *(["--policy", other] if other else [])]
+        by = ["--predictors", asked, *(["--base-rollouts", other] if other else [])]
         self.step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,
                 "--data", data or name, "--role", role, "--train-seed", seed, "--out", out)  # fmt: skip
 

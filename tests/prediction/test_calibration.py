@@ -53,7 +53,7 @@ def test_over_own_responses_the_deviation_is_still_that_of_the_data():
     [
         ({}, None, False, "--max-response-length 64"),
         ({"predictor": "on-policy"}, 64, True, "cannot be calibrated"),
-        ({"predictor": "adam"}, 64, False, "--policy"),
+        ({"predictor": "adam"}, 64, False, "--base-rollouts"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, change, window, has_own, message):
@@ -108,7 +108,7 @@ def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
 
 @pytest.mark.parametrize("predictor", ["adam", "sharpened"])
 def test_an_audit_with_rollouts_expects_what_their_covariance_says(predictor, tmp_path, tiny_model_dir, capsys):
-    """Without ``--policy``, or with another model's rollouts, an audit by such a calibration ends before the model
+    """Without ``--base-rollouts``, or with another model's, an audit by such a calibration ends before the model
     has read a row; with them bold is told, in the direction that the labels push the model's own responses.
     """
     from support.planted_run import FLAGS, plant_rollouts, write_pairs
@@ -126,16 +126,16 @@ def test_an_audit_with_rollouts_expects_what_their_covariance_says(predictor, tm
     artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": predictor})
     command += ["--calibration", str(tmp_path / "c.json")]
     plant_rollouts(tmp_path / "other", 0.3, seed=3)
-    for more, message in (([], "--policy"), (["--policy", str(tmp_path / "other")], "another model")):
+    for more, message in (([], "--base-rollouts"), (["--base-rollouts", str(tmp_path / "other")], "another model")):
         assert main([*command, *more]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
         assert not (tmp_path / "run" / artifacts.FEATURES).exists()
     own = plant_rollouts(tmp_path / "own", 0.3, seed=3, fingerprint=who["model_fingerprint"])
-    assert main([*command, "--policy", str(own)]) == 0
+    assert main([*command, "--base-rollouts", str(own)]) == 0
     summary = json.loads((tmp_path / "run" / artifacts.SUMMARY).read_text())
     found = [item for direction in DIRECTIONS for item in summary["views"]["global"][direction]]
     (bold,) = [item for item in found if item["response"] == "bold"]
     assert bold["expected_shift"]["shift"] > 0
     capsys.readouterr()
-    assert main([*command, "--policy", str(own)]) == 0
+    assert main([*command, "--base-rollouts", str(own)]) == 0
     assert "own: unchanged" in capsys.readouterr().err

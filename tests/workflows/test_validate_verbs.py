@@ -202,8 +202,8 @@ def test_a_policy_edited_to_say_a_word_raises_the_features_of_that_word(run, tmp
 
 
 def test_own_responses_and_likelihoods(run, tmp_path):
-    plant_rollouts(tmp_path / "policy", 0.3, seed=9)
-    arguments = ["--policy", str(tmp_path / "policy"), "--predictors", "tilt-policy,on-policy,temperature"]
+    plant_rollouts(tmp_path / "base", 0.3, seed=9)
+    arguments = ["--base-rollouts", str(tmp_path / "base"), "--predictors", "tilt-policy,on-policy,temperature"]
     assert validate(run, tmp_path / "v", "before", "after", *arguments, "--best", "adam") == 0
     validation = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
     told = validation["figures"]
@@ -212,7 +212,7 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     assert told["tilt-policy"]["features"]["r"] > 0.4
     assert told["adam"]["features"]["r"] > 0.4
     assert told["on-policy"]["features"]["r"] > 0.4
-    store = FeatureStore(tmp_path / "v" / "policy-features")
+    store = FeatureStore(tmp_path / "v" / "base-features")
     likely = [pq.read_table(path) for path in sorted((tmp_path / "v" / artifacts.OWN_LOG_PROBS).glob("shard-*"))]
     surprisal_N = -pa.concat_tables(likely)["chosen"].to_numpy() * store.tokens("chosen")
     found = shifts(tmp_path / "v", view="features", predictor="temperature")
@@ -225,12 +225,12 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     ("arguments", "message"),
     [
         (["--predictors", "tarot"], "there are disparity"),
-        (["--predictors", "tilt-policy"], "--policy"),
-        (["--predictors", "temperature"], "--policy"),
+        (["--predictors", "tilt-policy"], "--base-rollouts"),
+        (["--predictors", "temperature"], "--base-rollouts"),
         (["--best", "on-policy"], "no audit can predict by it"),
         (["--after", "/nowhere/model"], "--prompts"),
-        (["--policy", "BEFORE"], "noise"),
-        (["--policy", "ONCE", "--predictors", "adam"], "--samples 2"),
+        (["--base-rollouts", "BEFORE"], "noise"),
+        (["--base-rollouts", "ONCE", "--predictors", "adam"], "--samples 2"),
     ],
 )
 def test_mistakes_are_one_line(run, tmp_path, capsys, arguments, message):
@@ -303,7 +303,7 @@ def test_a_forecast_keeps_the_suppressed_concept_where_it_is(run, tmp_path, caps
 def test_forecasts_that_cannot_be_made_are_one_line(run, capsys):
     for words, message in ((["R999"], "there are R1 to"), (["bold", "--predictor", "disparity"], "no reward"),
                            (["bold", "--predictor", "sharpened"], "what rows do to sharpened is `activations`"),
-                           (["bold", "--predictor", "sgd"], "run the audit with --policy")):  # fmt: skip
+                           (["bold", "--predictor", "sgd"], "run the audit with --base-rollouts")):  # fmt: skip
         assert main(["forecast", str(run), *words]) == 2
         assert message in capsys.readouterr().err
 
@@ -313,13 +313,13 @@ def test_a_prediction_over_own_responses_is_traced_over_them(predictor, run, tmp
     """Refused where the audit has none; else its rows sum to what ``validate`` predicts of the same responses."""
     command = ["trace", str(run), "bold", "--predictor", predictor, "--out", str(tmp_path / "t")]
     assert main(command) == 2
-    assert "run the audit with --policy" in capsys.readouterr().err
+    assert "run the audit with --base-rollouts" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()
     manifest = json.loads((run / artifacts.MANIFEST).read_text())
     own = plant_rollouts(tmp_path / "own", 0.3, seed=9, fingerprint=manifest["inputs"]["model"]["fingerprint"])
     rows, model, sae = (manifest["settings"][name] for name in ("rows", "model", "sae"))
     copy = shutil.copytree(run, tmp_path / "run")
-    flags = ["--model", model, "--sae", sae, *FLAGS, "--policy", str(own), "--out", str(copy)]
+    flags = ["--model", model, "--sae", sae, *FLAGS, "--base-rollouts", str(own), "--out", str(copy)]
     assert main(["audit", rows, *flags]) == 0
     command[1] = str(copy)
     assert main(command) == 0
@@ -327,7 +327,7 @@ def test_a_prediction_over_own_responses_is_traced_over_them(predictor, run, tmp
     contribution_N = pq.read_table(tmp_path / "t" / artifacts.CONTRIBUTIONS)["contribution"].to_numpy()
     assert len(contribution_N) == 240
     assert contribution_N.sum() == pytest.approx(traced["predicted"])
-    assert validate(run, tmp_path / "v", "before", "after", "--policy", str(own), "--predictors", predictor) == 0
+    assert validate(run, tmp_path / "v", "before", "after", "--base-rollouts", str(own), "--predictors", predictor) == 0
     (row,) = shifts(tmp_path / "v", view="concept", predictor=predictor).to_dict("records")
     assert traced["predicted"] == pytest.approx(row["predicted"], rel=1e-5)
     assert traced["predicted"] > 0
@@ -337,14 +337,14 @@ def test_a_prediction_over_own_responses_is_traced_over_them(predictor, run, tmp
 
 
 def test_with_own_responses_sharpened_comes_first(run, tmp_path):
-    """The defaults with and without ``--policy``; `sharpened` foresees the planted habit."""
+    """The defaults with and without ``--base-rollouts``; `sharpened` foresees the planted habit."""
     own = plant_rollouts(tmp_path / "own", 0.3, seed=9)
     sides = ["--before", str(run.parent / "before"), "--after", str(run.parent / "after")]
     command = ["validate", str(run), *sides, "--bootstrap", "100", "--controls", "2", "--out"]
     known = ["tilt", "disparity", "continuous", "tilt-within", "gradient", "length", "base-rate"]
     for name, more, names in (
         ("a", [], known),
-        ("b", ["--policy", str(own)], ["sharpened", "activations", "sgd", *known]),
+        ("b", ["--base-rollouts", str(own)], ["sharpened", "activations", "sgd", *known]),
     ):
         assert main([*command, str(tmp_path / name), *more]) == 0
         told = json.loads((tmp_path / name / artifacts.VALIDATION).read_text())
