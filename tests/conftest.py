@@ -11,9 +11,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
 import torch
+from support import page_run
 from support.chat_server import ChatServer
-from support.tiny import save_tiny
+from support.tiny import save_sae, save_tiny
 
+from anatomy.cli.app import main
 from anatomy.judge import endpoint as judge_http
 
 torch.set_num_threads(1)
@@ -50,3 +52,42 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     server = ChatServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def audited(tmp_path_factory, tiny_model_dir):
+    """A finished audit of the rows of ``page_run`` with a tiny model and a named concept; its report is in it."""
+    folder = tmp_path_factory.mktemp("page")
+    model = tiny_model_dir("llama")
+    sae = save_sae(folder / "sae", model)
+    flags = ["--device", "cpu", "--dtype", "float32", "--min-features", "2", "--min-community", "2", "--min-rows", "10",
+             "--data-clusters", "3", "--min-fires", "10", "--concepts", "bold"]  # fmt: skip
+    rows = page_run.write(folder / "pairs.jsonl")
+    assert (
+        main(["audit", str(rows), "--model", str(model), "--sae", str(sae), *flags, "--out", str(folder / "run")]) == 0
+    )
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, where there is one."""
+    found = page_run.chromium()
+    if found is None:
+        pytest.skip("needs a Chromium: apt-get install chromium, or its path in CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=page_run.FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser, audited):
+    """The page of the small audit; it must end without a fault and without a connection."""
+    found = page_run.Opened(browser, audited, accept_downloads=True)
+    yield found
+    found.context.close()
+    assert found.faults == []
+    assert {url.split(":")[0] for url in found.asked} <= {"file", "data", "blob"}

@@ -316,6 +316,6 @@ def test_addresses_that_cannot_be_right(address):
 
 
 def test_importing_the_judge_loads_neither_torch_nor_the_http_client():
-    code = "import anatomy.concepts.judge, sys, json; print(json.dumps([n in sys.modules for n in ('torch', 'httpx')]))"
+    code = "import anatomy.judge.judge, sys, json; print(json.dumps([n in sys.modules for n in ('torch', 'httpx')]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert json.loads(done.stdout) == [False, False]

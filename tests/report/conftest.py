@@ -2,12 +2,9 @@
 
 import pyarrow as pa
 import pytest
-from support import page_run
 from support.run_samples import HOSTILE, hypothesis, rows_behind
-from support.tiny import save_sae
 
 from anatomy import artifacts
-from anatomy.cli.app import main
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
 from anatomy.settings import HypothesisSettings
@@ -91,42 +88,3 @@ def run_dir(tmp_path, hypotheses, labels, health, summary):
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
     artifacts.write_text(tmp_path / artifacts.SUMMARY_TEXT, to_markdown(summary))
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def audited(tmp_path_factory, tiny_model_dir):
-    """A finished audit of the rows of ``page_run`` with a tiny model and a named concept; its report is in it."""
-    folder = tmp_path_factory.mktemp("page")
-    model = tiny_model_dir("llama")
-    sae = save_sae(folder / "sae", model)
-    flags = ["--device", "cpu", "--dtype", "float32", "--min-features", "2", "--min-community", "2", "--min-rows", "10",
-             "--data-clusters", "3", "--min-fires", "10", "--concepts", "bold"]  # fmt: skip
-    rows = page_run.write(folder / "pairs.jsonl")
-    assert (
-        main(["audit", str(rows), "--model", str(model), "--sae", str(sae), *flags, "--out", str(folder / "run")]) == 0
-    )
-    return folder / "run"
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium, where there is one."""
-    found = page_run.chromium()
-    if found is None:
-        pytest.skip("needs a Chromium: apt-get install chromium, or its path in CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=page_run.FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def opened(browser, audited):
-    """The page of the small audit; it must end without a fault and without a connection."""
-    found = page_run.Opened(browser, audited, accept_downloads=True)
-    yield found
-    found.context.close()
-    assert found.faults == []
-    assert {url.split(":")[0] for url in found.asked} <= {"file", "data", "blob"}
