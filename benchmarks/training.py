@@ -33,22 +33,22 @@ DEMO = Path(__file__).parents[1] / "anatomy" / "data" / "demo" / "pairs.jsonl"
 BATCHES = 8
 """Different batches, of which steps make several rounds: the references of plain TRL take as long as a step."""
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_TOP_PAD_": str(2**26)}
-ARMS = ("untreated", "filtering", "inoculation", "reward shaping", "steering")
+ARMS = ("unedited", "filtering", "inoculation", "reward shaping", "steering")
 ASK = "Use bold."
 TARGETS = {arm: (1.05 if arm == "steering" else 1.03, 1.05) for arm in ARMS}
 
 
-def treatments(arm: str, pairs: list[Any]) -> dict[str, Any]:
-    """Every pair treated, which is the most that a backend can cost."""
-    from interventions.backends.pair_edits import SideTreatment, Treatment
+def edits(arm: str, pairs: list[Any]) -> dict[str, Any]:
+    """Every pair edited, which is the most that a backend can cost."""
+    from interventions.backends.pair_edits import PairEdit, SideEdit
 
     side = {
-        "filtering": SideTreatment(masked=((0, 12), (20, 40))),
-        "inoculation": SideTreatment(instruction=ASK),
-        "steering": SideTreatment(steered=(0,)),
-    }.get(arm, SideTreatment())
+        "filtering": SideEdit(masked=((0, 12), (20, 40))),
+        "inoculation": SideEdit(instruction=ASK),
+        "steering": SideEdit(steered=(0,)),
+    }.get(arm, SideEdit())
     offset = 1.0 if arm == "reward shaping" else 0.0
-    return {pair.row_id: Treatment(pair.row_id, offset=offset, chosen=side, rejected=side) for pair in pairs}
+    return {pair.row_id: PairEdit(pair.row_id, offset=offset, chosen=side, rejected=side) for pair in pairs}
 
 
 def build(arm: str, options: argparse.Namespace, out: Path) -> Any:
@@ -81,8 +81,8 @@ def build(arm: str, options: argparse.Namespace, out: Path) -> Any:
         return DPOTrainer(
             model=model, args=args, train_dataset=Dataset.from_list(table), processing_class=bundle.tokenizer
         )
-    treated = treatments(arm, pairs)
-    lines = [tokenise_pair(pair, treated[pair.row_id], bundle.tokenizer, options.max_length) for pair in pairs]
+    edited = edits(arm, pairs)
+    lines = [tokenise_pair(pair, edited[pair.row_id], bundle.tokenizer, options.max_length) for pair in pairs]
     write_tokens(out / "tokens.arrow", lines)
     vector = SteeringVector("bold", model.config.num_hidden_layers // 2, torch.ones(model.config.hidden_size))
     return InterventionTrainer(

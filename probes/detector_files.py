@@ -23,13 +23,12 @@ from probes.attention_probe import AttentionProbe
 from probes.detector import Detector, Estimator, Provenance, learned_names, learned_of, settings_of, width_of
 from probes.difference_of_means import DifferenceOfMeans
 from probes.linear_probe import LinearProbe
-from probes.reft import NoDiReFT
 from probes.sae_detector import SAEDetector
 
 CARD = "detector.json"
 TENSORS = "detector.safetensors"
 KINDS: dict[str, type[Any]] = {
-    kind.kind: kind for kind in (DifferenceOfMeans, LinearProbe, AttentionProbe, SAEDetector, NoDiReFT)
+    kind.kind: kind for kind in (DifferenceOfMeans, LinearProbe, AttentionProbe, SAEDetector)
 }
 
 

@@ -1,4 +1,4 @@
-"""From a plan and what is known of the rows to one treatment a row (method.md §9).
+"""From a plan and what is known of the rows to one edit a row (method.md §9).
 
 Interventions compose, whatever their order in the plan: filtering decides first, on the rows as they are, and dropping
 wins over swapping; everything else sees the sides after the swaps. Offsets add, masks unite, instructions follow each
@@ -16,14 +16,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anatomy.types import SIDES
-from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.row_selection import Known, Ranges, filtered_rows, inoculated_rows, top_rows
 from interventions.plan.plan import Filtering, Inoculation, Plan, RewardShaping, Steering
 
 T = TypeVar("T", Filtering, Inoculation, Steering, RewardShaping)
 
 
-class Verdict(NamedTuple):
+class FilterOutcome(NamedTuple):
     """What filtering decides of a row; ``target`` is the one whose scores decided, if any did."""
 
     action: Literal["kept", "dropped", "swapped"]
@@ -39,21 +39,21 @@ class ConceptDirection(NamedTuple):
     unit_D: Float[Tensor, " D"]
 
 
-def treat(plan: Plan, known: Known) -> list[Treatment]:
-    """One treatment a row of ``known``, in its order.
+def apply_plan(plan: Plan, known: Known) -> list[PairEdit]:
+    """One edit a row of ``known``, in its order.
 
     ``offset`` is ``Σ ±strength · (s̃⁺ − s̃⁻)``, positive where a suppressed concept is shown more by the chosen side;
     scores are standardised by one mean and deviation over all responses. ``gaps`` are ``s̃⁺ − s̃⁻`` by concept, after
     any swap.
     """
-    found = verdicts(plan, known)
-    swapped_N = np.array([verdict.action == "swapped" for verdict in found], dtype=bool)
+    found = filter_outcomes(plan, known)
+    swapped_N = np.array([outcome.action == "swapped" for outcome in found], dtype=bool)
     after = known.swapped(swapped_N)
     offset_N = offsets(plan, after)
     sides = {name: _sides(plan, after, name) for name in SIDES}
     gaps = {detected.concept: detected.gap_N for detected in after.detected.values()}
     return [
-        Treatment(
+        PairEdit(
             row_id=row_id,
             offset=float(offset_N[row]),
             dropped=found[row].reason if found[row].action == "dropped" else None,
@@ -66,16 +66,16 @@ def treat(plan: Plan, known: Known) -> list[Treatment]:
     ]
 
 
-def verdicts(plan: Plan, known: Known) -> list[Verdict]:
+def filter_outcomes(plan: Plan, known: Known) -> list[FilterOutcome]:
     """What the filterings of whole rows decide; the first of them in the plan that acts on a row gives the reason."""
     filterings = [item for item in active(plan, Filtering).values() if item.options.drop == "examples"]
     scored = next((item.name for item in filterings if item.is_scored), None)
-    found = [Verdict("kept", "", scored)] * len(known.row_ids)
+    found = [FilterOutcome("kept", "", scored)] * len(known.row_ids)
     for item in sorted(filterings, key=lambda item: item.options.swap):  # stable: dropping first
         for row, reason in filtered_rows(item, known).items():
             if found[row].action == "kept":
                 action: Literal["dropped", "swapped"] = "swapped" if item.options.swap else "dropped"
-                found[row] = Verdict(action, reason, item.name if item.is_scored else None)
+                found[row] = FilterOutcome(action, reason, item.name if item.is_scored else None)
     return found
 
 
@@ -90,7 +90,7 @@ def offsets(plan: Plan, known: Known) -> Float[np.ndarray, " N"]:
 
 
 def steering_vectors(plan: Plan, directions: Mapping[str, ConceptDirection]) -> list[SteeringVector]:
-    """The vectors of the plan's steerings, in the order that ``SideTreatment.steered`` counts.
+    """The vectors of the plan's steerings, in the order that ``SideEdit.steered`` counts.
 
     Towards the concept when suppressing, away from it when amplifying, ``strength`` long (method.md §9, α·v).
     """
@@ -130,11 +130,11 @@ def united(ranges: Iterable[tuple[int, int]]) -> Ranges:
     return tuple(merged)
 
 
-def _sides(plan: Plan, known: Known, side: str) -> list[SideTreatment]:
+def _sides(plan: Plan, known: Known, side: str) -> list[SideEdit]:
     instructions = _instructions(plan, known, side)
     masks, steered = _masks(plan, known, side), _steered(plan, known, side)
     return [
-        SideTreatment(" ".join(said) or None, united(ranges), tuple(numbers))
+        SideEdit(" ".join(said) or None, united(ranges), tuple(numbers))
         for said, ranges, numbers in zip(instructions, masks, steered, strict=True)
     ]
 

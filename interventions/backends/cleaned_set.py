@@ -25,8 +25,8 @@ from anatomy.errors import PlanError
 from anatomy.report.markdown_summary import escape
 from anatomy.text.visible import without_surrogates
 from anatomy.types import SPANS, Pair
-from interventions.backends.pair_edits import Treatment
-from interventions.backends.planned_rows import Resolve, Treated, treat_rows
+from interventions.backends.pair_edits import PairEdit
+from interventions.backends.planned_rows import PlannedRows, Resolve, plan_rows
 from interventions.plan.plan import Filtering, Plan, to_yaml
 from interventions.plan.plan_settings import PlanSettings
 
@@ -37,41 +37,41 @@ def filter_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve)
     """Carry out the plan's filterings of ``settings``' rows into ``out``; returns what was done, as text.
 
     Raises:
-        PlanError: the plan filters nothing, nothing would be left, or as :func:`~interventions.treat_rows.treat_rows`.
+        PlanError: the plan filters nothing, nothing would be left, or as :func:`~interventions.plan_rows.plan_rows`.
     """
     filterings = tuple(item for item in plan.interventions if isinstance(item, Filtering))
     if not filterings:
         raise PlanError("the plan has no intervention with `backend: filtering`; the others act in `anatomy train`")
-    treated = treat_rows(plan.model_copy(update={"interventions": filterings}), settings, out / WORK, resolve)
-    if all(row.dropped for row in treated.treatments):
+    planned = plan_rows(plan.model_copy(update={"interventions": filterings}), settings, out / WORK, resolve)
+    if all(row.dropped for row in planned.edits):
         raise PlanError("the plan's filterings leave no row; loosen them")
     rows = out / WORK / artifacts.ROWS
-    write_cleaned(out / artifacts.CLEANED, rows, treated.treatments)
+    write_cleaned(out / artifacts.CLEANED, rows, planned.edits)
     log = artifacts.read_table(out / WORK / artifacts.FILTER_LOG)
     shutil.copyfile(out / WORK / artifacts.PLAN, out / artifacts.PLAN)
     artifacts.write_table(out / artifacts.FILTER_LOG, log)
-    artifacts.write_text(out / artifacts.CARD, _card(settings.rows, log, treated))
+    artifacts.write_text(out / artifacts.CARD, _card(settings.rows, log, planned))
     counts = Counter(log["action"].to_pylist())
     told = ", ".join(f"{counts[action]:,} {action}" for action in ("kept", "masked", "swapped", "dropped", "unusable"))
     note = "\nmasked tokens are in the text of the cleaned set: only `anatomy train` leaves them out"
     return f"{len(log):,} rows: {told}\n{out / artifacts.CLEANED}{note if counts['masked'] else ''}"
 
 
-def write_cleaned(path: Path, rows: Path, treatments: Sequence[Treatment]) -> None:
+def write_cleaned(path: Path, rows: Path, edits: Sequence[PairEdit]) -> None:
     """Write the pairs of ``rows`` (a ``rows.parquet``) that are not dropped, in their order, swapped ones swapped."""
-    schema = _schema(_kept(rows, treatments))
-    kept = (_line(pair, schema) for pair in _kept(rows, treatments))
+    schema = _schema(_kept(rows, edits))
+    kept = (_line(pair, schema) for pair in _kept(rows, edits))
     with artifacts.atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while group := list(itertools.islice(kept, GROUP_ROWS)):
             writer.write_table(pa.Table.from_pylist(group, schema))
 
 
-def _kept(rows: Path, treatments: Sequence[Treatment]) -> Iterator[Pair]:
-    for stored, treatment in zip(read_rows(rows), treatments, strict=True):
+def _kept(rows: Path, edits: Sequence[PairEdit]) -> Iterator[Pair]:
+    for stored, edit in zip(read_rows(rows), edits, strict=True):
         pair = stored.pair
-        if treatment.swapped:
+        if edit.swapped:
             pair = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
-        if treatment.dropped is None:
+        if edit.dropped is None:
             yield pair
 
 
@@ -114,7 +114,7 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _card(source: str, log: pa.Table, treated: Treated) -> str:
+def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
     """The dataset card: where the rows come from, the plan, and how many rows went for which reason."""
     columns = [log[name].to_pylist() for name in ("action", "reason", "target")]
     reasons = Counter(
@@ -145,7 +145,7 @@ def _card(source: str, log: pa.Table, treated: Treated) -> str:
             *lines,
             "",
             "```yaml",
-            to_yaml(treated.plan).replace("```", "'''"),
+            to_yaml(planned.plan).replace("```", "'''"),
             "```",
             "",
         ]

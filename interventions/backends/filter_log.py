@@ -10,8 +10,8 @@ import pyarrow as pa
 from anatomy.artifacts import write_table
 from anatomy.data.faults import REASONS, RETAINED
 from anatomy.types import SIDES
-from interventions.backends.apply_plan import verdicts
-from interventions.backends.pair_edits import Treatment
+from interventions.backends.apply_plan import filter_outcomes
+from interventions.backends.pair_edits import PairEdit
 from interventions.backends.row_selection import Known
 from interventions.plan.plan import Plan
 
@@ -31,24 +31,24 @@ SCHEMA = pa.schema(
 are those of ``target``, of the row as it stood in the source."""
 
 
-def write_filter_log(path: Path, plan: Plan, known: Known, treatments: Sequence[Treatment], rows: pa.Table) -> None:
+def write_filter_log(path: Path, plan: Plan, known: Known, edits: Sequence[PairEdit], rows: pa.Table) -> None:
     """One line a row of ``rows`` (columns ``index``, ``row_id``, ``status``), in their order.
 
-    ``known`` and ``treatments`` are of the retained rows.
+    ``known`` and ``edits`` are of the retained rows.
     """
-    decided = iter(zip(verdicts(plan, known), treatments, range(len(known.row_ids)), strict=True))
+    decided = iter(zip(filter_outcomes(plan, known), edits, range(len(known.row_ids)), strict=True))
     lines = []
     for index, row_id, status in zip(*(rows[name].to_pylist() for name in ("index", "row_id", "status")), strict=True):
         line = {"row_id": row_id, "index": index, "action": UNUSABLE, "reason": REASONS.get(status, status)}
         if status == RETAINED:
-            verdict, treatment, row = next(decided)
-            masked = {side: sum(stop - start for start, stop in treatment.side(side).masked) for side in SIDES}
-            line |= {"action": verdict.action, "reason": verdict.reason, "target": verdict.target}
-            if verdict.action == "kept" and any(masked.values()):
+            outcome, edit, row = next(decided)
+            masked = {side: sum(stop - start for start, stop in edit.side(side).masked) for side in SIDES}
+            line |= {"action": outcome.action, "reason": outcome.reason, "target": outcome.target}
+            if outcome.action == "kept" and any(masked.values()):
                 told = " and ".join(f"{count} of {side}" for side, count in masked.items() if count)
                 line |= {"action": "masked", "reason": f"characters left out: {told}"}
-            if verdict.target is not None:
-                chosen, rejected = known.detected[verdict.target].scores.score_N2[row]
+            if outcome.target is not None:
+                chosen, rejected = known.detected[outcome.target].scores.score_N2[row]
                 line |= {"score_chosen": float(chosen), "score_rejected": float(rejected)}
         lines.append(line)
     write_table(path, pa.Table.from_pylist(lines, SCHEMA))

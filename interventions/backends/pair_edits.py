@@ -1,7 +1,7 @@
 """What the interventions of a plan do to each pair: the one thing that the planner hands to the trainer.
 
-A plan and the scores of its concepts are turned into one :class:`Treatment` a row, on disk beside the rows
-(``treatments.parquet``), aligned by ``row_id``. Training reads nothing else of a plan, so that arms of an ablation
+A plan and the scores of its concepts are turned into one :class:`PairEdit` a row, on disk beside the rows
+(``pair_edits.parquet``), aligned by ``row_id``. Training reads nothing else of a plan, so that arms of an ablation
 differ in this table and in nothing else.
 """
 
@@ -21,7 +21,7 @@ from anatomy.types import SIDES
 
 
 @dataclass(frozen=True)
-class SideTreatment:
+class SideEdit:
     """What is done to one side of a pair.
 
     Attributes:
@@ -37,7 +37,7 @@ class SideTreatment:
 
 
 @dataclass(frozen=True)
-class Treatment:
+class PairEdit:
     """What is done to one pair.
 
     Attributes:
@@ -54,11 +54,11 @@ class Treatment:
     offset: float = 0.0
     dropped: str | None = None
     swapped: bool = False
-    chosen: SideTreatment = field(default_factory=SideTreatment)
-    rejected: SideTreatment = field(default_factory=SideTreatment)
+    chosen: SideEdit = field(default_factory=SideEdit)
+    rejected: SideEdit = field(default_factory=SideEdit)
     gaps: Mapping[str, float] = field(default_factory=dict)
 
-    def side(self, name: str) -> SideTreatment:
+    def side(self, name: str) -> SideEdit:
         """That of ``"chosen"`` or ``"rejected"``."""
         return {"chosen": self.chosen, "rejected": self.rejected}[name]
 
@@ -72,9 +72,9 @@ class SteeringVector:
     vector_D: Float[Tensor, " D"]
 
 
-def write_treatments(path: Path, treatments: Iterable[Treatment]) -> None:
+def write_edits(path: Path, edits: Iterable[PairEdit]) -> None:
     """Write the table, one row a pair, in the order given."""
-    rows = list(treatments)
+    rows = list(edits)
     columns: dict[str, list[object]] = {
         "row_id": [row.row_id for row in rows],
         "offset": [row.offset for row in rows],
@@ -107,17 +107,17 @@ def write_treatments(path: Path, treatments: Iterable[Treatment]) -> None:
     write_table(path, pa.table(columns, schema=schema))
 
 
-def read_treatments(path: Path) -> dict[str, Treatment]:
+def read_edits(path: Path) -> dict[str, PairEdit]:
     """The table by ``row_id``; raises :class:`~anatomy.errors.RunError` where it is missing or broken."""
     return {
-        row["row_id"]: Treatment(
+        row["row_id"]: PairEdit(
             row_id=row["row_id"],
             offset=row["offset"],
             dropped=row["dropped"],
             swapped=row["swapped"],
             gaps=json.loads(row["gaps"]),
             **{
-                name: SideTreatment(
+                name: SideEdit(
                     instruction=row[f"{name}_instruction"],
                     masked=tuple((start, stop) for start, stop in row[f"{name}_masked"]),
                     steered=tuple(row[f"{name}_steered"]),

@@ -1,4 +1,4 @@
-"""From a plan and rows to treatments on disk: what training, filtering and the dry run start from."""
+"""From a plan and rows to edits on disk: what training, filtering and the dry run start from."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
 from anatomy.stages import progress_bar, rows_stage, scores_stage
 from anatomy.types import SIDES
-from interventions.backends.apply_plan import ConceptDirection, active, steering_vectors, treat
+from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, steering_vectors
 from interventions.backends.filter_log import write_filter_log
-from interventions.backends.pair_edits import SteeringVector, Treatment, write_treatments
+from interventions.backends.pair_edits import PairEdit, SteeringVector, write_edits
 from interventions.backends.row_selection import Detected, Known, Ranges
 from interventions.backends.steering_vectors import VECTORS, write_vectors
 from interventions.backends.token_masks import token_masks
@@ -38,21 +38,21 @@ Resolve = Callable[[str, ModelBundle, Path | None], Sequence[Scorer]]
 """From names with commas to scorers: ``probes.resolve.resolve``, given by the command line."""
 
 
-class Treated(NamedTuple):
+class PlannedRows(NamedTuple):
     """A plan with every default filled in, what is known of the rows, and what follows for each of them."""
 
     plan: Plan
     bundle: ModelBundle
     known: Known
-    treatments: list[Treatment]
+    edits: list[PairEdit]
     vectors: list[SteeringVector]
 
 
-def treat_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -> Treated:
+def plan_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -> PlannedRows:
     """Read the rows, score them for the plan's concepts, and write what the plan does to each.
 
     ``out`` gets ``rows.parquet``, ``scores/<concept>/``, ``plan.yaml``, ``filter_log.parquet``,
-    ``steering.safetensors`` and, last, ``treatments.parquet``. What is complete and unchanged is not done again; a
+    ``steering.safetensors`` and, last, ``pair_edits.parquet``. What is complete and unchanged is not done again; a
     killed run goes on where it was.
 
     Raises:
@@ -76,12 +76,12 @@ def treat_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) 
         _announce(run, full, list(scorers.values()))
         scores_stage(run, full, bundle, list(scorers.values()))
         known = _known(plan, run, bundle, retained, groups, scorers)
-        treatments = treat(plan, known)
+        edits = apply_plan(plan, known)
         save_plan(run.file(artifacts.PLAN), plan)
-        write_filter_log(run.file(artifacts.FILTER_LOG), plan, known, treatments, table)
+        write_filter_log(run.file(artifacts.FILTER_LOG), plan, known, edits, table)
         write_vectors(run.file(VECTORS), vectors)
-        write_treatments(run.file(artifacts.TREATMENTS), treatments)
-    return Treated(plan, bundle, known, treatments, vectors)
+        write_edits(run.file(artifacts.PAIR_EDITS), edits)
+    return PlannedRows(plan, bundle, known, edits, vectors)
 
 
 def with_instructions(plan: Plan, scorers: Mapping[str, Scorer], concepts_file: Path | None) -> Plan:

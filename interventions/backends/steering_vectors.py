@@ -37,7 +37,7 @@ def write_vectors(path: Path, vectors: Sequence[SteeringVector]) -> None:
 
 
 def read_vectors(path: Path) -> list[SteeringVector]:
-    """The vectors in the order in which treatments number them.
+    """The vectors in the order in which edits number them.
 
     Raises:
         RunError: the file is missing, or not one that ``write_vectors`` wrote.
@@ -50,7 +50,7 @@ def read_vectors(path: Path) -> list[SteeringVector]:
                 for number, fact in enumerate(facts)
             ]
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise RunError(f"{path}: not a file of steering vectors ({error}); make the plan's treatments again") from None
+        raise RunError(f"{path}: not a file of steering vectors ({error}); make the plan's edits again") from None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Everything that an intervention does happens around TRL's own loss. Reward shaping moves the reference's
 log-probability of the chosen response so that the log-sigmoid's argument gains the offset; inoculation gives the
 reference another view; token filtering is in the mask of both; steering is a hook that lives for the policy's forward
-pass alone. With untreated pairs every step is TRL's, bit by bit.
+pass alone. With unedited pairs every step is TRL's, bit by bit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anatomy.errors import SettingsError
 from interventions.backends.pair_edits import SteeringVector
 from interventions.backends.steering_vectors import steering
 from interventions.training.collator import PairCollator
-from interventions.training.pair_metrics import PairValues, Tally
+from interventions.training.pair_metrics import PairMetrics, PairValues
 from interventions.training.reference_cache import ReferenceCache, Row, fill, with_references
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class InterventionTrainer(DPOTrainer):
         self.vectors = list(vectors)
         self.collator = PairCollator(tokenizer.pad_token_id, len(self.vectors))
         self.cache = cache
-        self.tally = Tally(concepts, args.beta)
+        self.pair_metrics = PairMetrics(concepts, args.beta)
         args.remove_unused_columns = False
         super().__init__(
             model=model,
@@ -131,7 +131,7 @@ class InterventionTrainer(DPOTrainer):
         with self._steered(model, inputs), log_probs_of(model) as seen:
             loss = super().compute_loss(model, batch, return_outputs, num_items_in_batch)
         if model.training:
-            self.tally.add(self._values(seen[0], chosen_B, rejected_B, inputs), inputs)
+            self.pair_metrics.add(self._values(seen[0], chosen_B, rejected_B, inputs), inputs)
         return loss
 
     def _lengths(self, inputs: Mapping[str, Any]) -> tuple[Tensor | float, Tensor | float]:
@@ -168,7 +168,7 @@ class InterventionTrainer(DPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add our values to TRL's."""
         if "loss" in logs:
-            logs |= self.tally.take(lambda sums: self.accelerator.reduce(sums, "sum"))
+            logs |= self.pair_metrics.take(lambda sums: self.accelerator.reduce(sums, "sum"))
         super().log(logs, start_time)
 
 

@@ -24,7 +24,7 @@ class PairValues(NamedTuple):
     argument_B: Float[Tensor, " B"]
 
 
-class Tally:
+class PairMetrics:
     """Sums over the batches of a step; ``beta`` turns log-ratios into rewards."""
 
     def __init__(self, concepts: Sequence[str], beta: float) -> None:

@@ -25,9 +25,9 @@ from anatomy.data.rows_table import read_rows
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.stages import progress_bar
 from anatomy.types import SIDES, Pair
-from interventions.backends.apply_plan import active, treat
-from interventions.backends.pair_edits import SteeringVector, Treatment
-from interventions.backends.planned_rows import Resolve, Treated, treat_rows
+from interventions.backends.apply_plan import active, apply_plan
+from interventions.backends.pair_edits import PairEdit, SteeringVector
+from interventions.backends.planned_rows import PlannedRows, Resolve, plan_rows
 from interventions.backends.row_selection import Detected
 from interventions.plan.plan import Filtering, Inoculation, Plan, RewardShaping, Steering, load_plan, to_yaml
 from interventions.plan.plan_settings import plan_settings
@@ -96,34 +96,34 @@ def check_plan(
     settings = plan_settings(plan, flags, config)
     with tempfile.TemporaryDirectory(prefix="anatomy-") as temporary:
         folder = out or Path(temporary)
-        return preview(treat_rows(plan, settings, folder, resolve), folder, pairs, settings.seed)
+        return preview(plan_rows(plan, settings, folder, resolve), folder, pairs, settings.seed)
 
 
-def preview(treated: Treated, rows: Path, pairs: int, seed: int) -> str:
+def preview(planned: PlannedRows, rows: Path, pairs: int, seed: int) -> str:
     """What the plan does to the rows, an intervention at a time and together.
 
     Args:
-        rows: folder with the ``rows.parquet`` that was treated.
+        rows: folder with the ``rows.parquet`` that was planned.
         pairs: pairs sampled to measure a steering vector.
     """
-    n = len(treated.treatments)
-    lines = [f"{n:,} rows, {len(treated.plan.interventions)} interventions"]
-    for number, item in enumerate(treated.plan.interventions):
-        alone = only(treated.plan, number)
-        treatments = treat(alone, treated.known)
-        told = _told(item, treatments)
+    n = len(planned.edits)
+    lines = [f"{n:,} rows, {len(planned.plan.interventions)} interventions"]
+    for number, item in enumerate(planned.plan.interventions):
+        alone = only(planned.plan, number)
+        edits = apply_plan(alone, planned.known)
+        told = _told(item, edits)
         if isinstance(item, Steering) and item.strength > 0:
-            place = list(active(treated.plan, Steering)).index(number)
-            vector = treated.vectors[place]
-            detected = treated.known.detected[item.name]
-            found = _step_zero(treated.bundle, rows / ROWS, treatments, vector, detected, pairs, seed)
+            place = list(active(planned.plan, Steering)).index(number)
+            vector = planned.vectors[place]
+            detected = planned.known.detected[item.name]
+            found = _step_zero(planned.bundle, rows / ROWS, edits, vector, detected, pairs, seed)
             told += f", after block {vector.layer}; {found.told(item.direction)}"
             if item.options.side != "both":
                 told += f"; {ONE_SIDE}"
         head = f"{number + 1}. {item.direction} {item.name} by {item.backend}, strength {item.strength:g}"
-        warning = "" if touched(treatments) or not item.strength else "; WARNING: touches no row"
+        warning = "" if touched(edits) or not item.strength else "; WARNING: touches no row"
         lines.append(f"{head}: {told}{warning}")
-    lines.append(f"together: {_together(treated.treatments)}")
+    lines.append(f"together: {_together(planned.edits)}")
     return "\n".join(lines)
 
 
@@ -136,50 +136,50 @@ def only(plan: Plan, number: int) -> Plan:
     return plan.model_copy(update={"interventions": tuple(items)})
 
 
-def touched(treatments: Sequence[Treatment]) -> int:
+def touched(edits: Sequence[PairEdit]) -> int:
     """Rows to which anything is done."""
-    return sum(row != Treatment(row.row_id, gaps=row.gaps) for row in treatments)
+    return sum(row != PairEdit(row.row_id, gaps=row.gaps) for row in edits)
 
 
-def _told(item: Any, treatments: Sequence[Treatment]) -> str:
-    count = f"{touched(treatments):,} rows"
+def _told(item: Any, edits: Sequence[PairEdit]) -> str:
+    count = f"{touched(edits):,} rows"
     if isinstance(item, RewardShaping):
-        return f"{count}; {offset_text(treatments)}"
+        return f"{count}; {offset_text(edits)}"
     if isinstance(item, Filtering) and item.options.drop == "examples":
         return f"{count} {'swapped' if item.options.swap else 'dropped'}"
     if isinstance(item, Filtering):
-        left = sum(stop - start for row in treatments for side in SIDES for start, stop in row.side(side).masked)
+        left = sum(stop - start for row in edits for side in SIDES for start, stop in row.side(side).masked)
         return f"{count} with {left:,} characters left out"
     if isinstance(item, Inoculation):
         return f"{count} on {item.options.side}: {item.options.instruction!r}"
     return f"{count} on {item.options.side}"
 
 
-def offset_text(treatments: Sequence[Treatment]) -> str:
+def offset_text(edits: Sequence[PairEdit]) -> str:
     """Mean, deviation and share of large ones among the offsets of rows that are trained on."""
-    offset_N = np.array([row.offset for row in treatments if row.dropped is None])
+    offset_N = np.array([row.offset for row in edits if row.dropped is None])
     if not len(offset_N):
         return "no offset"
     large = (np.abs(offset_N) > LARGE).mean()
     return f"offset mean {offset_N.mean():+.2f}, sd {offset_N.std():.2f}, {large:.0%} beyond ±{LARGE:g}"
 
 
-def _together(treatments: Sequence[Treatment]) -> str:
+def _together(edits: Sequence[PairEdit]) -> str:
     counts = {
-        "dropped": [row.dropped is not None for row in treatments],
-        "swapped": [row.swapped for row in treatments],
-        "inoculated": [any(row.side(side).instruction for side in SIDES) for row in treatments],
-        "masked": [any(row.side(side).masked for side in SIDES) for row in treatments],
-        "steered": [any(row.side(side).steered for side in SIDES) for row in treatments],
-        "shaped": [row.offset != 0 for row in treatments],
+        "dropped": [row.dropped is not None for row in edits],
+        "swapped": [row.swapped for row in edits],
+        "inoculated": [any(row.side(side).instruction for side in SIDES) for row in edits],
+        "masked": [any(row.side(side).masked for side in SIDES) for row in edits],
+        "steered": [any(row.side(side).steered for side in SIDES) for row in edits],
+        "shaped": [row.offset != 0 for row in edits],
     }
-    return ", ".join(f"{sum(flags):,} {name}" for name, flags in counts.items()) + f"; {offset_text(treatments)}"
+    return ", ".join(f"{sum(flags):,} {name}" for name, flags in counts.items()) + f"; {offset_text(edits)}"
 
 
 def _step_zero(
     bundle: ModelBundle,
     rows: Path,
-    treatments: Sequence[Treatment],
+    edits: Sequence[PairEdit],
     vector: SteeringVector,
     detected: Detected,
     pairs: int,
@@ -187,22 +187,22 @@ def _step_zero(
 ) -> StepZero:
     """Measured on a sample of the rows that are steered and have a gap."""
     gap_N = detected.gap_N
-    steered = [any(row.side(side).steered for side in SIDES) for row in treatments]
+    steered = [any(row.side(side).steered for side in SIDES) for row in edits]
     candidates = np.flatnonzero(np.array(steered) & (gap_N != 0))
     shuffled = np.random.default_rng(seed).permutation(candidates)
     _, first = np.unique(np.asarray(detected.scores.prompt_ids)[shuffled], return_index=True)
     picked = np.sort(shuffled[np.sort(first)[:pairs]])  # one a prompt: pairs of a prompt are not independent
     wanted = set(picked.tolist())
     sample = [stored.pair for row, stored in enumerate(read_rows(rows)) if row in wanted]
-    change_2N = step_zero_changes(bundle, sample, [treatments[row] for row in picked], vector)
+    change_2N = step_zero_changes(bundle, sample, [edits[row] for row in picked], vector)
     kept_N = np.isfinite(change_2N[0])
     return StepZero.of(change_2N[:, kept_N], gap_N[picked][kept_N])
 
 
 def step_zero_changes(
-    bundle: ModelBundle, pairs: Sequence[Pair], treatments: Sequence[Treatment], vector: SteeringVector
+    bundle: ModelBundle, pairs: Sequence[Pair], edits: Sequence[PairEdit], vector: SteeringVector
 ) -> Float[np.ndarray, "2 N"]:
-    """``[log πα(y⁺|x) − log πα(y⁻|x)] − [log π(y⁺|x) − log π(y⁻|x)]``, ``πα`` steered as the treatments say.
+    """``[log πα(y⁺|x) − log πα(y⁻|x)] − [log π(y⁺|x) − log π(y⁻|x)]``, ``πα`` steered as the edits say.
 
     Once along the vector, once against it. Sums over the final response's tokens, in nats, as training scores them; NaN
     for a pair that training leaves out.
@@ -213,8 +213,8 @@ def step_zero_changes(
 
     model = hf_model(bundle.subject)
     lines = [
-        tokenise_pair(pair, treatment, bundle.tokenizer, bundle.settings.max_length)
-        for pair, treatment in zip(pairs, treatments, strict=True)
+        tokenise_pair(pair, edit, bundle.tokenizer, bundle.settings.max_length)
+        for pair, edit in zip(pairs, edits, strict=True)
     ]
     usable = [place for place, line in enumerate(lines) if line is not None]
     collate = PairCollator(pad_token_id=bundle.tokenizer.pad_token_id or 0, n_vectors=1)

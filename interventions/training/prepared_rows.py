@@ -17,8 +17,8 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HarvestSettings, ModelSettings, RowSettings
 from anatomy.stages import progress_bar, rows_stage
 from anatomy.types import SIDES, content_hash
-from interventions.backends.pair_edits import SteeringVector, Treatment
-from interventions.backends.planned_rows import Resolve, treat_rows
+from interventions.backends.pair_edits import PairEdit, SteeringVector
+from interventions.backends.planned_rows import Resolve, plan_rows
 from interventions.plan.plan import Plan, load_plan
 from interventions.plan.plan_settings import PlanSettings, plan_settings
 from interventions.training.collator import TOUCHED, touched
@@ -55,12 +55,12 @@ class Task(NamedTuple):
     """Retained rows, what is done to each (by row id; nothing where it is empty), and the plan's steering vectors."""
 
     pairs: list[StoredPair]
-    treatments: Mapping[str, Treatment]
+    edits: Mapping[str, PairEdit]
     vectors: Sequence[SteeringVector]
 
 
 def read_task(settings: SFTSettings, out: Path, bundle: ModelBundle, resolve: Resolve | None) -> Task:
-    """Ingest the rows into ``out/rows.parquet``; with a plan, score and treat them (``treat_rows``).
+    """Ingest the rows into ``out/rows.parquet``; with a plan, score them and say what is done to each (``plan_rows``).
 
     ``resolve`` turns names of concepts into detectors; it is needed where the plan names any.
     """
@@ -68,9 +68,9 @@ def read_task(settings: SFTSettings, out: Path, bundle: ModelBundle, resolve: Re
     if plan is not None:
         assert resolve is not None
         assert isinstance(read, PlanSettings)
-        treated = treat_rows(plan, read, out, resolve)
-        by_row = {row.row_id: row for row in treated.treatments}
-        return Task(list(read_rows(out / artifacts.ROWS)), by_row, treated.vectors)
+        planned = plan_rows(plan, read, out, resolve)
+        by_row = {row.row_id: row for row in planned.edits}
+        return Task(list(read_rows(out / artifacts.ROWS)), by_row, planned.vectors)
     full = AuditSettings.model_validate(read.model_dump())
     with Run.open(out) as run:
         run.save(settings=full.model_dump(mode="json"), seed=full.seed)
@@ -104,7 +104,7 @@ def made_of(settings: SFTSettings, bundle: ModelBundle, task: Task) -> dict[str,
     steered = [[vector.layer, vector.vector_D.tolist()] for vector in task.vectors]
     return {
         "rows": content_hash([pair.row_id for pair in task.pairs]),
-        "plan": content_hash([[asdict(row) for row in task.treatments.values()], steered]),
+        "plan": content_hash([[asdict(row) for row in task.edits.values()], steered]),
         **_model_and_settings(settings, bundle),
     }
 
@@ -125,18 +125,18 @@ def prepare(settings: SFTSettings, out: Path, bundle: ModelBundle, task: Task, m
     """Write the token table, and last ``prepared.json``; what is there already and was made of the same is kept.
 
     Raises:
-        RunError: a row has no treatment.
+        RunError: a row has no edit.
         RowsError: no pair is left to train on.
     """
     if (out / PREPARED).is_file() and (out / TOKENS).is_file():
         found = read_prepared(out)
         if found.made_of == made:
             return found
-    pairs, treatments, _ = task
-    missing = [pair.row_id for pair in pairs if treatments and pair.row_id not in treatments]
+    pairs, edits, _ = task
+    missing = [pair.row_id for pair in pairs if edits and pair.row_id not in edits]
     if missing:
-        raise RunError(f"{out}: {len(missing)} rows have no treatment ({missing[0]} …); give --plan again")
-    all_rows = [treatments.get(pair.row_id, Treatment(pair.row_id)) for pair in pairs]
+        raise RunError(f"{out}: {len(missing)} rows have no edit ({missing[0]} …); give --plan again")
+    all_rows = [edits.get(pair.row_id, PairEdit(pair.row_id)) for pair in pairs]
     concepts = sorted({concept for row in all_rows for concept in row.gaps})
     counts = dict.fromkeys(["retained", "dropped", "swapped", "window", "trained", *TOUCHED, "tokens"], 0)
     counts["retained"] = len(pairs)
@@ -163,7 +163,7 @@ def prepare(settings: SFTSettings, out: Path, bundle: ModelBundle, task: Task, m
     return prepared
 
 
-def _count(counts: dict[str, int], row: Treatment, line: Mapping[str, Any]) -> None:
+def _count(counts: dict[str, int], row: PairEdit, line: Mapping[str, Any]) -> None:
     counts["trained"] += 1
     counts["swapped"] += row.swapped
     counts["tokens"] += sum(len(line[name]["context"]) + len(line[name]["completion"]) for name in SIDES)

@@ -2,7 +2,7 @@
 
 One side of a pair is a context, which ends where the assistant starts to answer for the last time, and a completion,
 which is that answer with what the template puts after it. Only completions are scored: earlier turns of a side are
-context. Text is tokenised as TRL does it, whole conversations through the chat template, so that untreated pairs of
+context. Text is tokenised as TRL does it, whole conversations through the chat template, so that unedited pairs of
 one turn give TRL's own token ids. The policy may read another context than the reference (inoculation); both views
 are cut so that they score the same completion tokens.
 """
@@ -23,7 +23,7 @@ from anatomy.activations.spans import TemplateError, apply_template, render, tok
 from anatomy.artifacts import atomic_path
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, Message, Pair
-from interventions.backends.pair_edits import Treatment
+from interventions.backends.pair_edits import PairEdit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,7 +63,7 @@ class View(NamedTuple):
 
 def tokenise_pair(
     pair: Pair,
-    treatment: Treatment,
+    edit: PairEdit,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     tiers: Sequence[int] = (),
@@ -79,14 +79,14 @@ def tokenise_pair(
         TemplateError: the chat template refuses the messages, or gives the two views other completions.
         RowsError: an instruction is to be appended and there is no user turn.
     """
-    if treatment.swapped:
+    if edit.swapped:
         pair = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
-    views = {name: _view(pair, name, tokenizer, treatment.side(name).masked) for name in SIDES}
+    views = {name: _view(pair, name, tokenizer, edit.side(name).masked) for name in SIDES}
     # TRL: the completion starts where prompt and prompt + completion diverge, on both sides as on the worse one.
     lost = max(len(view.context) - common_prefix_length(view.context, view.whole) for view in views.values())
-    line = {"row_id": treatment.row_id, "offset": treatment.offset, "tiers": list(tiers)}
+    line = {"row_id": edit.row_id, "offset": edit.offset, "tiers": list(tiers)}
     for name, view in views.items():
-        side = treatment.side(name)
+        side = edit.side(name)
         policy = _view(_inoculated(pair, name, side.instruction), name, tokenizer) if side.instruction else view
         start, policy_start = len(view.context) - lost, len(policy.context) - lost
         if policy.whole[policy_start:] != view.whole[start:]:
@@ -140,21 +140,21 @@ def _last_user(messages: Sequence[Message]) -> int | None:
     return max((number for number, message in enumerate(messages) if message["role"] == "user"), default=None)
 
 
-def gap_tiers(treatments: Iterable[Treatment], concepts: Sequence[str]) -> Callable[[Treatment], list[int]]:
+def gap_tiers(edits: Iterable[PairEdit], concepts: Sequence[str]) -> Callable[[PairEdit], list[int]]:
     """A function that says of a pair, concept by concept, whether its gap is in the top (1) or bottom (−1) quarter.
 
     Where more than half of the gaps are equal, as for rare concepts, that value counts as neither.
     """
-    gaps = {name: [row.gaps[name] for row in treatments if name in row.gaps] for name in concepts}
+    gaps = {name: [row.gaps[name] for row in edits if name in row.gaps] for name in concepts}
     quarters = {name: np.quantile(found, [0.25, 0.75]) for name, found in gaps.items() if found}
 
-    def tier(treatment: Treatment, name: str) -> int:
-        if name not in treatment.gaps:
+    def tier(edit: PairEdit, name: str) -> int:
+        if name not in edit.gaps:
             return 0
-        gap, (low, high) = treatment.gaps[name], quarters[name]
+        gap, (low, high) = edit.gaps[name], quarters[name]
         return int(gap >= high and gap > low) - int(gap <= low and gap < high)
 
-    return lambda treatment: [tier(treatment, name) for name in concepts]
+    return lambda edit: [tier(edit, name) for name in concepts]
 
 
 def write_tokens(path: Path, lines: Iterable[Mapping[str, Any] | None]) -> None:

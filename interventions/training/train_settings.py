@@ -68,7 +68,7 @@ class TrainSettings(SFTSettings):
 ELSEWHERE = {*RowSettings.model_fields, *ModelSettings.model_fields, "plan", "save_steps", "references"} - {
     "seed", "max_length", "max_response_length", "dtype", "device"
 }  # fmt: skip
-"""Settings whose effect is in rows, treatments, weights or template, or that decide only where and when."""
+"""Settings whose effect is in rows, edits, weights or template, or that decide only where and when."""
 
 
 def learnt_by(settings: SFTSettings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Nothing asked for, nothing changed: with empty treatments the loop is plain TRL's, bit by bit."""
+"""Nothing asked for, nothing changed: with empty edits the loop is plain TRL's, bit by bit."""
 
 from functools import lru_cache
 
@@ -6,33 +6,33 @@ import pytest
 import torch
 from support.dpo_runs import assert_same, make_pairs, ours, plain
 
-from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 
 
-def untreated(pairs):
+def unedited(pairs):
     return {}
 
 
 def zero_offset(pairs):
-    return {pair.row_id: Treatment(pair.row_id, offset=0.0, gaps={"bold": 1.0}) for pair in pairs}
+    return {pair.row_id: PairEdit(pair.row_id, offset=0.0, gaps={"bold": 1.0}) for pair in pairs}
 
 
 def empty_mask(pairs):
-    side = SideTreatment(masked=((3, 3), (10_000, 10_001)))
-    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+    side = SideEdit(masked=((3, 3), (10_000, 10_001)))
+    return {pair.row_id: PairEdit(pair.row_id, chosen=side, rejected=side) for pair in pairs}
 
 
 def same_prompt(pairs):
-    side = SideTreatment(instruction="")
-    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+    side = SideEdit(instruction="")
+    return {pair.row_id: PairEdit(pair.row_id, chosen=side, rejected=side) for pair in pairs}
 
 
 def steered_by_nothing(pairs):
-    side = SideTreatment(steered=(0,))
-    return {pair.row_id: Treatment(pair.row_id, chosen=side, rejected=side) for pair in pairs}
+    side = SideEdit(steered=(0,))
+    return {pair.row_id: PairEdit(pair.row_id, chosen=side, rejected=side) for pair in pairs}
 
 
-NEUTRAL = [untreated, zero_offset, empty_mask, same_prompt, steered_by_nothing]
+NEUTRAL = [unedited, zero_offset, empty_mask, same_prompt, steered_by_nothing]
 ZERO = (SteeringVector("bold", 1, torch.zeros(32)),)
 
 
@@ -49,9 +49,9 @@ def plain_dpo(tiny_model_dir, tmp_path_factory, pairs):
 
 @pytest.mark.parametrize(
     ("arch", "neutral"),
-    [*(("llama", neutral) for neutral in NEUTRAL), ("olmo3", untreated), ("olmo3", steered_by_nothing)],
+    [*(("llama", neutral) for neutral in NEUTRAL), ("olmo3", unedited), ("olmo3", steered_by_nothing)],
 )
-def test_a_neutral_treatment_is_plain_dpo(tiny_model_dir, plain_dpo, tmp_path, pairs, arch, neutral):
+def test_a_neutral_edit_is_plain_dpo(tiny_model_dir, plain_dpo, tmp_path, pairs, arch, neutral):
     expected = plain_dpo(arch)
     vectors = ZERO if neutral is steered_by_nothing else ()
     assert_same(ours(tiny_model_dir(arch), pairs, tmp_path, neutral(pairs), vectors), expected)
@@ -81,13 +81,13 @@ def test_dropped_and_swapped_rows_are_plain_dpo_on_the_changed_set(tiny_model_di
     from dataclasses import replace
 
     folder = tiny_model_dir("llama")
-    treatments = {
-        pairs[0].row_id: Treatment(pairs[0].row_id, dropped="top gap"),
-        pairs[3].row_id: Treatment(pairs[3].row_id, swapped=True),
+    edits = {
+        pairs[0].row_id: PairEdit(pairs[0].row_id, dropped="top gap"),
+        pairs[3].row_id: PairEdit(pairs[3].row_id, swapped=True),
     }
     changed = [replace(pairs[3], chosen=pairs[3].rejected, rejected=pairs[3].chosen), *pairs[1:3], *pairs[4:]]
     changed = [*changed[1:3], changed[0], *changed[3:]]
-    found = ours(folder, pairs, tmp_path / "ours", treatments)
+    found = ours(folder, pairs, tmp_path / "ours", edits)
     assert_same(found, plain(folder, changed, tmp_path / "plain"))
 
 
@@ -100,8 +100,8 @@ def test_the_reference_is_the_model_in_memory(tiny_model_dir, tmp_path, pairs):
 
 def everything(pairs):
     """All that is neutral, at once."""
-    side = SideTreatment(instruction="", masked=((3, 3),), steered=(0,))
-    return {pair.row_id: Treatment(pair.row_id, 0.0, chosen=side, rejected=side) for pair in pairs}
+    side = SideEdit(instruction="", masked=((3, 3),), steered=(0,))
+    return {pair.row_id: PairEdit(pair.row_id, 0.0, chosen=side, rejected=side) for pair in pairs}
 
 
 @pytest.mark.laptop

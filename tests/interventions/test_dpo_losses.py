@@ -7,7 +7,7 @@ import torch
 from support.dpo_runs import config, load, make_pairs, ours, token_table
 
 from anatomy.errors import SettingsError
-from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit
 from interventions.training.collator import PairCollator
 from interventions.training.dpo_trainer import refuse_loss
 
@@ -25,14 +25,14 @@ def log_prob(model, context, side):
     )
 
 
-def build(tiny_model_dir, tmp_path, treatments=None, **changes):
+def build(tiny_model_dir, tmp_path, edits=None, **changes):
     pairs = make_pairs(4)
-    if treatments is None:
-        treatments = {
-            pair.row_id: Treatment(pair.row_id, offset=offset, gaps={"bold": offset})
+    if edits is None:
+        edits = {
+            pair.row_id: PairEdit(pair.row_id, offset=offset, gaps={"bold": offset})
             for pair, offset in zip(pairs, OFFSETS, strict=True)
         }
-    run = ours(tiny_model_dir("llama"), pairs, tmp_path, treatments, run=False, beta=0.4, **changes)
+    run = ours(tiny_model_dir("llama"), pairs, tmp_path, edits, run=False, beta=0.4, **changes)
     policy = run.trainer.model
     reference, _ = load(tiny_model_dir("llama"))
     with torch.no_grad():  # a policy that has moved away from its reference
@@ -66,9 +66,9 @@ def test_shaped_loss_by_hand(tiny_model_dir, tmp_path, loss):
 def test_inoculated_and_masked_loss_by_hand(tiny_model_dir, tmp_path):
     """The policy reads the instruction, the reference does not; masked tokens count for neither."""
     pairs = make_pairs(4)
-    side = SideTreatment(instruction="Use bold letters.", masked=((2, 9),))
-    treatments = {pair.row_id: Treatment(pair.row_id, chosen=side) for pair in pairs[:2]}
-    trainer, batch, policy, reference = build(tiny_model_dir, tmp_path, treatments)
+    side = SideEdit(instruction="Use bold letters.", masked=((2, 9),))
+    edits = {pair.row_id: PairEdit(pair.row_id, chosen=side) for pair in pairs[:2]}
+    trainer, batch, policy, reference = build(tiny_model_dir, tmp_path, edits)
     losses = []
     for row in trainer.train_dataset:
         ratio = {}
@@ -85,7 +85,7 @@ def test_logged_values_by_hand(tiny_model_dir, tmp_path):
     """Margins and accuracies without the offset, weights σ(−argument) with it, rows that each backend touches."""
     trainer, batch, policy, reference = build(tiny_model_dir, tmp_path)
     trainer.compute_loss(policy, batch)
-    logged = trainer.tally.take(lambda sums: sums)
+    logged = trainer.pair_metrics.take(lambda sums: sums)
     margins = []
     for row in trainer.train_dataset:
         sides = [row[name] for name in ("chosen", "rejected")]
@@ -98,15 +98,15 @@ def test_logged_values_by_hand(tiny_model_dir, tmp_path):
     assert logged["weight/bold/high_gap"] == pytest.approx(weights[3], rel=1e-4)  # gaps 1.5, −0.75, 0, 4: one in each
     assert logged["weight/bold/low_gap"] == pytest.approx(weights[1], rel=1e-4)
     assert [logged[f"rows/{name}"] for name in ("shaped", "inoculated", "masked", "steered")] == [3, 0, 0, 0]
-    assert trainer.tally.take(lambda sums: sums) == {}
+    assert trainer.pair_metrics.take(lambda sums: sums) == {}
 
 
 def test_a_positive_offset_shrinks_the_gradient_of_its_pair(tiny_model_dir, tmp_path):
     norms = []
     for offset in (-2.0, 0.0, 2.0):
         pairs = make_pairs(4)
-        treatments = {pair.row_id: Treatment(pair.row_id, offset=offset) for pair in pairs}
-        trainer, batch, policy, _ = build(tiny_model_dir, tmp_path / str(offset), treatments)
+        edits = {pair.row_id: PairEdit(pair.row_id, offset=offset) for pair in pairs}
+        trainer, batch, policy, _ = build(tiny_model_dir, tmp_path / str(offset), edits)
         trainer.compute_loss(policy, batch).backward()
         norms.append(torch.cat([weight.grad.flatten() for weight in policy.parameters()]).norm().item())
     assert norms[0] > norms[1] > norms[2]
@@ -121,7 +121,7 @@ def test_losses_without_an_argument_refuse_offsets(tiny_model_dir, tmp_path, los
     args = config(tmp_path, loss_type=[loss])
     plain, _ = token_table(pairs, tokenizer, tmp_path / "plain")
     refuse_loss(args, plain)
-    shaped, _ = token_table(pairs, tokenizer, tmp_path / "shaped", {pairs[1].row_id: Treatment(pairs[1].row_id, 0.1)})
+    shaped, _ = token_table(pairs, tokenizer, tmp_path / "shaped", {pairs[1].row_id: PairEdit(pairs[1].row_id, 0.1)})
     with pytest.raises(SettingsError, match=f"loss {loss} .*does not admit reward shaping"):
         refuse_loss(args, shaped)
 

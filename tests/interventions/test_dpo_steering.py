@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from support.dpo_runs import load, make_pairs, ours
 
 from anatomy.errors import ModelError, RunError
-from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.steering_vectors import read_vectors, steering, write_vectors
 from interventions.training.collator import NEVER
 
@@ -18,11 +18,11 @@ LONG = SteeringVector("long", 2, VECTOR.flip(0))
 def build(tiny_model_dir, tmp_path, arch="llama", peft=False, **changes):
     """Chosen of row 0 has both vectors, rejected of row 1 the second; nothing else is steered."""
     pairs = make_pairs(4)
-    treatments = {
-        pairs[0].row_id: Treatment(pairs[0].row_id, chosen=SideTreatment(steered=(0, 1))),
-        pairs[1].row_id: Treatment(pairs[1].row_id, rejected=SideTreatment(steered=(1,))),
+    edits = {
+        pairs[0].row_id: PairEdit(pairs[0].row_id, chosen=SideEdit(steered=(0, 1))),
+        pairs[1].row_id: PairEdit(pairs[1].row_id, rejected=SideEdit(steered=(1,))),
     }
-    run = ours(tiny_model_dir(arch), pairs, tmp_path, treatments, (BOLD, LONG), peft=peft, run=False, **changes)
+    run = ours(tiny_model_dir(arch), pairs, tmp_path, edits, (BOLD, LONG), peft=peft, run=False, **changes)
     trainer = run.trainer
     trainer.model.train()
     return trainer, trainer.collator([trainer.train_dataset[row] for row in range(4)])

@@ -5,7 +5,7 @@ import torch
 from support.dpo_runs import make_pairs, ours, token_table
 from transformers import AutoTokenizer
 
-from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit
 from interventions.training.reference_cache import ReferenceCache, fill, sequence_key, with_references
 
 
@@ -35,8 +35,8 @@ def test_rows_are_found_by_content(tokenizer, tmp_path):
     table, _ = token_table(pairs, tokenizer, tmp_path)
     fill(cache, table, counting(calls), batch_size=2)
     assert [len(call) for call in calls] == [2, 2, 2, 2, 1]
-    changed = {pairs[4].row_id: Treatment(pairs[4].row_id, dropped="x"),
-               pairs[5].row_id: Treatment(pairs[5].row_id, swapped=True)}  # fmt: skip
+    changed = {pairs[4].row_id: PairEdit(pairs[4].row_id, dropped="x"),
+               pairs[5].row_id: PairEdit(pairs[5].row_id, swapped=True)}  # fmt: skip
     other, _ = token_table(list(reversed(pairs)), tokenizer, tmp_path / "other", changed)
     fill(cache, other, counting(calls), batch_size=4)
     assert len(calls) == 5
@@ -50,14 +50,14 @@ def test_what_changes_a_value_changes_its_key(tokenizer, tmp_path):
     """Window, masks and prompt are in the key; what only the policy sees is not."""
     pair = make_pairs(1)[0]
 
-    def key(treatment=None, max_length=64):
-        table, _ = token_table([pair], tokenizer, tmp_path, {pair.row_id: treatment} if treatment else None, max_length)
+    def key(edit=None, max_length=64):
+        table, _ = token_table([pair], tokenizer, tmp_path, {pair.row_id: edit} if edit else None, max_length)
         return sequence_key(table[0]["chosen"])
 
     plain = key()
-    policy_only = SideTreatment(instruction="Be bold.", steered=(0,))
-    assert key(Treatment(pair.row_id, offset=2.0, chosen=policy_only), 90) == plain
-    assert key(Treatment(pair.row_id, chosen=SideTreatment(masked=((0, 4),)))) != plain
+    policy_only = SideEdit(instruction="Be bold.", steered=(0,))
+    assert key(PairEdit(pair.row_id, offset=2.0, chosen=policy_only), 90) == plain
+    assert key(PairEdit(pair.row_id, chosen=SideEdit(masked=((0, 4),)))) != plain
     context = token_table([pair], tokenizer, tmp_path)[0][0]["chosen"]["context"]
     assert key(max_length=len(context) + 2) != plain
 

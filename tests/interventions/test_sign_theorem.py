@@ -16,7 +16,7 @@ import torch
 from support.known_rows import detected, known, plan
 from torch.nn.functional import logsigmoid
 
-from interventions.backends.apply_plan import ConceptDirection, steering_vectors, treat
+from interventions.backends.apply_plan import ConceptDirection, apply_plan, steering_vectors
 from interventions.plan.plan import Plan, from_paper
 
 BETA = 0.5
@@ -61,7 +61,7 @@ def learned(offset_N: np.ndarray) -> tuple[float, float, float]:
 
 
 def offsets(of: Plan) -> np.ndarray:
-    return np.array([row.offset for row in treat(of, known(detected(RAW[PAIRS])))])
+    return np.array([row.offset for row in apply_plan(of, known(detected(RAW[PAIRS])))])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def toy(of: Plan) -> float:
     they are for, the reference's never; an instruction that says "opposite" shifts it the other way.
     """
     masks = {0: [tuple(((0, 1),) if has else () for has in pair) for pair in HAS_N2.tolist()]}
-    found = treat(of, known(detected(HAS_N2, threshold=1.0), masks=masks))
+    found = apply_plan(of, known(detected(HAS_N2, threshold=1.0), masks=masks))
     vectors = steering_vectors(of, {"bold": ConceptDirection("bold", 0, torch.ones(1))})
     rows = Counter(
         (HAS_N2[number, 0] != row.swapped, row.chosen, row.rejected, row.offset)

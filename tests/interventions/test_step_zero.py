@@ -14,7 +14,7 @@ from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
-from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.training.plan_preview import StepZero, step_zero_changes
 
 
@@ -34,9 +34,9 @@ def pairs() -> list[Pair]:
     return [Pair(n, users[n], say(texts[n]), say(texts[n - 1])) for n in range(5)]
 
 
-def treatments(found: list[Pair], chosen: tuple[int, ...], rejected: tuple[int, ...]) -> list[Treatment]:
-    sides = {"chosen": SideTreatment(steered=chosen), "rejected": SideTreatment(steered=rejected)}
-    return [Treatment(pair.row_id, **sides) for pair in found]
+def edits(found: list[Pair], chosen: tuple[int, ...], rejected: tuple[int, ...]) -> list[PairEdit]:
+    sides = {"chosen": SideEdit(steered=chosen), "rejected": SideEdit(steered=rejected)}
+    return [PairEdit(pair.row_id, **sides) for pair in found]
 
 
 def log_prob(bundle, pair: Pair, side: str, vector: SteeringVector | None) -> float:
@@ -60,7 +60,7 @@ def log_prob(bundle, pair: Pair, side: str, vector: SteeringVector | None) -> fl
 def test_changes_equal_sequences_run_one_by_one(bundle, chosen, rejected):
     found = pairs()
     vector = SteeringVector("u", 1, 2.0 * torch.randn(32, generator=torch.Generator().manual_seed(1)))
-    change_2N = step_zero_changes(bundle, found, treatments(found, chosen, rejected), vector)
+    change_2N = step_zero_changes(bundle, found, edits(found, chosen, rejected), vector)
     opposite = SteeringVector("u", 1, -vector.vector_D)
     for pair, *changes in zip(found, *change_2N, strict=True):
         for change, direction in zip(changes, (vector, opposite), strict=True):
@@ -75,7 +75,7 @@ def test_changes_equal_sequences_run_one_by_one(bundle, chosen, rejected):
 def test_unsteered_pairs_do_not_change(bundle):
     found = pairs()
     vector = SteeringVector("u", 1, torch.ones(32))
-    assert not step_zero_changes(bundle, found, treatments(found, (), ()), vector).any()
+    assert not step_zero_changes(bundle, found, edits(found, (), ()), vector).any()
 
 
 def test_the_sign_that_is_told():
@@ -126,7 +126,7 @@ def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(bundle):
     (sides["chosen"] - sides["rejected"]).backward()
     unit_D = zero_D.grad / zero_D.grad.norm()
     changes = [
-        step_zero_changes(bundle, found, treatments(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[:, 0]
+        step_zero_changes(bundle, found, edits(found, (0,), (0,)), SteeringVector("u", 1, alpha * unit_D))[:, 0]
         for alpha in (-0.1, 0.1)
     ]
     assert changes[0][0] < 0 < changes[1][0]

@@ -18,7 +18,7 @@ from anatomy.errors import PlanError
 from anatomy.settings import ModelSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair
-from interventions.backends.pair_edits import SideTreatment, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit
 from interventions.backends.token_masks import marked, token_masks
 from interventions.training.token_rows import tokenise_pair
 from probes.text_heuristic import TextHeuristic
@@ -103,8 +103,8 @@ def test_words_are_whole(bundle, rows, tmp_path):
 def test_the_words_left_out_are_the_tokens_that_training_does_not_score(bundle, rows, tmp_path):
     found = masks(bundle, rows, TextHeuristic("bold", "bold"), tmp_path, words=True)
     row, (chosen, rejected) = rows[0], found[0]
-    treatment = Treatment(row.row_id, chosen=SideTreatment(masked=chosen), rejected=SideTreatment(masked=rejected))
-    line = tokenise_pair(row.pair, treatment, bundle.tokenizer, 512)
+    edit = PairEdit(row.row_id, chosen=SideEdit(masked=chosen), rejected=SideEdit(masked=rejected))
+    line = tokenise_pair(row.pair, edit, bundle.tokenizer, 512)
     side = line["chosen"]
     left = [token for token, scored in zip(side["completion"], side["scored"], strict=True) if not scored]
     assert bundle.tokenizer.decode(left).strip() == "**bold dog**,"

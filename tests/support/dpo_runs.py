@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
 from anatomy.types import Pair
-from interventions.backends.pair_edits import SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SteeringVector
 from interventions.training.dpo_trainer import InterventionTrainer
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.token_rows import gap_tiers, tokenise_pair, write_tokens
@@ -95,7 +95,7 @@ def ours(
     folder: Path,
     pairs: list[Pair],
     out: Path,
-    treatments: dict[str, Treatment] | None = None,
+    edits: dict[str, PairEdit] | None = None,
     vectors: tuple[SteeringVector, ...] = (),
     peft: bool = False,
     run: bool = True,
@@ -105,7 +105,7 @@ def ours(
     model, tokenizer = load(folder)
     args = config(out, **changes)
     beside = not args.precompute_ref_log_probs and not peft
-    dataset, concepts = token_table(pairs, tokenizer, out, treatments, args.max_length)
+    dataset, concepts = token_table(pairs, tokenizer, out, edits, args.max_length)
     trainer = InterventionTrainer(
         model=model,
         args=args,
@@ -124,10 +124,10 @@ def token_table(
     pairs: list[Pair],
     tokenizer: Any,
     out: Path,
-    treatments: dict[str, Treatment] | None = None,
+    edits: dict[str, PairEdit] | None = None,
     max_length: int = 64,
 ) -> tuple[Dataset, list[str]]:
-    rows = [(treatments or {}).get(pair.row_id, Treatment(pair.row_id)) for pair in pairs]
+    rows = [(edits or {}).get(pair.row_id, PairEdit(pair.row_id)) for pair in pairs]
     concepts = sorted({name for row in rows for name in row.gaps})
     tiers = gap_tiers(rows, concepts)
     lines = [

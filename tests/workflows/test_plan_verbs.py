@@ -16,11 +16,12 @@ from support.tiny import save_sae
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.data.pair_stream import read_pairs
+from anatomy.data.shard_cache import ShardCache
 from anatomy.features.feature_store import FeatureStore
 from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings, RowSettings
 from anatomy.stages import run_signals
-from interventions.backends.pair_edits import read_treatments
+from interventions.backends.pair_edits import read_edits
 from interventions.plan.plan import load_plan
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
@@ -175,7 +176,7 @@ def test_rows_of_clusters_are_the_contexts_that_the_audit_tested(run, tmp_path, 
     tested = signals.shift if view == "prompt" else signals.disparity
     _, inside_N = signals.of(view, cluster, tested.ids[0])
     assert 0 < inside_N.sum() < len(inside_N)
-    found = read_treatments(tmp_path / "work" / artifacts.TREATMENTS)
+    found = read_edits(tmp_path / "work" / artifacts.PAIR_EDITS)
     assert [bool(found[row_id].dropped) for row_id in store.row_ids] == inside_N.tolist()
     assert all(found[row_id].offset == 0 for row_id, inside in zip(store.row_ids, inside_N, strict=True) if not inside)
 
@@ -233,7 +234,7 @@ def test_the_cleaned_set_loads_as_a_dataset_that_trl_reads(rows, model, tmp_path
     assert yaml.safe_load(card.split("---")[1])["configs"][0]["data_files"][0]["path"] == artifacts.CLEANED
 
 
-def test_a_killed_run_goes_on_to_the_same_treatments(rows, model, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_edits(rows, model, tmp_path, monkeypatch):
     items = [
         {"concept": "bold", "backend": "filtering", "options": {"drop": "words"}},
         {"concept": "emoji", "strength": 3, "backend": "reward_shaping"},
@@ -244,26 +245,27 @@ def test_a_killed_run_goes_on_to_the_same_treatments(rows, model, tmp_path, monk
     class Killed(BaseException):
         pass
 
-    calls = []
+    written, ordinary = [], ShardCache.write
 
-    def write(path, table):
-        calls.append(path)
-        if len(calls) == 2:  # the second shard of masks
-            raise Killed
-        artifacts.write_table(path, table)
+    def write(cache, number, table, **options):
+        if cache.folder.name.startswith("masks-"):
+            written.append(cache.folder / artifacts.shard_name(number))
+            if len(written) == 2:
+                raise Killed
+        ordinary(cache, number, table, **options)
 
-    monkeypatch.setattr("interventions.backends.token_masks.write_table", write)
+    monkeypatch.setattr(ShardCache, "write", write)
     with pytest.raises(Killed):
         main([*arguments, "--out", str(tmp_path / "killed")])
-    assert not (tmp_path / "killed" / artifacts.TREATMENTS).exists()
-    first = calls[0]
+    assert not (tmp_path / "killed" / artifacts.PAIR_EDITS).exists()
+    first = written[0]
     before = first.stat().st_mtime_ns
-    monkeypatch.setattr("interventions.backends.token_masks.write_table", artifacts.write_table)
+    monkeypatch.setattr(ShardCache, "write", ordinary)
     assert main([*arguments, "--out", str(tmp_path / "killed")]) == 0
     assert first.stat().st_mtime_ns == before
-    for name in (artifacts.TREATMENTS, artifacts.FILTER_LOG, artifacts.PLAN):
+    for name in (artifacts.PAIR_EDITS, artifacts.FILTER_LOG, artifacts.PLAN):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert any(row.chosen.masked for row in read_treatments(tmp_path / "whole" / artifacts.TREATMENTS).values())
+    assert any(row.chosen.masked for row in read_edits(tmp_path / "whole" / artifacts.PAIR_EDITS).values())
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_targets_that_are_not_there(rows, run, model, item, told, tmp_path, caps
     verb = ["filter"] if "no intervention" in told else ["plan", "check"]
     assert main([*verb, str(path), "--rows", str(rows), *model, "--out", str(tmp_path / "out")]) == 2
     assert told in error_of(capsys)
-    assert not (tmp_path / "out" / artifacts.TREATMENTS).exists()
+    assert not (tmp_path / "out" / artifacts.PAIR_EDITS).exists()
 
 
 def test_data_clusters_of_rows_that_the_audit_did_not_see(rows, run, model, tmp_path, capsys):
@@ -317,7 +319,7 @@ def test_inoculation_takes_the_librarys_sentence(rows, model, detector, tmp_path
     assert main([*arguments, "--out", str(tmp_path / "work")]) == 0
     saved = load_plan(tmp_path / "work" / artifacts.PLAN).interventions[0]
     assert saved.options.instruction == "Please set the key words of your answer in bold."
-    treated = read_treatments(tmp_path / "work" / artifacts.TREATMENTS).values()
-    said = {side.instruction for row in treated for side in (row.chosen, row.rejected)}
+    planned = read_edits(tmp_path / "work" / artifacts.PAIR_EDITS).values()
+    said = {side.instruction for row in planned for side in (row.chosen, row.rejected)}
     assert said <= {None, saved.options.instruction}
     assert saved.options.instruction in said

@@ -16,7 +16,7 @@ from support.dpo_runs import make_pairs
 from anatomy.artifacts import read_log
 from anatomy.cli.app import main
 from anatomy.runs.run import locked
-from interventions.backends.pair_edits import SideTreatment, SteeringVector, Treatment
+from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.training import reference_cache as references
 from interventions.training.checkpoints import Stamp, StepLog, last_checkpoint
 from interventions.training.reference_cache import ReferenceCache
@@ -204,10 +204,10 @@ def test_changed_offsets_are_another_plan(tmp_path, tiny_model_dir, rows):
     settings = TrainSettings(rows=str(rows), model=str(tiny_model_dir("llama")))
     hashes = set()
     vectors = [SteeringVector("bold", 1, torch.ones(32)), SteeringVector("bold", 2, torch.ones(32))]
-    for treatment, steered in [(Treatment("x"), ()), (Treatment("x", 0.1), ()), (Treatment("x", swapped=True), ()),
-                               (Treatment("x", chosen=SideTreatment(masked=((0, 1),))), ()),
-                               (Treatment("x"), vectors[:1]), (Treatment("x"), vectors[1:])]:  # fmt: skip
-        made = made_of(settings, ModelBundle(settings), Task([], {"x": treatment}, steered))
+    for edit, steered in [(PairEdit("x"), ()), (PairEdit("x", 0.1), ()), (PairEdit("x", swapped=True), ()),
+                               (PairEdit("x", chosen=SideEdit(masked=((0, 1),))), ()),
+                               (PairEdit("x"), vectors[:1]), (PairEdit("x"), vectors[1:])]:  # fmt: skip
+        made = made_of(settings, ModelBundle(settings), Task([], {"x": edit}, steered))
         hashes.add(made["plan"])
     assert len(hashes) == 6
 
@@ -274,7 +274,7 @@ def test_sft_trains_on_chosen_responses(rows, tiny_model_dir, tmp_path):
     assert main(command("sft", rows, tiny_model_dir("llama"), out)) == 0
     tokenizer = AutoTokenizer.from_pretrained(out / "model")
     pair = make_pairs(12)[0]
-    line = tokenise_pair(pair, Treatment(pair.row_id), tokenizer, 128)
+    line = tokenise_pair(pair, PairEdit(pair.row_id), tokenizer, 128)
 
     def logp(folder, name):
         model, side = AutoModelForCausalLM.from_pretrained(folder), line[name]

@@ -9,8 +9,8 @@ import pytest
 from support.known_rows import detected, known, plan, row_id
 
 from anatomy.errors import PlanError
-from interventions.backends.apply_plan import treat, united
-from interventions.backends.pair_edits import SideTreatment, Treatment, read_treatments, write_treatments
+from interventions.backends.apply_plan import apply_plan, united
+from interventions.backends.pair_edits import PairEdit, SideEdit, read_edits, write_edits
 from interventions.backends.row_selection import top_rows
 
 SHAPE = {"backend": "reward_shaping", "strength": 4}
@@ -20,8 +20,8 @@ def scores(rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal([0.5, 0.0], [1.0, 2.0], (rows, 2))
 
 
-def dropped(found: list[Treatment]) -> list[int]:
-    return [row for row, treatment in enumerate(found) if treatment.dropped]
+def dropped(found: list[PairEdit]) -> list[int]:
+    return [row for row, edit in enumerate(found) if edit.dropped]
 
 
 def test_offsets_by_hand():
@@ -31,14 +31,14 @@ def test_offsets_by_hand():
     """
     what = known(detected([[1, 3], [5, 3], [3, 3]]))
     for direction, sign in (("suppress", 1), ("amplify", -1)):
-        found = treat(plan(SHAPE | {"direction": direction}), what)
+        found = apply_plan(plan(SHAPE | {"direction": direction}), what)
         np.testing.assert_allclose([row.offset for row in found], sign * 4 * np.sqrt(3) * np.array([-1, 1, 0]))
         assert [row.gaps["bold"] for row in found] == pytest.approx([-np.sqrt(3), np.sqrt(3), 0])
 
 
 def test_offsets_do_not_depend_on_the_scores_scale_and_place():
     raw = scores(50)
-    offsets = [[row.offset for row in treat(plan(SHAPE), known(detected(a * raw + 7)))] for a in (1, 20)]
+    offsets = [[row.offset for row in apply_plan(plan(SHAPE), known(detected(a * raw + 7)))] for a in (1, 20)]
     np.testing.assert_allclose(*offsets)
 
 
@@ -46,7 +46,7 @@ def test_equal_scores_give_no_offset_and_pick_no_row():
     what = known(detected(np.full((6, 2), 0.3)))
     items = [SHAPE, {"backend": "filtering"}, {"backend": "filtering", "options": {"top": 1.0}}]
     flags = {"backend": "inoculation", "options": {"instruction": "x"}}
-    assert treat(plan(*items, flags), what) == [Treatment(row, gaps={"bold": 0.0}) for row in what.row_ids]
+    assert apply_plan(plan(*items, flags), what) == [PairEdit(row, gaps={"bold": 0.0}) for row in what.row_ids]
 
 
 @pytest.mark.parametrize("direction", ["suppress", "amplify"])
@@ -57,26 +57,28 @@ def test_top_rows_equal_a_sort(direction, top):
     lean_N = gap_N if direction == "suppress" else -gap_N
     expected = {row for row in np.argsort(-lean_N)[: int(np.floor(top * 301))] if lean_N[row] > 0}
     item = {"backend": "filtering", "direction": direction, "options": {"top": top}}
-    assert set(dropped(treat(plan(item), known(detected(score_N2))))) == expected
+    assert set(dropped(apply_plan(plan(item), known(detected(score_N2))))) == expected
 
 
 def test_ties_do_not_depend_on_the_order_of_rows_and_spread_over_it():
     score_N2 = np.tile([[1.0, 0.0], [0.0, 0.0]], (200, 1))
     ids = [row_id(n) for n in range(400)]
     item = plan({"backend": "filtering", "options": {"top": 0.1}})
-    picked = {ids[row] for row in dropped(treat(item, known(detected(score_N2, ids=ids))))}
+    picked = {ids[row] for row in dropped(apply_plan(item, known(detected(score_N2, ids=ids))))}
     assert len(picked) == 40
     order = np.random.default_rng(0).permutation(400)
-    again = treat(item, known(detected(score_N2[order], ids=[ids[n] for n in order])))
+    again = apply_plan(item, known(detected(score_N2[order], ids=[ids[n] for n in order])))
     assert {row.row_id for row in again if row.dropped} == picked
     early = sum(ids.index(one) < 200 for one in picked)
     assert 8 <= early <= 32  # neither the first nor the last of the file
 
 
-def test_rows_of_one_id_get_one_treatment():
+def test_rows_of_one_id_get_one_edit():
     ids = [row_id(n // 3) for n in range(30)]
     score_N2 = np.repeat(scores(10), 3, axis=0)
-    found = treat(plan({"backend": "filtering", "options": {"top": 0.1}}, SHAPE), known(detected(score_N2, ids=ids)))
+    found = apply_plan(
+        plan({"backend": "filtering", "options": {"top": 0.1}}, SHAPE), known(detected(score_N2, ids=ids))
+    )
     assert all(found[row] == found[row - row % 3] for row in range(30))
     assert len(dropped(found)) == 3
 
@@ -85,7 +87,7 @@ def test_without_a_rule_rows_beyond_one_deviation_are_picked():
     score_N2 = scores(200)
     gap_N = (score_N2[:, 0] - score_N2[:, 1]) / score_N2.std()
     for direction, lean_N in (("suppress", gap_N), ("amplify", -gap_N)):
-        found = treat(plan({"backend": "filtering", "direction": direction}), known(detected(score_N2)))
+        found = apply_plan(plan({"backend": "filtering", "direction": direction}), known(detected(score_N2)))
         assert dropped(found) == np.flatnonzero(lean_N > 1).tolist()
 
 
@@ -101,7 +103,7 @@ def test_without_a_rule_rows_beyond_one_deviation_are_picked():
 )
 def test_a_detector_on_a_side(direction, options, rows):
     what = known(detected([[1, 0], [0, 1], [1, 1], [0.4, 0.3], [0, 0]], threshold=1.0))
-    found = treat(plan({"backend": "filtering", "direction": direction, "options": options}), what)
+    found = apply_plan(plan({"backend": "filtering", "direction": direction, "options": options}), what)
     assert dropped(found) == rows
 
 
@@ -109,7 +111,7 @@ def test_a_detector_without_a_threshold_flags_from_one_deviation_above_the_mean(
     score_N2 = scores(100)
     limit = score_N2.mean() + score_N2.std()
     item = {"backend": "inoculation", "options": {"instruction": "x"}}
-    found = treat(plan(item), known(detected(score_N2)))
+    found = apply_plan(plan(item), known(detected(score_N2)))
     assert [row.chosen.instruction == "x" for row in found] == (score_N2 >= limit).any(axis=1).tolist()
 
 
@@ -118,7 +120,7 @@ def test_who_gets_the_instruction():
     said = {}
     for flagged, side in itertools.product(("either", "chosen"), ("both", "chosen")):
         options = {"instruction": "x", "flagged": flagged, "side": side}
-        found = treat(plan({"backend": "inoculation", "options": options}), what)
+        found = apply_plan(plan({"backend": "inoculation", "options": options}), what)
         said[flagged, side] = [(bool(row.chosen.instruction), bool(row.rejected.instruction)) for row in found]
     nobody, both, one = (False, False), (True, True), (True, False)
     assert said == {
@@ -137,14 +139,14 @@ def test_steered_rows_and_sides():
         {"backend": "steering", "direction": "amplify", "options": {"side": "both", "top": 0.5}},
         {"backend": "steering", "options": {"side": "chosen", "top": 0.25}},
     ]
-    found = treat(plan(*items), what)
+    found = apply_plan(plan(*items), what)
     assert [row.chosen.steered for row in found] == [(1, 2), (1,), (), ()]
     assert [row.rejected.steered for row in found] == [(0, 1), (0, 1), (0,), (0,)]
 
 
 def test_a_condition_shapes_its_rows_only_with_everybodys_deviation():
     what = known(detected(scores(40)), groups={"topic=a": np.arange(40) % 2 == 0})
-    everywhere, here = (treat(plan(SHAPE | {"options": options}), what) for options in ({}, {"rows": "topic=a"}))
+    everywhere, here = (apply_plan(plan(SHAPE | {"options": options}), what) for options in ({}, {"rows": "topic=a"}))
     assert [row.offset for row in here[::2]] == [row.offset for row in everywhere[::2]]
     assert all(row.offset == 0 for row in here[1::2])
 
@@ -169,7 +171,7 @@ def test_interventions_compose():
         {"backend": "filtering", "options": {"side": "chosen", "swap": True}},
     ]
     items[0] |= {"rows": rows[:1]}
-    found = treat(plan(*items), what)
+    found = apply_plan(plan(*items), what)
     bold, emoji = (what.detected[name].gap_N for name in ("bold", "emoji"))
     assert [row.swapped for row in found] == [False, True, False, False]
     assert dropped(found) == [0]
@@ -177,9 +179,9 @@ def test_interventions_compose():
     assert found[1].offset == pytest.approx(-bold[1] + 2 * emoji[1])  # the sides after the swap
     assert found[1].gaps == pytest.approx({"bold": -bold[1], "emoji": -emoji[1]})
     assert found[2].offset == pytest.approx(bold[2] - 2 * emoji[2])
-    assert found[1].rejected == SideTreatment("One. Two.", ((0, 2), (5, 12)))
-    assert found[1].chosen == SideTreatment("One. Two.")
-    assert found[3] == Treatment(row_id(3), gaps={"bold": 0.0, "emoji": 0.0})
+    assert found[1].rejected == SideEdit("One. Two.", ((0, 2), (5, 12)))
+    assert found[1].chosen == SideEdit("One. Two.")
+    assert found[3] == PairEdit(row_id(3), gaps={"bold": 0.0, "emoji": 0.0})
 
 
 def test_the_order_of_the_plan_does_not_matter_to_rows_offsets_and_masks():
@@ -193,7 +195,9 @@ def test_the_order_of_the_plan_does_not_matter_to_rows_offsets_and_masks():
         {"backend": "steering", "options": {"top": 0.3}},
     ]
     views = {
-        tuple((bool(row.dropped), row.swapped, round(row.offset, 9), row.chosen) for row in treat(plan(*order), what))
+        tuple(
+            (bool(row.dropped), row.swapped, round(row.offset, 9), row.chosen) for row in apply_plan(plan(*order), what)
+        )
         for order in itertools.permutations(items)
     }
     assert len(views) == 1
@@ -211,8 +215,8 @@ def test_the_order_of_the_plan_does_not_matter_to_rows_offsets_and_masks():
 )
 def test_strength_0_does_nothing(item):
     what = known(detected(scores(20), threshold=0.0))
-    found = treat(plan(item | {"strength": 0}), what)
-    assert found == [Treatment(row.row_id, gaps=row.gaps) for row in found]
+    found = apply_plan(plan(item | {"strength": 0}), what)
+    assert found == [PairEdit(row.row_id, gaps=row.gaps) for row in found]
 
 
 def test_a_score_that_is_no_number_is_refused():
@@ -237,7 +241,7 @@ def test_top_rows_never_pick_rows_without_a_lean():
     assert not top_rows(np.array([0.0, -1.0]), 1.0, ["a", "b"]).any()
 
 
-def test_treatments_are_read_as_written(tmp_path):
+def test_edits_are_read_as_written(tmp_path):
     what = known(detected(scores(9), threshold=0.5), masks={1: [(((0, 2), (4, 5)), ())] * 9})
     items = [
         SHAPE,
@@ -246,6 +250,6 @@ def test_treatments_are_read_as_written(tmp_path):
         {"backend": "filtering", "options": {"top": 0.3}},
         {"backend": "inoculation", "options": {"instruction": "x"}},
     ]
-    found = treat(plan(*items), what)
-    write_treatments(tmp_path / "treatments.parquet", found)
-    assert list(read_treatments(tmp_path / "treatments.parquet").values()) == found
+    found = apply_plan(plan(*items), what)
+    write_edits(tmp_path / "pair_edits.parquet", found)
+    assert list(read_edits(tmp_path / "pair_edits.parquet").values()) == found
