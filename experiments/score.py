@@ -6,7 +6,6 @@ Writes JSON: by prompt id, the summed log-probability (nats) of the chosen and o
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import read_pairs
-from anatomy.rollouts.log_probs import log_probs
+from anatomy.rollouts.log_probs import summed
 from anatomy.rollouts.trained_model import load_policy
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import SIDES, Pair
@@ -55,13 +54,12 @@ def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[
     """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
     rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)][:most]
     subject, tokenizer = load_policy(settings)
-    counts = [[int(encode_row(pair, tokenizer, settings).side(side).spans["response"].sum()) for side in SIDES]
-              for pair in rows]  # fmt: skip
-    pairs, tokens = zip(*[(row, count) for row, count in zip(rows, counts, strict=True) if min(count)], strict=True)
-    with tempfile.TemporaryDirectory() as folder:
-        mean_N2 = log_probs(pairs, tokenizer, subject, Path(folder), "", settings)
-    return {pair.prompt_id: (mean_2 * count_2).tolist()
-            for pair, mean_2, count_2 in zip(pairs, mean_N2, tokens, strict=True)}  # fmt: skip
+    encoded = {pair.prompt_id: [encode_row(pair, tokenizer, settings).side(side) for side in SIDES] for pair in rows}
+    kept = {prompt: sides for prompt, sides in encoded.items() if all(side.spans["response"].any() for side in sides)}
+    sides = [side for both in kept.values() for side in both]
+    counted = [side.spans["response"] for side in sides]
+    sum_N2 = summed([side.ids for side in sides], counted, subject, settings.batch_tokens).reshape(-1, len(SIDES))
+    return dict(zip(kept, sum_N2.tolist(), strict=True))
 
 
 if __name__ == "__main__":

@@ -109,8 +109,8 @@ def _observed(
         for path in paths:
             after = path.name.replace("validate", "after")
             found.append(difference(run, path, (arms[0] / after, arms[1] / after), untrained))
-        more = {"nats apart": float(np.mean([one.nats for one in found])),
-                "balance": ", ".join(f"{one.balance:.1f}" for one in found)}  # fmt: skip
+        more = {"nats apart": float(np.mean([one.distance.nats for one in found])),
+                "balance": ", ".join(f"{one.distance.balance:.1f}" for one in found)}  # fmt: skip
         yield "likelihood", [one.by_prompt for one in found], more
 
 

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from anatomy import artifacts
 from experiments.prediction.analyse import records, short, validations
-from experiments.prediction.reading import VIEWS
 from experiments.prediction.run import RATE
 
+VIEWS = ("global", "features")
 PREDICTORS = ("sgd", "activations", "sharpened", "disparity", "temperature")
 
 

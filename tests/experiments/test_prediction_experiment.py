@@ -9,24 +9,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import scipy.sparse as sp
 from scipy import stats
-from support.planted_pool import Policy
 from support.tiny import save_sae
 
 from anatomy.cli.app import main
 from anatomy.data.pair_stream import read_pairs
 from anatomy.prediction import attribution as trace
-from anatomy.prediction.predictors import Tilt, predict
 from anatomy.rollouts.rollout_set import read_prompts
 from anatomy.settings import RowSettings
 from experiments import score
 from experiments.prediction import arms as compare_arms
-from experiments.prediction import kernels, labels, likelihood, pairs, rates, residuals, run
+from experiments.prediction import labels, likelihood, rates, run
 from experiments.prediction.analyse import analyse, beyond
-from experiments.prediction.limits import Own, limits
 from experiments.prediction.preference_sets import HELD_OUT, SETS, TRAIN, without, write_split, xstest_pairs
-from experiments.prediction.reading import Validated
 from experiments.step import Steps
 
 
@@ -98,54 +93,6 @@ def test_agreement_at_equal_length_is_that_of_the_residuals():
     assert ("features", "length") not in found
 
 
-def test_limits_tell_features_labels_and_noise_apart():
-    """Δ is half linear in features; one reward is that half with noise, another knows nothing."""
-    rng = np.random.default_rng(0)
-    code_J = np.repeat(np.arange(400), 5)
-    phi_JF = rng.poisson(1.0, (2000, 12)) / 10
-    unseen_J = rng.normal(size=2000)
-    linear_J = phi_JF @ rng.normal(size=12)
-    linear_J /= linear_J.std()
-    delta_J = linear_J + unseen_J + 10 * rng.normal(size=400)[code_J]  # what all responses to a prompt share
-    readouts = {"features": phi_JF, "global": np.column_stack([phi_JF[:, :6], unseen_J, unseen_J + phi_JF[:, 7]])}
-    observed = {
-        view: np.array([np.cov(column, linear_J + unseen_J)[0, 1] for column in values_JM.T])
-        for view, values_JM in readouts.items()
-    }
-    own = Own(sp.csr_array(phi_JF), code_J, readouts, delta_J)
-    rewards = {"labels": linear_J, "nothing": rng.normal(size=2000)}
-    rows = {row[0]: row for row in limits(own, rewards, observed)}
-    alone, clusters, features, noise = 1, 2, 4, 5  # places in HEADER
-    assert rows["Δ"][alone] == pytest.approx(1)
-    assert rows["Δ"][clusters] > 0.98
-    assert rows["Δ on features"][alone] == pytest.approx(0.5**0.5, abs=0.04)
-    assert rows["Δ on features"][features] > 0.98
-    assert rows["Δ on features"][clusters] < 0.5  # what no feature says moves two of its columns
-    assert rows["labels"][features] > 0.98
-    assert rows["labels"][noise] > 0.95
-    assert abs(rows["nothing"][alone]) < 0.07
-    assert rows["nothing"][noise] < 0.9
-
-
-def test_agreement_grows_with_the_pairs_that_a_prediction_is_made_of():
-    """A known tilt: r of few pairs is lower and uncertain; the last row is the prediction from all of them."""
-    policy = Policy(size=800, features=60, seed=7)
-    data, own = policy.pairs(1000, seed=8), policy.pairs(400, seed=9)
-    labels_F, kept_F = np.arange(60) % 9, np.ones(60, bool)
-    moved_F = policy.tilted_shift(0.05)
-    observed = {"features": moved_F, "global": np.array([moved_F[labels_F == m].mean() for m in range(1, 9)])}
-    found = Validated(data, own, labels_F, kept_F, 2, observed)
-    rows = {row[0]: dict(zip(pairs.HEADER, row, strict=True)) for row in pairs.by_pairs(found, (40, 5000), draws=10)}
-    assert list(rows) == [40, 1000]
-    mean, least = "`sgd`, features: mean r", "`sgd`, features: least"
-    assert rows[40][least] < rows[40][mean] < rows[1000][mean]
-    assert rows[1000][mean] == rows[1000][least]
-    fitted = Tilt(kind="sgd").fit(data)
-    whole = predict(fitted, own, found.readout(own, "features"), np.ones(400, bool))
-    assert rows[1000][mean] == pytest.approx(np.corrcoef(whole, moved_F)[0, 1])
-    assert rows[1000]["`gradient`, clusters: mean r"] > 0.7
-
-
 def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
     """The plan of one set at its smallest, with a tiny model and an SAE of it."""
     sae = save_sae(folder / "sae", model)
@@ -197,14 +144,6 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     compare_arms.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
     told_arms = capsys.readouterr().out
     assert "| even | " in told_arms
-    kernels.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
-    *lines, certainty = filter(None, capsys.readouterr().out.splitlines()[2:])
-    assert certainty.startswith("log-probability a token: chosen -")
-    by_kernel = {row.split(" | ")[0]: row.split(" | ")[1] for row in lines}
-    validated = json.loads((tmp_path / "out" / "alpaca_eval" / "validate-0" / "validation.json").read_text())["figures"]
-    for name in ("sgd", "activations", "sharpened"):
-        (told_r,) = (r for kernel, r in by_kernel.items() if f"`{name}`" in kernel)
-        assert float(told_r) == pytest.approx(validated[name]["features"]["r"], abs=0.0051)
     compared = [row for row in told_arms.splitlines() if "minus random | " in row]
     assert ["| likelihood |" in row for row in compared] == [False, True]
     text = analyse(tmp_path / "out")
@@ -238,26 +177,3 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     called.clear()
     plan.one_set("alpaca_eval")
     assert set(called) == {"audit"}  # which finds itself complete
-
-
-def test_residuals_tell_what_trainings_share_beside_their_labels():
-    """Two trainings share a component of variance 1 that neither prediction knows, a third does not."""
-    rng = np.random.default_rng(0)
-    common = rng.normal(0, 1, 4000)
-    tables = []
-    for data, share in (("a", 1.0), ("b", 1.0), ("c", 0.0)):
-        predicted, noise = rng.normal(0, 1, (2, 4000))
-        observed = 2 * predicted + share * common + 0.5 * noise
-        ends = {"observed_low": observed - 0.98, "observed_high": observed + 0.98}  # a standard error of 0.5
-        tables.append(pd.DataFrame({"data": data, "seed": 0, "view": "features", "predictor": "sgd", **ends,
-                                    "response": [f"f{n}" for n in range(4000)], "predicted": predicted,
-                                    "observed": observed}))  # fmt: skip
-    other = tables[0].assign(data="d", predictor="adam")
-    rows = {row["training"]: row for row in residuals.table(pd.concat([*tables, other]), "sgd")}
-    assert list(rows) == ["a-0", "b-0", "c-0"]
-    assert rows["a-0"]["noise in the residual"] == pytest.approx(0.25 / 1.25, abs=0.02)
-    assert rows["a-0"]["R² by labels"] == pytest.approx(4 / 5.25, abs=0.02)
-    r, more = (float(value) for value in rows["a-0"]["b-0"].split(", "))
-    assert r == pytest.approx(1 / 1.25, abs=0.03)
-    assert more == pytest.approx(1 - 1.25 * (1 - 0.8**2) / 5.25, abs=0.02)
-    assert abs(float(rows["a-0"]["c-0"].split(", ")[0])) < 0.06
