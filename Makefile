@@ -19,6 +19,7 @@ benchmarks: $(STAMP)
 	$(PY) benchmarks/analysis.py
 	$(PY) benchmarks/harvest.py
 	$(PY) benchmarks/report.py
+	$(PY) benchmarks/sae_corpus.py
 	$(PY) benchmarks/scores.py
 
 $(PY):

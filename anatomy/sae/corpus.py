@@ -161,6 +161,18 @@ def is_held_out(key: str, share: float) -> bool:
     return int(content_hash(["held-out", key])[:8], 16) < share * 16**8
 
 
+class _Block:
+    """Documents collected for one block, and how many of their tokens count: kept, never counted again."""
+
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.tokens = 0
+
+    def add(self, document: Document, tokens: int) -> None:
+        self.documents.append(document)
+        self.tokens += tokens
+
+
 class _Writer:
     """Collects documents, writes a block whenever it holds ``per_block`` counted tokens, and keeps the totals."""
 
@@ -168,33 +180,29 @@ class _Writer:
         self.folder, self.per_block = folder, per_block
         self.names = [source.rows for source in sources]
         self.source_tokens = dict.fromkeys(self.names, 0)
-        self.blocks = 0
-        self.block: list[Document] = []
-        self.held_out: list[Document] = []
+        self.tokens = self.blocks = 0
+        self.block, self.held_out = _Block(), _Block()
 
-    @property
-    def tokens(self) -> int:
-        return sum(self.source_tokens.values())
-
-    def add(self, number: int, document: Document) -> None:
-        self.block.append(document)
-        self.source_tokens[self.names[number]] += int(document.counts.sum())
-        if _count(self.block) >= self.per_block:
+    def add(self, number: int, document: Document, tokens: int) -> None:
+        self.block.add(document, tokens)
+        self.source_tokens[self.names[number]] += tokens
+        self.tokens += tokens
+        if self.block.tokens >= self.per_block:
             self.flush()
 
     def flush(self) -> None:
-        if self.block:
-            _write_block(self.folder, self.blocks, self.block)
-            self.blocks, self.block = self.blocks + 1, []
+        if self.block.documents:
+            _write_block(self.folder, self.blocks, self.block.documents)
+            self.blocks, self.block = self.blocks + 1, _Block()
 
     def finish(self) -> Corpus:
         self.flush()
-        if not self.blocks or not self.held_out:
+        if not self.blocks or not self.held_out.documents:
             raise RowsError(
                 "corpus: too few documents to train on and to hold some out; give more rows, or raise `held_out`"
             )
-        _write_block(self.folder, HELD_OUT, self.held_out)
-        corpus = Corpus(self.folder, self.blocks, self.tokens, _count(self.held_out), self.source_tokens)
+        _write_block(self.folder, HELD_OUT, self.held_out.documents)
+        corpus = Corpus(self.folder, self.blocks, self.tokens, self.held_out.tokens, self.source_tokens)
         entries = {name: value for name, value in vars(corpus).items() if name != "folder"}
         write_json(self.folder / INDEX, entries)
         return corpus
@@ -205,6 +213,8 @@ def build_corpus(
 ) -> Corpus:
     """Tokenise the corpus into ``folder`` (or take what is there), blocks of at least ``per_block`` counted tokens.
 
+    Time grows with the tokens: each document's are counted once, whatever the size of a block.
+
     Raises:
         RowsError: a source cannot be read, or nothing is left to train on or to hold out.
     """
@@ -213,18 +223,15 @@ def build_corpus(
     writer = _Writer(folder, per_block, settings.corpus)
     with tqdm(desc="Tokenising", unit=" tokens", total=settings.tokens) as bar:
         for number, document in mixed(settings, tokenizer):
+            tokens = int(document.counts.sum())
             if not is_held_out(document.key, settings.held_out):
-                writer.add(number, document)
-                bar.update(int(document.counts.sum()))
-            elif _count(writer.held_out) < settings.held_out_tokens:
-                writer.held_out.append(document)
+                writer.add(number, document, tokens)
+                bar.update(tokens)
+            elif writer.held_out.tokens < settings.held_out_tokens:
+                writer.held_out.add(document, tokens)
             if settings.tokens is not None and writer.tokens >= settings.tokens:
                 break
     return writer.finish()
-
-
-def _count(block: list[Document]) -> int:
-    return sum(int(document.counts.sum()) for document in block)
 
 
 def _block_path(folder: Path, name: int | str) -> Path:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
+from anatomy.sae import corpus as corpus_module
 from anatomy.sae import train_sae as train
 from anatomy.sae.corpus import HELD_OUT, Document, build_corpus, documents, is_held_out, mixed
 from anatomy.sae.load_sae import load_sae
@@ -194,6 +195,34 @@ def test_held_out_prompts_are_disjoint(tiny_model_dir: Folder, rows: Path, tmp_p
     assert not numbers[0] & numbers[1]
     assert corpus.tokens == sum(int(d.counts.sum()) for i in range(corpus.blocks) for d in corpus.block(i))
     assert build_corpus(settings, tokenizer, tmp_path, 500) == corpus
+
+
+class _CountedSums(np.ndarray):
+    """A mask that keeps count of the tokens that were summed in all masks."""
+
+    summed = 0
+
+    def sum(self, *arguments: Any, **options: Any) -> Any:
+        _CountedSums.summed += self.size
+        return np.asarray(self).sum(*arguments, **options)
+
+
+@pytest.mark.parametrize("held_out", [0.1, 0.45])
+def test_a_document_is_counted_once_however_large_its_block(
+    held_out: float, tiny_model_dir: Folder, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T tokens in one block cost T additions; a recount of the block for each of its N documents costs T (N + 1) / 2"""
+    found = [
+        (0, Document(np.arange(10, dtype=np.int32), np.ones(10, bool).view(_CountedSums), str(number)))
+        for number in range(300)
+    ]
+    monkeypatch.setattr(corpus_module, "mixed", lambda *_: iter(found))
+    monkeypatch.setattr(_CountedSums, "summed", 0)
+    settings = _settings(tiny_model_dir("llama"), str(rows), held_out=held_out, held_out_tokens=10**6)
+    corpus = build_corpus(settings, load_tokenizer(settings), tmp_path, 10**6)
+    assert corpus.blocks == 1
+    assert corpus.tokens + corpus.held_out_tokens == 3000
+    assert _CountedSums.summed == 3000
 
 
 def test_held_out_share_is_what_was_asked_for() -> None:
