@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +19,10 @@ from anatomy.errors import ProbeError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.judge.judge import Judge, Question
 from anatomy.judge.judge_settings import JudgeSettings
+from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import load_manifest
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import RowSettings
-from anatomy.stages import progress_bar
 from anatomy.text.matchers import MATCHERS
 from anatomy.types import SIDES, Pair
 from probes import collect
@@ -87,9 +86,8 @@ def _pairs(rows: RowSettings) -> Iterator[Pair]:
 
 def _generated(concept: Concept, settings: ExampleSettings, bundle: ModelBundle, folder: Path) -> Sources:
     questions = load_questions()[: settings.questions]
-    print(
-        f"generate: {2 * len(questions)} answers of at most {settings.max_new_tokens} tokens by {bundle.subject.name}",
-        file=sys.stderr,
+    logger.info(
+        f"generate: {2 * len(questions)} answers of at most {settings.max_new_tokens} tokens by {bundle.subject.name}"
     )
     generation = GenerateSettings(
         max_new_tokens=settings.max_new_tokens, temperature=1.0, top_p=0.9, seed=settings.seed
@@ -111,7 +109,7 @@ def _judging(concept: Concept, settings: ExampleSettings, folder: Path) -> Judgi
 
     def judging(answers: Sequence[tuple[str, str]]) -> list[float | None]:
         items = [Question(str(concept.judge_question), {"question": q, "answer": a}) for q, a in answers]
-        print(judge.estimate(items), file=sys.stderr)
+        logger.info(judge.estimate(items))
         return [verdict.score for verdict in judge.ask(items)]
 
     return judging

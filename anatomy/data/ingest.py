@@ -24,7 +24,7 @@ def ingest(
     """Stream the rows into ``out_dir/rows.parquet`` and return their health table (see ``HealthTable.to_dict``).
 
     ``judge`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
-    the number of rows done since the last call (``tqdm.update`` fits).
+    the number of rows done since the last call (``Bar.update`` fits).
 
     Raises:
         RowsError: the set cannot be read, or none of its rows can be used; nothing is written then.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 import webbrowser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from anatomy.errors import SettingsError
+from anatomy.progress import logger
 
 HOST = "127.0.0.1"
 
@@ -46,7 +46,7 @@ def serve(folder: Path, port: int, browser: bool) -> None:
         address = f"http://{HOST}:{running.server_address[1]}/"
         print(f"{address}  (Ctrl-C ends)", flush=True)
         if browser and not webbrowser.open(address):
-            print("no browser here: open the address yourself", file=sys.stderr)
+            logger.info("no browser here: open the address yourself")
         try:
             running.serve_forever()
         except KeyboardInterrupt:

@@ -7,7 +7,6 @@ each once, whatever follows them in a preference set.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from anatomy.data.messages import RowFault, WrongType, to_messages
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError, RunError, SettingsError
+from anatomy.progress import logger
 from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import Message, Pair, content_hash, file_hash
@@ -129,8 +129,11 @@ def write_rollouts(
     subject, tokenizer = load()
     prompts, left = usable_prompts(read_prompts(settings.prompts), tokenizer, settings, settings)
     conversations = [prompt.messages for _ in range(settings.samples) for prompt in prompts]
-    print(f"rollouts: {len(prompts):,} prompts x {settings.samples}, at most {settings.max_new_tokens} tokens each, "
-          f"so {len(conversations) * settings.max_new_tokens:,} tokens at most", file=sys.stderr)  # fmt: skip
+    each, most = settings.max_new_tokens, len(conversations) * settings.max_new_tokens
+    logger.info(
+        f"rollouts: {len(prompts):,} prompts x {settings.samples}, at most {each} tokens each, "
+        f"so {most:,} tokens at most"
+    )
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
     completions = generate_to(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
     folder = Path(subject.name).expanduser()

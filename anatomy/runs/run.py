@@ -20,6 +20,7 @@ from typing import Any
 import anatomy
 from anatomy import artifacts
 from anatomy.errors import RunError
+from anatomy.progress import logger
 from anatomy.types import content_hash, file_hash
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
@@ -124,7 +125,7 @@ class Run:
         fingerprint = content_hash([name, depends])
         record = self.manifest["stages"].get(name)
         if record and record["status"] != "running" and record["fingerprint"] == fingerprint and self._intact(record):
-            print(f"{name}: unchanged", file=sys.stderr)
+            logger.info(f"{name}: unchanged")
             record["status"] = "complete"
             self.save()
             return record
@@ -145,7 +146,7 @@ class Run:
         }
         self.manifest["stages"][name] = record
         self.save()
-        print(f"{name}: {record['seconds']:.1f} s", file=sys.stderr)
+        logger.info(f"{name}: {record['seconds']:.1f} s")
         return record
 
     def _mark_stale(self, name: str) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32
-from tqdm import tqdm
 
 from anatomy.activations.spans import encode_row
 from anatomy.artifacts import atomic_path, read_json, write_json
@@ -24,6 +23,7 @@ from anatomy.data.messages import RowFault, WrongType, to_messages
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
+from anatomy.progress import progress_bar
 from anatomy.settings import CorpusSource, ModelSettings, SAETrainSettings
 from anatomy.types import Pair, content_hash
 
@@ -221,7 +221,7 @@ def build_corpus(
     if (folder / INDEX).is_file():
         return Corpus(folder, **read_json(folder / INDEX))
     writer = _Writer(folder, per_block, settings.corpus)
-    with tqdm(desc="Tokenising", unit=" tokens", total=settings.tokens) as bar:
+    with progress_bar("corpus", "token", settings.tokens) as bar:
         for number, document in mixed(settings, tokenizer):
             tokens = int(document.counts.sum())
             if not is_held_out(document.key, settings.held_out):

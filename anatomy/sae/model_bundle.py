@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from anatomy.progress import logger
 from anatomy.settings import ModelSettings, SAESettings
 from anatomy.types import SIDES, Pair, content_hash
 
@@ -43,7 +43,7 @@ class ModelBundle:
         from anatomy.activations.model import load_subject
 
         subject = load_subject(self.settings, self.tokenizer)
-        print(f"model: {subject.name} ({subject.origin}), {subject.dtype}, {subject.device}", file=sys.stderr)
+        logger.info(f"model: {subject.name} ({subject.origin}), {subject.dtype}, {subject.device}")
         return subject
 
     @cached_property
@@ -53,7 +53,7 @@ class ModelBundle:
 
         assert isinstance(self.settings, SAESettings)
         sae = load_sae(self.settings, self.subject)
-        print(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}", file=sys.stderr)
+        logger.info(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}")
         return sae
 
     def has_response(self, pair: Pair) -> bool:

@@ -17,7 +17,7 @@ from anatomy.stages.analysis_stages import (
     read_clusters,
     run_signals,
 )
-from anatomy.stages.health_file import progress_bar, write_health
+from anatomy.stages.health_file import write_health
 from anatomy.stages.model_stages import harvest_stage, own_stage, read_own, rows_stage, scores_stage
 from anatomy.stages.report_stages import (
     EXCERPT,
@@ -32,7 +32,7 @@ from anatomy.stages.report_stages import (
 
 __all__ = [
     "EXCERPT", "analysis_stages", "cluster_stage", "cluster_words", "concept_responses", "harvest_stage",
-    "hypotheses_stage", "labels_stage", "own_stage", "progress_bar", "read_clusters", "read_own", "report_stage",
+    "hypotheses_stage", "labels_stage", "own_stage", "read_clusters", "read_own", "report_stage",
     "rows_stage", "run_signals", "scored_tokens_stage", "scores_stage", "summary_stage", "text_rows", "tokens_stage",
     "write_health",
 ]  # fmt: skip

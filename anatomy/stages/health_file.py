@@ -1,19 +1,9 @@
-"""What all stages share: the bar on the terminal, and the health that they add to."""
+"""``health.json``, which several stages add to."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-from tqdm import tqdm
-
 from anatomy import artifacts
 from anatomy.runs.run import Run
-
-
-def progress_bar(what: str, unit: str, total: int | None = None) -> Any:
-    """A bar on standard error; silent where that is not a terminal."""
-    return tqdm(total=total, desc=what, unit=f" {unit}s", file=sys.stderr, disable=None, leave=False)
 
 
 def write_health(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,12 @@ from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError, SAEError, SettingsError
+from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import Rollouts, own_replies, read_rollouts
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings
-from anatomy.stages.health_file import progress_bar, write_health
+from anatomy.stages.health_file import write_health
 from anatomy.types import SIDES, content_hash
 
 
@@ -75,7 +75,7 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
         read = {side: min(means[side], settings.max_response_length or means[side]) for side in SIDES}
         tokens = retained * sum(min(settings.max_length, means["prompt"] + read[side]) for side in SIDES)
-        print(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model", file=sys.stderr)
+        logger.info(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model")
         pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
         fingerprint = content_hash(depends)
         with progress_bar("harvest", "row", retained) as bar:
@@ -161,7 +161,7 @@ def own_stage(
         replies = own_replies(own, bundle.has_response)
         if not replies:
             raise RunError(f"--base-rollouts {settings.base_rollouts}: every completion is empty; roll out again")
-        print(f"own responses: {len(replies):,} completions through the model", file=sys.stderr)
+        logger.info(f"own responses: {len(replies):,} completions through the model")
         mark = content_hash(made_of)
         read = bundle.tokenizer, bundle.subject
         with progress_bar("own responses", "response", len(replies)) as bar:

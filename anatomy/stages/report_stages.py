@@ -14,6 +14,7 @@ from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.testing import Signals
 from anatomy.naming.cluster_names import Rows, label_clusters, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
+from anatomy.progress import progress_bar
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.page import html, write_report
 from anatomy.report.summary import Evidence, strongest_rows, summarise
@@ -22,7 +23,6 @@ from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HypothesisSettings
 from anatomy.stages.analysis_stages import read_clusters
-from anatomy.stages.health_file import progress_bar
 from anatomy.stages.run_expectation import calibration_of, expected_of_run
 from anatomy.text.text_counts import TEXT_COUNTS
 from anatomy.types import SPANS, content_hash, file_hash

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.prediction.response_pool import Cut, Pool, concept_readout
+from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages import progress_bar
 from anatomy.types import Pair, content_hash
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.shift_comparison import Side
@@ -66,7 +65,7 @@ def encoded(material: Material, pairs: Iterable[Pair], count: int, name: str) ->
     from anatomy.features.harvesting import harvest
 
     bundle, folder = material.bundle, material.out / f"{name}-features"
-    print(f"{name}: {count:,} pairs through the model", file=sys.stderr)
+    logger.info(f"{name}: {count:,} pairs through the model")
     with progress_bar(name, "pair", count) as bar:
         harvest(
             pairs, bundle.tokenizer, bundle.subject, bundle.sae, folder, material.mark(), bundle.settings, bar.update

@@ -14,6 +14,7 @@ from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.testing import null_report
+from anatomy.progress import progress_bar
 from anatomy.report.health_text import format_health
 from anatomy.report.terminal import render
 from anatomy.runs.run import Run, load_manifest
@@ -23,7 +24,6 @@ from anatomy.stages import (
     analysis_stages,
     harvest_stage,
     own_stage,
-    progress_bar,
     read_own,
     report_stage,
     rows_stage,

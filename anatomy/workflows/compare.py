@@ -23,11 +23,12 @@ from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses, responses
 from anatomy.naming.saved_names import read_names, verified_titles
+from anatomy.progress import progress_bar
 from anatomy.report.comparison_page import page, terminal
 from anatomy.report.summary import mostly_length
 from anatomy.runs.run import Run, load_manifest
 from anatomy.settings import AuditSettings
-from anatomy.stages import progress_bar, read_clusters
+from anatomy.stages import read_clusters
 from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, Measured, differences
 from anatomy.text.text_counts import TEXT_COUNTS
 

@@ -14,9 +14,10 @@ from anatomy.prediction.explain_away import GROUPS, forecast
 from anatomy.prediction.prediction_settings import ForecastSettings
 from anatomy.prediction.predictors import Rewarding, build
 from anatomy.prediction.response_pool import Readout
+from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run
-from anatomy.stages import cluster_words, progress_bar
+from anatomy.stages import cluster_words
 from anatomy.stages.run_prediction import Prediction
 
 NUMBERS = ["predicted", "without", "change", "change_low", "change_high"]

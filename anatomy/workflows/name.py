@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ from anatomy.naming.held_out import Case, cases, texts_of, with_tokens
 from anatomy.naming.llm_names import PER_REQUEST, Name, NameItem, Tested, TestItem, balanced_accuracy
 from anatomy.naming.name_settings import NameSettings
 from anatomy.naming.saved_names import named_clusters
+from anatomy.progress import logger, progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run, load_manifest
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
-from anatomy.stages import progress_bar, read_clusters, text_rows
+from anatomy.stages import read_clusters, text_rows
 
 FEWEST = 5
 """Texts of each sort below which no name is asked for, and held-out ones below which none is tested."""
@@ -61,9 +61,9 @@ def name(run_dir: Path, settings: NameSettings, dry_run: bool = False) -> str:
         audited = AuditSettings.model_validate(run.manifest["settings"])
         texts = _texts(run, settings, audited)
         named = [item for item in texts.values() if item is not None]
-        print(f"to name: {judge.estimate([item.naming for item in named])}", file=sys.stderr)
+        logger.info(f"to name: {judge.estimate([item.naming for item in named])}")
         trial = [test for item in named for test in item.tests(PLACEHOLDER)]
-        print(f"to test the names, about: {judge.estimate(trial)}", file=sys.stderr)
+        logger.info(f"to test the names, about: {judge.estimate(trial)}")
         if dry_run:
             return "nothing was asked; leave out --dry-run to ask"
         names = _asked(judge, texts)

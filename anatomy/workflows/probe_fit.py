@@ -11,10 +11,11 @@ from anatomy.activations.spans import template_hash
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.data.sources import find_sources
 from anatomy.errors import ProbeError
+from anatomy.progress import progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages import progress_bar, rows_stage, scores_stage
+from anatomy.stages import rows_stage, scores_stage
 from anatomy.types import content_hash
 from probes.collect import Labelled, read_examples
 from probes.detector import Detector, Provenance, package_versions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor, build
 from anatomy.prediction.response_pool import Cut, Pool
 from anatomy.prediction.reward_drift import Strength
+from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import (
     Rollouts,
     is_rollouts,
@@ -34,7 +34,7 @@ from anatomy.rollouts.trained_model import load_policy
 from anatomy.runs.run import Run, locked
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, ModelSettings
-from anatomy.stages import cluster_words, progress_bar, read_clusters
+from anatomy.stages import cluster_words, read_clusters
 from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
 from anatomy.types import Pair
 from anatomy.validation import shift_tables as results
@@ -132,7 +132,7 @@ def _validated(
     audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
     seen = set(original.prompt_ids)
     pairs, left = rollout_pairs(before, after, seen, material.bundle.has_response)
-    print("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()), file=sys.stderr)
+    logger.info("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()))
     own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
     store = original
     if own_window != audited.max_response_length:
@@ -249,7 +249,7 @@ def _reported(
     strength = (facts["training"] or {}).get("strength")
     warning = None if strength is None else Strength(**strength).warning
     if warning is not None:
-        print(f"warning: {warning}", file=sys.stderr)
+        logger.warning(f"warning: {warning}")
     window = int(material.settings.max_response_length or 0)
     names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
     found = results.all_shifts(comparison, predictors)
@@ -257,7 +257,7 @@ def _reported(
     results.write_shifts(out, found, names)
     line = results.calibration_line(comparison, best, found)
     if line is None:
-        print("no calibration: too few response clusters, or nothing changed", file=sys.stderr)
+        logger.info("no calibration: too few response clusters, or nothing changed")
     else:
         identity = {"model_fingerprint": material.made_of["model"], "sae_fingerprint": material.made_of["sae"]}
         made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}

@@ -21,6 +21,7 @@ from anatomy.activations.generate import GenerateSettings, generate_to
 from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
+from anatomy.progress import show_messages
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import Pair, content_hash
@@ -214,6 +215,7 @@ def plot(rates: dict[str, Any], out: Any) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    show_messages()
     told = arguments(__doc__ or "").parse_args(argv)
     bundle = laptop()
     heuristic, text = text_heuristic(told.data / "xstest_completions.parquet")

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import PairStream
+from anatomy.progress import show_messages
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair, content_hash
@@ -60,6 +61,7 @@ def labelled(items: list[Labelled], style: str) -> list[Labelled]:
 
 
 def main() -> None:
+    show_messages()
     parser = arguments(__doc__ or "")
     parser.add_argument("--per-style", type=int, default=130)
     told = parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from anatomy.activations.generate import GenerateSettings
 from anatomy.concepts.concept import load_library, load_questions
 from anatomy.errors import ProbeError
+from anatomy.progress import show_messages
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
 from probes.collect import from_answers, read_examples
 from probes.elicit import elicit
@@ -15,6 +16,7 @@ PAPER = {"formality": 0.97, "cheerfulness": 0.98, "conflict-avoidance": 0.99, "g
 
 
 def main() -> None:
+    show_messages()
     parser = arguments(__doc__ or "")
     parser.add_argument("--questions", type=int, default=80)
     parser.add_argument("--max-new-tokens", type=int, default=48)

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from anatomy.activations.model import load_subject, load_tokenizer
+from anatomy.progress import show_messages
 from anatomy.sae.corpus import documents
 from anatomy.sae.load_sae import load_sae
 from anatomy.sae.sae_health import HealthSums, SAEHealth
@@ -22,6 +23,7 @@ SETS = ("alpaca_eval", "hh")
 
 
 def main() -> None:
+    show_messages()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the three preference sets")
     parser.add_argument("--sae", type=Path, help="sae-lens folder (default: the shipped one)")

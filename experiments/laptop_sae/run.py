@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from anatomy.progress import show_messages
 from anatomy.sae.train_sae import train_sae
 from anatomy.settings import SAETrainSettings, load_settings
 from experiments.laptop_sae.laptop_corpus import write_split
@@ -13,6 +14,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "sae" / "smollm2-135m.yaml"
 
 
 def main() -> None:
+    show_messages()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the three preference sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of the SAE; the split goes beside it")

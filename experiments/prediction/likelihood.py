@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anatomy import artifacts
+from anatomy.progress import progress_bar
 from anatomy.rollouts.completion_log_probs import completion_log_probs
 from anatomy.rollouts.rollout_set import read_rollouts
 from anatomy.settings import ModelSettings
-from anatomy.stages import progress_bar
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +18,11 @@ from anatomy.concepts.scores import read_scores
 from anatomy.data.faults import RETAINED
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import PlanError
+from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages import progress_bar, rows_stage, scores_stage
+from anatomy.stages import rows_stage, scores_stage
 from anatomy.types import SIDES
 from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, steering_vectors
 from interventions.backends.filter_log import write_filter_log
@@ -140,7 +140,7 @@ def _announce(run: Run, settings: AuditSettings, scorers: Sequence[Scorer]) -> N
         lengths = {span: told["mean"] for span, told in health["lengths"].items()}
         tokens = sum(min(settings.max_length, lengths["prompt"] + lengths[side]) for side in SIDES)
         told = f"{health['retained']:,} rows, at most {health['retained'] * tokens:,.0f} tokens through the model"
-        print(f"scores: {told}", file=sys.stderr)
+        logger.info(f"scores: {told}")
 
 
 def _known(

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from anatomy.artifacts import read_json, read_log, write_json, write_text
 from anatomy.errors import RunError
-from anatomy.stages import progress_bar
+from anatomy.progress import Bar, progress_bar
 
 STAMP = "made_of.json"
 
@@ -77,7 +77,7 @@ class StepLog(TrainerCallback):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.bar: Any = None
+        self.bar: Bar | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -85,6 +85,7 @@ class StepLog(TrainerCallback):
         """Steps after the checkpoint will be done again: drop their lines, and half a line of a killed process."""
         self.bar = progress_bar("train", "step", state.max_steps) if state.is_world_process_zero else None
         if self.bar is not None:
+            self.bar.start()
             self.bar.update(state.global_step)
             kept = [line for line in read_log(self.path) if line["step"] <= state.global_step]
             write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -103,8 +104,7 @@ class StepLog(TrainerCallback):
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
             if self.bar is not None:
-                self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-                self.bar.update(1)
+                self.bar.update(1, note=f"loss {logs['loss']:.4f}")
         return control
 
     def on_train_end(

@@ -9,7 +9,6 @@ vector too.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,8 +21,8 @@ from jaxtyping import Float
 from anatomy.activations.layers import hf_model
 from anatomy.artifacts import ROWS
 from anatomy.data.rows_table import read_rows
+from anatomy.progress import logger, progress_bar
 from anatomy.sae.model_bundle import ModelBundle
-from anatomy.stages import progress_bar
 from anatomy.types import SIDES, Pair
 from interventions.backends.apply_plan import active, apply_plan
 from interventions.backends.pair_edits import PairEdit, SteeringVector
@@ -220,7 +219,7 @@ def step_zero_changes(
     collate = PairCollator(pad_token_id=bundle.tokenizer.pad_token_id or 0, n_vectors=1)
     change_2N = np.full((2, len(pairs)), np.nan)
     both = [vector, replace(vector, vector_D=-vector.vector_D)]
-    print(f"step 0: {len(usable)} pairs, six forward passes each", file=sys.stderr)
+    logger.info(f"step 0: {len(usable)} pairs, six forward passes each")
     with progress_bar("step 0", "pair", len(usable)) as bar:
         for start in range(0, len(usable), BATCH_PAIRS):
             places = usable[start : start + BATCH_PAIRS]

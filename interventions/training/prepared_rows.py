@@ -12,10 +12,11 @@ from anatomy.activations.model import choose_device, choose_dtype, locate_model,
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError
+from anatomy.progress import progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HarvestSettings, ModelSettings, RowSettings
-from anatomy.stages import progress_bar, rows_stage
+from anatomy.stages import rows_stage
 from anatomy.types import SIDES, content_hash
 from interventions.backends.pair_edits import PairEdit, SteeringVector
 from interventions.backends.planned_rows import Resolve, plan_rows

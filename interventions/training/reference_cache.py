@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anatomy.artifacts import read_table, write_table
-from anatomy.stages import progress_bar
+from anatomy.progress import progress_bar
 from anatomy.types import SIDES, content_hash
 
 if TYPE_CHECKING:

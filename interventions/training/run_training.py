@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -21,6 +20,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
 from anatomy.errors import SettingsError
+from anatomy.progress import logger
 from anatomy.runs.run import Run, locked
 from anatomy.sae.model_bundle import ModelBundle
 from interventions.backends.steering_vectors import VECTORS, read_vectors
@@ -236,10 +236,9 @@ def _announce(prepared: Prepared, trainer: Trainer) -> None:
         a_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
         steps = args.max_steps if args.max_steps > 0 else -(-counts["trained"] * args.num_train_epochs // a_step)
         tokens = counts["tokens"] / counts["trained"] * a_step * steps
-        print(f"train: {counts['trained']:,} rows, {steps:,.0f} steps, about {tokens:,.0f} tokens", file=sys.stderr)
+        logger.info(f"train: {counts['trained']:,} rows, {steps:,.0f} steps, about {tokens:,.0f} tokens")
         if args.get_warmup_steps(int(steps)) >= steps:
-            print(
+            logger.warning(
                 "warning: every step lies in the warm-up, whose first has learning rate 0; for so short a run give "
-                "--warmup-ratio 0",
-                file=sys.stderr,
+                "--warmup-ratio 0"
             )
