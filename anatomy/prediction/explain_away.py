@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from anatomy.prediction.predictors import Rewarding
 from anatomy.prediction.response_pool import Pool, Readout
 from anatomy.prediction.rewards import covariance_weights
-from anatomy.statistics.agreement import jackknife
 from anatomy.statistics.prompts import Prompts
+from anatomy.statistics.resampling import jackknife
 
 GROUPS = 20
 

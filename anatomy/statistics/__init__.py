@@ -1,1 +1,1 @@
-"""Tests of means and contrasts whose rows depend on each other within a prompt, effects, agreement."""
+"""Tests of means and contrasts whose rows are dependent within a prompt; effects, resampling, agreement."""

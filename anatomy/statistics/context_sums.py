@@ -1,7 +1,7 @@
-"""Sums of signals inside contexts, by prompt: everything that an inside-versus-outside comparison needs, in one pass.
+"""Sums of signals inside contexts, by prompt: all that a comparison of inside and outside needs, in one pass.
 
-A context is any set of rows; contexts may overlap, and a prompt may have rows on both sides. A *cell* is the rows of
-one prompt inside one context. Outside sums are totals minus inside sums, so only inside rows are read.
+A context is any set of rows. Contexts may overlap, and a prompt may have rows both inside and outside. A *cell* holds
+the rows of one prompt inside one context. Outside sums are totals minus inside sums, so only inside rows are read.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from anatomy.statistics.clustered import Arm, arm, power_sums
+from anatomy.statistics.clustered import ClusteredMean, clustered_mean, power_sums
 from anatomy.statistics.prompts import Prompts
 
 
 class Cells(NamedTuple):
-    """Rows of one context and, per cell: which of them it holds, its prompt, and the prompt's rows in and out."""
+    """Rows of one context and, for each cell, the rows it holds, its prompt, and that prompt's rows in and out."""
 
     rows: np.ndarray
     group: sp.csr_array  # indicator [cells, rows]
@@ -26,10 +26,10 @@ class Cells(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """What depends on which rows are where, and not on any signal; arrays over contexts."""
+    """Numbers that depend on the membership of rows and not on any signal; arrays over K contexts."""
 
-    inside: Arm
-    outside: Arm
+    inside: ClusteredMean
+    outside: ClusteredMean
     prompts_K: np.ndarray  # prompts with a row inside
     half_rows_2K: np.ndarray  # inside rows in halves A, B
     square_inside_K: np.ndarray  # Σ_g i_g²
@@ -38,7 +38,7 @@ class Geometry(NamedTuple):
 
 
 class SignalSums(NamedTuple):
-    """Sums over the rows or cells of each context; arrays [K, M]. S and T: a prompt's sum inside, and in all."""
+    """Sums over the rows or cells of each context, [K, M]. S is a prompt's sum inside, T its sum over all rows."""
 
     total: np.ndarray  # Σ_rows u
     square: np.ndarray  # Σ_rows u²
@@ -70,8 +70,8 @@ def geometry(cells: list[Cells], prompts: Prompts) -> Geometry:
     outside = np.array([everywhere - power_sums(c.inside + c.outside) + power_sums(c.outside) for c in cells])
     half_b = np.array([c.inside[prompts.half_G[c.prompt]].sum() for c in cells])
     return Geometry(
-        inside=arm(inside),
-        outside=arm(outside),
+        inside=clustered_mean(inside),
+        outside=clustered_mean(outside),
         prompts_K=np.array([len(c.prompt) for c in cells]),
         half_rows_2K=np.stack([inside[:, 0] - half_b, half_b]),
         square_inside_K=inside[:, 1],
@@ -81,7 +81,12 @@ def geometry(cells: list[Cells], prompts: Prompts) -> Geometry:
 
 
 def signal_sums(u_NM: np.ndarray, total_GM: np.ndarray, cells: list[Cells], prompts: Prompts) -> SignalSums:
-    """All sums of every context; ``u_NM`` in float64 and centred, so that differences of squares keep their digits."""
+    """Sums of M signals in every context.
+
+    Args:
+        u_NM: signals in float64, centred so that differences of squares keep their digits.
+        total_GM: sum of each prompt's rows.
+    """
     return SignalSums(*np.stack([_cell_sums(u_NM, total_GM, c, prompts.half_G) for c in cells], axis=1))
 
 

@@ -1,13 +1,13 @@
 """Inside versus outside a context: ``Δ = mean_in(u) − mean_out(u)`` with honest uncertainty (method.md §5–6).
 
-Two tests are made; the one with the larger p is reported, with its z and interval:
+Two tests are made. The one with the larger p is reported, with its z and interval:
 
-* **own variance**: ``Var Δ = Σ_g (A_g/n_in − B_g/n_out)²``, where ``A_g`` and ``B_g`` sum prompt g's deviations inside
-  and outside, with the corrections and degrees of freedom of ``clustered.py`` (a prompt on both sides brings its
-  covariance). With one row a prompt it is exactly Welch's test.
-* **pooled variance**: ``s_p²·[(1−ρ)(1/n_in + 1/n_out) + ρ Σ_g h_g²]`` with ``h_g = i_g/n_in − o_g/n_out`` and ρ the
-  within-prompt correlation of u over all rows. With one row a prompt it is exactly Student's test. Without it, a rare
-  concept that happens to be absent from a small context has no variance there, and Welch's z explodes.
+* **own variance**: ``Var Δ = Σ_g (A_g/n_in − B_g/n_out)²``; ``A_g`` and ``B_g`` sum prompt g's deviations inside and
+  outside, with the corrections and degrees of freedom of ``clustered.py``. A prompt with rows on both sides contributes
+  a covariance. With one row per prompt this is exactly Welch's test.
+* **pooled variance**: ``s_p²·[(1−ρ)(1/n_in + 1/n_out) + ρ Σ_g h_g²]`` with ``h_g = i_g/n_in − o_g/n_out``; ρ is the
+  correlation of u within prompts, over all rows. With one row per prompt this is exactly Student's test. It is needed
+  because a rare concept that happens to be absent from a small context has no variance there, and Welch's z explodes.
 
 Departures from the paper, whose Welch z (``z_welch``) treats all rows as independent: these two tests, halves by
 prompt instead of by row, and an effect at equal length.
@@ -29,7 +29,7 @@ from anatomy.statistics.prompts import Prompts, prompt_totals
 _COLUMNS = 128  # signals handled at once: bounds memory, and keeps a context's rows in the processor's cache
 
 
-class _Pool(NamedTuple):
+class _AllRows(NamedTuple):
     """Sums over all rows of one block of signals, centred on their means; arrays [M]."""
 
     n: int
@@ -42,7 +42,7 @@ class _Pool(NamedTuple):
     rounding: np.ndarray  # variance that counts as none
 
 
-class _Arms(NamedTuple):
+class _Means(NamedTuple):
     """Means and sample variances inside and outside; arrays [K, M]."""
 
     mean_in: np.ndarray
@@ -58,8 +58,8 @@ def contrast_effects(
     """Effects of every context and signal: arrays [K, M].
 
     Args:
-        u_NM: signed signals of the rows of the pool.
-        member_KN: indicator of the rows of each context; the rest of the pool is its outside. Contexts may overlap.
+        u_NM: signed signals of the rows.
+        member_KN: indicator of the rows of each context; all other rows are its outside. Contexts may overlap.
         prompts: grouping of the same rows.
         length_N: log-length of chosen minus log-length of rejected.
     """
@@ -80,21 +80,21 @@ def _contrast_block(
     rounding_M = rounding(u_NM)
     u_NM = u_NM - u_NM.mean(axis=0)
     total_GM = prompt_totals(u_NM, prompts)
-    pool = _pool(u_NM, total_GM, prompts, rounding_M)
+    whole = _all_rows(u_NM, total_GM, prompts, rounding_M)
     sums = signal_sums(u_NM, total_GM, cells, prompts)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        arms = _arms(sums, shape, pool)
-        effect = arms.mean_in - arms.mean_out  # method.md §5, Δ
-        error, df, p = governing(effect, _own_error(sums, arms, shape, pool), _pooled_error(arms, shape, pool))
+        means = _means(sums, shape, whole)
+        effect = means.mean_in - means.mean_out  # method.md §5, Δ
+        error, df, p = governing(effect, _own_error(sums, means, shape, whole), _pooled_error(means, shape, whole))
         width = half_width(error, df)
-        welch = np.sqrt(arms.var_in / _column(shape.inside.n) + arms.var_out / _column(shape.outside.n))
-        half_a, half_b = _halves(sums, shape, pool)
+        welch = np.sqrt(means.var_in / _column(shape.inside.n) + means.var_out / _column(shape.outside.n))
+        half_a, half_b = _halves(sums, shape, whole)
         return Effects(
             effect=effect,
             low=effect - width,
             high=effect + width,
             adjusted=_at_equal_length(u_NM, sums.total, shape, cells, length_N),
-            d=effect / np.sqrt(_or_nan(arms.var_pooled)),
+            d=effect / np.sqrt(_or_nan(means.var_pooled)),
             z=effect / error,
             z_welch=effect / _or_nan(welch),  # method.md §5, Welch z
             p=p,
@@ -103,9 +103,9 @@ def _contrast_block(
         )
 
 
-def _pool(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, rounding_M: np.ndarray) -> _Pool:
+def _all_rows(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, rounding_M: np.ndarray) -> _AllRows:
     half_b = int(prompts.half_N.sum())
-    return _Pool(
+    return _AllRows(
         n=len(u_NM),
         prompts=len(total_GM),
         square=np.einsum("nm,nm->m", u_NM, u_NM),
@@ -117,70 +117,70 @@ def _pool(u_NM: np.ndarray, total_GM: np.ndarray, prompts: Prompts, rounding_M: 
     )
 
 
-def _arms(sums: SignalSums, shape: Geometry, pool: _Pool) -> _Arms:
+def _means(sums: SignalSums, shape: Geometry, whole: _AllRows) -> _Means:
     n_in, n_out = _column(shape.inside.n), _column(shape.outside.n)
     mean_in, mean_out = sums.total / n_in, -sums.total / n_out  # u is centred: its total is 0
-    var_in = positive((sums.square - n_in * mean_in**2) / (n_in - 1), pool.rounding)
-    var_out = positive((pool.square - sums.square - n_out * mean_out**2) / (n_out - 1), pool.rounding)
-    var_pooled = ((n_in - 1) * var_in + (n_out - 1) * var_out) / (pool.n - 2)
-    return _Arms(mean_in, mean_out, var_in, var_out, var_pooled)
+    var_in = positive((sums.square - n_in * mean_in**2) / (n_in - 1), whole.rounding)
+    var_out = positive((whole.square - sums.square - n_out * mean_out**2) / (n_out - 1), whole.rounding)
+    var_pooled = ((n_in - 1) * var_in + (n_out - 1) * var_out) / (whole.n - 2)
+    return _Means(mean_in, mean_out, var_in, var_out, var_pooled)
 
 
-def _own_error(sums: SignalSums, arms: _Arms, shape: Geometry, pool: _Pool) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error and degrees of freedom by each arm's own variance; the squares of A and B are expanded."""
+def _own_error(sums: SignalSums, means: _Means, shape: Geometry, whole: _AllRows) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error and degrees of freedom from each mean's own variance; the squares of A and B are expanded."""
     n_in, correct_in, df_in = map(_column, shape.inside)
     n_out, correct_out, df_out = map(_column, shape.outside)
     ii, oo, io = map(_column, (shape.square_inside_K, shape.square_outside_K, shape.product_K))
-    a, b = arms.mean_in, arms.mean_out
+    a, b = means.mean_in, means.mean_out
 
     def inside_square(mean: np.ndarray) -> np.ndarray:  # Σ_g (S_g − i_g·mean)²
         return sums.cell_square - 2 * mean * sums.by_inside + mean**2 * ii
 
-    everyone = pool.prompt_square - 2 * b * pool.by_size + b**2 * (ii + 2 * io + oo)  # Σ_g (T_g − n_g b)²
+    everyone = whole.prompt_square - 2 * b * whole.by_size + b**2 * (ii + 2 * io + oo)  # Σ_g (T_g − n_g b)²
     shared = sums.cross - b * (sums.total_by_inside + sums.by_inside + sums.by_outside) + b**2 * (ii + io)
-    square_in = positive(inside_square(a), pool.n * pool.rounding)  # Σ_g A_g²
-    square_out = positive(everyone - 2 * shared + inside_square(b), pool.n * pool.rounding)  # Σ_g B_g²
+    square_in = positive(inside_square(a), whole.n * whole.rounding)  # Σ_g A_g²
+    square_out = positive(everyone - 2 * shared + inside_square(b), whole.n * whole.rounding)  # Σ_g B_g²
     product = sums.cross - sums.cell_square - b * sums.by_outside  # Σ_g A_g B_g, with the next line
     product = product - a * (sums.total_by_inside - sums.by_inside) + a * b * io
 
     part_in, part_out = correct_in * square_in / n_in**2, correct_out * square_out / n_out**2
     covariance = np.sqrt(correct_in * correct_out) * product / (n_in * n_out)
     satterthwaite = (part_in + part_out) ** 2 / (part_in**2 / df_in + part_out**2 / df_out)
-    error = np.sqrt(positive(part_in + part_out - 2 * covariance, pool.rounding / pool.n))
-    return error, np.minimum(satterthwaite, pool.prompts - 1)
+    error = np.sqrt(positive(part_in + part_out - 2 * covariance, whole.rounding / whole.n))
+    return error, np.minimum(satterthwaite, whole.prompts - 1)
 
 
-def _pooled_error(arms: _Arms, shape: Geometry, pool: _Pool) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error and degrees of freedom by one variance for both arms and the pool's correlation within prompts."""
+def _pooled_error(means: _Means, shape: Geometry, whole: _AllRows) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error and degrees of freedom from one variance for both means and one correlation within prompts."""
     n_in, n_out = _column(shape.inside.n), _column(shape.outside.n)
     ii, oo, io = map(_column, (shape.square_inside_K, shape.square_outside_K, shape.product_K))
-    excess = (ii + 2 * io + oo)[0] - pool.n  # Σ n_g² − N: 0 where no prompt repeats
-    ratio = pool.prompt_square / (_or_nan(pool.square) / pool.n)
-    correlation = np.nan_to_num(np.clip((ratio - pool.n) / excess, 0, 1)) if excess > 0 else 0.0
+    excess = (ii + 2 * io + oo)[0] - whole.n  # Σ n_g² − N: 0 where no prompt repeats
+    ratio = whole.prompt_square / (_or_nan(whole.square) / whole.n)
+    correlation = np.nan_to_num(np.clip((ratio - whole.n) / excess, 0, 1)) if excess > 0 else 0.0
     prompts = ii / n_in**2 + oo / n_out**2 - 2 * io / (n_in * n_out)  # Σ_g h_g²
     factor = (1 - correlation) * (1 / n_in + 1 / n_out) + correlation * prompts
-    error = np.sqrt(arms.var_pooled * factor)
-    return error, np.full(error.shape, pool.prompts - 2.0)
+    error = np.sqrt(means.var_pooled * factor)
+    return error, np.full(error.shape, whole.prompts - 2.0)
 
 
 def governing(
     effect: np.ndarray, own: tuple[np.ndarray, np.ndarray], pooled: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Error, degrees of freedom and p of the test with the larger p; NaN where either cannot be made."""
+    """Error, degrees of freedom and p of the test with the larger p; NaN if either test cannot be made."""
     p_own, p_pooled = two_sided_p(effect, *own), two_sided_p(effect, *pooled)
     error, df = (np.where(p_pooled > p_own, *pair) for pair in zip(pooled, own, strict=True))
     p = np.maximum(p_own, p_pooled)
     return np.where(np.isnan(p), np.nan, error), df, p
 
 
-def _halves(sums: SignalSums, shape: Geometry, pool: _Pool) -> tuple[np.ndarray, np.ndarray]:
-    """Δ on halves A and B of the prompts; NaN where a half has no row inside, or none outside."""
+def _halves(sums: SignalSums, shape: Geometry, whole: _AllRows) -> tuple[np.ndarray, np.ndarray]:
+    """Δ on halves A and B of the prompts; NaN if a half has no row inside, or none outside."""
     inside = (sums.total - sums.half_b, sums.half_b)
-    everyone = (-pool.half_b, pool.half_b)
-    rows = zip(shape.half_rows_2K[:, :, None], pool.half_rows_2, strict=True)
+    everyone = (-whole.half_b, whole.half_b)
+    rows = zip(shape.half_rows_2K[:, :, None], whole.half_rows_2, strict=True)
     deltas = [
-        part / _or_nan(n_in) - (whole - part) / _or_nan(n - n_in)
-        for part, whole, (n_in, n) in zip(inside, everyone, rows, strict=True)
+        part / _or_nan(n_in) - (total - part) / _or_nan(n - n_in)
+        for part, total, (n_in, n) in zip(inside, everyone, rows, strict=True)
     ]
     return deltas[0], deltas[1]
 

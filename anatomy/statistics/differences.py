@@ -1,16 +1,16 @@
 """The same signals in two sets of rows: what each set rewards, and the difference B − A with honest uncertainty.
 
-``B̄ − Ā = Σ_j w_j u_j`` over the rows of both, with ``w = 1/n_B`` or ``−1/n_A``. Rows that are in both sets are one row
-whose weights add up, so that they nearly cancel; rows of one prompt, in whichever set, are dependent. Two tests are
-made, as in ``contrast.py``, and the one with the larger p is reported:
+``B̄ − Ā = Σ_j w_j u_j`` over the rows of both sets, with ``w = 1/n_B`` or ``−1/n_A``. A row that is in both sets counts
+once, and its two weights nearly cancel. Rows of one prompt are dependent, within a set and across the two. Two tests
+are made, as in ``contrast.py``, and the one with the larger p is reported:
 
-* **own variance**: ``Σ_g (B_g/n_B − A_g/n_A)²``, where ``A_g`` and ``B_g`` sum prompt g's deviations from the mean of
-  their set, with each mean's small-sample correction (``clustered.py``). Degrees of freedom are the effective number
-  of prompts that carry the difference, less one: of two sets that share all but ten rows, ten carry it.
-* **pooled variance**: ``s²·[(1−ρ) Σ_r h_r² + ρ Σ_g h_g²]``, where ``h`` sums w over a row or a prompt, and ρ is the
+* **own variance**: ``Σ_g (B_g/n_B − A_g/n_A)²``; ``A_g`` and ``B_g`` sum prompt g's deviations from the mean of their
+  set, with each mean's small-sample correction (``clustered.py``). The degrees of freedom are the effective number of
+  prompts that carry the difference, less one: if two sets share all but ten rows, ten prompts carry it.
+* **pooled variance**: ``s²·[(1−ρ) Σ_r h_r² + ρ Σ_g h_g²]``; ``h`` sums w over a row or a prompt, and ρ is the
   correlation of distinct rows of a prompt. It guards against a concept that happens to be absent from a small set.
 
-That a concept is a finding in one set only does not make it different: a change needs the test of the difference.
+A concept that is a finding in one set only is not yet different: a change needs the test of the difference.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from anatomy.statistics.clustered import arm, half_width, power_sums, q_values
+from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, q_values
 from anatomy.statistics.contrast import governing
 from anatomy.statistics.effects import mean_effects, positive, rounding, stable
 from anatomy.statistics.prompts import Prompts, prompt_totals
 
 CHANGES = ("changed sign", "appeared", "vanished", "stronger", "weaker", "moved")
-"""From what matters most: the last one differs, but is a finding in neither set."""
+"""Kinds of change, most important first; the last one differs, but is a finding in neither set."""
 NO_CHANGE = "no difference shown"
 
 
-class Measured(NamedTuple):
-    """Signed signals of one set's rows, their ids, and log-length of chosen minus that of rejected.
+class SetSignals(NamedTuple):
+    """M signed signals of the N rows of one set, the rows' ids, and log-length of chosen minus log-length of rejected.
 
-    Rows with one id are one row, with one value, in whichever set they are.
+    Rows with the same id are the same row and have the same values, also if they are in different sets.
     """
 
     values_NM: Num[np.ndarray, "N M"]
@@ -43,8 +43,8 @@ class Measured(NamedTuple):
     length_N: Float[np.ndarray, " N"]
 
 
-class Own(NamedTuple):
-    """What one set says by itself, as the audit tests it over all rows; arrays [M], effects > 0 favour chosen."""
+class SetFindings(NamedTuple):
+    """Findings of one set alone, as the audit tests them over all rows; arrays [M], effects > 0 favour chosen."""
 
     effect: np.ndarray
     low: np.ndarray
@@ -55,10 +55,10 @@ class Own(NamedTuple):
 
 
 class Differences(NamedTuple):
-    """Both sets and B − A; arrays [M]. ``q`` is Benjamini–Hochberg over the M differences; NaN: untested."""
+    """Findings of both sets, and B − A; arrays [M]. ``q`` is Benjamini–Hochberg over the M differences, or NaN."""
 
-    a: Own
-    b: Own
+    a: SetFindings
+    b: SetFindings
     difference: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -70,66 +70,66 @@ class Differences(NamedTuple):
     change: np.ndarray  # one of CHANGES, or NO_CHANGE
 
 
-def differences(a: Measured, b: Measured, q_threshold: float) -> Differences:
-    """Test B − A for every signal; the same rows twice give exactly 0, and no test."""
-    own_a, own_b = own(a, q_threshold), own(b, q_threshold)
-    difference_M = own_b.effect - own_a.effect
+def differences(a: SetSignals, b: SetSignals, q_threshold: float) -> Differences:
+    """Test B − A for every signal; two equal sets give exactly 0 and no test."""
+    alone_a, alone_b = set_findings(a, q_threshold), set_findings(b, q_threshold)
+    difference_M = alone_b.effect - alone_a.effect
     joint = _joint(a, b)
     error_M, df_M, p_M = governing(difference_M, _own_error(joint), _pooled_error(joint))
     width_M, q_M = half_width(error_M, df_M), q_values(p_M)
     with np.errstate(divide="ignore", invalid="ignore"):
         return Differences(
-            a=own_a,
-            b=own_b,
+            a=alone_a,
+            b=alone_b,
             difference=difference_M,
             low=difference_M - width_M,
             high=difference_M + width_M,
-            adjusted=own_b.adjusted - own_a.adjusted,
+            adjusted=alone_b.adjusted - alone_a.adjusted,
             d=difference_M / np.where(joint.variance_M > 0, np.sqrt(joint.variance_M), np.nan),
             z=difference_M / error_M,
             p=p_M,
             q=q_M,
-            change=_changes(own_a, own_b, q_M <= q_threshold),
+            change=_changes(alone_a, alone_b, q_M <= q_threshold),
         )
 
 
-def own(measured: Measured, q_threshold: float) -> Own:
-    """Findings of one set: q at most the threshold, and two halves that agree.
+def set_findings(signals: SetSignals, q_threshold: float) -> SetFindings:
+    """Findings of one set: effects whose q is at most the threshold and whose two halves agree.
 
-    A signal that is the same in every row (each chosen response bold, no rejected one) has no variance for a t test;
-    its p is that of a sign test over the prompts.
+    A signal that is the same in every row (each chosen response is bold and no rejected one is) has no variance for a
+    t test; a sign test over the prompts gives its p.
     """
-    prompts = Prompts.from_ids(measured.prompt_ids)
-    effects = mean_effects(measured.values_NM, prompts, measured.length_N)
-    agreed_M = (measured.values_NM == measured.values_NM[0]).all(axis=0) & (measured.values_NM[0] != 0)
+    prompts = Prompts.from_ids(signals.prompt_ids)
+    effects = mean_effects(signals.values_NM, prompts, signals.length_N)
+    agreed_M = (signals.values_NM == signals.values_NM[0]).all(axis=0) & (signals.values_NM[0] != 0)
     q_M = q_values(np.where(agreed_M, 2.0 ** (1 - len(prompts.half_G)), effects.p))
     with np.errstate(invalid="ignore"):
         found_M = (q_M <= q_threshold) & stable(effects.half_a, effects.half_b)
-    return Own(effects.effect, effects.low, effects.high, effects.adjusted, q_M, found_M)
+    return SetFindings(effects.effect, effects.low, effects.high, effects.adjusted, q_M, found_M)
 
 
 class _Joint(NamedTuple):
-    """Both sets as L rows, A's first: deviations from the mean of the own set, weights, groupings."""
+    """Both sets as L rows, A's first: deviations from the mean of the row's set, weights, groupings."""
 
     deviation_LM: np.ndarray
     weight_L: np.ndarray
-    correction_L: np.ndarray  # of the variance of the own set's mean
+    correction_L: np.ndarray  # of the variance of the mean of the row's set
     rows: Prompts
     prompts: Prompts
-    variance_M: np.ndarray  # 0 where there is nothing but rounding
+    variance_M: np.ndarray  # 0 if there is nothing but rounding
     rounding_M: np.ndarray
 
 
-def _joint(a: Measured, b: Measured) -> _Joint:
+def _joint(a: SetSignals, b: SetSignals) -> _Joint:
     sizes = [len(a.row_ids), len(b.row_ids)]
     values = [part.values_NM.astype(np.float64) for part in (a, b)]
-    arms = [arm(power_sums(Prompts.from_ids(part.prompt_ids).size_G)) for part in (a, b)]
+    means = [clustered_mean(power_sums(Prompts.from_ids(part.prompt_ids).size_G)) for part in (a, b)]
     deviation_LM = np.concatenate([u_NM - u_NM.mean(axis=0) for u_NM in values])
     rounding_M = rounding(np.concatenate(values))
     return _Joint(
         deviation_LM=deviation_LM,
         weight_L=np.repeat([-1 / sizes[0], 1 / sizes[1]], sizes),
-        correction_L=np.repeat([float(found.correction) for found in arms], sizes),
+        correction_L=np.repeat([float(mean.correction) for mean in means], sizes),
         rows=Prompts.from_ids([*a.row_ids, *b.row_ids]),
         prompts=Prompts.from_ids([*a.prompt_ids, *b.prompt_ids]),
         variance_M=positive((deviation_LM**2).sum(axis=0) / max(sum(sizes) - 2, 1), rounding_M),
@@ -138,7 +138,7 @@ def _joint(a: Measured, b: Measured) -> _Joint:
 
 
 def _own_error(joint: _Joint) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error by each prompt's own deviations, and the effective number of prompts less one; arrays [M]."""
+    """Standard error from each prompt's own deviations, and the effective number of prompts less one; arrays [M]."""
     carried_LM = joint.deviation_LM * (joint.weight_L * np.sqrt(joint.correction_L))[:, None]
     square_M = (prompt_totals(carried_LM, joint.prompts) ** 2).sum(axis=0)
     error_M = np.sqrt(positive(square_M, joint.rounding_M / len(joint.weight_L)))
@@ -151,7 +151,7 @@ def _own_error(joint: _Joint) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pooled_error(joint: _Joint) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error by one variance, and one correlation within prompts, for the rows of both sets; arrays [M]."""
+    """Standard error from one variance and one correlation within prompts for the rows of both sets; arrays [M]."""
     first = _first(joint)
     deviation_RM, prompts = joint.deviation_LM[first], joint.prompts.take(first)
     square_M = (deviation_RM**2).sum(axis=0)
@@ -177,9 +177,9 @@ def _first(joint: _Joint) -> np.ndarray:
     return np.unique(joint.rows.code_N, return_index=True)[1]
 
 
-def _changes(a: Own, b: Own, differs_M: np.ndarray) -> np.ndarray:
+def _changes(a: SetFindings, b: SetFindings, differs_M: np.ndarray) -> np.ndarray:
     both_M, turned_M = a.found & b.found, np.sign(a.effect) != np.sign(b.effect)
     grown_M = np.abs(b.effect) > np.abs(a.effect)
     cases = [both_M & turned_M, b.found & ~a.found, a.found & ~b.found, both_M & grown_M, both_M & ~grown_M]
-    told_M = np.select(cases, CHANGES[:-1], CHANGES[-1])
-    return np.where(differs_M, told_M, NO_CHANGE)
+    change_M = np.select(cases, CHANGES[:-1], CHANGES[-1])
+    return np.where(differs_M, change_M, NO_CHANGE)

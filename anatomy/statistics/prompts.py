@@ -1,4 +1,4 @@
-"""Rows grouped by prompt: the unit of independence, of the split-half check and of the null check."""
+"""Rows grouped by prompt, which is the unit of independence, of the split-half check and of the null check."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jaxtyping import Bool, Int, Num
 
 @dataclass(frozen=True)
 class Prompts:
-    """Which prompt each row has, which half each prompt is in, and a fixed arbitrary order of prompts.
+    """The prompt of each of N rows, the half of each of G prompts, and a fixed arbitrary order of prompts.
 
-    Halves are by the parity of a hash of the prompt's id, so that rows of one prompt are never in both (the paper
-    splits by the parity of the row index, which compares a prompt with itself).
+    The parity of a hash of the prompt's id decides its half, so that rows of one prompt are never in both. (The paper
+    splits by the parity of the row index, which compares a prompt with itself.)
     """
 
     code_N: Int[np.ndarray, " N"]
@@ -25,7 +25,7 @@ class Prompts:
 
     @classmethod
     def from_ids(cls, prompt_ids: Sequence[str] | np.ndarray) -> Prompts:
-        """Group rows by prompt id (any strings; rows that share one share a prompt)."""
+        """Group rows by prompt id; rows with the same string share a prompt."""
         ids, code_N = np.unique(np.asarray(prompt_ids, dtype=str), return_inverse=True)
         digests = [hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in ids]
         hash_G = np.frombuffer(b"".join(digests), dtype=">u8")
@@ -34,13 +34,13 @@ class Prompts:
         return cls(code_N.astype(np.int64), (hash_G & 1).astype(bool), rank_G)
 
     def take(self, rows: Int[np.ndarray, " n"] | Bool[np.ndarray, " N"]) -> Prompts:
-        """The grouping of a subset of rows; prompts without a row are gone."""
+        """The grouping of a subset of rows; prompts without a row are dropped."""
         present, code = np.unique(self.code_N[rows], return_inverse=True)
         return Prompts(code, self.half_G[present], self.rank_G[present])
 
     @property
     def size_G(self) -> Int[np.ndarray, " G"]:
-        """Rows of each prompt."""
+        """Number of rows of each prompt."""
         return np.bincount(self.code_N, minlength=len(self.half_G))
 
     @property
@@ -50,7 +50,7 @@ class Prompts:
 
     @property
     def rank_N(self) -> Int[np.ndarray, " N"]:
-        """An arbitrary but fixed order of prompts, by hash: breaks ties without following the order of the file."""
+        """Rank of each row's prompt by hash, which breaks ties without following the order of the file."""
         return self.rank_G[self.code_N]
 
 

@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from anatomy.rollouts.text_health import HEALTH
+from anatomy.statistics.resampling import LEVEL
 from anatomy.validation.capability import capability, shared_tasks
-from anatomy.validation.observed import LEVEL
 from anatomy.validation.prompt_means import VIEWS
 from anatomy.validation.recovery import (
-    Figure,
-    figures,
+    Estimate,
+    estimates,
     mean_recovery,
     moved,
     pooled_recovery,
@@ -145,12 +145,12 @@ class Comparison:
         arrays: Sequence[Float[np.ndarray, "S G M"]],
         t_M: np.ndarray,
         on_M: np.ndarray,
-        back: Mapping[int, Figure],
+        back: Mapping[int, Estimate],
     ) -> dict[str, Any]:
         """Shift, difference from plain DPO and recovery of targets, concepts and the clusters that moved most."""
         shown = np.flatnonzero(on_M | (self.view_M == "concept") | strongest(t_M, self.view_M == "global"))
-        shift = figures(rate, [self.shifts(arm.trainings)[..., shown]], self.weight_RG)
-        against = figures(rise, [shift_SGM[..., shown] for shift_SGM in arrays], self.weight_RG) if arrays else []
+        shift = estimates(rate, [self.shifts(arm.trainings)[..., shown]], self.weight_RG)
+        against = estimates(rise, [shift_SGM[..., shown] for shift_SGM in arrays], self.weight_RG) if arrays else []
         return {
             self.names[at][1]: {
                 "view": self.names[at][0],
@@ -170,7 +170,7 @@ class Comparison:
         """Figures of text health over all prompts."""
         sides = [one.means.after_GM if after else one.means.before_GM for one in trainings]
         values_SGM = np.stack([side_GM[:, self.health] for side_GM in sides])
-        found = figures(rate, [values_SGM], weights(values_SGM.shape[1]))
+        found = estimates(rate, [values_SGM], weights(values_SGM.shape[1]))
         return plain_values(dict(zip(HEALTH, found, strict=True)))
 
 
@@ -198,7 +198,7 @@ def strongest(t_M: Float[np.ndarray, " M"], among_M: Bool[np.ndarray, " M"]) -> 
 
 def taken_back(
     arrays: Sequence[Float[np.ndarray, "S G M"]], sign_M: Float[np.ndarray, " M"], weight_RG: Float[np.ndarray, "R G"]
-) -> dict[int, Figure]:
+) -> dict[int, Estimate]:
     """Recovery by place of each readout that moved, but those that plain DPO of these very seeds moved the other way.
 
     Args:
@@ -206,7 +206,7 @@ def taken_back(
         sign_M: which way it moved; 0: it did not.
     """
     at = np.flatnonzero(sign_M)
-    found = figures(recovery, _upwards(arrays, sign_M, at), weight_RG)
+    found = estimates(recovery, _upwards(arrays, sign_M, at), weight_RG)
     return {int(place): value for place, value in zip(at, found, strict=True) if np.isfinite(value.value)}
 
 
@@ -226,11 +226,11 @@ def off_target(
     error_M = (weight_RG @ arrays[0].mean(axis=0)).std(axis=0, ddof=1)
     scaled = _upwards(arrays, np.sign(t_M) / np.where(error_M > 0, error_M, 1.0), at)
     return {"of": len(at)} | {
-        name: plain_values(*figures(what, scaled, weight_RG)) for name, what in OFF_TARGET.items()
+        name: plain_values(*estimates(what, scaled, weight_RG)) for name, what in OFF_TARGET.items()
     }
 
 
-def _target(item: Mapping[str, Any], at: int | None, back: Mapping[int, Figure], why: str | None) -> dict[str, Any]:
+def _target(item: Mapping[str, Any], at: int | None, back: Mapping[int, Estimate], why: str | None) -> dict[str, Any]:
     """A target of the plan, and why it has no recovery, if it has none."""
     name = item["response"]
     reason = NO_RESPONSE if name is None else NOT_READ if at is None else why or (None if at in back else NOT_MOVED)
@@ -239,7 +239,7 @@ def _target(item: Mapping[str, Any], at: int | None, back: Mapping[int, Figure],
 
 def plain_values(value: Any) -> Any:
     """Figures as JSON values: ``value``, ``low``, ``high`` (over prompts), ``by_seed``, ``seeds`` (or None)."""
-    if isinstance(value, Figure):
+    if isinstance(value, Estimate):
         low, high = value.prompts
         return {"value": value.value, "low": low, "high": high, "by_seed": value.by_seed, "seeds": value.seeds}
     return {name: plain_values(part) for name, part in value.items()} if isinstance(value, dict) else value

@@ -18,8 +18,8 @@ from scipy import stats
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.validation.observed import LEVEL
-from anatomy.validation.recovery import Figure, over_seeds
+from anatomy.statistics.resampling import LEVEL, over_seeds
+from anatomy.validation.recovery import Estimate
 
 
 class Score(NamedTuple):
@@ -68,7 +68,7 @@ def capability(scores: Sequence[Mapping[str, Score]], tasks: Sequence[str]) -> d
     error_ST = np.array([[one[task].error for task in tasks] for one in known])
     mean, by_seed_S = float(value_ST.mean()), value_ST.mean(axis=1)
     half = stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt((error_ST.mean(axis=0) ** 2).sum()) / len(tasks)
-    found = Figure(mean, (mean - half, mean + half), tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
+    found = Estimate(mean, (mean - half, mean + half), tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
     by_task = dict(zip(tasks, value_ST.mean(axis=0).tolist(), strict=True))
     return {"mean": found, "tasks": by_task, "seeds": len(known)}
 

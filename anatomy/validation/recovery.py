@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
-from anatomy.validation.observed import LEVEL, interval
+from anatomy.statistics.resampling import over_seeds, percentile_interval
 
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A value, its interval over prompts, the value of each seed, and the interval over seeds (two or more)."""
 
     value: float
@@ -35,9 +34,9 @@ class Figure:
     seeds: tuple[float, float] | None
 
 
-def figures(
+def estimates(
     what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G M"]], weight_RG: Float[np.ndarray, "R G"]
-) -> list[Figure]:
+) -> list[Estimate]:
     """``what`` of the arms' means, with both intervals; one figure for each number in its last axis.
 
     Args:
@@ -49,7 +48,7 @@ def figures(
     drawn_RX = np.asarray(what(*(weight_RG @ arm.mean(axis=0) for arm in arms)), dtype=np.float64)
     ends = zip(*_ends(drawn_RX, weight_RG.shape[1]).tolist(), strict=True)
     return [
-        Figure(float(value), end, tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
+        Estimate(float(value), end, tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
         for value, end, by_seed_S in zip(value_X, ends, by_seed_SX.T, strict=True)
     ]
 
@@ -58,25 +57,17 @@ def _ends(drawn_RX: Float[np.ndarray, "R X"], n_prompts: int) -> Float[np.ndarra
     """Intervals, each over the draws in which its own number is one."""
     ends_2X = np.empty((2, drawn_RX.shape[1]))
     whole_X = np.isfinite(drawn_RX).all(axis=0)
-    ends_2X[:, whole_X] = interval(drawn_RX[:, whole_X], n_prompts)
+    ends_2X[:, whole_X] = percentile_interval(drawn_RX[:, whole_X], n_prompts)
     for place in np.flatnonzero(~whole_X):
-        ends_2X[:, [place]] = interval(drawn_RX[:, [place]], n_prompts)
+        ends_2X[:, [place]] = percentile_interval(drawn_RX[:, [place]], n_prompts)
     return ends_2X
 
 
-def figure(
+def estimate(
     what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G"]], weight_RG: Float[np.ndarray, "R G"]
-) -> Figure:
+) -> Estimate:
     """:func:`figures` of a single number."""
-    return figures(what, [arm_SG[..., None] for arm_SG in arms], weight_RG)[0]
-
-
-def over_seeds(values_S: Float[np.ndarray, " S"]) -> tuple[float, float] | None:
-    """Student's interval of the mean; None for one seed, or where a seed has no value."""
-    if len(values_S) < 2 or not np.isfinite(values_S).all():
-        return None
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values_S) - 1) * values_S.std(ddof=1) / len(values_S) ** 0.5
-    return float(values_S.mean() - half), float(values_S.mean() + half)
+    return estimates(what, [arm_SG[..., None] for arm_SG in arms], weight_RG)[0]
 
 
 def weights(n: int, seed: int = 0) -> Float[np.ndarray, "R G"]:

@@ -1,9 +1,9 @@
-"""Does the observed shift come back? Two validations of one run, of another training seed or another sampling seed."""
+"""Whether an observed shift comes back: two validations of one run, with another training seed or sampling seed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from anatomy import artifacts
 from anatomy.errors import RunError
@@ -12,27 +12,38 @@ from anatomy.statistics.agreement import attainable, pearson
 KEY = ["view", "context", "response"]
 
 
-def replication(first: Path, second: Path, predictor: str) -> dict[str, dict[str, Any]]:
-    """By view: ``n`` shared shifts, their ``r`` between the two, and the r and r² attainable under that reliability.
+class Replication(NamedTuple):
+    """Agreement of two validations in one view: ``n`` shared shifts, their ``r``, and what that reliability allows.
 
-    Rollouts before training that both validations use put the same noise into both: ``shared_before`` says so, and the
-    reliability is then too high.
+    ``shared_before`` says that both use the same rollouts before training. Their noise is then in both, and the
+    reliability is too high.
+    """
+
+    n: int
+    r: float
+    shared_before: bool
+    attainable_r: float
+    attainable_r2: float
+
+
+def replication(first: Path, second: Path, predictor: str) -> dict[str, Replication]:
+    """Agreement of the observed shifts of two validations, by view.
 
     Args:
-        predictor: whose statistic is compared (``disparity``: presence; others: frequency).
+        predictor: decides the statistic that is compared (``disparity``: presence; others: frequency).
 
     Raises:
         RunError: a folder holds no validation, or the two are of different runs or windows.
     """
-    told = [artifacts.read_json(folder / artifacts.VALIDATION) for folder in (first, second)]
-    if told[0]["run"] != told[1]["run"] or told[0]["window"] != told[1]["window"]:
+    documents = [artifacts.read_json(folder / artifacts.VALIDATION) for folder in (first, second)]
+    if documents[0]["run"] != documents[1]["run"] or documents[0]["window"] != documents[1]["window"]:
         raise RunError(f"{first} and {second}: validations of different runs or windows; compare two of one run")
     tables = [artifacts.read_table(folder / artifacts.SHIFTS).to_pandas() for folder in (first, second)]
     ours, theirs = (table[table["predictor"] == predictor][[*KEY, "observed"]] for table in tables)
     joined = ours.merge(theirs, on=KEY, suffixes=("", "_again"))
-    shared = len({side["rollouts"]["before"]["fingerprint"] for side in told}) == 1
+    shared = len({side["rollouts"]["before"]["fingerprint"] for side in documents}) == 1
     found = {}
     for view, part in joined.groupby("view"):
         r = pearson(part["observed"].to_numpy(), part["observed_again"].to_numpy())
-        found[str(view)] = {"n": len(part), "r": r, "shared_before": shared, **attainable(r)}
+        found[str(view)] = Replication(len(part), r, shared, *attainable(r))
     return found

@@ -25,9 +25,10 @@ from jaxtyping import Bool, Float
 from anatomy.clusters.assignments import Clusters
 from anatomy.prediction.predictors import Predictor, predict
 from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, feature_readout, shift_readout
-from anatomy.statistics.agreement import agreement, ceiling, r_interval
+from anatomy.statistics.agreement import Agreement, Ceiling, agreement, ceiling, r_interval
+from anatomy.statistics.resampling import Resampling
 from anatomy.validation.context_rule import Context, everywhere, large_enough
-from anatomy.validation.observed import Observed, Resampling, observe
+from anatomy.validation.observed import Observed, observe
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 
@@ -156,8 +157,31 @@ class Comparison:
         return Observed(*(np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)))
 
 
-def figures(shifts: Shifts, seed: int) -> dict[str, Any]:
-    """Agreement of one predictor in one view, beside what noise allows."""
+@dataclass(frozen=True, kw_only=True)
+class ViewAgreement(Agreement):
+    """Agreement of one predictor in one view, the 95 % interval of its r, and what noise allows.
+
+    ``share_of_attainable`` is ``r·|r|`` over the attainable r²; NaN if nothing is attainable.
+    """
+
+    r_low: float
+    r_high: float
+    share_of_attainable: float
+    ceiling: Ceiling
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAgreement:
+    """The reason why a view has no agreement, for its ``n`` shifts."""
+
+    n: int
+    r: None = None
+    why: str = "fewer than three shifts, or all of them equal"
+    ceiling: Ceiling
+
+
+def view_agreement(shifts: Shifts, seed: int) -> ViewAgreement | NoAgreement:
+    """Agreement of one predictor in one view, next to what noise allows."""
     seen = shifts.observed
     used = np.isfinite(shifts.predicted) & np.isfinite(seen.value)
     found = agreement(
@@ -169,11 +193,17 @@ def figures(shifts: Shifts, seed: int) -> dict[str, Any]:
         seed,
     )
     limit = ceiling(seen.half_a, seen.half_b)
-    if found["r"] is not None:
-        found["r_low"], found["r_high"] = r_interval(shifts.predicted[used], seen.groups[:, used], found["r"])
-        reach = limit["attainable_r2"]
-        found["share_of_attainable"] = found["r"] * abs(found["r"]) / reach if reach > 0 else float("nan")
-    return {**found, "ceiling": limit}
+    if found is None:
+        return NoAgreement(n=int(used.sum()), ceiling=limit)
+    low, high = r_interval(shifts.predicted[used], seen.groups[:, used], found.r)
+    reach = limit.attainable_r2
+    return ViewAgreement(
+        **vars(found),
+        r_low=low,
+        r_high=high,
+        share_of_attainable=found.r * abs(found.r) / reach if reach > 0 else float("nan"),
+        ceiling=limit,
+    )
 
 
 def table(shifts: Sequence[Shifts], facts: Mapping[str, Any]) -> dict[str, np.ndarray]:

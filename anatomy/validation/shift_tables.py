@@ -16,12 +16,12 @@ from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor
 from anatomy.validation.controls import clusters_permuted, labels_flipped
 from anatomy.validation.scatter import scatter
-from anatomy.validation.shift_comparison import Comparison, Shifts, figures, table
+from anatomy.validation.shift_comparison import Comparison, NoAgreement, Shifts, ViewAgreement, table, view_agreement
 
 Found = Mapping[tuple[str, str], Shifts]
 """Shifts by predictor and view."""
-Told = Mapping[str, Mapping[str, Any]]
-"""Figures by predictor and view."""
+Agreements = Mapping[str, Mapping[str, ViewAgreement | NoAgreement]]
+"""Agreement by predictor and view."""
 
 
 def all_shifts(comparison: Comparison, predictors: Sequence[Predictor]) -> Found:
@@ -40,12 +40,12 @@ def all_shifts(comparison: Comparison, predictors: Sequence[Predictor]) -> Found
     }
 
 
-def all_figures(found: Found, seed: int) -> dict[str, dict[str, Any]]:
-    """Agreement and ceiling of each."""
-    told: dict[str, dict[str, Any]] = {}
+def all_agreements(found: Found, seed: int) -> Agreements:
+    """Agreement and ceiling of every predictor in every view."""
+    agreements: dict[str, dict[str, ViewAgreement | NoAgreement]] = {}
     for (name, view), shifts in found.items():
-        told.setdefault(name, {})[view] = figures(shifts, seed)
-    return told
+        agreements.setdefault(name, {})[view] = view_agreement(shifts, seed)
+    return agreements
 
 
 def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
@@ -96,19 +96,19 @@ def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> d
     return fit_line(*(np.concatenate(part) for part in zip(*parts, strict=True))) if parts else None
 
 
-def plots(out: Path, labels: Mapping[str, str], best: str, found: Found, told: Told) -> None:
+def plots(out: Path, labels: Mapping[str, str], best: str, found: Found, agreements: Agreements) -> None:
     """One scatter a view of the best predictor; ``labels`` name clusters."""
     for (name, view), shifts in found.items():
-        figure = told[name][view]
-        if name != best or figure["r"] is None:
+        agreed = agreements[name][view]
+        if name != best or isinstance(agreed, NoAgreement):
             continue
         seen = shifts.observed
         interval_X2 = np.stack([seen.low, seen.high], axis=1)
         used = np.flatnonzero(np.isfinite(interval_X2).all(axis=1) & np.isfinite(shifts.predicted))
-        title = f"{view}: {best}, r {figure['r']:+.2f}, attainable {figure['ceiling']['attainable_r']:.2f}"
+        title = f"{view}: {best}, r {agreed.r:+.2f}, attainable {agreed.ceiling.attainable_r:.2f}"
         names = [_name(shifts.response[place], shifts.context[place], labels) for place in used]
         points = shifts.predicted[used], seen.value[used], interval_X2[used]
-        scatter(out / f"scatter-{view}", title, names, *points, figure["slope"])
+        scatter(out / f"scatter-{view}", title, names, *points, agreed.slope)
 
 
 def _name(response: str, context: str, labels: Mapping[str, str]) -> str:
@@ -119,17 +119,18 @@ HEADER = (f"{'predictor':12} {'view':17} {'n':>6} {'r':>6} {'95 % interval':>16}
           f"{'slope':>9} {'R2 out':>7} {'sign@10':>7}")  # fmt: skip
 
 
-def as_text(told: Told) -> str:
-    """The figures as lines of at most 110 columns."""
-    return "\n".join([HEADER, *(_line(name, view, figure) for name in told for view, figure in told[name].items())])
+def as_text(agreements: Agreements) -> str:
+    """The agreements as lines of at most 110 columns."""
+    lines = [_line(name, view, agreed) for name, by_view in agreements.items() for view, agreed in by_view.items()]
+    return "\n".join([HEADER, *lines])
 
 
-def _line(name: str, view: str, figure: Mapping[str, Any]) -> str:
-    if figure["r"] is None:
-        return f"{name:12} {view:17} {figure['n']:6} {figure['why']}"
-    interval = f"[{figure['r_low']:+.2f}, {figure['r_high']:+.2f}]"
+def _line(name: str, view: str, agreed: ViewAgreement | NoAgreement) -> str:
+    if isinstance(agreed, NoAgreement):
+        return f"{name:12} {view:17} {agreed.n:6} {agreed.why}"
+    interval = f"[{agreed.r_low:+.2f}, {agreed.r_high:+.2f}]"
     return (
-        f"{name:12} {view:17} {figure['n']:6} {figure['r']:+6.2f} {interval:>16} "
-        f"{figure['ceiling']['attainable_r']:6.2f} {figure['spearman']:+6.2f} {figure['slope']:9.3g} "
-        f"{figure['r2_out']:7.2f} {figure['top'][0]['same_sign']:7.0%}"
+        f"{name:12} {view:17} {agreed.n:6} {agreed.r:+6.2f} {interval:>16} "
+        f"{agreed.ceiling.attainable_r:6.2f} {agreed.spearman:+6.2f} {agreed.slope:9.3g} "
+        f"{agreed.r2_out:7.2f} {agreed.top[0].same_sign:7.0%}"
     )

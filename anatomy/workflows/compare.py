@@ -29,7 +29,7 @@ from anatomy.report.summary import mostly_length
 from anatomy.runs.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
-from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, Measured, differences
+from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, SetSignals, differences
 from anatomy.text.text_counts import TEXT_COUNTS
 
 WINDOW = ("template", "tokenizer", "max_length", "max_prompt_length", "max_response_length")
@@ -43,10 +43,10 @@ class Side(NamedTuple):
     settings: AuditSettings
     store: FeatureStore
 
-    def measured(self, values_NM: np.ndarray, mark: str = "") -> Measured:
+    def measured(self, values_NM: np.ndarray, mark: str = "") -> SetSignals:
         """Signals of its rows; ``mark`` keeps its rows apart from those of another run with the same ids."""
         length_N = np.log(self.store.tokens("chosen")) - np.log(self.store.tokens("rejected"))
-        return Measured(values_NM, [mark + name for name in self.store.row_ids], self.store.prompt_ids, length_N)
+        return SetSignals(values_NM, [mark + name for name in self.store.row_ids], self.store.prompt_ids, length_N)
 
     def concepts(self) -> Mapping[str, Any]:
         """The concepts that it scored."""
@@ -110,7 +110,7 @@ def _words(side: Side, labels: Mapping[str, Any]) -> dict[str, str]:
     return words | verified_titles(read_names(side.run.path))
 
 
-def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[Measured, Measured]:
+def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
     """Chosen minus rejected scores, in standard deviations over both runs' responses (of each, if models differ)."""
     scores = [[_scores(side, name) for name in names] for side in (a, b)]
     units = [[float(score_N2.std()) for score_N2 in part] for part in scores]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import cluster_words, read_clusters
 from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
+from anatomy.statistics.resampling import resampling
 from anatomy.types import Pair
 from anatomy.validation import shift_tables as results
 from anatomy.validation.context_rule import ContextRule
-from anatomy.validation.observed import resampling
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
 from anatomy.validation.shift_comparison import Comparison, Definition
 from anatomy.validation.training_record import read_training
@@ -253,7 +254,7 @@ def _reported(
     window = int(material.settings.max_response_length or 0)
     names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
     found = results.all_shifts(comparison, predictors)
-    told = results.all_figures(found, settings.seed)
+    agreements = results.all_agreements(found, settings.seed)
     results.write_shifts(out, found, names)
     line = results.calibration_line(comparison, best, found)
     if line is None:
@@ -263,7 +264,7 @@ def _reported(
         made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
         line = Calibration.model_validate({**line, **identity, **made, "strength": strength}).model_dump()
         artifacts.write_json(out / artifacts.CALIBRATION, line)
-    results.plots(out, cluster_words(run), best.name, found, told)
+    results.plots(out, cluster_words(run), best.name, found, agreements)
     artifacts.write_json(
         out / artifacts.VALIDATION,
         {
@@ -273,10 +274,10 @@ def _reported(
             "pairs": len(comparison.rollouts.pool),
             "prompts": len(comparison.rollouts.pool.prompts.half_G),
             **facts,
-            "figures": told,
+            "figures": {name: {view: asdict(one) for view, one in by.items()} for name, by in agreements.items()},
             "controls": results.controls(settings, comparison, best, found),
             "calibration": line,
             "warning": warning,
         },
     )
-    return results.as_text(told) + f"\nall figures: {out / artifacts.VALIDATION}"
+    return results.as_text(agreements) + f"\nall figures: {out / artifacts.VALIDATION}"

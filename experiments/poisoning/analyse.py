@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from anatomy import artifacts
 from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
-from anatomy.validation.recovery import Figure, figure, figures, mean_recovery, moved, rate, recovery, weights
+from anatomy.validation.recovery import Estimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
 from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 from experiments.poisoning.run import BEFORE
 from experiments.score import margins_grown
@@ -88,19 +88,19 @@ def arm_figures(arm: str, arms: Mapping[str, Shown]) -> dict[str, Any]:
     stack = {name: {style: _stack(arms[name], style, seeds) for style in STYLES} for name in (BEFORE, DPO, arm)}
     found: dict[str, Any] = {
         "seeds": seeds,
-        "rates": {style: figure(rate, [stack[arm][style]], weight_RG) for style in STYLES},
+        "rates": {style: estimate(rate, [stack[arm][style]], weight_RG) for style in STYLES},
         "accuracy": None,
     }
     if all("accuracy" in arms[arm][seed] for seed in seeds):
-        found["accuracy"] = figure(rate, [_stack(arms[arm], "accuracy", seeds)], weight_RG)
+        found["accuracy"] = estimate(rate, [_stack(arms[arm], "accuracy", seeds)], weight_RG)
     means = {style: [stack[name][style] for name in (BEFORE, DPO, arm)] for style in STYLES}
     before, dpo, _ = _beside(means.values())
     raised = [style for style, sign in zip(STYLES, moved(before, dpo, weight_RG), strict=True) if sign > 0]
-    found["recovery"] = {style: figure(recovery, means[style], weight_RG) for style in raised}
+    found["recovery"] = {style: estimate(recovery, means[style], weight_RG) for style in raised}
     target = arm.partition(".")[2] or "bold"
     others = [means[style] for style in raised if style != target]
     found["target"], found["on"] = target, found["recovery"].get(target)
-    found["off"] = figures(mean_recovery, _beside(others), weight_RG)[0] if others else None
+    found["off"] = estimates(mean_recovery, _beside(others), weight_RG)[0] if others else None
     return found
 
 
@@ -129,7 +129,7 @@ def recovery_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(header, rows)
 
 
-def told(value: Figure | None, digits: int) -> str:
+def told(value: Estimate | None, digits: int) -> str:
     """``63 [41, 80] (20 to 99)``."""
     if value is None:
         return "–"
@@ -138,7 +138,7 @@ def told(value: Figure | None, digits: int) -> str:
     return f"{value.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{seeds}"
 
 
-def each_seed(value: Figure | None) -> str:
+def each_seed(value: Estimate | None) -> str:
     """Values of the seeds."""
     return "–" if value is None else ", ".join(f"{seed:.0f}" for seed in value.by_seed)
 
@@ -153,7 +153,7 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     """Recovery on and off target by arm, with the prompts' intervals; a page of its own, nothing to click."""
     import plotly.graph_objects as go
 
-    chart = go.Figure()
+    chart = go.Estimate()
     for key, name in (("on", "on target"), ("off", "off target")):
         known = {arm: f[key] for arm, f in found.items() if f[key] is not None}
         chart.add_bar(
@@ -171,7 +171,7 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _plain(value: Any) -> Any:
     """Figures as JSON; numbers that are none as null."""
-    if isinstance(value, Figure):
+    if isinstance(value, Estimate):
         value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}

@@ -7,7 +7,7 @@ Reads the validations under ``DIR``, writes ``DIR/results``: ``shifts.parquet`` 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from scipy import stats
 
 from anatomy import artifacts
 from anatomy.statistics.agreement import pearson
-from anatomy.validation.replication import replication
+from anatomy.validation.replication import Replication, replication
 from anatomy.validation.scatter import svg
 from experiments.prediction.preference_sets import SCORES
 from experiments.score import reward_accuracy
@@ -112,10 +112,16 @@ def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
                 "same_sign": mean(figure["top"][0]["same_sign"] for figure in figures),
                 "equal_length": mean(part.get((view, predictor)) for part in equal_length),
                 "attainable_prompts": mean(figure["ceiling"]["attainable_r2"] for figure in figures),
-                "attainable_training": training.get(predictor, {}).get(view, {}).get("attainable_r2"),
-                "attainable_sampling": sampling.get(predictor, {}).get(view, {}).get("attainable_r2"),
+                "attainable_training": _attainable(training, predictor, view),
+                "attainable_sampling": _attainable(sampling, predictor, view),
                 "share": mean(figure["share_of_attainable"] for figure in figures),
             }
+
+
+def _attainable(found: Mapping[str, Mapping[str, Replication]], predictor: str, view: str) -> float | None:
+    """The attainable r² of a predictor in a view; None if it was not replicated."""
+    again = found.get(predictor, {}).get(view)
+    return None if again is None else again.attainable_r2
 
 
 def beyond(shifts: pd.DataFrame, control: str) -> dict[tuple[str, str], float]:

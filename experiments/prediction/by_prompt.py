@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from anatomy import artifacts
 from anatomy.statistics.agreement import ceiling, pearson, r_interval
-from anatomy.validation.observed import resampling
+from anatomy.statistics.resampling import resampling
 
 
 def wide(validated: Path, side: str) -> pd.DataFrame:
@@ -41,4 +41,4 @@ def against(predicted_M: Float[np.ndarray, " M"], values_GM: Float[np.ndarray, "
     r = pearson(predicted_M, values_GM.mean(axis=0))
     low, high = r_interval(predicted_M, average(values_GM, weights.without_WG), r)
     halves = (average(values_GM, half_SG) for half_SG in (weights.half_SG, 1 - weights.half_SG))
-    return {"r": r, "low": low, "high": high, "noise allows r": float(ceiling(*halves)["attainable_r"])}
+    return {"r": r, "low": low, "high": high, "noise allows r": ceiling(*halves).attainable_r}

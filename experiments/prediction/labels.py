@@ -21,8 +21,8 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.statistics.agreement import ceiling, jackknife
-from anatomy.validation.observed import Resampling, resampling
+from anatomy.statistics.agreement import ceiling
+from anatomy.statistics.resampling import Resampling, jackknife, resampling
 from experiments.prediction.analyse import records, short
 from experiments.prediction.by_prompt import against, average, wide
 from experiments.prediction.run import SWAPPED
@@ -73,7 +73,8 @@ def spread(means: Means, seed: int = 0) -> list[dict[str, Any]]:
 def _clean(values_GM: np.ndarray, weights: Resampling, kept_G: np.ndarray) -> dict[str, float]:
     """Reliability by halves of the prompts, and the variance of the means times it."""
     found = ceiling(*(average(values_GM, half_SG * kept_G) for half_SG in (weights.half_SG, 1 - weights.half_SG)))
-    return {**found, "variance": float(average(values_GM, kept_G[None]).var()) * found["attainable_r2"]}
+    variance = float(average(values_GM, kept_G[None]).var()) * found.attainable_r2
+    return {"attainable_r": found.attainable_r, "variance": variance}
 
 
 def table(names: list[str], means: Means, shifts: pd.DataFrame) -> tuple[list[dict[str, Any]], pd.DataFrame]:

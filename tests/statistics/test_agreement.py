@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 
 from anatomy.prediction.calibration import fit_line
-from anatomy.statistics.agreement import agreement, deciles, out_of_sample_r2, pearson, r_interval, sign_agreement
+from anatomy.statistics.agreement import (
+    TopSigns,
+    agreement,
+    deciles,
+    out_of_sample_r2,
+    pearson,
+    r_interval,
+    sign_agreement,
+)
 
 NAMES = [f"R{m}" for m in range(200)]
 
@@ -22,22 +30,22 @@ def test_against_scipy(shifts):
     predicted, observed = shifts
     told = agreement(predicted, observed, observed - 0.1, observed + 0.1, NAMES)
     fit = stats.linregress(predicted, observed)
-    assert told["r"] == pytest.approx(fit.rvalue)
-    assert told["slope"] == pytest.approx(fit.slope)
-    assert told["spearman"] == pytest.approx(stats.spearmanr(predicted, observed).statistic)
-    assert told["r2_fit"] == pytest.approx(fit.rvalue**2)
-    assert told["r2_out"] == pytest.approx(fit.rvalue**2, abs=0.05)
+    assert told.r == pytest.approx(fit.rvalue)
+    assert told.slope == pytest.approx(fit.slope)
+    assert told.spearman == pytest.approx(stats.spearmanr(predicted, observed).statistic)
+    assert told.r2_fit == pytest.approx(fit.rvalue**2)
+    assert told.r2_out == pytest.approx(fit.rvalue**2, abs=0.05)
 
 
 def test_a_wrong_sign_shows(shifts):
     """The affine R² of a reversed prediction is as good as that of the right one; r, slope and signs are not."""
     predicted, observed = shifts
     told = agreement(-predicted, observed, observed - 0.1, observed + 0.1, NAMES)
-    assert told["r2_fit"] > 0.5
-    assert told["r"] < -0.7
-    assert told["slope"] < 0
-    assert told["top"][0]["same_sign"] < 0.3
-    assert told["top"][0]["refuted"] > told["top"][0]["confirmed"]
+    assert told.r2_fit > 0.5
+    assert told.r < -0.7
+    assert told.slope < 0
+    assert told.top[0].same_sign < 0.3
+    assert told.top[0].refuted > told.top[0].confirmed
 
 
 def test_out_of_sample_r2_of_noise_is_not_positive():
@@ -59,19 +67,19 @@ def test_sign_agreement_by_hand():
     observed = np.array([1.0, -1, -1, -1, 1])
     width = np.array([0.5, 2, 0.5, 0.5, 2])
     told = sign_agreement(predicted, observed, observed - width, observed + width)
-    assert told == [{"k": 5, "same_sign": 0.8, "confirmed": 2, "refuted": 1}]
+    assert told == (TopSigns(k=5, same_sign=0.8, confirmed=2, refuted=1),)
 
 
 def test_deciles_follow_the_prediction(shifts):
     told = deciles(*shifts)
     assert len(told) == 10
-    assert [row["predicted"] for row in told] == sorted(row["predicted"] for row in told)
-    assert np.mean([row["observed"] for row in told]) == pytest.approx(shifts[1].mean())
+    assert [row.predicted for row in told] == sorted(row.predicted for row in told)
+    assert np.mean([row.observed for row in told]) == pytest.approx(shifts[1].mean())
 
 
 def test_too_little_to_say_is_said():
     told = agreement(np.zeros(9), np.arange(9.0), np.zeros(9), np.zeros(9), NAMES[:9])
-    assert told["r"] is None
+    assert told is None
     assert np.isnan(pearson(np.zeros(9), np.arange(9.0)))
 
 

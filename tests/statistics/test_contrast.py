@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 from anatomy.hypotheses.signals import members
-from anatomy.statistics.clustered import arm, power_sums, q_values
+from anatomy.statistics.clustered import clustered_mean, power_sums, q_values
 from anatomy.statistics.context_sums import context_cells, geometry
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
@@ -62,7 +62,7 @@ def test_whole_set_at_unique_prompts_is_the_one_sample_t_test() -> None:
     np.testing.assert_allclose(ours.adjusted, np.linalg.lstsq(design, u, rcond=None)[0][0], rtol=1e-9)
 
 
-def brute_arm(size_G: np.ndarray) -> tuple[float, float]:
+def brute_constants(size_G: np.ndarray) -> tuple[float, float]:
     """Correction and degrees of freedom from the quadratic form itself: V = μ'Qμ with independent prompt means μ."""
     w = size_G / size_G.sum()
     centre = np.eye(len(w)) - np.outer(np.ones(len(w)), w)
@@ -72,8 +72,8 @@ def brute_arm(size_G: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize("size", [[1, 1, 1, 1], [8, 8, 8], [20, 1, 1, 1, 1, 1], [5, 3, 2, 9, 1, 1]])
 def test_small_sample_constants_equal_the_quadratic_form(size: list[int]) -> None:
-    ours = arm(power_sums(np.array(size)))
-    assert (float(ours.correction), float(ours.df)) == pytest.approx(brute_arm(np.array(size, float)))
+    ours = clustered_mean(power_sums(np.array(size)))
+    assert (float(ours.correction), float(ours.df)) == pytest.approx(brute_constants(np.array(size, float)))
     if len(set(size)) == 1:
         groups = len(size)
         assert (float(ours.correction), float(ours.df)) == pytest.approx((groups / (groups - 1), groups - 1))
@@ -93,8 +93,8 @@ def brute_contrast(u: np.ndarray, inside: np.ndarray, code: np.ndarray) -> tuple
         sizes_in.append(i.sum())
         sizes_out.append(o.sum())
     a, b, h = np.array(a), np.array(b), np.array(h)
-    c_in, df_in = brute_arm(np.array([s for s in sizes_in if s], float))
-    c_out, df_out = brute_arm(np.array([s for s in sizes_out if s], float))
+    c_in, df_in = brute_constants(np.array([s for s in sizes_in if s], float))
+    c_out, df_out = brute_constants(np.array([s for s in sizes_out if s], float))
     error = np.sqrt(((np.sqrt(c_in) * a / n - np.sqrt(c_out) * b / m) ** 2).sum())
     part_in, part_out = c_in * (a**2).sum() / n**2, c_out * (b**2).sum() / m**2
     df = (part_in + part_out) ** 2 / (part_in**2 / df_in + part_out**2 / df_out)
@@ -134,7 +134,7 @@ def test_repeated_and_straddling_prompts_equal_the_brute_force_sandwich() -> Non
 def test_whole_set_with_repeated_prompts_equals_the_sandwich() -> None:
     u, _, code = repeated_data(4)
     ours = mean_effects(u, Prompts.from_ids(code.astype(str)), np.zeros(len(code)))
-    correction, df = brute_arm(np.bincount(code).astype(float))
+    correction, df = brute_constants(np.bincount(code).astype(float))
     deviations = np.array([(u - u.mean(0))[code == prompt].sum(0) for prompt in range(60)])
     error = np.sqrt(correction * (deviations**2).sum(0)) / len(u)
     np.testing.assert_allclose(ours.p, 2 * stats.t.sf(np.abs(u.mean(0)) / error, df), rtol=1e-8)

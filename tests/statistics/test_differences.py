@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from anatomy.statistics.differences import CHANGES, NO_CHANGE, Measured, differences
+from anatomy.statistics.differences import CHANGES, NO_CHANGE, SetSignals, differences
 
 
 def drawn(generator, prompts, per_prompt, signals, correlation=0.5, mean=0.3):
@@ -17,7 +17,7 @@ def drawn(generator, prompts, per_prompt, signals, correlation=0.5, mean=0.3):
 def measured(u_NM, prompt_N, rows, length_N=None):
     length_N = np.zeros(len(u_NM)) if length_N is None else length_N
     ids = [f"row {row}" for row in rows]
-    return Measured(u_NM[rows], ids, [f"prompt {prompt_N[row]}" for row in rows], length_N[rows])
+    return SetSignals(u_NM[rows], ids, [f"prompt {prompt_N[row]}" for row in rows], length_N[rows])
 
 
 def test_a_difference_worked_by_hand():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from anatomy.statistics.agreement import ceiling
+from anatomy.statistics.agreement import Ceiling, ceiling
 from anatomy.statistics.prompts import Prompts
+from anatomy.statistics.resampling import resampling
 from anatomy.validation.context_rule import Context, everywhere
-from anatomy.validation.observed import observe, resampling
+from anatomy.validation.observed import observe
 
 
 def rows_of(generator, n_prompts, m, per_prompt=2, noise=1.0, shift=0.0, slopes=0.0):
@@ -85,21 +86,21 @@ def test_the_ceiling_is_the_analytic_reliability(signal):
     found = observe(difference_NM, everywhere(100)[0], prompts, resampling(100, 0, draws=20))
     expected = signal**2 / (signal**2 + 1 / 100)
     told = ceiling(found.half_a, found.half_b)
-    assert told["reliability"] == pytest.approx(expected, abs=0.06)
-    assert told["attainable_r"] == pytest.approx(np.sqrt(told["reliability"]))
+    assert told.reliability == pytest.approx(expected, abs=0.06)
+    assert told.attainable_r == pytest.approx(np.sqrt(told.reliability))
     # and a perfect prediction reaches it
     assert np.corrcoef(shift_M, found.value)[0, 1] == pytest.approx(np.sqrt(expected), abs=0.04)
 
 
 def test_halves_that_contradict_each_other_have_no_reliability():
     half = np.array([[0.0, 1.0, 3.0]])
-    assert ceiling(half, -half) == {"half_r": -1.0, "reliability": 0.0, "attainable_r": 0.0, "attainable_r2": 0.0}
+    assert ceiling(half, -half) == Ceiling(half_r=-1.0, reliability=0.0, attainable_r=0.0, attainable_r2=0.0)
 
 
 def test_the_ceiling_of_pure_noise_is_near_zero():
     difference_NM, prompts = rows_of(np.random.default_rng(6), 100, 1500)
     found = observe(difference_NM, everywhere(200)[0], prompts, resampling(100, 0, draws=20))
-    assert ceiling(found.half_a, found.half_b)["reliability"] < 0.15
+    assert ceiling(found.half_a, found.half_b).reliability < 0.15
 
 
 def test_seeds_decide_the_weights():

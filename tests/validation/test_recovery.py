@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from anatomy.validation.recovery import (
-    figure,
-    figures,
+    estimate,
+    estimates,
     mean_recovery,
     moved,
     over_seeds,
@@ -34,7 +34,7 @@ def test_the_ratio_is_of_means_and_seeds_are_kept():
     """Two seeds: rises 0.5 and 0.25, taken back 0.5 and 0: recoveries 100 and 0, of the means 0.25 / 0.375."""
     before, dpo = np.zeros((2, 4)), np.array([[1, 1, 0, 0], [1, 0, 0, 0.0]])
     arm = np.array([[0, 0, 0, 0], [1, 0, 0, 0.0]])
-    found = figure(recovery, [before, dpo, arm], weights(4))
+    found = estimate(recovery, [before, dpo, arm], weights(4))
     assert found.value == pytest.approx(100 * 0.25 / 0.375)
     assert found.by_seed == pytest.approx((100, 0))
     half = 12.706 * np.std([100, 0], ddof=1) / np.sqrt(2)  # t, one degree of freedom
@@ -52,13 +52,13 @@ def test_interval_over_seeds_is_scipys():
 def test_interval_over_prompts_is_scipys_and_covers_the_truth():
     generator = np.random.default_rng(0)
     shown = (generator.random((1, 200)) < 0.3).astype(float)
-    found = figure(rate, [shown], weights(200))
+    found = estimate(rate, [shown], weights(200))
     reference = stats.bootstrap((shown[0],), np.mean, method="percentile", rng=1).confidence_interval
     assert found.prompts == pytest.approx(tuple(reference), abs=0.01)
     covered = 0
     for _ in range(100):
         shown = (generator.random((1, 100)) < 0.3).astype(float)
-        low, high = figure(rate, [shown], weights(100)).prompts
+        low, high = estimate(rate, [shown], weights(100)).prompts
         covered += low <= 0.3 <= high
     assert 88 <= covered <= 99
 
@@ -82,7 +82,7 @@ def test_a_draw_is_one_of_prompts_for_all_arms_and_seeds():
     generator = np.random.default_rng(3)
     before, dpo, arm = (generator.random((2, 30, 3)) + shift for shift in (0.0, 0.6, 0.3))
     weight = weights(30)
-    found = figures(recovery, [before, dpo, arm], weight)
+    found = estimates(recovery, [before, dpo, arm], weight)
     drawn = []
     for weight_G in weight:
         rows = np.repeat(np.arange(30), np.rint(30 * weight_G).astype(int))
@@ -91,10 +91,10 @@ def test_a_draw_is_one_of_prompts_for_all_arms_and_seeds():
     tail = stats.norm.cdf(np.sqrt(30 / 29) * stats.t.ppf(0.025, 29))
     expected = np.quantile(drawn, [tail, 1 - tail], axis=0).T
     np.testing.assert_allclose([one.prompts for one in found], expected)
-    (mean,) = figures(mean_recovery, [before, dpo, arm], weight)
+    (mean,) = estimates(mean_recovery, [before, dpo, arm], weight)
     assert mean.value == pytest.approx(np.mean([one.value for one in found]))
     np.testing.assert_allclose(mean.prompts, np.quantile(np.mean(drawn, axis=1), [tail, 1 - tail]))
-    assert figure(rise, [before[..., 1], dpo[..., 1]], weight).value == pytest.approx(
+    assert estimate(rise, [before[..., 1], dpo[..., 1]], weight).value == pytest.approx(
         (dpo[..., 1] - before[..., 1]).mean()
     )
 
@@ -108,7 +108,7 @@ def test_what_had_to_move_to_be_told_is_drawn_to_the_middle_and_still_covered(er
     shift = errors * np.sqrt(2 / 80)
     plain, arm = after[0] - before + shift, after[1] - before + shift * (1 - truth / 100)
     at = np.flatnonzero(moved(np.zeros_like(plain), plain, weight) == 1)
-    found = figures(recovery, [np.zeros_like(plain)[..., at], plain[..., at], arm[..., at]], weight)
+    found = estimates(recovery, [np.zeros_like(plain)[..., at], plain[..., at], arm[..., at]], weight)
     assert np.median([one.value for one in found]) == pytest.approx(abs(truth - off), abs=5)
     assert 0.92 <= np.mean([one.prompts[0] <= truth <= one.prompts[1] for one in found]) <= 0.98
 
@@ -119,7 +119,7 @@ def test_half_taken_back_is_50_and_the_interval_covers_it():
     for _ in range(200):
         level = generator.normal(scale=0.2, size=(60, 1))
         before, dpo, arm = (level[None] + generator.normal(mean, 0.3, (1, 60, 1)) for mean in (0.2, 0.6, 0.4))
-        (found,) = figures(recovery, [before, dpo, arm], weight)
+        (found,) = estimates(recovery, [before, dpo, arm], weight)
         covered += found.prompts[0] <= 50 <= found.prompts[1]
         values.append(found.value)
     assert 0.90 <= covered / 200 <= 0.99

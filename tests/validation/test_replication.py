@@ -26,14 +26,14 @@ def observation(folder, seed, before, noise=1.0, run="r"):
 def test_reliability_is_the_share_of_true_variance(tmp_path):
     """Variance 1 of truth and 1 of noise: reliability ½, whatever the order of the rows."""
     found = replication(observation(tmp_path / "a", 1, "x"), observation(tmp_path / "b", 2, "y"), "tilt")["features"]
-    assert found["n"] == 400
-    assert found["attainable_r2"] == pytest.approx(0.5, abs=0.1)
-    assert found["attainable_r"] == pytest.approx(np.sqrt(found["r"]))
-    assert not found["shared_before"]
+    assert found.n == 400
+    assert found.attainable_r2 == pytest.approx(0.5, abs=0.1)
+    assert found.attainable_r == pytest.approx(np.sqrt(found.r))
+    assert not found.shared_before
 
 
 def test_shared_rollouts_are_told_and_other_runs_refused(tmp_path):
     first, second = observation(tmp_path / "a", 1, "x"), observation(tmp_path / "b", 2, "x")
-    assert replication(first, second, "tilt")["features"]["shared_before"]
+    assert replication(first, second, "tilt")["features"].shared_before
     with pytest.raises(RunError, match="different runs"):
         replication(first, observation(tmp_path / "c", 2, "y", run="other"), "tilt")
