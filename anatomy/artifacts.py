@@ -12,7 +12,9 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from anatomy.errors import RunError
 
@@ -128,6 +130,50 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first") from None
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+OrNaN = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float field of an artifact: NaN and infinities stand as null in the file, and null is read as NaN."""
+
+
+class Artifact(BaseModel):
+    """Base of everything kept as a JSON document: a frozen model, with the version of its schema in the file.
+
+    A subclass stands next to the code that produces it. Raise its ``VERSION`` whenever its fields change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    NAME: ClassVar[str]
+    """What messages call it."""
+    VERSION: ClassVar[int] = 1
+    REMEDY: ClassVar[str] = "run `anatomy audit` again"
+    """How a person gets a good one."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The artifact in a file.
+
+        Raises:
+            RunError: it is missing, broken, of another version, or not what its name says.
+        """
+        if not path.is_file():
+            raise RunError(f"{path}: no {cls.NAME} here; {cls.REMEDY}")
+        content = read_json(path)
+        version = content.pop("schema_version", None) if isinstance(content, dict) else None
+        if version is None or version != cls.VERSION:
+            found = "without a schema version" if version is None else f"of schema version {version}"
+            raise RunError(f"{path}: {cls.NAME} {found}, and {cls.VERSION} is read here; {cls.REMEDY}")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "content"
+            raise RunError(f"{path}: not a valid {cls.NAME} ({where}: {first['msg']}); {cls.REMEDY}") from None
+
+    def write(self, path: Path) -> None:
+        """Write the artifact as JSON, atomically."""
+        write_json(path, {"schema_version": self.VERSION, **self.model_dump(mode="json", by_alias=True)})
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
