@@ -60,7 +60,7 @@ def main() -> None:
     encoded = [harvesting.encode_row(pair, tokenizer, settings) for pair in found]
     pairs = [pair for pair, parts in zip(found, encoded, strict=True) if parts.fault is None]
     tokens = sum(
-        len(parts.side(side).ids) for parts in encoded if parts.fault is None for side in ("chosen", "rejected")
+        len(parts.sides[side].ids) for parts in encoded if parts.fault is None for side in ("chosen", "rejected")
     )
     scorers = detectors(subject, sae.layer)
     with tempfile.TemporaryDirectory() as folder:

@@ -54,7 +54,7 @@ def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[
     """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
     rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)][:most]
     subject, tokenizer = load_policy(settings)
-    encoded = {pair.prompt_id: [encode_row(pair, tokenizer, settings).side(side) for side in SIDES] for pair in rows}
+    encoded = {pair.prompt_id: [encode_row(pair, tokenizer, settings).sides[side] for side in SIDES] for pair in rows}
     kept = {prompt: sides for prompt, sides in encoded.items() if all(side.spans["response"].any() for side in sides)}
     sides = [side for both in kept.values() for side in both]
     counted = [side.spans["response"] for side in sides]

@@ -18,7 +18,7 @@ from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
 from anatomy.settings import ModelSettings
 from anatomy.text.matchers import find_ranges
-from anatomy.types import SIDES, Message, Pair, content_hash
+from anatomy.types import SIDES, Message, Pair, Response, content_hash
 from probes.examples import Examples
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def from_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, settin
     for number, pair in enumerate(pairs):
         encoded = encode_row(pair, tokenizer, settings)
         if encoded.fault is None:
-            found += [response(encoded.side(side), int(side == "chosen"), pair.prompt_id, number) for side in SIDES]
+            found += [response(encoded.sides[side], int(side == "chosen"), pair.prompt_id, number) for side in SIDES]
     return found
 
 
@@ -87,7 +87,7 @@ def from_heuristic(
     for _, pair, side in sorted(chosen, key=lambda item: item[0]):
         encoded = encode_row(pair, tokenizer, settings)
         if encoded.fault is None:
-            part = encoded.side(side)
+            part = encoded.sides[side]
             labels = overlaps(part.offsets_R2, find_ranges(part.text, matcher))
             items.append(response(part, int(labels.any()), pair.prompt_id, token_labels=labels))
     return items
@@ -136,7 +136,7 @@ def from_answers(
     for number, (question, answer, label) in enumerate(answers):
         prompt: list[Message] = [{"role": "user", "content": question}]
         reply: list[Message] = [{"role": "assistant", "content": answer}]
-        side = encode_row(Pair(number, prompt, reply, reply), tokenizer, settings).chosen
+        side = encode_row(Response(number, prompt, reply), tokenizer, settings).sides["response"]
         if side.spans["response"].any():
             found.append(response(side, label, content_hash(question)))
     return found

@@ -156,7 +156,7 @@ def from_cluster(run: Path, features: Sequence[int], wanted: int, seed: int, bun
     for row, stored in enumerate(read_rows(run / artifacts.ROWS)):
         for column, side in enumerate(SIDES):
             if 2 * row + column in label_of:
-                part = encode_row(stored.pair, bundle.tokenizer, bundle.settings).side(side)
+                part = encode_row(stored.pair, bundle.tokenizer, bundle.settings).sides[side]
                 items.append(collect.response(part, label_of[2 * row + column], stored.pair.prompt_id))
     return items
 

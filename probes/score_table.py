@@ -18,7 +18,7 @@ from anatomy.concepts.scores import score_sides
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
 from anatomy.sae.model_bundle import ModelBundle
-from anatomy.types import Message, Pair
+from anatomy.types import Message, Response
 from probes.collect import text_column
 
 BATCH = 256
@@ -81,7 +81,8 @@ def _by_model(texts: Sequence[tuple[str, str]], scorer: Scorer, bundle: ModelBun
     for number, (prompt, completion) in enumerate(texts):
         asked: list[Message] = [{"role": "user", "content": prompt}]
         reply: list[Message] = [{"role": "assistant", "content": completion}]
-        sides.append(encode_row(Pair(number, asked, reply, reply), bundle.tokenizer, bundle.settings).chosen)
+        encoded = encode_row(Response(number, asked, reply), bundle.tokenizer, bundle.settings)
+        sides.append(encoded.sides["response"])
 
     def subject() -> Subject:
         return bundle.subject

@@ -1,8 +1,8 @@
-"""Which tokens of a pair belong to the prompt, the chosen and the rejected response (method.md §2).
+"""Which tokens of a row belong to the prompt and to each response (method.md §2).
 
 The chat template is rendered twice, once with a placeholder for each message's content: the text between placeholders
 is the template's own and belongs to no span, so a default system message is never mistaken for the user's words.
-The text before the final response and the response's content are tokenised apart, as in generation: both sides have
+The text before the final response and the response's content are tokenised apart, as in generation: all sides have
 the same prompt ids and no token mixes header and response. What follows the content (EOT) cannot change what precedes
 it in a causal model and is left out. Special tokens that a message's own text spells out stay in the sequence, as in
 training, and belong to no span.
@@ -28,7 +28,7 @@ from anatomy.data.faults import (
 from anatomy.data.row_health import JudgeResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
-from anatomy.types import SIDES, Message, Pair, content_hash
+from anatomy.types import Message, Pair, Response, Row, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,27 +55,27 @@ class EncodedSide:
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """Both sides as token ids. ``lengths`` counts tokens before truncation (the prompt's with its template).
+    """Each side as token ids. ``lengths`` counts tokens before truncation (the prompt's with its template).
 
-    ``prompt_ids`` is what precedes the chosen response, after truncation; the rejected side's is the same unless the
-    sides hold turns of their own before the final one. ``special_in_text`` counts special tokens spelt out by messages.
+    ``prompt_ids`` is what precedes the first side's response, after truncation; it is the same on the other side unless
+    the sides hold turns of their own before the final one. ``special_in_text`` counts special tokens that messages
+    spell out. ``fault`` says why the row cannot be used, None where it can.
     """
 
     prompt_ids: Int32[np.ndarray, " T"]
-    chosen: EncodedSide
-    rejected: EncodedSide
+    sides: dict[str, EncodedSide]
     lengths: dict[str, int]
     truncated: dict[str, bool]
     special_in_text: int
     fault: str | None
 
-    def side(self, name: str) -> EncodedSide:
-        """The ``"chosen"`` or the ``"rejected"`` side."""
-        return {"chosen": self.chosen, "rejected": self.rejected}[name]
+    def span(self, name: str) -> tuple[EncodedSide, str]:
+        """A side and the kind of its span that ``name`` is: ``prompt`` (of the first side), or a side's response."""
+        return (next(iter(self.sides.values())), "prompt") if name == "prompt" else (self.sides[name], "response")
 
 
 class TokenCheck:
-    """Callable that says whether a pair survives tokenisation and truncation; counts what was cut."""
+    """Says whether a pair survives tokenisation and truncation, and counts what was cut."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
         self.tokenizer = tokenizer
@@ -94,7 +94,7 @@ class TokenCheck:
         return JudgeResult(encoded.fault, encoded.lengths)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``health.json`` holds of it: rows cut per span, rows whose text spells out special tokens."""
+        """Entries of ``health.json``: rows cut per span, rows whose text spells out special tokens."""
         return {"truncated": dict(self.truncated), "special_in_text": self.special_in_text}
 
 
@@ -120,8 +120,8 @@ def template_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return content_hash(tokenizer.chat_template)
 
 
-def encode_row(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
-    """Tokenise both sides, cut them to the window, and mark the spans.
+def encode_row(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
+    """Tokenise each side, cut them to the window, and mark the spans.
 
     The prompt keeps its first token where that is special, and its end; the response keeps its start.
 
@@ -129,10 +129,10 @@ def encode_row(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSe
         TemplateError: the chat template refuses the messages or changes their text.
     """
     sides: dict[str, tuple[_Tokens, _Tokens]] = {}
-    for name in SIDES:
-        text, ranges = render(pair, name, tokenizer)
-        start, stop = ranges.pop(len(pair.prompt) + len(pair.side(name)) - 1, (len(text), len(text)))
-        shared = [place for number, place in ranges.items() if number < len(pair.prompt)]
+    for name in row.sides:
+        text, ranges = render(row, name, tokenizer)
+        start, stop = ranges.pop(len(row.prompt) + len(row.side(name)) - 1, (len(text), len(text)))
+        shared = [place for number, place in ranges.items() if number < len(row.prompt)]
         sides[name] = (
             tokenise(text[:start], shared, tokenizer),
             tokenise(text[start:stop], [(0, stop - start)], tokenizer),
@@ -150,12 +150,12 @@ def encode_prompt(
     Raises:
         TemplateError: the chat template refuses the messages.
     """
-    text = apply_template(Pair(0, messages, (), ()), [dict(message) for message in messages], tokenizer, opened=True)
+    text = apply_template(Response(0, messages, ()), [dict(message) for message in messages], tokenizer, opened=True)
     return _keep_end(tokenise(text, [], tokenizer), settings.max_prompt_length).ids
 
 
 def span_tokens(encoded: EncodedRow, span: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Text of each token of ``"prompt"``, ``"chosen"`` or ``"rejected"``; position ``at`` of a shard counts in it.
+    """Text of each token of ``"prompt"`` or of a side's response; position ``at`` of a shard counts in it.
 
     A character that several tokens share is shown as replacement marks.
     """
@@ -163,39 +163,38 @@ def span_tokens(encoded: EncodedRow, span: str, tokenizer: PreTrainedTokenizerBa
 
 
 def span_text(encoded: EncodedRow, span: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Text of the tokens of ``"prompt"``, ``"chosen"`` or ``"rejected"``: what the model saw of it."""
+    """Text of the tokens of ``"prompt"`` or of a side's response: what the model saw of it."""
     return str(tokenizer.decode(_span_ids(encoded, span)))
 
 
 def _span_ids(encoded: EncodedRow, span: str) -> list[int]:
-    side, kind = (encoded.chosen, "prompt") if span == "prompt" else (encoded.side(span), "response")
+    side, kind = encoded.span(span)
     return [int(token) for token in side.ids[side.spans[kind]]]
 
 
 def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedRow:
     """Cut prompt and response to the window, and name the fault if nothing useful is left."""
-    lengths = {"prompt": len(sides["chosen"][0].ids)} | {
-        name: len(response.ids) for name, (_, response) in sides.items()
-    }
+    first = next(iter(sides))
+    lengths = {"prompt": len(sides[first][0].ids)} | {name: len(response.ids) for name, (_, response) in sides.items()}
     prompts = {name: _keep_end(prompt, settings.max_prompt_length) for name, (prompt, _) in sides.items()}
     room = {name: max(0, settings.max_length - len(prompt.ids)) for name, prompt in prompts.items()}
     if settings.max_response_length is not None:
         room = {name: min(tokens, settings.max_response_length) for name, tokens in room.items()}
     encoded = {name: _join(prompts[name], response, room[name]) for name, (_, response) in sides.items()}
-    fault = None
+    fault, distinct = None, {side.ids.tobytes() for side in encoded.values()}
     if not all(response.content.any() for _, response in sides.values()):
         fault = EMPTY_RESPONSE
     elif not all(side.spans["response"].any() for side in encoded.values()):
         fault = PROMPT_FILLS_WINDOW
-    elif np.array_equal(encoded["chosen"].ids, encoded["rejected"].ids):
+    elif len(distinct) < len(encoded):
         fault = IDENTICAL_AFTER_TRUNCATION
     return EncodedRow(
-        prompt_ids=prompts["chosen"].ids,
-        **encoded,
+        prompt_ids=prompts[first].ids,
+        sides=encoded,
         lengths=lengths,
-        truncated={"prompt": lengths["prompt"] > len(prompts["chosen"].ids)}
+        truncated={"prompt": lengths["prompt"] > len(prompts[first].ids)}
         | {name: lengths[name] > room[name] for name in sides},
-        special_in_text=sides["chosen"][0].special_in_text + sum(text.special_in_text for _, text in sides.values()),
+        special_in_text=sides[first][0].special_in_text + sum(text.special_in_text for _, text in sides.values()),
         fault=fault,
     )
 
@@ -248,17 +247,17 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> Int64[np.ndarray, " S"]:
     return np.array(sorted(added | set(tokenizer.all_special_ids)), dtype=np.int64)
 
 
-def render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
+def render(row: Row, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
     """One side through the chat template, and the character range of each message that has text and is shown."""
-    turns = [*pair.prompt, *pair.side(side)]
+    turns = [*row.prompt, *row.side(side)]
     messages = [{**message, "content": message.get("content") or ""} for message in turns]
     with_text = [number for number, message in enumerate(messages) if message["content"]]
     holes = [
         {**message, "content": f"\ue000{number}\ue001"} if number in with_text else message
         for number, message in enumerate(messages)
     ]
-    text = apply_template(pair, messages, tokenizer)
-    literals = PLACEHOLDER.split(apply_template(pair, holes, tokenizer))  # template, number, template, number, ...
+    text = apply_template(row, messages, tokenizer)
+    literals = PLACEHOLDER.split(apply_template(row, holes, tokenizer))  # template, number, template, number, ...
     shown = [int(number) for number in literals[1::2]]
     ranges: list[tuple[int, int]] | None = None
     if shown == sorted(set(shown)):
@@ -267,7 +266,7 @@ def render(pair: Pair, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[s
         shown = with_text
         ranges = _search(text, [messages[number]["content"] for number in shown])
     if ranges is None or set(with_text) - set(shown) & {len(messages) - 1}:
-        raise TemplateError(pair.index, "the chat template changes the text of a message")
+        raise TemplateError(row.index, "the chat template changes the text of a message")
     return text, dict(zip(shown, ranges, strict=True))
 
 
@@ -301,9 +300,9 @@ def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
 
 
 def apply_template(
-    pair: Pair, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, opened: bool = False
+    row: Row, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, opened: bool = False
 ) -> str:
-    """``messages`` through the chat template with the pair's tools; ``opened`` adds the start of an assistant turn.
+    """``messages`` through the chat template with the row's tools; ``opened`` adds the start of an assistant turn.
 
     Raises:
         TemplateError: the template refuses them.
@@ -311,10 +310,10 @@ def apply_template(
     from jinja2 import TemplateError as JinjaError
 
     try:
-        tools: list[Any] | None = list(pair.tools) if pair.tools else None
-        arguments = {**(pair.chat_template_kwargs or {}), "tokenize": False, "add_generation_prompt": opened}
+        tools: list[Any] | None = list(row.tools) if row.tools else None
+        arguments = {**(row.chat_template_kwargs or {}), "tokenize": False, "add_generation_prompt": opened}
         return str(tokenizer.apply_chat_template(messages, tools=tools, **arguments))
     except (JinjaError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         roles = ", ".join(str(message.get("role")) for message in messages)
-        raise TemplateError(pair.index, f"the chat template refuses turns ({roles}): {reason}") from None
+        raise TemplateError(row.index, f"the chat template refuses turns ({roles}): {reason}") from None

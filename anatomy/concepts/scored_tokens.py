@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from anatomy.artifacts import write_table
 from anatomy.concepts.scorer import Scorer, Span
-from anatomy.concepts.scores import read_pairs
+from anatomy.concepts.scores import read_rows
 from anatomy.types import SIDES, Pair
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def write_scored_tokens(
     order, lines = sorted(pairs), list[dict[str, Any]]()
     for start in range(0, len(order), PIECE):
         rows = order[start : start + PIECE]
-        found = read_pairs([pairs[row] for row in rows], scorers, tokenizer, subject, settings, _token_scores)
+        found = read_rows([pairs[row] for row in rows], scorers, tokenizer, subject, settings, _token_scores)
         for scorer, scores in zip(scorers, found, strict=True):
             for row, *sides in zip(rows, scores[::2], scores[1::2], strict=True):
                 own = {"concept": scorer.concept, "row": row, "row_id": pairs[row].row_id}

@@ -1,7 +1,7 @@
-"""Scores of chosen and rejected responses by detectors: one pass over the rows for all of them, a shard at a time.
+"""Scores of responses by detectors: one pass over the rows for all of them, a shard at a time.
 
-``scores/<concept>/shard-00000.parquet`` has one line per retained row, in their order: ``row_id``, ``prompt_id`` and,
-for each side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
+``scores/<concept>/shard-00000.parquet`` has one line per row, in their order: ``row_id``, ``prompt_id`` and, for each
+side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
 token of the response, from 0, with the highest score. A shard depends on its own rows only, and each detector's shards
 are its own: a killed run resumes where it was, and a detector that is added later scores alone.
 """
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from anatomy.concepts.scorer import Scorer, Span, pooled
 from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import RunError
-from anatomy.types import SIDES, Pair
+from anatomy.types import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +32,7 @@ ReadT = TypeVar("ReadT")
 
 
 class SpanScore(NamedTuple):
-    """What is kept of the token scores of one span."""
+    """The summary that is kept of the token scores of one span."""
 
     score: float
     max: float
@@ -41,29 +41,31 @@ class SpanScore(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Scores of one detector over all rows; columns of ``*_N2`` are chosen and rejected."""
+    """Scores of one detector over all rows; columns of ``*_NS`` are the sides: chosen and rejected of pairs."""
 
     row_ids: list[str]
     prompt_ids: list[str]
-    score_N2: Float[np.ndarray, "N 2"]
-    at_N2: Int[np.ndarray, "N 2"]
+    score_NS: Float[np.ndarray, "N S"]
+    at_NS: Int[np.ndarray, "N S"]
 
     def standardised_difference(self) -> Float[np.ndarray, " N"]:
-        """``s̃⁺ − s̃⁻``: chosen minus rejected, in standard deviations over all responses (method.md §9); 0 if flat.
+        """``s̃⁺ − s̃⁻`` of pairs: chosen minus rejected, in standard deviations over all responses (method.md §9).
+
+        It is 0 where all scores are equal.
 
         Raises:
             RunError: a response has no score.
         """
-        if not np.isfinite(self.score_N2).all():
-            row = self.row_ids[int(np.flatnonzero(~np.isfinite(self.score_N2).all(axis=1))[0])]
+        if not np.isfinite(self.score_NS).all():
+            row = self.row_ids[int(np.flatnonzero(~np.isfinite(self.score_NS).all(axis=1))[0])]
             raise RunError(f"row {row}: a response has no score, because no token of it was kept; leave the row out")
-        spread = self.score_N2.std()
-        difference_N = self.score_N2[:, 0] - self.score_N2[:, 1]
+        spread = self.score_NS.std()
+        difference_N = self.score_NS[:, 0] - self.score_NS[:, 1]
         return difference_N / spread if spread > 0 else np.zeros_like(difference_N)
 
 
 def score_rows(
-    pairs: Iterable[Pair],
+    rows: Iterable[Row],
     scorers: Sequence[Scorer],
     tokenizer: PreTrainedTokenizerBase,
     subject: Callable[[], Subject],
@@ -72,30 +74,32 @@ def score_rows(
     settings: ModelSettings,
     progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Write the scores of ``pairs`` under ``out_dir``; shards that are there and unchanged are kept.
+    """Write the scores of ``rows`` under ``out_dir``; shards that are there and unchanged are kept.
 
     Args:
+        rows: pairs, or single responses; not both.
         subject: gives the model; called only when a detector that reads activations has a shard to score.
         made_of: hash of everything but the rows and the detectors that decides scores (model, template, window).
         progress: called with the number of rows done.
     """
     scorer_of = {ShardCache(out_dir / s.concept, f"{s.fingerprint} {made_of}"): s for s in scorers}
-    for number, rows, lacking in shards(pairs, list(scorer_of), progress):
+    for number, part, lacking in shards(rows, list(scorer_of), progress):
         if lacking:
-            found = read_pairs(rows, [scorer_of[cache] for cache in lacking], tokenizer, subject, settings, scored)
+            found = read_rows(part, [scorer_of[cache] for cache in lacking], tokenizer, subject, settings, scored)
             for cache, scores in zip(lacking, found, strict=True):
-                cache.write(number, _table(rows, scores))
+                cache.write(number, _table(part, scores))
 
 
 def read_scores(folder: Path) -> Scores:
     """All shards of one detector; raises as :func:`anatomy.data.shard_cache.shard_files`."""
     table = read_shards(folder, "scores", "run `anatomy probe score` or the audit again")
-    score, at = ([np.asarray(table[f"{side}_{name}"]) for side in SIDES] for name in ("score", "at"))
+    sides = [name.removesuffix("_score") for name in table.column_names if name.endswith("_score")]
+    score, at = ([np.asarray(table[f"{side}_{name}"]) for side in sides] for name in ("score", "at"))
     return Scores(
         row_ids=table["row_id"].to_pylist(),
         prompt_ids=table["prompt_id"].to_pylist(),
-        score_N2=np.stack(score, axis=1),
-        at_N2=np.stack(at, axis=1),
+        score_NS=np.stack(score, axis=1),
+        at_NS=np.stack(at, axis=1),
     )
 
 
@@ -140,27 +144,28 @@ def read_sides(
     return [[found[distinct[key]][place] for key in keys] for place in range(len(scorers))]
 
 
-def read_pairs(
-    rows: Sequence[Pair],
+def read_rows(
+    rows: Sequence[Row],
     scorers: Sequence[Scorer],
     tokenizer: PreTrainedTokenizerBase,
     subject: Callable[[], Subject],
     settings: ModelSettings,
     read: Callable[[Scorer, Span], ReadT],
 ) -> list[list[ReadT]]:
-    """:func:`read_sides` of the rows, encoded: by detector, chosen and rejected of each row in turn."""
+    """:func:`read_sides` of the rows, encoded: by detector, the sides of each row in turn."""
     from anatomy.activations.spans import encode_row
 
-    encoded = [encode_row(pair, tokenizer, settings) for pair in rows]
-    return read_sides([pair.side(name) for pair in encoded for name in SIDES], scorers, subject, settings, read)
+    encoded = [encode_row(row, tokenizer, settings) for row in rows]
+    return read_sides([side for row in encoded for side in row.sides.values()], scorers, subject, settings, read)
 
 
-def _table(rows: Sequence[Pair], found: Sequence[SpanScore]) -> pa.Table:
+def _table(rows: Sequence[Row], found: Sequence[SpanScore]) -> pa.Table:
     columns: dict[str, list[object]] = {
-        "row_id": [pair.row_id for pair in rows],
-        "prompt_id": [pair.prompt_id for pair in rows],
+        "row_id": [row.row_id for row in rows],
+        "prompt_id": [row.prompt_id for row in rows],
     }
-    for place, side in enumerate(SIDES):
+    sides = rows[0].sides
+    for place, side in enumerate(sides):
         for name in SpanScore._fields:
-            columns[f"{side}_{name}"] = [getattr(score, name) for score in found[place::2]]
+            columns[f"{side}_{name}"] = [getattr(score, name) for score in found[place :: len(sides)]]
     return pa.table(columns)

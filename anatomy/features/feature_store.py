@@ -1,6 +1,7 @@
 """Pooled features on disk: Parquet shards of 128 rows, readable with Arrow by anybody.
 
-A shard has one line per retained row: ``row_id``, ``prompt_id``, and for each span its ``{span}_tokens`` and four lists
+A shard has one line per row: ``row_id``, ``prompt_id``, and for each span (``prompt``, and ``chosen`` and ``rejected``
+of a pair or ``response`` of a single response) its ``{span}_tokens`` and four lists
 of equal length, ascending in the feature: ``{span}_index``, ``{span}_max`` (float16), ``{span}_count`` (tokens on which
 the feature fires) and ``{span}_at`` (the token, from 0, that reaches the maximum). A list column's offsets and values
 are a CSR matrix. ``{side}_mean`` (float16) is the mean residual of a response's tokens, which the SAE read. Schema
@@ -23,7 +24,6 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from anatomy.data.shard_cache import ShardCache, shard_files
-from anatomy.types import SIDES, SPANS
 
 N_FEATURES, HEALTH = b"anatomy.n_features", b"anatomy.health"
 ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
@@ -103,7 +103,9 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.paths = shard_files(path, "features", "run `anatomy harvest` or `anatomy audit` again")
-        self.n_features = int(pq.read_schema(self.paths[0]).metadata[N_FEATURES])
+        schema = pq.read_schema(self.paths[0])
+        self.n_features = int(schema.metadata[N_FEATURES])
+        self.sides = tuple(name.removesuffix("_mean") for name in schema.names if name.endswith("_mean"))
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
     def shards(self) -> Iterator[Shard]:
@@ -150,7 +152,7 @@ def write_shard(
 
     Args:
         ids: ``(row_id, prompt_id)`` of each row.
-        spans: for each of prompt, chosen, rejected: its features in each row.
+        spans: ``prompt`` first, then each side: its features in each row.
         n_features: F, features of the SAE.
         health: health sums of the shard's tokens, JSON-ready.
     """
@@ -159,19 +161,18 @@ def write_shard(
         "prompt_id": pa.array([prompt_id for _, prompt_id in ids], pa.string()),
     }
     index_type = np.uint16 if n_features <= 1 << 16 else np.uint32
-    for span in SPANS:
-        rows = spans[span]
+    for span, rows in spans.items():
         offsets = pa.array(np.cumsum([0, *(len(row.index) for row in rows)]), pa.int32())
         columns[f"{span}_tokens"] = pa.array([row.tokens for row in rows], pa.int32())
         for name, kind in (("index", index_type), ("max", np.float16), ("count", np.uint16), ("at", np.uint16)):
             values = np.concatenate([getattr(row, name) for row in rows])
             values = values.clip(SMALLEST, LARGEST) if name == "max" else values
             columns[f"{span}_{name}"] = pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind)))
-    for side in SIDES:
+    for side in list(spans)[1:]:
         mean_ND = np.stack([row.mean for row in spans[side]]).clip(-LARGEST, LARGEST).astype(np.float16)
         columns[f"{side}_mean"] = pa.FixedSizeListArray.from_arrays(pa.array(mean_ND.ravel()), mean_ND.shape[1])
     metadata = {N_FEATURES: str(n_features).encode(), HEALTH: json.dumps(health).encode()}
     table = pa.table(columns).replace_schema_metadata(metadata)
-    packed = {f"{span}_{name}.list.element": code for span in SPANS for name, code in ENCODINGS.items()}
-    others = [f"{span}_{name}.list.element" for span in SPANS for name in ("count", "at")]
+    packed = {f"{span}_{name}.list.element": code for span in spans for name, code in ENCODINGS.items()}
+    others = [f"{span}_{name}.list.element" for span in spans for name in ("count", "at")]
     cache.write(number, table, use_dictionary=others, column_encoding=packed)

@@ -25,7 +25,7 @@ from anatomy.features.feature_store import SpanFeatures, read_health, write_shar
 from anatomy.features.pooling import Encoder, Pooled, pool_spans
 from anatomy.sae.sae_health import HealthSums
 from anatomy.settings import ModelSettings
-from anatomy.types import SIDES, Pair
+from anatomy.types import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +35,7 @@ KINDS = ("prompt", "response")
 
 
 def harvest(
-    pairs: Iterable[Pair],
+    rows: Iterable[Row],
     tokenizer: PreTrainedTokenizerBase,
     subject: Subject,
     sae: Encoder,
@@ -45,24 +45,29 @@ def harvest(
     progress: Callable[[int], object] | None = None,
     check: Callable[[HealthSums], object] | None = None,
 ) -> HealthSums:
-    """Write the pooled features of ``pairs`` to ``out_dir`` and return the SAE's health sums over their tokens.
+    """Write the pooled features of ``rows`` to ``out_dir`` and return the SAE's health sums over their tokens.
 
-    A shard that is there with the same fingerprint and rows is kept; shards beyond the last are removed. ``progress``
-    is called with the number of rows done, ``check`` with the sums of the first shard (it may raise to stop early).
+    A shard that is there with the same fingerprint and rows is kept; shards beyond the last are removed.
+
+    Args:
+        rows: pairs, or single responses; not both.
+        fingerprint: content hash of everything but the rows that decides the features.
+        progress: called with the number of rows done.
+        check: called with the sums of the first shard; it may raise to stop early.
 
     Raises:
-        RunError: a pair has no response left after truncation (such rows are not retained by the rows stage).
+        RunError: a row has no response left after truncation (such rows are not retained by the rows stage).
         SettingsError: ``max_length`` does not fit the 16-bit counts.
     """
     if settings.max_length > MAX_TOKENS:
         raise SettingsError(f"`max_length` = {settings.max_length}: pooled counts are 16-bit; use at most {MAX_TOKENS}")
     cache = ShardCache(out_dir, f"{fingerprint} {sae.n_features} {subject.width}")
     total = HealthSums.zero(subject.width, sae.n_features)
-    for number, rows, lacking in shards(pairs, [cache], progress):
+    for number, part, lacking in shards(rows, [cache], progress):
         if lacking:
-            shard = _ShardPass([_usable(pair, tokenizer, settings) for pair in rows], subject, sae)
+            shard = _ShardPass([_usable(row, tokenizer, settings) for row in part], subject, sae)
             health = shard.run(settings.batch_tokens)
-            ids = [(pair.row_id, pair.prompt_id) for pair in rows]
+            ids = [(row.row_id, row.prompt_id) for row in part]
             write_shard(cache, number, ids, shard.features(), sae.n_features, health.to_dict())
         total = total.plus(HealthSums.from_dict(read_health(cache.path(number))))
         if number == 0 and check is not None:
@@ -70,10 +75,10 @@ def harvest(
     return total
 
 
-def _usable(pair: Pair, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
-    encoded = encode_row(pair, tokenizer, settings)
+def _usable(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> EncodedRow:
+    encoded = encode_row(row, tokenizer, settings)
     if encoded.fault not in (None, IDENTICAL_AFTER_TRUNCATION):  # two equal samples of a model can be pooled
-        raise RunError(f"row {pair.index}: {encoded.fault}, yet marked as retained; run the rows stage again")
+        raise RunError(f"row {row.index}: {encoded.fault}, yet marked as retained; run the rows stage again")
     return encoded
 
 
@@ -90,18 +95,18 @@ class _ShardPass:
         self.pooled: dict[int, SpanFeatures] = {}
         sequence_of: dict[bytes, int] = {}
         prompt_of: dict[bytes, int] = {}
-        for pair in encoded:
-            place = {}
-            for name in SIDES:
-                side = pair.side(name)
+        for row in encoded:
+            first = next(iter(row.sides))
+            place = {"prompt": 0}
+            for name, side in row.sides.items():
                 key = side.key()
                 if key not in sequence_of:
                     sequence_of[key] = len(self.sequences)
                     self.sequences.append(side)
                 place[name] = 2 * sequence_of[key] + 1
-            prompt = pair.chosen.spans["prompt"][: len(pair.prompt_ids)]
-            key = pair.prompt_ids.tobytes() + prompt.tobytes()
-            place["prompt"] = prompt_of.setdefault(key, place["chosen"] - 1)
+            prompt = row.sides[first].spans["prompt"][: len(row.prompt_ids)]
+            key = row.prompt_ids.tobytes() + prompt.tobytes()
+            place["prompt"] = prompt_of.setdefault(key, place[first] - 1)
             self.places.append(place)
         self.wanted = {number for place in self.places for number in place.values()}
 
@@ -120,8 +125,8 @@ class _ShardPass:
         return health
 
     def features(self) -> dict[str, list[SpanFeatures]]:
-        """Each row's features by span name."""
-        return {name: [self._span(place[name]) for place in self.places] for name in ("prompt", *SIDES)}
+        """Each row's features by span name, ``prompt`` first."""
+        return {name: [self._span(place[name]) for place in self.places] for name in self.places[0]}
 
     def _span(self, number: int) -> SpanFeatures:
         nothing = np.zeros(0, np.int64)  # a prompt without content tokens, for instance one of template text only

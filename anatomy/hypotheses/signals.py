@@ -45,6 +45,12 @@ def response_signals(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], t
     return ResponseSignals(np.concatenate(activity), np.concatenate(disparity))
 
 
+def own_activity(shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"]) -> Float[np.ndarray, "N M"]:
+    """``s`` of single responses: twice their activity, so that it compares with that of pairs."""
+    member_FM = membership(labels_F)
+    return np.concatenate([_dense(2 * shard.matrix("response", "freq") @ member_FM) for shard in shards])
+
+
 def prompt_scores(
     shards: Iterable[Shard], labels_F: Int[np.ndarray, " F"], statistic: str = "freq", score: str = "fires"
 ) -> Float[np.ndarray, "N K"]:

@@ -20,15 +20,15 @@ Place = tuple[int, int, int]
 
 def highest(scores: Scores) -> list[Place]:
     """The responses of highest score, highest first, one a prompt."""
-    order = np.argsort(-np.nan_to_num(scores.score_N2, nan=-np.inf), axis=None, kind="stable")
+    order = np.argsort(-np.nan_to_num(scores.score_NS, nan=-np.inf), axis=None, kind="stable")
     places: list[Place] = []
     prompts: set[str] = set()
-    for row, side in zip(*np.unravel_index(order, scores.score_N2.shape), strict=True):
+    for row, side in zip(*np.unravel_index(order, scores.score_NS.shape), strict=True):
         if len(places) == EXEMPLARS:
             break
-        if scores.at_N2[row, side] >= 0 and scores.prompt_ids[row] not in prompts:
+        if scores.at_NS[row, side] >= 0 and scores.prompt_ids[row] not in prompts:
             prompts.add(scores.prompt_ids[row])
-            places.append((int(row), int(side), int(scores.at_N2[row, side])))
+            places.append((int(row), int(side), int(scores.at_NS[row, side])))
     return places
 
 

@@ -72,7 +72,7 @@ def fit_line(
 
 
 def calibrated(
-    tilt_c: float, own_likely: Callable[[], Float[np.ndarray, "N 2"]] = lambda: np.zeros((0, 2))
+    tilt_c: float, own_likely: Callable[[], Float[np.ndarray, "N S"]] = lambda: np.zeros((0, 2))
 ) -> dict[str, Callable[[], Predictor]]:
     """Predictors that an audit can predict by, unfitted; ``own_likely`` as of :func:`build`."""
     return build(tilt_c, own_likely=own_likely)

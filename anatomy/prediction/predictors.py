@@ -43,7 +43,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
-from anatomy.prediction.response_pool import Pool, Readout, paired
+from anatomy.prediction.response_pool import Pool, Readout, flat
 from anatomy.prediction.rewards import (
     Signs,
     bradley_terry,
@@ -81,7 +81,7 @@ class Predictor(Protocol):
         """Learn from the labels of ``data``; ``sign_N`` = −1 swaps chosen and rejected of a row."""
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
-        """``q`` over the responses of ``pool`` (chosen, then rejected) for the rows inside; 0 for the others."""
+        """``q`` over the responses of ``pool`` for the rows inside; 0 for the others."""
 
 
 @runtime_checkable
@@ -207,8 +207,8 @@ class Activations:
 
     def pulls(self, data: Pool) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, " N"]]:
         """Of each pair, chosen minus rejected: residuals summed over the tokens, and tokens."""
-        summed = [data.tokens_N2[:, place, None] * data.residual_by[side] for place, side in enumerate(SIDES)]
-        return (summed[0] - summed[1]).astype(np.float64), (data.tokens_N2 @ [1.0, -1.0])
+        summed = [data.tokens_NS[:, place, None] * data.residual_by[side] for place, side in enumerate(SIDES)]
+        return (summed[0] - summed[1]).astype(np.float64), (data.tokens_NS @ [1.0, -1.0])
 
     def scale(self, pool: Pool) -> tuple[Float[np.ndarray, "J D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
         """Mean residuals of a pool's responses, their mean over these, and ``1/s²`` (0 where they do not vary)."""
@@ -244,7 +244,7 @@ class LengthTilt:
 
     def fit(self, data: Pool, sign_N: Signs | None = None) -> LengthTilt:
         """One coefficient: what length alone says of the labels."""
-        length_N2 = np.log(data.tokens_N2)
+        length_N2 = np.log(data.tokens_NS)
         difference_N = (length_N2[:, 0] - length_N2[:, 1]) * (1.0 if sign_N is None else sign_N)
         scale = float(np.sqrt((difference_N**2).mean()))
         if scale == 0:
@@ -254,17 +254,17 @@ class LengthTilt:
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """Covariance with ``slope · log length``."""
-        return covariance_weights(self.slope_ * np.log(paired(pool.tokens_N2)), pool, inside_N)
+        return covariance_weights(self.slope_ * np.log(flat(pool.tokens_NS)), pool, inside_N)
 
 
 @dataclass(frozen=True)
 class Temperature:
     """What sampling the model a little hotter would do: ``d E[y]/dT = −Cov(y, log π)`` over its own responses.
 
-    ``likely_N2`` are the mean log-probabilities per token, in nats, of the pool of those responses.
+    ``likely_NS`` are the mean log-probabilities per token, in nats, of the pool of those responses.
     """
 
-    likely_N2: Float[np.ndarray, "N 2"]
+    likely_NS: Float[np.ndarray, "N S"]
     name: str = "temperature"
     statistic: str = "freq"
     own: ClassVar[bool] = True
@@ -276,7 +276,7 @@ class Temperature:
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """Covariance with the surprisal ``−log π(y)``, summed over a response's tokens."""
-        return covariance_weights(-paired(self.likely_N2 * pool.tokens_N2), pool, inside_N)
+        return covariance_weights(-flat(self.likely_NS * pool.tokens_NS), pool, inside_N)
 
 
 @dataclass(frozen=True)
@@ -284,11 +284,11 @@ class Sharpened:
     """Covariance with a reward and half as much certainty: ``z(r_j) + ½ z(mean log π of j's tokens)``.
 
     r is the reward of ``step``; z divides by the deviation over the pool that is predicted over, so that the unit is a
-    standard deviation. ``likely_N2`` are the mean log-probabilities per token of that pool. No sum over pairs: of the
+    standard deviation. ``likely_NS`` are the mean log-probabilities per token of that pool. No sum over pairs: of the
     second term none is the cause.
     """
 
-    likely_N2: Float[np.ndarray, "N 2"]
+    likely_NS: Float[np.ndarray, "N S"]
     step: Activations = field(default_factory=Activations)
     name: str = "sharpened"
     statistic: str = "freq"
@@ -301,7 +301,7 @@ class Sharpened:
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``(r_j − r̄)/J`` over the responses inside, of the sum of both."""
-        reward_J = standard(self.step.rewards(pool)) + SHARPENING * standard(paired(self.likely_N2))
+        reward_J = standard(self.step.rewards(pool)) + SHARPENING * standard(flat(self.likely_NS))
         return covariance_weights(reward_J, pool, inside_N)
 
 
@@ -320,14 +320,14 @@ class BaseRate:
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``1/J`` over the responses inside."""
-        inside_J = np.tile(inside_N, 2).astype(np.float64)
+        inside_J = pool.of_responses(inside_N).astype(np.float64)
         return inside_J / max(inside_J.sum(), 1.0)
 
 
 def build(
     c: float,
     likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
-    own_likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
+    own_likely: Callable[[], Float[np.ndarray, "N S"]] | None = None,
 ) -> dict[str, Callable[[], Predictor]]:
     """Unfitted predictors by name.
 

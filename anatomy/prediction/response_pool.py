@@ -1,4 +1,4 @@
-"""Pairs of responses as sparse features, and what is read of a response: features, clusters, concepts.
+"""Responses as sparse features, and what is read of a response: features, clusters, concepts.
 
 A *readout* gives every response one number per name: the mean, over the features of a cluster, of their firing
 frequency (``freq``), of their presence (``present``: frequency > τ) or of their standardised value (shift clusters),
@@ -17,29 +17,30 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, Shaped
 
 from anatomy.clusters.feature_clusters import SIGMA_FLOOR
 from anatomy.clusters.label_ids import sizes
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import above, membership
 from anatomy.statistics.prompts import Prompts
-from anatomy.types import SIDES
 
 Matrices = dict[tuple[str, str], sp.csr_array]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """N pairs: of the data (chosen, rejected), or of rollouts (chosen: after, rejected: before).
+    """N rows: pairs of the data (chosen, rejected) or of rollouts (chosen: after, rejected: before), or the model's own
+    responses, one a row. ``J = N · S`` responses in all: the first side of every row, then the second.
 
-    ``values_by`` holds ``(side, statistic)`` → [N, F]; ``tokens_N2`` the tokens of the two spans; ``residual_by``, if
+    ``values_by`` holds ``(side, statistic)`` → [N, F]; ``tokens_NS`` the tokens of each side; ``residual_by``, if
     asked for, a side's mean residuals [N, D] at the SAE's layer.
     """
 
     values_by: Matrices
     prompts: Prompts
-    tokens_N2: Int[np.ndarray, "N 2"]
+    tokens_NS: Int[np.ndarray, "N S"]
     tau: float = 0.01
     residual_by: Mapping[str, Float[np.ndarray, "N D"]] = field(default_factory=dict)
 
@@ -50,13 +51,22 @@ class Pool:
         Raises:
             RunError: ``residuals`` of a store that holds none.
         """
-        matrices = {(side, name): store.matrix(side, name) for side in SIDES for name in statistics}
-        tokens_N2 = np.stack([store.tokens(side) for side in SIDES], axis=1)
-        residual_by = {side: store.activations(side) for side in SIDES} if residuals else {}
-        return cls(matrices, Prompts.from_ids(store.prompt_ids), tokens_N2, tau, residual_by)
+        matrices = {(side, name): store.matrix(side, name) for side in store.sides for name in statistics}
+        tokens_NS = np.stack([store.tokens(side) for side in store.sides], axis=1)
+        residual_by = {side: store.activations(side) for side in store.sides} if residuals else {}
+        return cls(matrices, Prompts.from_ids(store.prompt_ids), tokens_NS, tau, residual_by)
 
     def __len__(self) -> int:
-        return len(self.tokens_N2)
+        return len(self.tokens_NS)
+
+    @property
+    def sides(self) -> list[str]:
+        """Names of the sides: chosen and rejected, or response."""
+        return list(dict.fromkeys(side for side, _ in self.values_by))
+
+    def of_responses(self, values_N: Shaped[np.ndarray, " N"]) -> Shaped[np.ndarray, " J"]:
+        """The value of each response's row."""
+        return np.tile(values_N, self.tokens_NS.shape[1])
 
     def values(self, side: str, statistic: str) -> sp.csr_array:
         """``freq``, ``max``, or ``present`` = 1 where freq > τ; [N, F]."""
@@ -68,26 +78,27 @@ class Pool:
         """Some of the rows."""
         values = {key: sp.csr_array(matrix[rows]) for key, matrix in self.values_by.items()}
         residual_by = {side: residual_ND[rows] for side, residual_ND in self.residual_by.items()}
-        return Pool(values, self.prompts.take(rows), self.tokens_N2[rows], self.tau, residual_by)
+        return Pool(values, self.prompts.take(rows), self.tokens_NS[rows], self.tau, residual_by)
 
     def responses(self, statistic: str) -> sp.csr_array:
-        """Both sides: chosen of all rows, then rejected; [2N, F]."""
-        return sp.csr_array(sp.vstack([self.values(side, statistic) for side in SIDES], format="csr"))
+        """``values`` of all responses, [J, F]."""
+        return sp.csr_array(sp.vstack([self.values(side, statistic) for side in self.sides], format="csr"))
 
     def residuals(self) -> Float[np.ndarray, "J D"]:
-        """Mean residuals of both sides: chosen of all rows, then rejected."""
-        return np.concatenate([self.residual_by[side] for side in SIDES])
+        """Mean residuals of all responses."""
+        return np.concatenate([self.residual_by[side] for side in self.sides])
 
     @cached_property
     def residual_moments(self) -> tuple[Float[np.ndarray, "J D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
-        """Mean residuals of both sides in float64, their mean and their variance over the responses."""
+        """Mean residuals of all responses in float64, their mean and their variance over the responses."""
         residual_JD = self.residuals().astype(np.float64)
         return residual_JD, residual_JD.mean(axis=0), residual_JD.var(axis=0)
 
     @cached_property
     def fires_F(self) -> Int[np.ndarray, " F"]:
-        """Rows on which a feature fires in either response."""
-        either = self.values("chosen", "freq") + self.values("rejected", "freq")
+        """Rows on which a feature fires in any response."""
+        first, *rest = (self.values(side, "freq") for side in self.sides)
+        either = sum(rest, first)
         return np.bincount(either.indices[either.data > 0], minlength=either.shape[1])
 
 
@@ -99,13 +110,13 @@ class Cut(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """Names and, per response (chosen of all rows, then rejected), one number each."""
+    """Names and, per response of a pool, one number each."""
 
     ids: Sequence[str]
     values_JM: Float[np.ndarray, "J M"] | sp.csr_array
 
     def difference(self) -> Float[np.ndarray, "N M"] | sp.csr_array:
-        """Chosen minus rejected."""
+        """Chosen minus rejected, for a pool of pairs."""
         n = self.values_JM.shape[0] // 2
         if sp.issparse(self.values_JM):
             return sp.csr_array(self.values_JM[:n] - self.values_JM[n:])
@@ -141,18 +152,18 @@ def shift_readout(
     return Readout([f"S{m + 1}" for m in range(values.shape[1])], values.astype(np.float32))
 
 
-def paired(values_N2: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, " J"]:
-    """Values of the two sides in the order of responses."""
-    return values_N2.T.reshape(-1)
+def flat(values_NS: Shaped[np.ndarray, "N S"]) -> Shaped[np.ndarray, " J"]:
+    """Values of the sides in the order of responses."""
+    return rearrange(values_NS, "n s -> (s n)")
 
 
-def concept_readout(names: Sequence[str], scores: Sequence[Float[np.ndarray, "N 2"]], cuts: Sequence[Cut]) -> Readout:
+def concept_readout(names: Sequence[str], scores: Sequence[Float[np.ndarray, "N S"]], cuts: Sequence[Cut]) -> Readout:
     """Scores of concepts: 1 where a response is flagged, so that means are shares of responses, else the score over
     its deviation.
     """
     columns = [
-        paired(score_N2 >= cut.threshold if cut.threshold is not None else score_N2 / cut.spread)
-        for score_N2, cut in zip(scores, cuts, strict=True)
+        flat(score_NS >= cut.threshold if cut.threshold is not None else score_NS / cut.spread)
+        for score_NS, cut in zip(scores, cuts, strict=True)
     ]
     values = np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((0, 0), np.float32)
     return Readout(list(names), values)

@@ -16,8 +16,8 @@ def covariance_weights(
     reward_J: Float[np.ndarray, " J"], pool: Pool, inside_N: Bool[np.ndarray, " N"], within: bool = False
 ) -> Float[np.ndarray, " J"]:
     """``(r_j − r̄)/J`` over the responses of the rows inside, 0 elsewhere; r̄ of each prompt's own where ``within``."""
-    inside_J = np.tile(inside_N, 2)
-    code_J = np.tile(pool.prompts.code_N, 2) if within else np.zeros(len(inside_J), np.int64)
+    inside_J = pool.of_responses(inside_N)
+    code_J = pool.of_responses(pool.prompts.code_N) if within else np.zeros(len(inside_J), np.int64)
     weight_J = np.zeros(len(inside_J))
     weight_J[inside_J] = centred(reward_J[inside_J], code_J[inside_J]) / max(inside_J.sum(), 1)
     return weight_J

@@ -1,4 +1,4 @@
-"""Mean log-probability per token of chosen and rejected responses under the model before training, a shard at a time.
+"""Mean log-probability per token of responses under the model before training, a shard at a time.
 
 They are kept by shards of rows (:mod:`anatomy.data.shard_cache`), so that a killed run resumes where it was.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from einops import rearrange
 from jaxtyping import Bool, Float, Int32
 
 from anatomy.activations.batches import token_batches
@@ -19,7 +20,7 @@ from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_row
 from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.settings import ModelSettings
-from anatomy.types import SIDES, Pair
+from anatomy.types import Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,38 +30,39 @@ BATCH_TOKENS = 2048
 
 
 def log_probs(
-    pairs: Iterable[Pair],
+    rows: Iterable[Row],
     tokenizer: PreTrainedTokenizerBase,
     subject: Subject,
     out_dir: Path,
     made_of: str,
     settings: ModelSettings,
     progress: Callable[[int], object] | None = None,
-) -> Float[np.ndarray, "N 2"]:
-    """Mean log-probability of the response span's tokens (chosen, rejected), kept in ``out_dir``.
+) -> Float[np.ndarray, "N S"]:
+    """Mean log-probability (nats) of the response span's tokens on each side of a row, kept in ``out_dir``.
 
     Args:
+        rows: pairs, or single responses; not both.
         made_of: hash of everything but the rows that decides them (model, template, window).
     """
     cache = ShardCache(out_dir, made_of)
-    for number, rows, lacking in shards(pairs, [cache], progress):
+    for number, part, lacking in shards(rows, [cache], progress):
         if lacking:
-            encoded = [encode_row(pair, tokenizer, settings) for pair in rows]
-            columns: dict[str, Any] = {"row_id": [pair.row_id for pair in rows]}
-            mean_N2 = _mean([pair.side(side) for pair in encoded for side in SIDES], subject, settings).reshape(-1, 2)
-            columns |= dict(zip(SIDES, mean_N2.T, strict=True))
+            encoded = [encode_row(row, tokenizer, settings) for row in part]
+            columns: dict[str, Any] = {"row_id": [row.row_id for row in part]}
+            mean_J = _mean([side for row in encoded for side in row.sides.values()], subject, settings)
+            columns |= dict(zip(part[0].sides, rearrange(mean_J, "(n s) -> s n", n=len(part)), strict=True))
             cache.write(number, pa.table(columns))
     return read_log_probs(out_dir)
 
 
-def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N 2"]:
+def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N S"]:
     """What :func:`log_probs` left in ``out_dir``; raises as :func:`anatomy.data.shard_cache.shard_files`."""
     table = read_shards(out_dir, "log-probabilities", "run the audit again with --base-rollouts")
-    return np.stack([np.asarray(table[side]) for side in SIDES], axis=1)
+    return np.stack([np.asarray(table[name]) for name in table.column_names if name != "row_id"], axis=1)
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:
-    """Of each response; equal sequences are read once."""
+    """Mean of each response; equal sequences are read once."""
     distinct = {side.key(): side for side in sides}
     number_of = {key: number for number, key in enumerate(distinct)}
     counted = [side.spans["response"] for side in distinct.values()]

@@ -27,7 +27,7 @@ from anatomy.errors import RowsError, RunError, SettingsError
 from anatomy.progress import logger
 from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
 from anatomy.settings import ModelSettings, RowSettings
-from anatomy.types import Message, Pair, content_hash, file_hash
+from anatomy.types import Message, Pair, Response, Row, content_hash, file_hash
 
 SAMPLED = set(SampleSettings.model_fields) - {"batch_tokens"}
 
@@ -211,13 +211,13 @@ def drawn_tokens(folder: Path) -> dict[tuple[str, int], list[int]]:
     return {(prompt, sample): tokens for prompt, sample, tokens in zip(*columns, strict=True)}
 
 
-def own_replies(rollouts: Rollouts, has_response: Callable[[Pair], bool]) -> list[Pair]:
-    """Each completion as a pair with itself: it is encoded once, and weighs the same as the others."""
-    pairs = []
-    for number, ((prompt, _), text) in enumerate(sorted(rollouts.texts.items())):
-        reply = [{"role": "assistant", "content": text}]
-        pairs.append(Pair(number, rollouts.prompts[prompt], reply, reply))
-    return [pair for pair in pairs if has_response(pair)]
+def own_responses(rollouts: Rollouts, has_response: Callable[[Row], bool]) -> list[Response]:
+    """Every completion that has a token to read, by prompt id and sample number."""
+    found = [
+        Response(number, rollouts.prompts[prompt], [{"role": "assistant", "content": text}])
+        for number, ((prompt, _), text) in enumerate(sorted(rollouts.texts.items()))
+    ]
+    return [response for response in found if has_response(response)]
 
 
 def rollout_pair(before: Rollouts, after: Rollouts, key: tuple[str, int], index: int = 0) -> Pair:
@@ -227,7 +227,7 @@ def rollout_pair(before: Rollouts, after: Rollouts, key: tuple[str, int], index:
 
 
 def rollout_pairs(
-    before: Rollouts, after: Rollouts, seen: set[str], has_response: Callable[[Pair], bool]
+    before: Rollouts, after: Rollouts, seen: set[str], has_response: Callable[[Row], bool]
 ) -> tuple[list[Pair], dict[str, int]]:
     """Pairs (chosen: after, rejected: before) of the completions that both hold, in a fixed order; and counts.
 

@@ -25,7 +25,7 @@ from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
 from anatomy.progress import progress_bar
 from anatomy.settings import CorpusSource, ModelSettings, SAETrainSettings
-from anatomy.types import Pair, content_hash
+from anatomy.types import Response, Row, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -88,7 +88,7 @@ def _from_pairs(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> I
         if isinstance(pair, Fault):
             continue
         encoded = encode_row(pair, tokenizer, model)
-        for side in (encoded.chosen, encoded.rejected):
+        for side in encoded.sides.values():
             counts = side.spans["response"].copy()
             if pair.prompt_id not in prompts:
                 prompts.add(pair.prompt_id)
@@ -107,9 +107,9 @@ def _from_conversations(source: CorpusSource, tokenizer: Any, model: ModelSettin
         while messages and messages[-1].get("role") != "assistant":
             messages.pop()
         if messages:
-            pair = Pair(0, messages[:-1], messages[-1:], messages[-1:])
-            side = encode_row(pair, tokenizer, model).chosen
-            yield Document(side.ids, side.spans["prompt"] | side.spans["response"], _opening(pair))
+            row = Response(0, messages[:-1], messages[-1:])
+            side = encode_row(row, tokenizer, model).sides["response"]
+            yield Document(side.ids, side.spans["prompt"] | side.spans["response"], _opening(row))
 
 
 def _from_text(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
@@ -136,9 +136,9 @@ def _cells(source: CorpusSource, names: tuple[str, ...]) -> Iterator[tuple[str, 
             yield record.place, record.values[column]
 
 
-def _opening(pair: Pair) -> str:
+def _opening(row: Row) -> str:
     """Hash of the first user message: conversations that grew from one prompt stay on one side of the split."""
-    turns = [*pair.prompt, *pair.chosen]
+    turns = [*row.prompt, *row.side(row.sides[0])]
     return content_hash(next((turn.get("content") for turn in turns if turn.get("role") == "user"), None))
 
 

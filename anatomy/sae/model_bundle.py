@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, SAESettings
-from anatomy.types import SIDES, Pair, content_hash
+from anatomy.types import Row, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,12 +56,12 @@ class ModelBundle:
         logger.info(f"SAE: {sae.name}, {sae.n_features} features after block {sae.layer}")
         return sae
 
-    def has_response(self, pair: Pair) -> bool:
-        """Whether both responses have a token left to read."""
+    def has_response(self, row: Row) -> bool:
+        """Whether every response of the row has a token left to read."""
         from anatomy.activations.spans import encode_row
 
-        encoded = encode_row(pair, self.tokenizer, self.settings)
-        return all(encoded.side(side).spans["response"].any() for side in SIDES)
+        encoded = encode_row(row, self.tokenizer, self.settings)
+        return all(side.spans["response"].any() for side in encoded.sides.values())
 
     def token_settings(self) -> dict[str, Any]:
         """What decides token ids and spans."""

@@ -15,7 +15,7 @@ from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError, SAEError, SettingsError
 from anatomy.progress import logger, progress_bar
-from anatomy.rollouts.rollout_set import Rollouts, own_replies, read_rollouts
+from anatomy.rollouts.rollout_set import Rollouts, own_responses, read_rollouts
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings
@@ -152,27 +152,26 @@ def own_stage(
         "rollouts": None if own is None else own.fingerprint,
         "harvest": run.require("harvest")["fingerprint"],
         "scores": run.require("scores")["fingerprint"],
-        **({} if own is None else {"log_probs": True}),  # runs of earlier versions have none
     }
 
     def work() -> dict[str, Any]:
         if own is None:
             return {}
-        replies = own_replies(own, bundle.has_response)
-        if not replies:
+        responses = own_responses(own, bundle.has_response)
+        if not responses:
             raise RunError(f"--base-rollouts {settings.base_rollouts}: every completion is empty; roll out again")
-        logger.info(f"own responses: {len(replies):,} completions through the model")
+        logger.info(f"own responses: {len(responses):,} completions through the model")
         mark = content_hash(made_of)
         read = bundle.tokenizer, bundle.subject
-        with progress_bar("own responses", "response", len(replies)) as bar:
-            harvest(replies, *read, bundle.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)
+        with progress_bar("own responses", "response", len(responses)) as bar:
+            harvest(responses, *read, bundle.sae, run.file(artifacts.OWN_FEATURES), mark, settings, bar.update)
         if scorers:
-            with progress_bar("their scores", "response", len(replies)) as bar:
+            with progress_bar("their scores", "response", len(responses)) as bar:
                 folder = run.file(artifacts.OWN_SCORES)
-                score_rows(replies, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
-        with progress_bar("their log-probabilities", "response", len(replies)) as bar:
-            log_probs(replies, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
-        return {"responses": len(replies)}
+                score_rows(responses, scorers, read[0], lambda: read[1], folder, mark, settings, bar.update)
+        with progress_bar("their log-probabilities", "response", len(responses)) as bar:
+            log_probs(responses, *read, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
+        return {"responses": len(responses)}
 
     outputs = [artifacts.OWN_FEATURES, artifacts.OWN_LOG_PROBS, *([artifacts.OWN_SCORES] if scorers else [])]
     run.stage("own", made_of, [] if own is None else outputs, work)

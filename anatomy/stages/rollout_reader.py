@@ -19,7 +19,7 @@ from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.types import Pair, content_hash
+from anatomy.types import Pair, Row, content_hash
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.shift_comparison import Side
 
@@ -60,15 +60,15 @@ def open_material(run: Run, window: int, out: Path) -> Material:
     return Material(run, settings, bundle, out, made_of)
 
 
-def encoded(material: Material, pairs: Iterable[Pair], count: int, name: str) -> FeatureStore:
-    """Pooled features of pairs under ``out/name``, through the run's model and SAE; resumes by shard."""
+def encoded(material: Material, rows: Iterable[Row], count: int, name: str) -> FeatureStore:
+    """Pooled features of rows under ``out/name``, through the run's model and SAE; resumes by shard."""
     from anatomy.features.harvesting import harvest
 
     bundle, folder = material.bundle, material.out / f"{name}-features"
-    logger.info(f"{name}: {count:,} pairs through the model")
-    with progress_bar(name, "pair", count) as bar:
+    logger.info(f"{name}: {count:,} rows through the model")
+    with progress_bar(name, "row", count) as bar:
         harvest(
-            pairs, bundle.tokenizer, bundle.subject, bundle.sae, folder, material.mark(), bundle.settings, bar.update
+            rows, bundle.tokenizer, bundle.subject, bundle.sae, folder, material.mark(), bundle.settings, bar.update
         )
     return FeatureStore(folder)
 
@@ -89,9 +89,9 @@ class Reader:
         self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
         return self._side(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
 
-    def other(self, store: FeatureStore, pairs: Sequence[Pair], name: str) -> Side:
+    def other(self, store: FeatureStore, rows: Sequence[Row], name: str) -> Side:
         """Rollouts, in the clusters that the rule gives them."""
-        scores = self._scores(pairs, name)
+        scores = self._scores(rows, name)
         return self._side(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
 
     def _side(
@@ -102,9 +102,9 @@ class Reader:
         concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
         return Side(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
 
-    def _scores(self, pairs: Iterable[Pair], name: str) -> list[np.ndarray]:
+    def _scores(self, rows: Iterable[Row], name: str) -> list[np.ndarray]:
         bundle, folder = self.material.bundle, self.material.out / f"{name}-scores"
         if self.scorers:
             mark = self.material.mark()
-            score_rows(pairs, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
-        return [read_scores(folder / scorer.concept).score_N2 for scorer in self.scorers]
+            score_rows(rows, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
+        return [read_scores(folder / scorer.concept).score_NS for scorer in self.scorers]

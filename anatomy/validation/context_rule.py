@@ -1,9 +1,9 @@
 """The contexts of a run, in its data and in rollouts on unseen prompts, by the run's own definitions (method.md §5–6).
 
-A row of rollouts is a pair of completions of one prompt, after and before training. It belongs to the data cluster
-whose centroid is nearest to its *symmetric* activity (both completions together, so that the assignment does not know
-which is which), and to a prompt cluster's context when its prompt scores at least as high as the lowest of the run's
-own rows there.
+A row of rollouts is a pair of completions of one prompt, after and before training, or a single one. It belongs to the
+data cluster whose centroid is nearest to its *symmetric* activity (both completions together, so that the assignment
+does not know which is which; a single completion counts twice), and to a prompt cluster's context when its prompt
+scores at least as high as the lowest of the run's own rows there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from jaxtyping import Bool, Float, Int
 from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.row_clusters import centroids, nearest
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.signals import prompt_scores, response_signals, top_rows
+from anatomy.hypotheses.signals import own_activity, prompt_scores, response_signals, top_rows
 from anatomy.hypotheses.views import EVERYWHERE, default_top_rows
 from anatomy.settings import HypothesisSettings
 from anatomy.statistics.prompts import Prompts
+from anatomy.types import SIDES
 
 
 class Context(NamedTuple):
@@ -68,9 +69,13 @@ class ContextRule:
         )
 
     def data_labels(self, store: FeatureStore) -> Int[np.ndarray, " X"]:
-        """Data cluster of each row of another store; 0: silent."""
-        activity = response_signals(store.shards(), self.clusters.response_F, self.settings.tau).activity_NM
-        return nearest(activity, self.centre_KM, self.silent_norm)
+        """Data cluster of each row of another store, of pairs or of single responses; 0: silent."""
+        labels_F = self.clusters.response_F
+        if store.sides == SIDES:
+            activity_NM = response_signals(store.shards(), labels_F, self.settings.tau).activity_NM
+        else:
+            activity_NM = own_activity(store.shards(), labels_F)
+        return nearest(activity_NM, self.centre_KM, self.silent_norm)
 
     def prompt_members(self, store: FeatureStore) -> Bool[np.ndarray, "K X"]:
         """Which rows of another store are in each prompt cluster's context."""

@@ -138,7 +138,7 @@ def probe(settings: HarvestSettings, tokens: int) -> Probe:
         for stored in read_rows(folder / artifacts.ROWS):
             encoded = encode_row(stored.pair, bundle.tokenizer, settings)
             pairs.append(stored.pair)
-            measured += len(encoded.chosen.ids) + len(encoded.rejected.ids)
+            measured += sum(len(side.ids) for side in encoded.sides.values())
             if measured >= tokens:
                 break
         _ = bundle.sae  # loading is not part of the time

@@ -113,11 +113,11 @@ def _words(side: Side, labels: Mapping[str, Any]) -> dict[str, str]:
 def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
     """Chosen minus rejected scores, in standard deviations over both runs' responses (of each, if models differ)."""
     scores = [[_scores(side, name) for name in names] for side in (a, b)]
-    units = [[float(score_N2.std()) for score_N2 in part] for part in scores]
+    units = [[float(score_NS.std()) for score_NS in part] for part in scores]
     if same:
         pairs = zip(*scores, strict=True)
         units = [[float(np.concatenate(pair).std()) for pair in pairs]] * 2
-    columns = [np.stack([_difference(score_N2, unit) for score_N2, unit in zip(part, unit_M, strict=True)], axis=1)
+    columns = [np.stack([_difference(score_NS, unit) for score_NS, unit in zip(part, unit_M, strict=True)], axis=1)
                for part, unit_M in zip(scores, units, strict=True)]  # fmt: skip
     return a.measured(columns[0]), b.measured(columns[1], "" if same else "b ")
 
@@ -125,7 +125,7 @@ def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[SetSign
 def _scores(side: Side, name: str) -> np.ndarray:
     scores = read_scores(side.run.file(artifacts.SCORES) / name)
     _same_rows(side, scores.row_ids, f"scores of `{name}`")
-    return scores.score_N2
+    return scores.score_NS
 
 
 def _counted(a: Side, b: Side) -> list[np.ndarray]:
@@ -136,8 +136,8 @@ def _counted(a: Side, b: Side) -> list[np.ndarray]:
             for count_N2M in counts]  # fmt: skip
 
 
-def _difference(score_N2: np.ndarray, unit: float) -> np.ndarray:
-    difference_N = (score_N2[:, 0] - score_N2[:, 1]).astype(np.float64)
+def _difference(score_NS: np.ndarray, unit: float) -> np.ndarray:
+    difference_N = (score_NS[:, 0] - score_NS[:, 1]).astype(np.float64)
     return difference_N / unit if unit > 0 else np.zeros_like(difference_N)
 
 

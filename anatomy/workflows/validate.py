@@ -25,7 +25,7 @@ from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import (
     Rollouts,
     is_rollouts,
-    own_replies,
+    own_responses,
     read_rollouts,
     rollout_pairs,
     write_rollouts,
@@ -38,7 +38,7 @@ from anatomy.settings import AuditSettings, ModelSettings
 from anatomy.stages import cluster_words, read_clusters
 from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
 from anatomy.statistics.resampling import resampling
-from anatomy.types import Pair
+from anatomy.types import Response, Row
 from anatomy.validation import shift_tables as results
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
@@ -145,10 +145,10 @@ def _validated(
     data = reader.data(store)
     completions = encoded(material, pairs, len(pairs), "rollout")
     rollouts = reader.other(completions, pairs, "rollout")
-    own, replies = None, []
+    own, responses = None, list[Response]()
     if base is not None:
-        replies = own_replies(base, material.bundle.has_response)
-        own = reader.other(encoded(material, replies, len(replies), "base"), replies, "base")
+        responses = own_responses(base, material.bundle.has_response)
+        own = reader.other(encoded(material, responses, len(responses), "base"), responses, "base")
     definition = Definition(
         clusters=clusters,
         kept_F=data.pool.fires_F >= default_min_fires(store.n_rows),
@@ -159,7 +159,7 @@ def _validated(
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
     comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts, own)
-    fitted = _fitted(settings, data.pool, material, replies)
+    fitted = _fitted(settings, data.pool, material, responses)
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
@@ -218,24 +218,26 @@ def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -
         )
 
 
-def _fitted(settings: ValidateSettings, data: Pool, material: Material, replies: Sequence[Pair]) -> list[Predictor]:
+def _fitted(
+    settings: ValidateSettings, data: Pool, material: Material, responses: Sequence[Response]
+) -> list[Predictor]:
     """The predictors asked for, the best one first, and the controls, fitted to the data."""
 
     made = build(
         settings.tilt_c,
         cache(lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS)),
-        cache(lambda: _log_probs(material, replies, artifacts.OWN_LOG_PROBS)),
+        cache(lambda: _log_probs(material, responses, artifacts.OWN_LOG_PROBS)),
     )
     return [made[name]().fit(data) for name in _names(settings)]
 
 
-def _log_probs(material: Material, pairs: Iterable[Pair], name: str) -> np.ndarray:
+def _log_probs(material: Material, rows: Iterable[Row], name: str) -> np.ndarray:
     from anatomy.rollouts.log_probs import log_probs
 
     bundle = material.bundle
-    with progress_bar("log-probabilities", "pair") as bar:
+    with progress_bar("log-probabilities", "row") as bar:
         return log_probs(
-            pairs, bundle.tokenizer, bundle.subject, material.out / name, material.mark(), bundle.settings, bar.update
+            rows, bundle.tokenizer, bundle.subject, material.out / name, material.mark(), bundle.settings, bar.update
         )
 
 

@@ -127,7 +127,7 @@ def first_tokens(row: dict[str, Any], bundle: Any) -> Labelled:
     """The first tokens of a completion, in its conversation."""
     answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
     pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
-    side = encode_row(pair, bundle.tokenizer, bundle.settings).side("chosen")
+    side = encode_row(pair, bundle.tokenizer, bundle.settings).sides["chosen"]
     item = response(side, int(row["final_label"] == "2_full_refusal"), content_hash(row["prompt"]))
     wanted = item.wanted & (np.cumsum(item.wanted) <= FIRST)
     end = int(np.flatnonzero(wanted)[-1]) + 1

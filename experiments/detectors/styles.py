@@ -45,7 +45,7 @@ def gather(path: str, per_style: int, bundle: Any) -> list[Labelled]:
             style = min(styles, key=lambda name: len(taken[name]))
             if len(taken[style]) >= per_style or (rows[i].prompt_id, style) in seen:
                 continue
-            part = encode_row(rows[i], bundle.tokenizer, bundle.settings).side(side)
+            part = encode_row(rows[i], bundle.tokenizer, bundle.settings).sides[side]
             if (
                 any(overlaps(part.offsets_R2, find_ranges(part.text, s)).any() for s in styles if s != "none")
                 or style == "none"

@@ -48,7 +48,7 @@ def write_filter_log(path: Path, plan: Plan, known: Known, edits: Sequence[PairE
                 told = " and ".join(f"{count} of {side}" for side, count in masked.items() if count)
                 line |= {"action": "masked", "reason": f"characters left out: {told}"}
             if outcome.target is not None:
-                chosen, rejected = known.detected[outcome.target].scores.score_N2[row]
+                chosen, rejected = known.detected[outcome.target].scores.score_NS[row]
                 line |= {"score_chosen": float(chosen), "score_rejected": float(rejected)}
         lines.append(line)
     write_table(path, pa.Table.from_pylist(lines, SCHEMA))

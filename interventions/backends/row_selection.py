@@ -30,7 +30,7 @@ class Detected:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        bad_N = ~np.isfinite(self.scores.score_N2).all(axis=1)
+        bad_N = ~np.isfinite(self.scores.score_NS).all(axis=1)
         if bad_N.any():
             raise PlanError(
                 f"{self.concept}: {int(bad_N.sum())} of {len(bad_N)} rows have a response without a score (first: row "
@@ -44,20 +44,20 @@ class Detected:
 
     def flags(self, threshold: float | None = None) -> Bool[np.ndarray, "N 2"]:
         """Responses at the threshold: the one given, the detector's, or one deviation above the mean of all."""
-        score_N2 = self.scores.score_N2
+        score_NS = self.scores.score_NS
         limit = self.threshold if threshold is None else threshold
         if limit is None:
-            flat = score_N2.min() == score_N2.max()
-            limit = np.inf if flat else score_N2.mean() + score_N2.std()
-        return np.asarray(score_N2 >= limit)
+            flat = score_NS.min() == score_NS.max()
+            limit = np.inf if flat else score_NS.mean() + score_NS.std()
+        return np.asarray(score_NS >= limit)
 
     def swapped(self, rows_N: Bool[np.ndarray, " N"]) -> Detected:
         """The same with chosen and rejected of ``rows_N`` in each other's place."""
-        score_N2, at_N2 = (
+        score_NS, at_NS = (
             np.where(rows_N[:, None], value_N2[:, ::-1], value_N2)
-            for value_N2 in (self.scores.score_N2, self.scores.at_N2)
+            for value_N2 in (self.scores.score_NS, self.scores.at_NS)
         )
-        return replace(self, scores=self.scores._replace(score_N2=score_N2, at_N2=at_N2))
+        return replace(self, scores=self.scores._replace(score_NS=score_NS, at_NS=at_NS))
 
 
 @dataclass(frozen=True)

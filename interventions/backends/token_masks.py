@@ -58,7 +58,7 @@ def token_masks(
         if lacking:
             wanted_R2 = np.ones((len(shard), 2), bool)
             if scorer.pooling == "max":
-                wanted_R2 = scores.score_N2[done : done + len(shard)] >= threshold
+                wanted_R2 = scores.score_NS[done : done + len(shard)] >= threshold
             masks = _shard_masks(shard, wanted_R2, scorer, threshold, words, bundle)
             table = {"row_id": [row.row_id for row in shard]} | dict(zip(SIDES, masks, strict=True))
             cache.write(number, pa.table(table, schema=_SCHEMA))
@@ -103,7 +103,7 @@ def _shard_masks(
     masks: list[list[list[list[int]]]] = [[[] for _ in shard] for _ in SIDES]
     places: list[tuple[int, int]] = [(int(row), int(column)) for row, column in np.argwhere(wanted_R2)]
     encoded = {row: encode_row(shard[row].pair, bundle.tokenizer, bundle.settings) for row, _ in places}
-    sides: list[EncodedSide] = [encoded[row].side(SIDES[column]) for row, column in places]
+    sides: list[EncodedSide] = [encoded[row].sides[SIDES[column]] for row, column in places]
     readings = [Reading(side.ids, side.spans["response"]) for side in sides]
     subject = bundle.subject if scorer.layer is not None and sides else None
     layers = [] if scorer.layer is None else [scorer.layer]

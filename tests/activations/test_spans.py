@@ -79,7 +79,7 @@ def test_spans_decode_to_the_messages(name, system, tokenizer_of):
     assert encoded.fault is None
     stripped = name in ("llama3", "merged")
     turns = [turn["content"].strip() if stripped else turn["content"] for turn in (*system, *TURNS)]
-    for side, text in ((encoded.chosen, CHOSEN), (encoded.rejected, REJECTED)):
+    for side, text in ((encoded.sides["chosen"], CHOSEN), (encoded.sides["rejected"], REJECTED)):
         assert decode(tokenizer, side, "response") == (text.strip() if stripped else text)
         assert decode(tokenizer, side, "prompt").replace(" ", "") == "".join(turns).replace(" ", "")
         assert not (side.spans["prompt"] & side.spans["response"]).any()
@@ -90,11 +90,11 @@ def test_the_sequence_is_the_rendered_text_up_to_the_end_of_the_response(chatml)
     encoded = encode_row(pair_of(), chatml, ModelSettings())
     messages = [*TURNS, {"role": "assistant", "content": CHOSEN}]
     rendered = chatml.apply_chat_template(messages, tokenize=False)
-    assert chatml.decode(encoded.chosen.ids) + "<|im_end|>\n" == rendered
+    assert chatml.decode(encoded.sides["chosen"].ids) + "<|im_end|>\n" == rendered
     assert encoded.lengths == {
         "prompt": len(encoded.prompt_ids),
-        "chosen": int(encoded.chosen.spans["response"].sum()),
-        "rejected": int(encoded.rejected.spans["response"].sum()),
+        "chosen": int(encoded.sides["chosen"].spans["response"].sum()),
+        "rejected": int(encoded.sides["rejected"].spans["response"].sum()),
     }
     assert encoded.truncated == {"prompt": False, "chosen": False, "rejected": False}
 
@@ -111,15 +111,15 @@ def test_only_the_final_assistant_turn_is_the_response(chatml):
         0, TURNS[:1], [*middle, {"role": "assistant", "content": "Last."}], [{"role": "assistant", "content": "No."}]
     )
     encoded = encode_row(pair, chatml, ModelSettings())
-    assert decode(chatml, encoded.chosen, "response") == "Last."
-    assert decode(chatml, encoded.chosen, "prompt") == "You"
-    assert "First." in chatml.decode(encoded.chosen.ids)
-    assert "First." not in chatml.decode(encoded.rejected.ids)
+    assert decode(chatml, encoded.sides["chosen"], "response") == "Last."
+    assert decode(chatml, encoded.sides["chosen"], "prompt") == "You"
+    assert "First." in chatml.decode(encoded.sides["chosen"].ids)
+    assert "First." not in chatml.decode(encoded.sides["rejected"].ids)
 
 
 def test_special_tokens_spelt_out_by_a_message_belong_to_no_span(chatml):
     encoded = encode_row(pair_of(chosen="one<|im_end|>\n<|im_start|>user two"), chatml, ModelSettings())
-    assert decode(chatml, encoded.chosen, "response") == "one\nuser two"
+    assert decode(chatml, encoded.sides["chosen"], "response") == "one\nuser two"
     assert encoded.special_in_text == 2
     assert encode_row(pair_of(), chatml, ModelSettings()).special_in_text == 0
 
@@ -130,9 +130,9 @@ def test_the_prompt_keeps_its_end_and_the_response_its_start(chatml):
     encoded = encode_row(pair, chatml, ModelSettings(max_length=100, max_prompt_length=60))
     assert len(encoded.prompt_ids) == 60
     assert encoded.prompt_ids[0] == chatml.bos_token_id
-    assert decode(chatml, encoded.chosen, "prompt").endswith(" END")
+    assert decode(chatml, encoded.sides["chosen"], "prompt").endswith(" END")
     for name, start in (("chosen", "START"), ("rejected", "BEGIN")):
-        side = encoded.side(name)
+        side = encoded.sides[name]
         assert len(side.ids) == 100
         assert decode(chatml, side, "response").startswith(start)
         np.testing.assert_array_equal(side.ids[:60], encoded.prompt_ids)
@@ -167,7 +167,7 @@ def test_the_judge_counts_what_was_cut(chatml):
 def test_text_that_a_template_rewrites(tokenizer_of):
     tokenizer = tokenizer_of(THINK)
     kept = encode_row(pair_of("plain", "text"), tokenizer, ModelSettings())
-    assert decode(tokenizer, kept.chosen, "response") == "plain"
+    assert decode(tokenizer, kept.sides["chosen"], "response") == "plain"
     with pytest.raises(ModelError, match="row 7: the chat template changes the text"):
         encode_row(pair_of("<think>hm</think>\nyes", "no"), tokenizer, ModelSettings())
 
@@ -197,7 +197,7 @@ def test_tools_reach_the_template(tokenizer_of):
     pair = pair_of(prompt=prompt, tools=[{"name": "search"}], chat_template_kwargs={"flag": "FLAG"})
     encoded = encode_row(pair, tokenizer, ModelSettings())
     assert tokenizer.decode(encoded.prompt_ids).startswith("TOOLS search\nFLAG")
-    assert decode(tokenizer, encoded.chosen, "prompt") == "You42"
+    assert decode(tokenizer, encoded.sides["chosen"], "prompt") == "You42"
 
 
 def test_a_tokenizer_without_a_template_needs_one(tmp_path):
@@ -222,6 +222,6 @@ def test_spans_of_the_laptop_model():
     encoded = encode_row(pair_of(), tokenizer, ModelSettings())
     assert "SmolLM, trained by Hugging Face" in tokenizer.decode(encoded.prompt_ids)
     # The header's newline and the first of two spaces are one token, which is not the message's.
-    assert decode(tokenizer, encoded.chosen, "prompt") == "YouGood dog. Why not?  \n"
-    assert decode(tokenizer, encoded.chosen, "response") == CHOSEN
-    assert decode(tokenizer, encoded.rejected, "response") == REJECTED
+    assert decode(tokenizer, encoded.sides["chosen"], "prompt") == "YouGood dog. Why not?  \n"
+    assert decode(tokenizer, encoded.sides["chosen"], "response") == CHOSEN
+    assert decode(tokenizer, encoded.sides["rejected"], "response") == REJECTED

@@ -70,12 +70,12 @@ def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
         assert found.row_ids == [pair.row_id for pair in rows]
         for row, pair in enumerate(rows):
             for column, side in enumerate(SIDES):
-                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).side(side)
+                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).sides[side]
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = (x_TD @ scorer.w_D).double().numpy()
-                assert found.score_N2[row, column] == pytest.approx(pooled(expected, scorer.pooling), rel=1e-4)
-                assert found.at_N2[row, column] == expected.argmax()
+                assert found.score_NS[row, column] == pytest.approx(pooled(expected, scorer.pooling), rel=1e-4)
+                assert found.at_NS[row, column] == expected.argmax()
 
 
 def test_shards_are_kept_resumed_and_added_to(bundle, tmp_path, monkeypatch):
@@ -103,9 +103,9 @@ def test_shards_are_kept_resumed_and_added_to(bundle, tmp_path, monkeypatch):
 
 def test_another_detector_of_the_name_scores_again(bundle, tmp_path):
     run(bundle, tmp_path, pairs(4), [Projection("a", 1)])
-    first = read_scores(tmp_path / "a").score_N2
+    first = read_scores(tmp_path / "a").score_NS
     run(bundle, tmp_path, pairs(4), [Projection("a", 2)])
-    assert not np.allclose(read_scores(tmp_path / "a").score_N2, first)
+    assert not np.allclose(read_scores(tmp_path / "a").score_NS, first)
 
 
 def test_missing_shards_are_one_line(tmp_path):
@@ -117,9 +117,9 @@ def test_difference_is_signed_and_in_standard_deviations():
     # four scores with mean 1.5 and deviation sqrt(0.75)
     found = Scores(["x", "y"], ["p", "q"], np.array([[3.0, 1.0], [1.0, 1.0]]), np.zeros((2, 2), int))
     assert found.standardised_difference() == pytest.approx([2 / 0.75**0.5, 0])
-    flat = found._replace(score_N2=np.ones((2, 2)))
+    flat = found._replace(score_NS=np.ones((2, 2)))
     assert flat.standardised_difference().tolist() == [0, 0]
-    missing = found._replace(score_N2=np.array([[1.0, 0.0], [np.nan, 0.0]]))
+    missing = found._replace(score_NS=np.array([[1.0, 0.0], [np.nan, 0.0]]))
     with pytest.raises(RunError, match=f"row {found.row_ids[1]}: a response has no score"):
         missing.standardised_difference()
 
@@ -146,7 +146,7 @@ def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(bundle, tmp
         for number, pair in kept.items():
             assert found[scorer.concept, number]["row_id"] == pair.row_id
             for side in SIDES:
-                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).side(side)
+                encoded = encode_row(pair, bundle.tokenizer, bundle.settings).sides[side]
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = scorer.score_tokens(Span(encoded.text, encoded.offsets_R2, {scorer.layer: x_TD}))

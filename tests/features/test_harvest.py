@@ -68,8 +68,8 @@ def test_pooled_features_equal_brute_force(bundle, tmp_path, small_shards):
         encoded = encode_row(pair, tokenizer, settings)
         cut += encoded.truncated["chosen"]
         for span in SPANS:
-            side = encoded.chosen if span == "prompt" else encoded.side(span)
-            mask = side.spans["prompt" if span == "prompt" else "response"]
+            side, kind = encoded.span(span)
+            mask = side.spans[kind]
             a_TF = side_activations(bundle, side.ids)[mask]
             clear = np.abs(a_TF - 1.0).min(0) > 1e-4  # within rounding of the threshold, firing is chance
             assert store.tokens(span)[row] == mask.sum() == len(span_tokens(encoded, span, tokenizer))
@@ -135,7 +135,7 @@ def test_identical_sequences_run_once(bundle, tmp_path):
 def test_health_covers_exactly_the_tokens_in_spans(bundle, tmp_path):
     tokenizer, subject, settings = bundle
     encoded = encode_row(PAIRS[5], tokenizer, settings)
-    sides = [(encoded.chosen, ("prompt", "response")), (encoded.rejected, ("response",))]
+    sides = [(encoded.sides["chosen"], ("prompt", "response")), (encoded.sides["rejected"], ("response",))]
     x_parts = []
     for side, kinds in sides:
         with torch.inference_mode():

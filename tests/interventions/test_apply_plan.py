@@ -52,22 +52,22 @@ def test_equal_scores_give_no_offset_and_pick_no_row():
 @pytest.mark.parametrize("direction", ["suppress", "amplify"])
 @pytest.mark.parametrize("top", [0.0, 0.013, 0.05, 0.5, 1.0])
 def test_top_rows_equal_a_sort(direction, top):
-    score_N2 = scores(301)
-    gap_N = score_N2[:, 0] - score_N2[:, 1]
+    score_NS = scores(301)
+    gap_N = score_NS[:, 0] - score_NS[:, 1]
     lean_N = gap_N if direction == "suppress" else -gap_N
     expected = {row for row in np.argsort(-lean_N)[: int(np.floor(top * 301))] if lean_N[row] > 0}
     item = {"backend": "filtering", "direction": direction, "options": {"top": top}}
-    assert set(dropped(apply_plan(plan(item), known(detected(score_N2))))) == expected
+    assert set(dropped(apply_plan(plan(item), known(detected(score_NS))))) == expected
 
 
 def test_ties_do_not_depend_on_the_order_of_rows_and_spread_over_it():
-    score_N2 = np.tile([[1.0, 0.0], [0.0, 0.0]], (200, 1))
+    score_NS = np.tile([[1.0, 0.0], [0.0, 0.0]], (200, 1))
     ids = [row_id(n) for n in range(400)]
     item = plan({"backend": "filtering", "options": {"top": 0.1}})
-    picked = {ids[row] for row in dropped(apply_plan(item, known(detected(score_N2, ids=ids))))}
+    picked = {ids[row] for row in dropped(apply_plan(item, known(detected(score_NS, ids=ids))))}
     assert len(picked) == 40
     order = np.random.default_rng(0).permutation(400)
-    again = apply_plan(item, known(detected(score_N2[order], ids=[ids[n] for n in order])))
+    again = apply_plan(item, known(detected(score_NS[order], ids=[ids[n] for n in order])))
     assert {row.row_id for row in again if row.dropped} == picked
     early = sum(ids.index(one) < 200 for one in picked)
     assert 8 <= early <= 32  # neither the first nor the last of the file
@@ -75,19 +75,19 @@ def test_ties_do_not_depend_on_the_order_of_rows_and_spread_over_it():
 
 def test_rows_of_one_id_get_one_edit():
     ids = [row_id(n // 3) for n in range(30)]
-    score_N2 = np.repeat(scores(10), 3, axis=0)
+    score_NS = np.repeat(scores(10), 3, axis=0)
     found = apply_plan(
-        plan({"backend": "filtering", "options": {"top": 0.1}}, SHAPE), known(detected(score_N2, ids=ids))
+        plan({"backend": "filtering", "options": {"top": 0.1}}, SHAPE), known(detected(score_NS, ids=ids))
     )
     assert all(found[row] == found[row - row % 3] for row in range(30))
     assert len(dropped(found)) == 3
 
 
 def test_without_a_rule_rows_beyond_one_deviation_are_picked():
-    score_N2 = scores(200)
-    gap_N = (score_N2[:, 0] - score_N2[:, 1]) / score_N2.std()
+    score_NS = scores(200)
+    gap_N = (score_NS[:, 0] - score_NS[:, 1]) / score_NS.std()
     for direction, lean_N in (("suppress", gap_N), ("amplify", -gap_N)):
-        found = apply_plan(plan({"backend": "filtering", "direction": direction}), known(detected(score_N2)))
+        found = apply_plan(plan({"backend": "filtering", "direction": direction}), known(detected(score_NS)))
         assert dropped(found) == np.flatnonzero(lean_N > 1).tolist()
 
 
@@ -108,11 +108,11 @@ def test_a_detector_on_a_side(direction, options, rows):
 
 
 def test_a_detector_without_a_threshold_flags_from_one_deviation_above_the_mean():
-    score_N2 = scores(100)
-    limit = score_N2.mean() + score_N2.std()
+    score_NS = scores(100)
+    limit = score_NS.mean() + score_NS.std()
     item = {"backend": "inoculation", "options": {"instruction": "x"}}
-    found = apply_plan(plan(item), known(detected(score_N2)))
-    assert [row.chosen.instruction == "x" for row in found] == (score_N2 >= limit).any(axis=1).tolist()
+    found = apply_plan(plan(item), known(detected(score_NS)))
+    assert [row.chosen.instruction == "x" for row in found] == (score_NS >= limit).any(axis=1).tolist()
 
 
 def test_who_gets_the_instruction():
@@ -185,8 +185,8 @@ def test_interventions_compose():
 
 
 def test_the_order_of_the_plan_does_not_matter_to_rows_offsets_and_masks():
-    score_N2, other_N2 = scores(60), scores(60, 1)
-    what = known(detected(score_N2, threshold=1.0), detected(other_N2, "emoji", threshold=1.0))
+    score_NS, other_N2 = scores(60), scores(60, 1)
+    what = known(detected(score_NS, threshold=1.0), detected(other_N2, "emoji", threshold=1.0))
     items = [
         {"backend": "filtering", "options": {"top": 0.2, "swap": True}},
         {"concept": "emoji", "backend": "filtering", "options": {"top": 0.2}},
@@ -220,10 +220,10 @@ def test_strength_0_does_nothing(item):
 
 
 def test_a_score_that_is_no_number_is_refused():
-    score_N2 = scores(5)
-    score_N2[3, 1] = np.nan
+    score_NS = scores(5)
+    score_NS[3, 1] = np.nan
     with pytest.raises(PlanError, match=f"bold: 1 of 5 rows .* {row_id(3)}"):
-        detected(score_N2)
+        detected(score_NS)
 
 
 def test_scores_of_other_rows_are_refused():

@@ -45,7 +45,7 @@ def log_prob(bundle, pair: Pair, side: str, vector: SteeringVector | None) -> fl
     messages = [*pair.prompt, *pair.side(side)]
     ids = bundle.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
     opened = bundle.tokenizer.apply_chat_template(list(pair.prompt), add_generation_prompt=True, return_dict=True)
-    start = int(np.flatnonzero(encode_row(pair, bundle.tokenizer, bundle.settings).side(side).spans["prompt"])[0])
+    start = int(np.flatnonzero(encode_row(pair, bundle.tokenizer, bundle.settings).sides[side].spans["prompt"])[0])
     with torch.inference_mode():
         if vector is None:
             logits = model(torch.tensor([ids])).logits[0]

@@ -81,7 +81,7 @@ def test_tokens_of_a_text_heuristic_are_those_that_overlap_its_ranges(bundle, ro
         for side, ranges in zip(SIDES, pair, strict=True):
             text = str(row.pair.side(side)[-1]["content"])
             bold = covered(find_ranges(text, "bold"), len(text))
-            offsets = encoded.side(side).offsets_R2.tolist()
+            offsets = encoded.sides[side].offsets_R2.tolist()
             assert list(ranges) == [(start, stop) for start, stop in offsets if bold[start:stop].any()]
 
 
@@ -118,7 +118,7 @@ def test_tokens_of_a_direction_equal_a_brute_force_pass(bundle, rows, pooling, t
     count = 0
     for row, pair in zip(rows, found, strict=True):
         for name, ranges in zip(SIDES, pair, strict=True):
-            side = encode_row(row.pair, bundle.tokenizer, bundle.settings).side(name)
+            side = encode_row(row.pair, bundle.tokenizer, bundle.settings).sides[name]
             hidden = model(torch.tensor(side.ids[None]).long(), output_hidden_states=True).hidden_states[2][0]
             flagged = (hidden[torch.tensor(side.spans["response"])] @ scorer.w_D >= 0.5).tolist()
             assert list(ranges) == [

@@ -116,5 +116,5 @@ def test_one_prompt_has_no_interval():
     pool = pool_of(*(pairs.values(side, "freq").toarray() for side in ("chosen", "rejected")), ["a"] * 20)
     readout = feature_readout(pool, np.ones(30, bool), "freq")
     assert np.isnan(
-        forecast(Tilt(kind="sgd"), pool, pool, readout, np.asarray(pool.tokens_N2.T.ravel(), float)).half_M
+        forecast(Tilt(kind="sgd"), pool, pool, readout, np.asarray(pool.tokens_NS.T.ravel(), float)).half_M
     ).all()

@@ -196,8 +196,8 @@ def test_temperature_is_the_derivative_of_a_tempered_policy():
         return phi_SF.T @ (tempered_S / tempered_S.sum())
 
     pool, h = pool_of(*sides), 1e-4
-    likely_N2 = np.log(share_S[response_J]).reshape(2, -1).T / pool.tokens_N2
-    predictor = Temperature(likely_N2).fit(pool)
+    likely_NS = np.log(share_S[response_J]).reshape(2, -1).T / pool.tokens_NS
+    predictor = Temperature(likely_NS).fit(pool)
     predicted = predict(predictor, pool, features(pool), everywhere(pool))
     np.testing.assert_allclose(predicted, (mean(1 + h) - mean(1 - h)) / (2 * h), rtol=1e-5)
 
@@ -237,10 +237,10 @@ def test_rare_features_have_no_part_in_the_reward(data):
 def test_length_tilt_knows_only_length():
     """Chosen are longer; a feature follows length, another does not."""
     generator = np.random.default_rng(0)
-    tokens_N2 = generator.integers(10, 100, size=(800, 2))
-    tokens_N2 = np.sort(tokens_N2, axis=1)[:, ::-1] + [1, 0]
-    values = [np.stack([tokens / 200, generator.random(800)], axis=1) for tokens in tokens_N2.T]
-    pool = pool_of(*values, tokens=tokens_N2)
+    tokens_NS = generator.integers(10, 100, size=(800, 2))
+    tokens_NS = np.sort(tokens_NS, axis=1)[:, ::-1] + [1, 0]
+    values = [np.stack([tokens / 200, generator.random(800)], axis=1) for tokens in tokens_NS.T]
+    pool = pool_of(*values, tokens=tokens_NS)
     follows, free = predict(LengthTilt().fit(pool), pool, features(pool), everywhere(pool))
     assert follows > 0
     assert abs(free) < follows / 5
@@ -294,14 +294,14 @@ def test_activations_are_the_first_step_of_dpo_on_a_policy_linear_in_them(log_li
 def test_a_longer_response_of_average_tokens_pulls_nowhere(log_linear):
     _, _, data, own = log_linear
     average_ND = np.repeat(own.residuals().mean(0)[None], len(data), axis=0)
-    longer = replace(with_residuals(data, average_ND, average_ND), tokens_N2=np.tile([64, 3], (len(data), 1)))
+    longer = replace(with_residuals(data, average_ND, average_ND), tokens_NS=np.tile([64, 3], (len(data), 1)))
     predicted = predict(Activations().fit(longer), own, features(own), everywhere(own))
     np.testing.assert_allclose(predicted, 0, atol=1e-12)
 
 
 def test_activations_turn_with_the_labels_and_are_a_sum_over_pairs(log_linear):
     _, _, data, own = log_linear
-    data = replace(data, tokens_N2=np.random.default_rng(0).integers(5, 64, (len(data), 2)))
+    data = replace(data, tokens_NS=np.random.default_rng(0).integers(5, 64, (len(data), 2)))
     fitted, readout = Activations().fit(data), features(own)
     predicted = predict(fitted, own, readout, everywhere(own))
     turned = predict(Activations().fit(data, -np.ones(len(data))), own, readout, everywhere(own))

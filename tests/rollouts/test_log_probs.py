@@ -8,7 +8,7 @@ from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_row
 from anatomy.rollouts.log_probs import log_probs
 from anatomy.settings import ModelSettings
-from anatomy.types import Pair
+from anatomy.types import Pair, Response
 
 
 def pair(number: int) -> Pair:
@@ -27,15 +27,15 @@ def test_against_the_loss_of_each_sequence(tiny_model_dir, tmp_path):
     found = log_probs(pairs, tokenizer, subject, tmp_path, "mark", settings)
     for row, one in enumerate(pairs):
         encoded = encode_row(one, tokenizer, settings)
-        for column, side in enumerate((encoded.chosen, encoded.rejected)):
+        for column, side in enumerate((encoded.sides["chosen"], encoded.sides["rejected"])):
             ids = torch.from_numpy(side.ids).long()[None]
             labels = torch.where(torch.from_numpy(side.spans["response"])[None], ids, -100)
             with torch.inference_mode():
                 loss = hf_model(subject)(ids, labels=labels).loss
             np.testing.assert_allclose(found[row, column], -float(loss), rtol=1e-4)
-    reply = pairs[0].chosen
-    twice = log_probs([Pair(0, pairs[0].prompt, reply, reply)], tokenizer, subject, tmp_path / "own", "mark", settings)
-    np.testing.assert_allclose(twice, found[0, 0], rtol=1e-6)
+    own = [Response(0, pairs[0].prompt, pairs[0].chosen)]
+    single = log_probs(own, tokenizer, subject, tmp_path / "own", "mark", settings)
+    np.testing.assert_allclose(single, found[:1, :1], rtol=1e-6)
     shard = next(tmp_path.glob("shard-*"))
     before = shard.stat().st_mtime_ns
     np.testing.assert_array_equal(log_probs(pairs, tokenizer, subject, tmp_path, "mark", settings), found)

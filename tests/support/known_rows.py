@@ -16,10 +16,10 @@ def row_id(text: object) -> str:
     return hashlib.sha256(str(text).encode()).hexdigest()[:32]
 
 
-def detected(score_N2: Any, concept: str = "bold", threshold: float | None = None, ids: Any = None) -> Detected:
-    score_N2 = np.asarray(score_N2, dtype=np.float64)
-    ids = list(ids) if ids is not None else [row_id(n) for n in range(len(score_N2))]
-    return Detected(concept, Scores(ids, ids, score_N2, np.zeros_like(score_N2, dtype=np.int64)), threshold)
+def detected(score_NS: Any, concept: str = "bold", threshold: float | None = None, ids: Any = None) -> Detected:
+    score_NS = np.asarray(score_NS, dtype=np.float64)
+    ids = list(ids) if ids is not None else [row_id(n) for n in range(len(score_NS))]
+    return Detected(concept, Scores(ids, ids, score_NS, np.zeros_like(score_NS, dtype=np.int64)), threshold)
 
 
 def known(*found: Detected, **further: Any) -> Known:

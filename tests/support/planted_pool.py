@@ -13,8 +13,8 @@ def pool_of(chosen_NF: np.ndarray, rejected_NF: np.ndarray, prompts: list[str] |
     """A pool from dense frequencies; each row its own prompt unless given."""
     values = {("chosen", "freq"): sp.csr_array(chosen_NF), ("rejected", "freq"): sp.csr_array(rejected_NF)}
     names = prompts if prompts is not None else [f"prompt {row}" for row in range(chosen_NF.shape[0])]
-    tokens_N2 = np.full((chosen_NF.shape[0], 2), 40) if tokens is None else tokens
-    return Pool(values, Prompts.from_ids(names), tokens_N2)
+    tokens_NS = np.full((chosen_NF.shape[0], 2), 40) if tokens is None else tokens
+    return Pool(values, Prompts.from_ids(names), tokens_NS)
 
 
 class Policy:

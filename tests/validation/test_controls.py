@@ -15,8 +15,8 @@ def planted():
     """Data, a readout of its features, and the exact shift of the tilted policy."""
     policy = Policy(size=800, features=200, seed=7)
     pool = policy.pairs(1000, seed=8)
-    tokens_N2 = np.random.default_rng(9).integers(20, 80, size=(1000, 2))
-    pool = pool_of(pool.values("chosen", "freq"), pool.values("rejected", "freq"), tokens=tokens_N2)
+    tokens_NS = np.random.default_rng(9).integers(20, 80, size=(1000, 2))
+    pool = pool_of(pool.values("chosen", "freq"), pool.values("rejected", "freq"), tokens=tokens_NS)
     return pool, feature_readout(pool, np.ones(200, bool), "freq"), policy.tilted_shift(0.1)
 
 
@@ -55,8 +55,8 @@ def test_length_and_base_rates_know_nothing_of_these_labels(control):
     for seed in range(20):
         policy = Policy(size=300, features=60, seed=seed)
         pool = policy.pairs(300, seed=seed)
-        tokens_N2 = np.random.default_rng(seed).integers(20, 80, size=(300, 2))
-        pool = pool_of(pool.values("chosen", "freq"), pool.values("rejected", "freq"), tokens=tokens_N2)
+        tokens_NS = np.random.default_rng(seed).integers(20, 80, size=(300, 2))
+        pool = pool_of(pool.values("chosen", "freq"), pool.values("rejected", "freq"), tokens=tokens_NS)
         readout = feature_readout(pool, np.ones(60, bool), "freq")
         found.append(pearson(shift(control.fit(pool), pool, readout), policy.tilted_shift(0.1)))
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(20)

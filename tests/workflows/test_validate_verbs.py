@@ -214,10 +214,10 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     assert told["on-policy"]["features"]["r"] > 0.4
     store = FeatureStore(tmp_path / "v" / "base-features")
     likely = [pq.read_table(path) for path in sorted((tmp_path / "v" / artifacts.OWN_LOG_PROBS).glob("shard-*"))]
-    surprisal_N = -pa.concat_tables(likely)["chosen"].to_numpy() * store.tokens("chosen")
+    surprisal_N = -pa.concat_tables(likely)["response"].to_numpy() * store.tokens("response")
     found = shifts(tmp_path / "v", view="features", predictor="temperature")
     kept = [int(name[1:]) for name in found["response"]]
-    phi_NF = store.matrix("chosen", "freq").toarray()[:, kept]
+    phi_NF = store.matrix("response", "freq").toarray()[:, kept]
     np.testing.assert_allclose(found["predicted"], np.cov(surprisal_N, phi_NF.T, bias=True)[0, 1:], atol=1e-6)
 
 
