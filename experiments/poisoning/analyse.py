@@ -153,7 +153,7 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     """Recovery on and off target by arm, with the prompts' intervals; a page of its own, nothing to click."""
     import plotly.graph_objects as go
 
-    chart = go.Estimate()
+    chart = go.Figure()
     for key, name in (("on", "on target"), ("off", "off target")):
         known = {arm: f[key] for arm, f in found.items() if f[key] is not None}
         chart.add_bar(
