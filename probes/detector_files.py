@@ -131,7 +131,7 @@ def _estimator(folder: Path, card: Card, sae: Encoder | None) -> Estimator:
             )
         settings["encoder"] = sae
     try:
-        estimator = KINDS[card.kind](**settings)
+        estimator: Estimator = KINDS[card.kind](**settings)
     except TypeError as error:
         raise ProbeError(f"{folder / CARD}: settings do not fit kind {card.kind!r} ({error}); fit it again") from None
     for name, tensor in _tensors(folder, card).items():

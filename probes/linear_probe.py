@@ -62,7 +62,8 @@ class LinearProbe:
         nn.init.zeros_(layer.bias)
 
         def scores(x_ND: Tensor, lengths_S: Int[Tensor, " S"]) -> Tensor:
-            return layer(x_ND)[:, 0]
+            found: Tensor = layer(x_ND)[:, 0]
+            return found
 
         recipe = Recipe(self.learning_rate, self.weight_decay, self.epochs, self.batch, self.seed)
         train(layer, scores, examples, objective, recipe)

@@ -98,7 +98,7 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     source = locate_model(settings)
-    tokenizer = load_pretrained(AutoTokenizer, source, "tokenizer")
+    tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, source, "tokenizer")
     if settings.chat_template is not None:
         try:
             tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")

@@ -238,7 +238,7 @@ def _overlap(text: str, offsets: Int64[np.ndarray, "T 2"], start: int, stop: int
     straddles = overlaps & ((offsets[:, 0] < start) | (offsets[:, 1] > stop))
     for token in np.flatnonzero(straddles):
         overlaps[token] = bool(text[first[token] : last[token]].strip())
-    return overlaps
+    return np.asarray(overlaps)
 
 
 @lru_cache(maxsize=8)

@@ -80,4 +80,5 @@ def _steered_tokens(arguments: Mapping[str, Any], start: int | Tensor) -> Tensor
     if position_ids is None:
         raise ModelError("steering from a start position needs a model that tells its layers `position_ids`; use 0")
     first = start if isinstance(start, int) else start.to(position_ids.device)[:, None]
-    return position_ids >= first
+    found: Tensor = position_ids >= first
+    return found

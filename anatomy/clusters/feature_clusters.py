@@ -59,7 +59,8 @@ def prompt_values(shard: Shard, statistic: str) -> sp.csr_array:
 
 def shift_values(shard: Shard, statistic: str) -> sp.csr_array:
     """``D = C − R`` of one shard (method.md §2); > 0 where the chosen response fires more."""
-    return shard.matrix("chosen", statistic) - shard.matrix("rejected", statistic)
+    found: sp.csr_array = shard.matrix("chosen", statistic) - shard.matrix("rejected", statistic)
+    return found
 
 
 def prompt_moments(shards: Iterable[Shard], statistic: str) -> Moments:
@@ -103,7 +104,7 @@ def embed_features(
     operator = _standardised(sample_BF[:, kept].astype(np.float64), moments.mean_F[kept], scale)
     coordinates = _right_vectors(operator, min(dim, *operator.shape), seed)
     norm = np.linalg.norm(coordinates, axis=1, keepdims=True)
-    return coordinates / np.maximum(norm, np.finfo(np.float64).tiny)
+    return np.asarray(coordinates / np.maximum(norm, np.finfo(np.float64).tiny))
 
 
 def feature_clusters(
@@ -148,7 +149,7 @@ def _right_vectors(operator: LinearOperator, dim: int, seed: int, oversample: in
         basis, _ = np.linalg.qr(operator.rmatmat(basis))
     range_basis, _ = np.linalg.qr(operator.matmat(basis))
     _, sigma, axes = np.linalg.svd(operator.rmatmat(range_basis).T, full_matrices=False)
-    return (sigma[:dim, None] * axes[:dim]).T
+    return np.asarray((sigma[:dim, None] * axes[:dim]).T)
 
 
 def _standardised(values_BA: sp.csr_array, mean_A: np.ndarray, scale_A: np.ndarray) -> LinearOperator:
@@ -158,11 +159,11 @@ def _standardised(values_BA: sp.csr_array, mean_A: np.ndarray, scale_A: np.ndarr
 
     def forward(right: np.ndarray) -> np.ndarray:
         right = right.reshape(len(scale_A), -1)
-        return values_BA @ (scale_A[:, None] * right) - offset_A @ right
+        return np.asarray(values_BA @ (scale_A[:, None] * right) - offset_A @ right)
 
     def backward(left: np.ndarray) -> np.ndarray:
         left = left.reshape(values_BA.shape[0], -1)
-        return scale_A[:, None] * (transposed @ left) - np.outer(offset_A, left.sum(axis=0))
+        return np.asarray(scale_A[:, None] * (transposed @ left) - np.outer(offset_A, left.sum(axis=0)))
 
     return LinearOperator(
         values_BA.shape, matvec=forward, matmat=forward, rmatvec=backward, rmatmat=backward, dtype=np.float64

@@ -139,7 +139,7 @@ def _nmi(joint: np.ndarray, count_F: np.ndarray, start: int, table: np.ndarray) 
     information = table[both] + table[mine - both] + table[other - both] + table[n - mine - other + both] - table[n]
     information += entropy_F[start : start + len(joint), None] + entropy_F[None, start:]  # n · MI; method.md §4
     information /= np.sqrt(entropy_F[start : start + len(joint), None] * entropy_F[None, start:])  # method.md §4, nMI
-    return information
+    return np.asarray(information)
 
 
 class _TopPairs:

@@ -24,7 +24,7 @@ def silent_rows(s_NM: Float[np.ndarray, "N M"], fraction: float = 0.05) -> Bool[
     norm_N = np.linalg.norm(s_NM, axis=1)
     silent_N = norm_N == 0
     silent_N[np.argsort(norm_N, kind="stable")[: int(fraction * len(norm_N))]] = True
-    return silent_N
+    return np.asarray(silent_N)
 
 
 def spherical_kmeans(
@@ -78,7 +78,7 @@ def _assign(unit_NM: np.ndarray, k: int, generator: np.random.Generator, gain: f
         _refill(labels_N, best_N, k)
         last, fit = fit, float(best_N.mean(dtype=np.float64))
         if fit - last <= gain * fit:
-            return labels_N
+            return np.asarray(labels_N)
         centroid_KM = unit(_indicator(labels_N, k) @ unit_NM)
 
 
@@ -100,4 +100,4 @@ def _indicator(labels_N: np.ndarray, k: int) -> sp.csr_array:
 def unit(rows: Float[np.ndarray, "X M"]) -> Float[np.ndarray, "X M"]:
     """Each row scaled to length 1; a row of zeros stays zero."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(norm, np.finfo(np.float32).tiny)
+    return np.asarray(rows / np.maximum(norm, np.finfo(np.float32).tiny))

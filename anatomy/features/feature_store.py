@@ -132,7 +132,10 @@ class FeatureStore:
 
     def matrix(self, span: str, statistic: str) -> sparse.csr_array:
         """All rows of :meth:`Shard.matrix` at once; for small sets."""
-        return sparse.vstack([shard.matrix(span, statistic) for shard in self.shards()], format="csr")
+        found: sparse.csr_array = sparse.vstack(
+            [shard.matrix(span, statistic) for shard in self.shards()], format="csr"
+        )
+        return found
 
 
 def read_health(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class NullRate(NamedTuple):
 
 def flip_signs(prompts: Prompts, generator: np.random.Generator) -> Float[np.ndarray, " N"]:
     """+1 or −1 per row, the same for all rows of a prompt."""
-    return generator.choice(np.array([-1.0, 1.0]), len(prompts.half_G))[prompts.code_N]
+    return np.asarray(generator.choice(np.array([-1.0, 1.0]), len(prompts.half_G))[prompts.code_N])
 
 
 def null_rates(views: Mapping[str, View], prompts: Prompts, repetitions: int, seed: int) -> dict[str, NullRate]:

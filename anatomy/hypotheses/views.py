@@ -124,7 +124,7 @@ def prompt_view(
 def findings(table: Hypotheses, q_threshold: float = 0.05) -> Bool[np.ndarray, " H"]:
     """What may be reported: ``q ≤ q_threshold`` and both halves agree (``SC``)."""
     with np.errstate(invalid="ignore"):
-        return (table.q <= q_threshold) & table.stable
+        return np.asarray((table.q <= q_threshold) & table.stable)
 
 
 def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarray, " n"]:

@@ -218,7 +218,7 @@ class Activations:
     def rewards(self, pool: Pool) -> Float[np.ndarray, " J"]:
         """``r_j`` of every response."""
         residual_JD, mean_D, precision_D = self.scale(pool)
-        return residual_JD @ ((self.pull_D_ - self.tokens_ * mean_D) * precision_D)
+        return np.asarray(residual_JD @ ((self.pull_D_ - self.tokens_ * mean_D) * precision_D))
 
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``(r_j − r̄)/J`` over the responses inside."""
@@ -229,7 +229,7 @@ class Activations:
         residual_JD, mean_D, precision_D = self.scale(pool)
         along_D = residual_JD.T @ covariance_weights(value_J, pool, np.ones(len(pool), bool)) * precision_D
         pull_ND, tokens_N = self.pulls(data)
-        return 0.5 / len(data) * (pull_ND @ along_D - tokens_N * float(mean_D @ along_D))
+        return np.asarray(0.5 / len(data) * (pull_ND @ along_D - tokens_N * float(mean_D @ along_D)))
 
 
 @dataclass(frozen=True)

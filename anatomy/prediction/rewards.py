@@ -60,9 +60,9 @@ def bradley_terry(standard_NF: sp.csr_array, c: float) -> Float[np.ndarray, " N"
     turned = sp.csr_array(sp.diags_array(turn_N) @ standard_NF)
     model = LogisticRegression(C=c, fit_intercept=False, tol=1e-10, max_iter=5000)
     margin_N = standard_NF @ model.fit(turned, turn_N).coef_[0]
-    return c / (1 + np.exp(margin_N))
+    return np.asarray(c / (1 + np.exp(margin_N)))
 
 
 def inverse(scale_F: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
     """``1/scale``, and 0 where the scale is 0."""
-    return np.divide(1.0, scale_F, out=np.zeros_like(scale_F), where=scale_F > 0)
+    return np.asarray(np.divide(1.0, scale_F, out=np.zeros_like(scale_F), where=scale_F > 0))

@@ -48,4 +48,4 @@ def _even(place_M2: np.ndarray) -> Float[np.ndarray, "M 2"]:
     low_2, high_2 = place_M2.min(0), place_M2.max(0)
     scaled_M2 = (place_M2 - low_2) / np.maximum(high_2 - low_2, 1e-12)
     rank_M2 = np.argsort(np.argsort(place_M2, axis=0, kind="stable"), axis=0) / max(len(place_M2) - 1, 1)
-    return 0.5 * scaled_M2 + 0.5 * rank_M2
+    return np.asarray(0.5 * scaled_M2 + 0.5 * rank_M2)

@@ -128,7 +128,7 @@ class Run:
             logger.info(f"{name}: unchanged")
             record["status"] = "complete"
             self.save()
-            return record
+            return dict(record)
         self._mark_stale(name)
         self.manifest["stages"][name] = {"status": "running", "fingerprint": fingerprint}
         command = shlex.join(["anatomy", *sys.argv[1:]])

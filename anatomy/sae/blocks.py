@@ -25,7 +25,8 @@ def ordinary(x_ND: Float[Tensor, "N D"]) -> Bool[Tensor, " N"]:
     """
     norm_N = x_ND.float().norm(dim=1)
     finite_N = norm_N.isfinite()
-    return finite_N & (norm_N <= OUTLIER_FACTOR * norm_N[finite_N].mean())
+    kept_N: Tensor = finite_N & (norm_N <= OUTLIER_FACTOR * norm_N[finite_N].mean())
+    return kept_N
 
 
 def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:

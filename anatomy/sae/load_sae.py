@@ -55,17 +55,20 @@ class LoadedSAE:
     @property
     def decoder_FD(self) -> Float[Tensor, "F D"]:
         """What each feature adds to the reconstruction when it fires by 1, up to the scale of the SAE's inputs."""
-        return self.module.W_dec
+        w_FD: Tensor = self.module.W_dec
+        return w_FD
 
     @torch.inference_mode()
     def encode(self, x_BD: Float[Tensor, "B D"]) -> Float[Tensor, "B F"]:
         """Activations after the sparsifying non-linearity, ``>= 0``. Dense: give at most some thousand tokens."""
-        return self.module.encode(x_BD.to(self.module.device, torch.float32))
+        a_BF: Tensor = self.module.encode(x_BD.to(self.module.device, torch.float32))
+        return a_BF
 
     @torch.inference_mode()
     def decode(self, a_BF: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
         """Reconstruction of the batch that was encoded last (some normalisations remember its scale)."""
-        return self.module.decode(a_BF)
+        decoded_BD: Tensor = self.module.decode(a_BF)
+        return decoded_BD
 
 
 def load_sae(settings: SAESettings, subject: Subject) -> LoadedSAE:

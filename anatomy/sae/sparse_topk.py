@@ -85,7 +85,7 @@ class _Decode(torch.autograd.Function):
         return sampled.values(), pattern.by_columns(values) @ grad_BD, None
 
 
-class SparseBatchTopK(BatchTopKTrainingSAE):
+class SparseBatchTopK(BatchTopKTrainingSAE):  # type: ignore[misc]  # sae-lens ships no types
     """sae-lens's BatchTopK with sparse arithmetic (CPU, float32, one flat batch of tokens)."""
 
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
@@ -98,8 +98,8 @@ class SparseBatchTopK(BatchTopKTrainingSAE):
         with torch.no_grad():
             pre_BF = torch.addmm(b_F, x_BD, w_DF)
             pattern = _Pattern(pre_BF, int(self.cfg.k * x_BD.shape[0]))
-        values = _Encode.apply(x_BD, w_DF, b_F, pre_BF, pattern)
-        out_BD = _Decode.apply(values, w_FD, pattern) + self.b_dec
+        values = _Encode.apply(x_BD, w_DF, b_F, pre_BF, pattern)  # type: ignore[no-untyped-call]
+        out_BD = _Decode.apply(values, w_FD, pattern) + self.b_dec  # type: ignore[no-untyped-call]
         self.update_topk_threshold(values.detach())
         losses = {"mse_loss": (out_BD - x_BD).square().sum(-1).mean()}
         dead_F = step_input.dead_neuron_mask
@@ -119,4 +119,5 @@ class SparseBatchTopK(BatchTopKTrainingSAE):
         scale, k = min(w_FD.shape[0] / half, 1.0), min(half, w_FD.shape[0])
         top = pre_BF.topk(k, sorted=False)
         act_BF = torch.zeros_like(pre_BF).scatter(-1, top.indices, top.values)
-        return self.cfg.aux_loss_coefficient * scale * (act_BF @ w_FD - residual_BD).square().sum(-1).mean()
+        loss: Tensor = self.cfg.aux_loss_coefficient * scale * (act_BF @ w_FD - residual_BD).square().sum(-1).mean()
+        return loss

@@ -54,7 +54,8 @@ def two_sided_p(effect: np.ndarray, error: np.ndarray, df: np.ndarray) -> np.nda
 def half_width(error: np.ndarray, df: np.ndarray, level: float = 0.95) -> np.ndarray:
     """Half the width of the t interval; NaN if there is no test."""
     with np.errstate(invalid="ignore"):
-        return special.stdtrit(df, 0.5 + level / 2) * error
+        found: np.ndarray = special.stdtrit(df, 0.5 + level / 2) * error
+        return found
 
 
 def q_values(p: Float[np.ndarray, " H"]) -> Float[np.ndarray, " H"]:

@@ -134,7 +134,8 @@ def _own_error(sums: SignalSums, means: _Means, shape: Geometry, whole: _AllRows
     a, b = means.mean_in, means.mean_out
 
     def inside_square(mean: np.ndarray) -> np.ndarray:  # Σ_g (S_g − i_g·mean)²
-        return sums.cell_square - 2 * mean * sums.by_inside + mean**2 * ii
+        found: np.ndarray = sums.cell_square - 2 * mean * sums.by_inside + mean**2 * ii
+        return found
 
     everyone = whole.prompt_square - 2 * b * whole.by_size + b**2 * (ii + 2 * io + oo)  # Σ_g (T_g − n_g b)²
     shared = sums.cross - b * (sums.total_by_inside + sums.by_inside + sums.by_outside) + b**2 * (ii + io)
@@ -194,7 +195,8 @@ def _at_equal_length(
     slope_K = inside_K / spread(length_N)  # of 1{inside} on length
     residual_KM = total_KM - np.outer(slope_K, length_N @ u_NM)
     square_K = shape.inside.n * shape.outside.n / len(u_NM) - slope_K * inside_K
-    return residual_KM / _column(_or_nan(np.where(square_K > 1e-9 * shape.inside.n, square_K, 0)))
+    found: np.ndarray = residual_KM / _column(_or_nan(np.where(square_K > 1e-9 * shape.inside.n, square_K, 0)))
+    return found
 
 
 def _column(values_K: np.ndarray) -> np.ndarray:

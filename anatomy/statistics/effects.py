@@ -37,7 +37,7 @@ def stable(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
     """Whether both halves differ from 0 with one sign (``SC``, method.md §5); half of all nulls pass."""
     with np.errstate(invalid="ignore"):
         large = np.minimum(np.abs(half_a), np.abs(half_b)) > STABLE_EPSILON
-        return large & (np.sign(half_a) == np.sign(half_b))
+        return np.asarray(large & (np.sign(half_a) == np.sign(half_b)))
 
 
 def mean_effects(u_NM: Num[np.ndarray, "N M"], prompts: Prompts, length_N: Float[np.ndarray, " N"]) -> Effects:

@@ -46,7 +46,7 @@ class Prompts:
     @property
     def half_N(self) -> Bool[np.ndarray, " N"]:
         """The half of each row: False is A, True is B."""
-        return self.half_G[self.code_N]
+        return np.asarray(self.half_G[self.code_N])
 
     @property
     def rank_N(self) -> Int[np.ndarray, " N"]:
@@ -58,4 +58,4 @@ def prompt_totals(u_NM: Num[np.ndarray, "N M"], prompts: Prompts) -> Num[np.ndar
     """The sum of each prompt's rows."""
     n_rows = len(u_NM)
     shape = (len(prompts.half_G), n_rows)
-    return sp.csr_array((np.ones(n_rows), (prompts.code_N, np.arange(n_rows))), shape=shape) @ u_NM
+    return np.asarray(sp.csr_array((np.ones(n_rows), (prompts.code_N, np.arange(n_rows))), shape=shape) @ u_NM)

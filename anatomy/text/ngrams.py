@@ -63,7 +63,7 @@ def contrast_z(inside_V: Float[np.ndarray, " V"], outside_V: Float[np.ndarray, "
     g_V = np.zeros_like(share_V)
     for count_V, n in ((inside_V, n_in), (outside_V, n_out)):
         g_V += 2 * (rel_entr(count_V, n * share_V) + rel_entr(n - count_V, n * (1 - share_V)))  # Dunning 1993, G²
-    return np.sign(inside_V / n_in - share_V) * np.sqrt(np.maximum(g_V, 0.0))
+    return np.asarray(np.sign(inside_V / n_in - share_V) * np.sqrt(np.maximum(g_V, 0.0)))
 
 
 def count_ngrams(texts: Sequence[str]) -> NgramCounts:

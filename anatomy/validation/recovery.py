@@ -116,4 +116,4 @@ def moved(
     Where it is 0 a recovery would divide by noise.
     """
     low_M, high_M = _ends(weight_RG @ (dpo_SGM - before_SGM).mean(axis=0), weight_RG.shape[1])
-    return (low_M > 0).astype(int) - (high_M < 0).astype(int)
+    return np.asarray((low_M > 0).astype(int) - (high_M < 0).astype(int))

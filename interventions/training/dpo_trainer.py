@@ -102,7 +102,7 @@ class InterventionTrainer(DPOTrainer):
 
         def forward(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
             inputs = self._prepare_inputs(self.collator(rows))
-            return self.compute_ref_log_probs(model, reference_view(inputs))
+            return self._references(model, inputs)
 
         fill(
             self.cache,
@@ -123,16 +123,21 @@ class InterventionTrainer(DPOTrainer):
         if "ref_chosen_logps" in inputs:
             references = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
         else:
-            references = self.compute_ref_log_probs(self.ref_model or self.model, reference_view(inputs))
+            references = self._references(self.ref_model or self.model, inputs)
         chosen_B, rejected_B = references
         batch = {name: inputs[name] for name in BATCH}
         batch["ref_chosen_logps"] = chosen_B - self._shift(inputs)  # method.md §9, + o
         batch["ref_rejected_logps"] = rejected_B
         with self._steered(model, inputs), log_probs_of(model) as seen:
-            loss = super().compute_loss(model, batch, return_outputs, num_items_in_batch)
+            loss = super().compute_loss(model, batch, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         if model.training:
             self.pair_metrics.add(self._values(seen[0], chosen_B, rejected_B, inputs), inputs)
         return loss
+
+    def _references(self, model: nn.Module | None, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of chosen and rejected under the reference, which reads its own view of the batch."""
+        chosen_B, rejected_B = self.compute_ref_log_probs(model, reference_view(inputs))  # type: ignore[no-untyped-call]
+        return chosen_B, rejected_B
 
     def _lengths(self, inputs: Mapping[str, Any]) -> tuple[Tensor | float, Tensor | float]:
         """What the loss divides the log-ratios of chosen and rejected by."""
@@ -143,7 +148,8 @@ class InterventionTrainer(DPOTrainer):
 
     def _shift(self, inputs: Mapping[str, Any]) -> Tensor:
         """How much lower the reference's chosen log-probability is made, so that the argument gains the offset."""
-        return inputs["offset"] / self.beta * self._lengths(inputs)[0]
+        offset_B: Tensor = inputs["offset"] / self.beta * self._lengths(inputs)[0]
+        return offset_B
 
     def _values(
         self, log_probs_2BT: Tensor, chosen_B: Tensor, rejected_B: Tensor, inputs: Mapping[str, Any]

@@ -202,7 +202,8 @@ def arguments(settings: SFTSettings, out: Path) -> dict[str, Any]:
 def load_model(settings: SFTSettings) -> PreTrainedModel:
     """The model that is trained, as transformers loads it."""
     dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
-    return load_pretrained(AutoModelForCausalLM, locate_model(settings), "model", dtype=dtype)
+    model: PreTrainedModel = load_pretrained(AutoModelForCausalLM, locate_model(settings), "model", dtype=dtype)
+    return model
 
 
 def lora_config(settings: SFTSettings) -> PeftConfig | None:
