@@ -321,7 +321,7 @@ class BaseRate:
     def weights(self, pool: Pool, inside_N: Bool[np.ndarray, " N"]) -> Float[np.ndarray, " J"]:
         """``1/J`` over the responses inside."""
         inside_J = pool.of_responses(inside_N).astype(np.float64)
-        return inside_J / max(inside_J.sum(), 1.0)
+        return np.asarray(inside_J / max(inside_J.sum(), 1.0))
 
 
 def build(

@@ -178,4 +178,4 @@ def r_interval(predicted_X: np.ndarray, groups_WX: Float[np.ndarray, "W X"], r: 
 
 def _fisher(r: float | list[float]) -> np.ndarray:
     """Fisher's z of correlations; finite for ±1, which few features can reach by chance."""
-    return np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    return np.asarray(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)))

@@ -29,7 +29,7 @@ class ClusteredMean(NamedTuple):
 
 def power_sums(size_G: Shaped[np.ndarray, " G"]) -> Float[np.ndarray, " 5"]:
     """``Σ_g n_g^p`` for p = 1..5, all that :func:`clustered_mean` needs of the sizes of prompts."""
-    return (size_G.astype(np.float64)[:, None] ** POWERS).sum(axis=0)
+    return np.asarray((size_G.astype(np.float64)[:, None] ** POWERS).sum(axis=0))
 
 
 def clustered_mean(sums_K5: Float[np.ndarray, "*K 5"]) -> ClusteredMean:

@@ -75,7 +75,7 @@ def mean_effects(u_NM: Num[np.ndarray, "N M"], prompts: Prompts, length_N: Float
 
 def rounding(u_NM: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " M"]:
     """Variance below which a signal, or a part of it, is constant except for float64 rounding; one per signal."""
-    return np.maximum(1e-12 * u_NM.var(axis=0), 1e-24 * (u_NM**2).mean(axis=0))
+    return np.asarray(np.maximum(1e-12 * u_NM.var(axis=0), 1e-24 * (u_NM**2).mean(axis=0)))
 
 
 def positive(variance: np.ndarray, least: np.ndarray) -> np.ndarray:

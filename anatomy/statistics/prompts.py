@@ -51,7 +51,7 @@ class Prompts:
     @property
     def rank_N(self) -> Int[np.ndarray, " N"]:
         """Rank of each row's prompt by hash, which breaks ties without following the order of the file."""
-        return self.rank_G[self.code_N]
+        return np.asarray(self.rank_G[self.code_N])
 
 
 def prompt_totals(u_NM: Num[np.ndarray, "N M"], prompts: Prompts) -> Num[np.ndarray, "G M"]:

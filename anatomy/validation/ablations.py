@@ -171,7 +171,7 @@ class Comparison:
         sides = [one.means.after_GM if after else one.means.before_GM for one in trainings]
         values_SGM = np.stack([side_GM[:, self.health] for side_GM in sides])
         found = estimates(rate, [values_SGM], weights(values_SGM.shape[1]))
-        return plain_values(dict(zip(HEALTH, found, strict=True)))
+        return dict(plain_values(dict(zip(HEALTH, found, strict=True))))
 
 
 def distinguishable(
