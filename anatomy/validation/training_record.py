@@ -25,11 +25,11 @@ DOSED = ("steering", "reward_shaping")
 """Backends that do more where their strength is greater; of the others, any above 0 is the same."""
 
 
-def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
+def read_training(model: Path, run: Path) -> dict[str, Any] | None:
     """The DPO training that made a model, or None where its folder is gone or tells of none.
 
     Args:
-        model: ``model`` of a rollouts' manifest.
+        model: folder of the model.
         run: the audit; clusters of another one are no targets here.
 
     Returns:
@@ -37,7 +37,7 @@ def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
         ``plan`` (their hash), ``twin`` (hash of all but the plan), ``recipe`` (hash of all but plan and seed),
         ``strength`` (as in ``strength.Strength``, or None without its log).
     """
-    folder = Path(str(model.get("folder") or model.get("name"))).expanduser().parent
+    folder = model.parent
     try:
         return _read(folder, run) if (folder / artifacts.TRAINED).is_file() else None
     except (AnatomyError, OSError, AttributeError, KeyError, TypeError, ValueError, StopIteration):

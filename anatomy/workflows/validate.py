@@ -60,7 +60,7 @@ def rollout(settings: RolloutSettings, out: Path) -> str:
     """
     with locked(out), progress_bar("rollouts", "completion") as bar:
         made = write_rollouts(out, lambda: load_policy(settings), settings, bar.update)
-    model = made.manifest["model"]["name"]
+    model = made.manifest.model.name
     return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"
 
 
@@ -94,7 +94,7 @@ def validate(
             else _rollouts("base-rollouts", settings.base_rollouts, run, settings, out)
         )
         _check_base(base, before, _names(settings))
-        material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
+        material = open_material(run, before.manifest.sampling.max_new_tokens, out)
         return _validated(material, settings, (before, after, base), scorers(material.settings, material.bundle))
 
 
@@ -104,7 +104,7 @@ def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
         return
     told = artifacts.read_json(path)["rollouts"]
     for name, side in (("before", before), ("after", after)):
-        if told[name]["fingerprint"] != side.fingerprint:
+        if told[name]["fingerprint"] != side.manifest.fingerprint:
             raise RunError(f"{path.parent}: holds the validation of other completions {name}; use another --out")
 
 
@@ -115,7 +115,7 @@ def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: 
     if settings.prompts is None:
         raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
     audited = AuditSettings.model_validate(run.manifest["settings"])
-    sampling = settings.model_dump(include=set(SampleSettings.model_fields) - {"batch_tokens"})
+    sampling = settings.model_dump(include=set(SampleSettings.model_fields))
     shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
     if which != BASE:
         shared |= {"model": which, "model_revision": None}
@@ -165,8 +165,8 @@ def _validated(
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
     facts = {
         "left_out": left,
-        "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)},
-        "training": read_training(after.manifest["model"], material.run.path),
+        "rollouts": {"before": before.manifest.model_dump(), "after": after.manifest.model_dump()},
+        "training": read_training(after.manifest.model.place, material.run.path),
         "per_prompt": _per_prompt(material, statistic, cuts, means),
     }
     return _reported(material, settings, comparison, fitted, facts)
@@ -210,9 +210,9 @@ def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
 def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
     if base is None:
         return
-    if base.fingerprint == before.fingerprint:
+    if base.manifest.fingerprint == before.manifest.fingerprint:
         raise SettingsError("--base-rollouts: these are the rollouts of --before, whose noise would be in both shifts")
-    if "adam" in names and int(base.manifest["sampling"]["samples"]) < 2:
+    if "adam" in names and base.manifest.sampling.samples < 2:
         raise SettingsError(
             "predictor adam compares a prompt's responses; --base-rollouts needs `rollout --samples 2` or more"
         )

@@ -43,7 +43,7 @@ def folder(tmp_path_factory, tiny_model_dir):
 
 
 def training(folder, name):
-    return read_training({"name": str(folder / name / "model")}, folder / "run")
+    return read_training(folder / name / "model", folder / "run")
 
 
 def test_a_training_is_known_by_its_folder(folder):
@@ -62,7 +62,7 @@ def test_a_training_is_known_by_its_folder(folder):
 def test_what_is_no_dpo_training_is_none(folder, tmp_path):
     assert training(folder, "sft") is None
     assert training(folder, "nowhere") is None
-    assert read_training({"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, folder / "run") is None
+    assert read_training(Path("HuggingFaceTB/SmolLM2-135M-Instruct"), folder / "run") is None
     plans = ("- : [", "- a", "interventions: [a]", "interventions: [{strength: 1}]")
     damaged = [(artifacts.TRAINED, "{"), (artifacts.TRAINED, "[]"), (artifacts.MANIFEST, "{}")]
     damaged += [(artifacts.PLAN, text) for text in plans]
@@ -85,7 +85,7 @@ def test_targets_of_a_plan(folder, tmp_path):
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
         items = [{**common, **target} for target in targets]
         (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
-        told = read_training({"name": str(copy / "model")}, folder / "run")
+        told = read_training(copy / "model", folder / "run")
         found = told["interventions"]
         assert [item["response"] for item in found] == ["calm", cluster, None, None, None]
         plans.add(told["plan"])
