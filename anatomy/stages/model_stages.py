@@ -49,7 +49,7 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         SAEError: the SAE is unhealthy on these rows and ``force`` is off; told after the first shard.
     """
     from anatomy.features.harvesting import harvest
-    from anatomy.sae.sae_health import HealthSums, SAEHealth
+    from anatomy.sae.reconstruction import HealthSums, SAEHealth
 
     depends = {
         "rows": run.output_hash("rows", artifacts.ROWS),

@@ -18,7 +18,7 @@ class PlanSettings(HarvestSettings):
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
 
 
-def plan_settings(plan: Plan, flags: dict[str, Any], config: Path | None = None) -> PlanSettings:
+def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None = None) -> PlanSettings:
     """What is given by ``flags`` or the YAML file ``config``, and for the rest the settings of the plan's audit.
 
     Where rows are given, nothing of how the audit chose and read its own is taken over.

@@ -9,7 +9,6 @@ vector too.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +25,9 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.types import SIDES, Pair
 from interventions.backends.apply_plan import active, apply_plan
 from interventions.backends.pair_edits import PairEdit, SteeringVector
-from interventions.backends.planned_rows import PlannedRows, Resolve, plan_rows
+from interventions.backends.planned_rows import PlannedRows
 from interventions.backends.row_selection import Detected
-from interventions.plan.plan import Filtering, Inoculation, Plan, RewardShaping, Steering, load_plan, to_yaml
-from interventions.plan.plan_settings import plan_settings
+from interventions.plan.plan import Filtering, Inoculation, Plan, RewardShaping, Steering
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,23 +77,6 @@ class StepZero(NamedTuple):
                 "down, whatever the direction, and training may go either way: lower the strength"
             )
         return f"{text}, as intended; {self.opposite:+.2f} by the opposite vector"
-
-
-def check_plan(
-    path: Path, flags: dict[str, Any], config: Path | None, out: Path | None, pairs: int, resolve: Resolve
-) -> str:
-    """What ``anatomy plan check`` says: of the plan alone where nothing names rows, else of what it does to them.
-
-    Raises:
-        PlanError: the plan is wrong, or does not fit the rows.
-    """
-    plan = load_plan(path)
-    if plan.run is None and not flags.get("rows") and config is None:
-        return f"{to_yaml(plan)}\n{len(plan.interventions)} interventions; name --rows to see what they do"
-    settings = plan_settings(plan, flags, config)
-    with tempfile.TemporaryDirectory(prefix="anatomy-") as temporary:
-        folder = out or Path(temporary)
-        return preview(plan_rows(plan, settings, folder, resolve), folder, pairs, settings.seed)
 
 
 def preview(planned: PlannedRows, rows: Path, pairs: int, seed: int) -> str:
