@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
-from anatomy.runs.run import STAGES, load_manifest
+from anatomy.runs.run import STAGES, Run, load_manifest
 
 PAIRS, PER_PROMPT = 240, 2
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
@@ -108,12 +109,44 @@ def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     assert contents(run)["features/shard-00000.parquet"] == contents(reference)["features/shard-00000.parquet"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_audit_goes_on_to_the_same_files(stage, command, reference, tmp_path):
+@pytest.mark.parametrize(("moment", "stage"), [("before", "cluster"), ("shard", "harvest"), ("written", "hypotheses")])
+def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, reference, tmp_path):
     out = tmp_path / "run"
-    script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), stage]
+    script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), moment, stage]
     assert subprocess.run([*script, *command, "--out", str(out)], capture_output=True).returncode == -9
     assert load_manifest(out)["stages"][stage]["status"] == "running"
+    shards = sorted(path.name for path in (out / artifacts.FEATURES).iterdir())
+    assert shards == ["shard-00000.parquet", "shard-00001.parquet"][: 1 if moment == "shard" else 2]
+    assert main([*command, "--out", str(out)]) == 0
+    assert contents(out) == contents(reference)
+
+
+class Stopped(BaseException):
+    """Ends a run as a kill does: nothing in the product catches it."""
+
+
+def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, reference, tmp_path, monkeypatch):
+    """One run: stopped in its first stage, resumed, stopped in its second, and so to the end."""
+    out, ordinary = tmp_path / "run", Run.stage
+    worked = []
+
+    for last in STAGES:
+
+        def stopping(self, name, depends, outputs, work, last=last):
+            def stopped():
+                facts = work()
+                worked.append(name)
+                if name == last:
+                    raise Stopped
+                return facts
+
+            return ordinary(self, name, depends, outputs, stopped)
+
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(Run, "stage", stopping)
+            main([*command, "--out", str(out)])
+        assert load_manifest(out)["stages"][last]["status"] == "running"
+    assert Counter(worked) == {name: 2 if name != STAGES[-1] else 1 for name in STAGES}
     assert main([*command, "--out", str(out)]) == 0
     assert contents(out) == contents(reference)
 
