@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -75,8 +76,20 @@ def test_everything_is_written_and_complete(reference):
     assert health["sae"]["variance_explained"] > 0.5
     assert health["baselines"]["more_markdown"]["low"] > 0.9
     assert 0.3 < health["baselines"]["refusal_words"]["accuracy"] < 0.7
+
+
+def test_the_summary_ranks_findings_by_effect_with_rows_that_show_them(reference):
+    """The first finding of the text is the strongest of the table, and its first row has Markdown in its chosen text"""
+    table = pq.read_table(reference / artifacts.HYPOTHESES).to_pandas()
+    found = table[(table["view"] == "global") & (table["q"] < 0.05) & table["stable"] & (table["effect"] > 0)]
+    top = found.sort_values("effect").iloc[-1]
     text = (reference / artifacts.SUMMARY_TEXT).read_text()
-    assert "chosen" in text
+    section = text.split("## Everywhere in the set")[1].split("\n## ")[0]
+    assert f"### Leaning to chosen: {len(found)}\n" in section
+    first, row = re.search(r"\n1\. (.*)\n   - (.*)\n", section).groups()
+    assert f" {top['response']} (" in first
+    assert f"{top['effect']:+.3f}" in first
+    assert re.match(r"row \d+: chosen «(\\\*){2}\w+(\\\*){2} .*», rejected «[\w ]+»", row)
 
 
 def test_hypotheses_resolve_and_hold_the_planted_effect(reference):
@@ -192,15 +205,33 @@ def test_dry_run_measures_and_writes_nothing(command, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_sae_health_prints_measured_beside_claimed(command, capsys):
+def test_sae_health_prints_measured_beside_claimed(command, reference, capsys):
+    """The audit measured the same SAE on the same rows; its card claims nothing."""
     assert main(["sae", "health", *command[1:6]]) == 0
-    assert "variance explained" in capsys.readouterr().out
+    lines = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:-1])
+    health = json.loads((reference / artifacts.HEALTH).read_text())["sae"]
+    assert lines["L0"].split() == [f"{health['l0']:.1f}", "not", "stated"]
+    assert lines["variance explained"].split() == [f"{health['variance_explained']:.3f}", "not", "stated"]
+    assert lines["dead features"].split() == [f"{health['dead_share']:.1%}", "-"]
 
 
 @pytest.mark.parametrize("cluster", ["R1", "D1"])
-def test_show_one_cluster(reference, cluster, capsys):
+def test_show_one_cluster_with_its_texts_and_tests(reference, cluster, capsys):
+    """All tests with the cluster, smallest q first, and its exemplars by row."""
     assert main(["show", str(reference), cluster]) == 0
-    assert cluster in capsys.readouterr().out
+    text = capsys.readouterr().out
+    kind = "response" if cluster[0] == "R" else "data"
+    label = json.loads((reference / artifacts.LABELS).read_text())[kind][cluster]
+    shown = [int(row) for row in re.findall(r"\n  nearest, row (\d+), ", text)]
+    near = [item["index"] + 1 for item in label["exemplars"] if item["kind"] == "nearest"]
+    assert len(shown) == min(10, len(near))
+    assert shown == near[: len(shown)]
+    table = pq.read_table(reference / artifacts.HYPOTHESES).to_pandas()
+    tests = table[table["p"].notna() & ((table["response"] if kind == "response" else table["context"]) == cluster)]
+    assert f"\n  {len(tests)} tests with it, smallest q first:\n" in text
+    effects = re.findall(r"\n    ([+-]\d\.\d{3})  \[", text)
+    assert effects == [f"{effect:+.3f}" for effect in tests.sort_values("q", kind="stable")["effect"][: len(effects)]]
+    assert effects
 
 
 def test_show_an_unknown_cluster_is_one_line(reference, capsys):
