@@ -1,7 +1,7 @@
-"""Run the command line and kill this process for real at a moment of a stage: killed_audit.py MOMENT STAGE ARGUMENTS...
+"""Run the command line and kill this process for real in a stage: killed_audit.py MOMENT STAGE ARGUMENTS...
 
-Moments: ``before`` its work; at the second ``shard`` that it writes; once its files are ``written``, before the manifest
-says so.
+Moments: ``before`` the stage's work; at the second ``shard`` that it writes; once its files are ``written``, before
+the manifest says so.
 """
 
 import os
