@@ -1,4 +1,4 @@
-"""Domain nouns shared by every stage, and the two hashes by which everything is recognised.
+"""Domain nouns shared by every stage, and the two hashes that recognise content.
 
 Axis letters, used as suffixes of array names: ``N`` rows, ``S`` sides of a row, ``J`` responses (the first side of
 every row, then the second), ``B`` batch, ``T`` tokens, ``D`` residual width, ``F`` SAE features, ``M`` response

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from anatomy.activations.hidden import Reading, read_hidden
+from anatomy.activations.hidden import WantedTokens, read_hidden
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_prompt, encode_row
 from anatomy.data.readers import Record
@@ -167,7 +167,7 @@ def read_examples(
     items: Sequence[Labelled], subject: Subject, layers: Sequence[int], settings: ModelSettings, progress: Any = None
 ) -> dict[int, Examples]:
     """Residuals of all items at every layer, one pass; memory is tokens × width × layers in float32."""
-    readings = [Reading(item.ids, item.wanted) for item in items]
+    readings = [WantedTokens(item.ids, item.wanted) for item in items]
     parts: dict[int, list[torch.Tensor | None]] = {layer: [None] * len(items) for layer in layers}
     for position, hidden in read_hidden(subject, readings, layers, settings.batch_tokens):
         for layer, x_RD in hidden.items():

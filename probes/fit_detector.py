@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from anatomy.concepts.scorer import Pooling, pooled
+from anatomy.concepts.scorer import Pooling, pool_scores
 from anatomy.errors import ProbeError
 from probes.attention_probe import AttentionProbe
 from probes.collect import Labelled
@@ -145,7 +145,8 @@ def unit_scores(decision: Callable[[Tensor], Tensor], examples: Examples, unit: 
     if unit == "token":
         assert examples.y_N is not None
         return Scored(np.concatenate(by_sequence), examples.y_N, examples.group_S[examples.sequence_N])
-    return Scored(np.array([pooled(scores_T, pooling) for scores_T in by_sequence]), examples.y_S, examples.group_S)
+    scores_S = np.array([pool_scores(scores_T, pooling) for scores_T in by_sequence])
+    return Scored(scores_S, examples.y_S, examples.group_S)
 
 
 def length_scores(examples: Examples, unit: Unit) -> Scored:

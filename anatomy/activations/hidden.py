@@ -14,7 +14,7 @@ from anatomy.activations.forward import residuals_at
 from anatomy.activations.model import Subject
 
 
-class Reading(NamedTuple):
+class WantedTokens(NamedTuple):
     """Token ids of one sequence, and which of its tokens are wanted."""
 
     ids: Int32[np.ndarray, " T"]
@@ -22,7 +22,7 @@ class Reading(NamedTuple):
 
 
 def read_hidden(
-    subject: Subject | None, readings: Sequence[Reading], layers: Sequence[int], batch_tokens: int
+    subject: Subject | None, readings: Sequence[WantedTokens], layers: Sequence[int], batch_tokens: int
 ) -> Iterator[tuple[int, dict[int, Float[torch.Tensor, "R D"]]]]:
     """Yield ``(position, {layer: residuals of the wanted tokens})`` for every reading, a batch at a time.
 

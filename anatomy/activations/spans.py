@@ -25,7 +25,7 @@ from anatomy.data.faults import (
     PROMPT_FILLS_WINDOW,
     TEMPLATE_REFUSES,
 )
-from anatomy.data.row_health import JudgeResult
+from anatomy.data.row_health import CheckResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import Message, Pair, Response, Row, content_hash
@@ -83,15 +83,15 @@ class TokenCheck:
         self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
         self.special_in_text = 0
 
-    def __call__(self, pair: Pair) -> JudgeResult:
+    def __call__(self, pair: Pair) -> CheckResult:
         try:
             encoded = encode_row(pair, self.tokenizer, self.settings)
         except TemplateError as error:
-            return JudgeResult(TEMPLATE_REFUSES, {}, error.detail)
+            return CheckResult(TEMPLATE_REFUSES, {}, error.detail)
         for span, cut in encoded.truncated.items():
             self.truncated[span] += cut
         self.special_in_text += encoded.special_in_text > 0
-        return JudgeResult(encoded.fault, encoded.lengths)
+        return CheckResult(encoded.fault, encoded.lengths)
 
     def to_dict(self) -> dict[str, Any]:
         """Entries of ``health.json``: rows cut per span, rows whose text spells out special tokens."""
@@ -271,7 +271,7 @@ def render(row: Row, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str
 
 
 def _fill(text: str, literals: Sequence[str], contents: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where each content stands if ``text`` is literals and contents in turn; templates may strip the contents."""
+    """Places of the contents if ``text`` is literals and contents in turn; templates may strip the contents."""
     ranges, position = [], len(literals[0])
     if not text.startswith(literals[0]):
         return None
@@ -287,7 +287,7 @@ def _fill(text: str, literals: Sequence[str], contents: Sequence[str]) -> list[t
 
 
 def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Where each content stands if every one is found once after the one before; None rather than a guess."""
+    """Places of the contents if every one is found once after the one before; None rather than a guess."""
     ranges, position = [], 0
     for content in contents:
         form = content if content in text else content.strip()

@@ -41,7 +41,7 @@ def steered(
         vector_D: direction, of the model's width; it is cast to the residual stream's type and device.
         coefficient: factor of the vector, with its sign.
         start: first token steered, for all rows of the batch or for each: the model's own ``position_ids``, which
-            count a row's tokens from 0 without its left padding and go on through the steps of ``generate``.
+            count a row's tokens from 0 without its left padding and continue through the steps of ``generate``.
 
     Raises:
         ModelError: unknown architecture, no such block, or a vector of another width.

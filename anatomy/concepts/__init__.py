@@ -1,1 +1,1 @@
-"""Concepts that a person decides on, and the protocol by which a detector scores responses for one."""
+"""Concepts that a person decides on, and the protocol of a detector that scores responses for one."""

@@ -24,7 +24,7 @@ CONTRASTS = 5
 Kind = Literal["trait", "style", "safety", "integrity", "topic"]
 
 
-class Contrast(Settings):
+class ContrastPrompts(Settings):
     """Two system prompts: under ``positive`` the model shows the trait, under ``negative`` its opposite."""
 
     positive: str = Field(min_length=1, description="System prompt that asks for the trait.")
@@ -32,7 +32,7 @@ class Contrast(Settings):
 
 
 class Concept(Settings):
-    """What is detected, suppressed or amplified, how its examples are made, and what detects it by default."""
+    """A thing to detect, suppress or amplify: how its examples are made, and what detects it by default."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Name in commands and file names, as `em-dash`.")
     name: str = Field(min_length=1, description="Name in reports.")
@@ -48,7 +48,9 @@ class Concept(Settings):
     detector: Literal["text", "difference-of-means", "linear", "attention", "sae"] = Field(
         description="Detector by default."
     )
-    contrasts: tuple[Contrast, ...] = Field((), description="Five pairs of system prompts, of self-generated examples.")
+    contrasts: tuple[ContrastPrompts, ...] = Field(
+        (), description="Five pairs of system prompts, of self-generated examples."
+    )
     judge_question: str | None = Field(
         None, description="One sentence that asks a judge how much of the concept an answer shows, 0 to 100."
     )
@@ -71,7 +73,9 @@ class Concept(Settings):
 
     @field_validator("contrasts")
     @classmethod
-    def _contrasts_of_generated(cls, value: tuple[Contrast, ...], info: ValidationInfo) -> tuple[Contrast, ...]:
+    def _contrasts_of_generated(
+        cls, value: tuple[ContrastPrompts, ...], info: ValidationInfo
+    ) -> tuple[ContrastPrompts, ...]:
         wanted = CONTRASTS if info.data.get("positives") == "generate" else 0
         if "positives" in info.data and len(value) != wanted:
             raise ValueError(f"positives: {info.data['positives']} takes {wanted} contrasts, found {len(value)}")

@@ -1,4 +1,4 @@
-"""What a detector is to the rest of the project: something that scores the tokens of a span for one concept.
+"""The protocol of a detector: it scores the tokens of a span for one concept.
 
 Detectors are fitted in ``probes`` and used in ``interventions``; the two meet here only.
 """
@@ -84,7 +84,7 @@ class Measured(Protocol):
         """Figures by name, as AUROC; empty where none were kept."""
 
 
-def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
+def pool_scores(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
     """Score of a span from its tokens' scores; NaN for a span without tokens (method.md §8)."""
     if not len(scores_T):
         return float("nan")
@@ -95,4 +95,4 @@ def pooled(scores_T: Float[np.ndarray, " T"], pooling: Pooling) -> float:
 
 def score_span(scorer: Scorer, span: Span) -> float:
     """The scorer's one score of a span."""
-    return pooled(scorer.score_tokens(span), scorer.pooling)
+    return pool_scores(scorer.score_tokens(span), scorer.pooling)

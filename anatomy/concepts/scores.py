@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from anatomy.concepts.scorer import Scorer, Span, pooled
+from anatomy.concepts.scorer import Scorer, Span, pool_scores
 from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import RunError
 from anatomy.types import Row
@@ -108,7 +108,7 @@ def scored(scorer: Scorer, span: Span) -> SpanScore:
     scores_T = scorer.score_tokens(span)
     if not len(scores_T):
         return SpanScore(float("nan"), float("nan"), float("nan"), -1)
-    score = pooled(scores_T, scorer.pooling)
+    score = pool_scores(scores_T, scorer.pooling)
     return SpanScore(score, float(scores_T.max()), float(scores_T.mean()), int(scores_T.argmax()))
 
 
@@ -130,13 +130,13 @@ def read_sides(
 
     The model runs once for all detectors and once for equal sequences; not at all where none reads activations.
     """
-    from anatomy.activations.hidden import Reading, read_hidden
+    from anatomy.activations.hidden import WantedTokens, read_hidden
 
     layers = sorted({scorer.layer for scorer in scorers if scorer.layer is not None})
     keys = [side.key() for side in sides]
     distinct = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     first = {distinct[key]: side for key, side in reversed(list(zip(keys, sides, strict=True)))}
-    readings = [Reading(first[number].ids, first[number].spans["response"]) for number in range(len(distinct))]
+    readings = [WantedTokens(first[number].ids, first[number].spans["response"]) for number in range(len(distinct))]
     found: list[list[ReadT]] = [[] for _ in readings]
     for number, hidden in read_hidden(subject() if layers else None, readings, layers, settings.batch_tokens):
         span = Span(first[number].text, first[number].offsets_R2, hidden)

@@ -9,7 +9,7 @@ from typing import Any
 from anatomy.artifacts import ROWS
 from anatomy.data.faults import Fault
 from anatomy.data.pair_stream import PairStream
-from anatomy.data.row_health import HealthTable, Judge
+from anatomy.data.row_health import HealthTable, RowCheck
 from anatomy.data.rows_table import write_rows
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
@@ -18,19 +18,19 @@ from anatomy.types import Pair
 def ingest(
     settings: RowSettings,
     out_dir: Path,
-    judge: Judge | None = None,
+    check: RowCheck | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Stream the rows into ``out_dir/rows.parquet`` and return their health table (see ``HealthTable.to_dict``).
 
-    ``judge`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
+    ``check`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
     the number of rows done since the last call (``Bar.update`` fits).
 
     Raises:
         RowsError: the set cannot be read, or none of its rows can be used; nothing is written then.
     """
     stream = PairStream(settings)
-    health = HealthTable(stream.format, judge)
+    health = HealthTable(stream.format, check)
 
     def checked() -> Iterator[tuple[Pair | Fault, str]]:
         for row in stream:

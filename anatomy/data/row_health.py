@@ -30,7 +30,7 @@ RATING_COLUMNS = [
 ]
 
 
-class JudgeResult(NamedTuple):
+class CheckResult(NamedTuple):
     """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span.
 
     ``detail`` is shown beside the reason; without one, an excerpt of the row is.
@@ -41,7 +41,7 @@ class JudgeResult(NamedTuple):
     detail: str = ""
 
 
-Judge = Callable[[Pair], JudgeResult | None]
+RowCheck = Callable[[Pair], CheckResult | None]
 
 
 class HealthTable:
@@ -52,8 +52,8 @@ class HealthTable:
     Distinct prompts, responses, lengths, sources and models are those of retained rows.
     """
 
-    def __init__(self, format_name: str, judge: Judge | None = None) -> None:
-        self._format, self._judge = format_name, judge
+    def __init__(self, format_name: str, check: RowCheck | None = None) -> None:
+        self._format, self._check = format_name, check
         self._rows = 0
         self._reasons: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
@@ -77,7 +77,7 @@ class HealthTable:
             return self._note(self._reasons, row.reason, row.index, row.detail)
         prompt, *responses = (_digest(row.prompt_id), *(_digest(content_hash(list(row.side(side)))) for side in SIDES))
         reason = self._reason(row, prompt, *responses)
-        verdict = self._judge(row) if self._judge is not None and reason is None else None
+        verdict = self._check(row) if self._check is not None and reason is None else None
         reason = reason or (verdict.reason if verdict else None)
         if reason is not None:
             detail = verdict.detail if verdict else ""
@@ -107,7 +107,7 @@ class HealthTable:
         self._seen.add(same)
         return None
 
-    def _describe(self, pair: Pair, verdict: JudgeResult | None) -> None:
+    def _describe(self, pair: Pair, verdict: CheckResult | None) -> None:
         """Flags, lengths, source and models of a retained row."""
         ratings = read_ratings(pair.metadata)
         if ratings is not None and ratings[0] < ratings[1]:
@@ -142,7 +142,7 @@ class HealthTable:
 
     def to_dict(self) -> dict[str, Any]:
         """The table as plain values: what ``health.json`` holds."""
-        unit = "tokens" if self._judge is not None else "characters"
+        unit = "tokens" if self._check is not None else "characters"
         return {
             "rows": self._rows,
             "retained": self.retained,

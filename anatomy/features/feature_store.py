@@ -44,7 +44,7 @@ class SpanFeatures:
     mean: Float[np.ndarray, " D"]
 
 
-class Shard:
+class FeatureShard:
     """Consecutive rows of the store; columns are read when asked for and kept with the shard."""
 
     def __init__(self, path: Path, n_features: int) -> None:
@@ -108,9 +108,9 @@ class FeatureStore:
         self.sides = tuple(name.removesuffix("_mean") for name in schema.names if name.endswith("_mean"))
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
-    def shards(self) -> Iterator[Shard]:
+    def shards(self) -> Iterator[FeatureShard]:
         """The shards in order; memory holds those that the caller keeps."""
-        return (Shard(path, self.n_features) for path in self.paths)
+        return (FeatureShard(path, self.n_features) for path in self.paths)
 
     @cached_property
     def row_ids(self) -> list[str]:
@@ -127,11 +127,11 @@ class FeatureStore:
         return np.concatenate([shard.tokens(span) for shard in self.shards()])
 
     def activations(self, side: str) -> Float[np.ndarray, "N D"]:
-        """All rows of :meth:`Shard.activations` at once."""
+        """All rows of :meth:`FeatureShard.activations` at once."""
         return np.concatenate([shard.activations(side) for shard in self.shards()])
 
     def matrix(self, span: str, statistic: str) -> sparse.csr_array:
-        """All rows of :meth:`Shard.matrix` at once; for small sets."""
+        """All rows of :meth:`FeatureShard.matrix` at once; for small sets."""
         found: sparse.csr_array = sparse.vstack(
             [shard.matrix(span, statistic) for shard in self.shards()], format="csr"
         )

@@ -22,7 +22,7 @@ DENSE_CELLS = 1 << 24
 
 
 class Encoder(Protocol):
-    """What pooling needs of an SAE."""
+    """An SAE as pooling uses it: ``layer`` counts blocks from 0, and its input is the residual stream after it."""
 
     @property
     def n_features(self) -> int: ...
@@ -77,10 +77,10 @@ def pool_spans(
         parts.append((span_B[token_E] * sae.n_features + feature_E, a_BF[token_E, feature_E], at_B[token_E]))
     key_E, value_E, at_E = (torch.cat(part) for part in zip(*parts, strict=True))
     columns = _reduce(key_E, value_E, at_E, sae.n_features)
-    return Pooled(*(column.cpu().numpy() for column in (*columns, *_means(x_ND, span_N)))), health
+    return Pooled(*(column.cpu().numpy() for column in (*columns, *_span_means(x_ND, span_N)))), health
 
 
-def _means(x_ND: Tensor, span_N: Tensor) -> tuple[Tensor, Tensor]:
+def _span_means(x_ND: Tensor, span_N: Tensor) -> tuple[Tensor, Tensor]:
     """Spans, ascending, and the mean of their tokens; a product of matrices, which gives the same bits every time."""
     span_S, count_S = span_N.unique(return_counts=True)
     member_SN = (span_S[:, None] == span_N).float()

@@ -18,7 +18,7 @@ import pyarrow as pa
 from jaxtyping import Float, UInt8
 
 from anatomy.artifacts import read_table, write_table
-from anatomy.features.feature_store import FeatureStore, Shard
+from anatomy.features.feature_store import FeatureShard, FeatureStore
 from anatomy.report.packing import counts, pack
 from anatomy.report.summary import DIRECTIONS, VIEWS
 from anatomy.types import SIDES, SPANS
@@ -125,7 +125,7 @@ def token_records(
         start += len(shard.row_ids)
 
 
-def _peaks(shard: Shard, rows: Sequence[int], span: str) -> list[dict[str, Any]]:
+def _peaks(shard: FeatureShard, rows: Sequence[int], span: str) -> list[dict[str, Any]]:
     """Per row, the features of the strongest peaks, their tokens, and activations in 1/255 of ``largest``."""
     maximum, at = shard.matrix(span, "max"), shard.matrix(span, "at")
     found = []

@@ -118,7 +118,7 @@ def write_rollouts(
     settings: RolloutSettings,
     progress: Callable[[int], object] | None = None,
 ) -> Rollouts:
-    """Complete every prompt ``samples`` times into ``out``; a killed call goes on, a finished one is only checked.
+    """Complete every prompt ``samples`` times into ``out``; a killed call resumes, a finished one is only checked.
 
     Raises:
         SettingsError: several greedy samples.

@@ -32,8 +32,8 @@ HEALTH = {"words": length, "empty": is_empty, "repeated": repetition}
 
 def health(texts: Mapping[tuple[str, int], str], prompts: Sequence[str]) -> Float[np.ndarray, "G 3"]:
     """Means over each prompt's completions, in the order of ``HEALTH``; every prompt has at least one."""
-    told: dict[str, list[list[float]]] = {prompt: [] for prompt in prompts}
+    measured: dict[str, list[list[float]]] = {prompt: [] for prompt in prompts}
     for (prompt, _), text in texts.items():
-        if prompt in told:
-            told[prompt].append([measure(text) for measure in HEALTH.values()])
-    return np.array([np.mean(told[prompt], axis=0) for prompt in prompts]).reshape(len(prompts), len(HEALTH))
+        if prompt in measured:
+            measured[prompt].append([measure(text) for measure in HEALTH.values()])
+    return np.array([np.mean(measured[prompt], axis=0) for prompt in prompts]).reshape(len(prompts), len(HEALTH))

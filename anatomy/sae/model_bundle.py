@@ -1,4 +1,8 @@
-"""The bundle of a run: tokenizer, subject model and SAE, each loaded when first asked for."""
+"""The models of a run in one object: the model that will be trained, its tokenizer and the SAE that reads it.
+
+``subject`` is the model before training, *the subject* of the audit. Each part is loaded when it is first asked for, so
+that a verb which needs the tokenizer alone loads no weights.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ModelBundle:
-    """Tokenizer, subject model and SAE of a run, each loaded when first asked for."""
+    """Model, tokenizer and SAE that the settings name, each loaded when it is first asked for."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
@@ -32,7 +36,7 @@ class ModelBundle:
 
     @cached_property
     def token_check(self) -> TokenCheck:
-        """What only a tokenizer knows of a pair: truncation, token lengths."""
+        """The check of pairs that only a tokenizer can make: truncation, token lengths."""
         from anatomy.activations.spans import TokenCheck
 
         return TokenCheck(self.tokenizer, self.settings)
@@ -64,7 +68,7 @@ class ModelBundle:
         return all(side.spans["response"].any() for side in encoded.sides.values())
 
     def token_settings(self) -> dict[str, Any]:
-        """What decides token ids and spans."""
+        """Settings and hashes that decide token ids and spans; part of every mark of what is read with them."""
         from anatomy.activations.spans import template_hash
 
         return {

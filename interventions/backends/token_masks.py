@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int
 
-from anatomy.activations.hidden import Reading, read_hidden
+from anatomy.activations.hidden import WantedTokens, read_hidden
 from anatomy.activations.spans import EncodedSide, encode_row
 from anatomy.concepts.scorer import Scorer, Span
 from anatomy.concepts.scores import Scores
@@ -104,7 +104,7 @@ def _shard_masks(
     places: list[tuple[int, int]] = [(int(row), int(column)) for row, column in np.argwhere(wanted_R2)]
     encoded = {row: encode_row(shard[row].pair, bundle.tokenizer, bundle.settings) for row, _ in places}
     sides: list[EncodedSide] = [encoded[row].sides[SIDES[column]] for row, column in places]
-    readings = [Reading(side.ids, side.spans["response"]) for side in sides]
+    readings = [WantedTokens(side.ids, side.spans["response"]) for side in sides]
     subject = bundle.subject if scorer.layer is not None and sides else None
     layers = [] if scorer.layer is None else [scorer.layer]
     for number, hidden in read_hidden(subject, readings, layers, bundle.settings.batch_tokens):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from anatomy.concepts.concept import Concept, Contrast, find, load_library, load_questions
+from anatomy.concepts.concept import Concept, ContrastPrompts, find, load_library, load_questions
 from anatomy.errors import SettingsError
 from anatomy.text.matchers import find_ranges
 
@@ -73,7 +73,7 @@ def test_find_names_near_matches_in_one_line() -> None:
 def test_own_concepts_are_added(tmp_path: Path) -> None:
     library = load_library(write(tmp_path, STYLE, {**TRAIT, "id": "verse", "kind": "topic"}))
     assert library.find("rhyme").direction == "none"
-    assert library["verse"].contrasts[4] == Contrast(positive="Rhyme 4.", negative="Never rhyme 4.")
+    assert library["verse"].contrasts[4] == ContrastPrompts(positive="Rhyme 4.", negative="Never rhyme 4.")
     assert len(library) == len(load_library()) + 2
 
 

@@ -15,7 +15,7 @@ from anatomy.activations.spans import encode_row
 from anatomy.artifacts import read_table
 from anatomy.concepts import scored_tokens
 from anatomy.concepts.scored_tokens import write_scored_tokens
-from anatomy.concepts.scorer import Span, pooled
+from anatomy.concepts.scorer import Span, pool_scores
 from anatomy.concepts.scores import Scores, read_scores, score_rows
 from anatomy.data import shard_cache
 from anatomy.errors import RunError
@@ -74,7 +74,7 @@ def test_scores_equal_a_brute_force_pass(bundle, tmp_path, tiny_model_dir):
                 hidden = model(torch.tensor(encoded.ids[None]).long(), output_hidden_states=True).hidden_states
                 x_TD = hidden[scorer.layer + 1][0].detach()[torch.tensor(encoded.spans["response"])]
                 expected = (x_TD @ scorer.w_D).double().numpy()
-                assert found.score_NS[row, column] == pytest.approx(pooled(expected, scorer.pooling), rel=1e-4)
+                assert found.score_NS[row, column] == pytest.approx(pool_scores(expected, scorer.pooling), rel=1e-4)
                 assert found.at_NS[row, column] == expected.argmax()
 
 

@@ -15,7 +15,7 @@ from anatomy.data import faults
 from anatomy.data.faults import Fault
 from anatomy.data.ingest import ingest
 from anatomy.data.lengths import LengthTable
-from anatomy.data.row_health import HealthTable, JudgeResult, read_ratings
+from anatomy.data.row_health import CheckResult, HealthTable, read_ratings
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
@@ -140,11 +140,11 @@ def test_a_column_of_different_sources_stays_bounded() -> None:
 
 
 def test_judge_gives_truncation_faults_and_token_lengths() -> None:
-    def judge(row: Pair) -> JudgeResult | None:
+    def check(row: Pair) -> CheckResult | None:
         reason = {1: faults.PROMPT_FILLS_WINDOW, 2: faults.IDENTICAL_AFTER_TRUNCATION}.get(row.index)
-        return None if row.index == 3 else JudgeResult(reason, {"prompt": 11, "chosen": 22, "rejected": 33})
+        return None if row.index == 3 else CheckResult(reason, {"prompt": 11, "chosen": 22, "rejected": 33})
 
-    table = HealthTable("explicit", judge)
+    table = HealthTable("explicit", check)
     rows = [pair(index, f"Q{index}", "A", "B") for index in range(3)]
     assert [table.add(row) for row in rows] == ["retained", "prompt-fills-window", "identical-after-truncation"]
     lengths = table.to_dict()["lengths"]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from support.planted_direction import direction, examples, sequence_scores, token_scores
 
-from anatomy.concepts.scorer import pooled
+from anatomy.concepts.scorer import pool_scores
 from anatomy.errors import ProbeError
 from probes.attention_probe import AttentionProbe
 from probes.difference_of_means import DifferenceOfMeans
@@ -191,7 +191,7 @@ def test_a_seed_decides_all_that_is_random(make):
 def test_sequences_are_pooled_in_training_as_detectors_pool_them(pooling):
     data = examples()
     z_N = data.x_ND[:, 0]
-    expected = [pooled(part.numpy(), pooling) for part in z_N.split(data.lengths_S.tolist())]
+    expected = [pool_scores(part.numpy(), pooling) for part in z_N.split(data.lengths_S.tolist())]
     np.testing.assert_allclose(pool_tokens(z_N, torch.from_numpy(data.lengths_S), pooling), expected, rtol=1e-6)
 
 
