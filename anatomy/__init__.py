@@ -1,7 +1,49 @@
-"""anatomy: what a preference set teaches the model that will be trained on it.
+"""What a preference set teaches the model that will be trained on it.
 
-Imports run one way: types → data → activations → sae → features → clusters → hypotheses → report.
-Importing this package loads neither torch nor pyarrow.
+Each verb of the command line is a function here, and keyword names equal the flags::
+
+    import anatomy
+
+    run = anatomy.audit("pairs.parquet", model="my-model", sae="saes/mine", out="runs/mine")
+    run.findings()       # a DataFrame, one finding a line
+    run.rows("R12")      # the rows behind a cluster
+    print(run.show())    # what the command line prints
+    anatomy.validate(run.path, before="before", after="after")
+
+Settings are validated by the models that the command line uses; a wrong or unknown one raises
+:class:`anatomy.errors.SettingsError`, and everything that a user can fix is an :class:`anatomy.errors.AnatomyError`.
+Importing this package loads none of the libraries that the functions need.
 """
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_WORKFLOWS = (
+    "audit", "check", "cluster", "compare", "estimate", "filter", "forecast", "harvest", "make_plan", "name", "null",
+    "open_run", "plan_check", "probe_fit", "probe_score", "probe_test", "rollout", "sae_health", "sae_train", "sft",
+    "show", "trace", "train", "validate", "view",
+)  # fmt: skip
+"""Functions that ``anatomy.workflows`` has in a module of the same name."""
+
+_ELSEWHERE = {
+    "list_concepts": ("concepts", "list_concepts"),
+    "show_concept": ("concepts", "show_concept"),
+    "retest": ("hypotheses", "hypotheses"),
+    "write_report": ("report", "report"),
+}
+"""Functions whose module is named otherwise, and those that would hide a package (``report``, ``hypotheses``)."""
+
+__all__ = ["__version__", *_WORKFLOWS, *_ELSEWHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'anatomy' has no attribute {name!r}")
+    module, function = _ELSEWHERE.get(name, (name, name))
+    return getattr(import_module(f"anatomy.workflows.{module}"), function)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
