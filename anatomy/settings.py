@@ -217,7 +217,7 @@ def read_yaml(path: Path, what: str, error: type[AnatomyError] = SettingsError, 
         raise error(f"{path}: not valid YAML ({' '.join(str(fault).split())})") from None
 
 
-def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: Path | None = None) -> SettingsT:
+def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: str | Path | None = None) -> SettingsT:
     """Merge a YAML file with command-line flags (flags win) and validate.
 
     Raises:
@@ -225,7 +225,7 @@ def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: Path | N
     """
     values: dict[str, Any] = {}
     if config is not None:
-        loaded = read_yaml(config, "configuration")
+        loaded = read_yaml(Path(config), "configuration")
         if not isinstance(loaded, dict):
             raise SettingsError(f"{config}: expected `key: value` lines, found {type(loaded).__name__}")
         values.update({str(key).replace("-", "_"): value for key, value in loaded.items()})

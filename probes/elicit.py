@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from anatomy.activations.generate import GenerateSettings, generate_to
+from anatomy.activations.generate import GenerateSettings, generate
 from anatomy.activations.model import Subject
 from anatomy.concepts.concept import Concept
 from anatomy.errors import ProbeError
@@ -63,7 +63,7 @@ def elicit(
     conversations: list[list[Message]] = [
         [{"role": "system", "content": system}, {"role": "user", "content": question}] for question, system, _ in asked
     ]
-    completions = generate_to(cache, subject, tokenizer, conversations, settings, progress)
+    completions = generate(cache, subject, tokenizer, conversations, settings, progress)
     answers = [
         (question, completion.text, label)
         for (question, _, label), completion in zip(asked, completions, strict=True)

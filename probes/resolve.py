@@ -20,17 +20,18 @@ CLUSTER_OF = "#"
 """Between an audit and one of its clusters."""
 
 
-def resolve(names: str, bundle: ModelBundle, concepts_file: Path | None = None) -> list[Scorer]:
-    """The scorers that ``names`` (separated by commas) stand for; the model is loaded only for detectors that read it.
+def resolve(names: str | None, bundle: ModelBundle, concepts_file: Path | None = None) -> list[Scorer]:
+    """The scorers that ``names`` (separated by commas; None: no names) stand for.
 
-    A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``.
+    A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``. The model is
+    loaded only for detectors that read it.
 
     Raises:
         ProbeError: an unknown name, a concept that needs a fitted detector, or two detectors of one concept.
     """
     library = load_library(concepts_file)
     scorers: list[Scorer] = []
-    for name in [part.strip() for part in names.split(",") if part.strip()]:
+    for name in filter(None, map(str.strip, (names or "").split(","))):
         if (Path(name) / CARD).is_file():
             scorers.append(saved(Path(name), bundle))
             continue

@@ -35,13 +35,18 @@ if TYPE_CHECKING:
 Progress = Callable[[int], object]
 
 
-class GenerateSettings(Settings):
-    """How completions are sampled."""
+class DrawSettings(Settings):
+    """How a completion is drawn."""
 
     max_new_tokens: int = Field(256, ge=1, description="Tokens of a completion, at most.")
     temperature: float = Field(0.0, ge=0, description="Divides the logits; 0 takes the likeliest token (greedy).")
     top_p: float = Field(1.0, gt=0, le=1, description="Sample from the fewest tokens that hold this probability.")
     seed: int = Field(0, ge=0, description="Seed of the samples.")
+
+
+class GenerateSettings(DrawSettings):
+    """How completions are drawn, and how many at once."""
+
     batch_tokens: int = Field(16_384, ge=64, description="Padded tokens of a batch, prompts and completions together.")
 
 
@@ -62,35 +67,6 @@ class _Item:
 
 
 def generate(
-    subject: Subject,
-    tokenizer: PreTrainedTokenizerBase,
-    conversations: Sequence[Sequence[Message]],
-    settings: GenerateSettings,
-    progress: Progress | None = None,
-) -> list[str]:
-    """One completion for each conversation, in their order, without special tokens.
-
-    A conversation that occurs several times gets as many samples (all the same where greedy). A completion ends at the
-    model's or the tokenizer's end of text, at the end of turn of the chat template, or after ``max_new_tokens``.
-
-    Args:
-        progress: called with the number of completions just done.
-
-    Raises:
-        ModelError: the template refuses a conversation, or prompt and completion exceed the model's window.
-    """
-    items = _items(subject, tokenizer, conversations, settings)
-    texts = [""] * len(items)
-    for batch in _batches(items, settings):
-        found = _complete(subject, tokenizer, [items[position] for position in batch], settings)
-        for position, completion in zip(batch, found, strict=True):
-            texts[position] = completion.text
-        if progress is not None:
-            progress(len(batch))
-    return texts
-
-
-def generate_to(
     path: Path,
     subject: Subject,
     tokenizer: PreTrainedTokenizerBase,
@@ -98,13 +74,18 @@ def generate_to(
     settings: GenerateSettings,
     progress: Progress | None = None,
 ) -> list[Completion]:
-    """:func:`generate`, kept in the JSONL file ``path`` (``key``, ``text``, ``tokens``) a batch at a time.
+    """One completion for each conversation, in their order, without special tokens.
 
-    After a kill, the same call goes on with the next batch and gives the same file. The file holds the longest prompts
-    first; the result is in the order of ``conversations``. ``progress`` counts what was there already, too.
+    A conversation that occurs several times gets as many samples (all the same where greedy). A completion ends at the
+    model's or the tokenizer's end of text, at the end of turn of the chat template, or after ``max_new_tokens``.
+
+    Args:
+        path: JSONL file (``key``, ``text``, ``tokens``) that keeps them a batch at a time, the longest prompts first;
+            after a kill, the same call resumes with the next batch and ends with the same file.
+        progress: called with the number of completions just done, those that were there already included.
 
     Raises:
-        ModelError: see :func:`generate`.
+        ModelError: the template refuses a conversation, or prompt and completion exceed the model's window.
         RunError: ``path`` holds completions of other conversations, settings or another model.
     """
     items = _items(subject, tokenizer, conversations, settings)

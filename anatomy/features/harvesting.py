@@ -23,7 +23,7 @@ from anatomy.data.shard_cache import ShardCache, shards
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.feature_store import SpanFeatures, read_health, write_shard
 from anatomy.features.pooling import Encoder, Pooled, pool_spans
-from anatomy.sae.sae_health import HealthSums
+from anatomy.sae.reconstruction import HealthSums
 from anatomy.settings import ModelSettings
 from anatomy.types import Row
 

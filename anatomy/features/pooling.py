@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from anatomy.sae.blocks import ordinary
-from anatomy.sae.sae_health import HealthSums
+from anatomy.sae.reconstruction import HealthSums
 
 DENSE_CELLS = 1 << 24
 """Tokens × features encoded at once: 64 MiB in float32."""

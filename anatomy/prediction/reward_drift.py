@@ -12,8 +12,7 @@ from statistics import fmean
 
 from pydantic import Field
 
-from anatomy.errors import RunError
-from anatomy.rollouts.training_folder import read_train_log
+from anatomy import artifacts
 from anatomy.settings import Settings
 
 END = 0.25
@@ -49,18 +48,15 @@ def read_strength(log: Path) -> Strength | None:
     """From ``train_log.jsonl`` of a DPO training; None where there is none, or an empty one.
 
     Raises:
-        RunError: the log of something else.
+        KeyError, TypeError: the log of something else.
     """
-    steps = read_train_log(log)
-    if not steps:
+    lines = artifacts.read_log(log)
+    if not lines:
         return None
-    last = steps[-max(1, int(len(steps) * END)) :]
-    try:
-        return Strength(
-            learning_rate=max(step.values["learning_rate"] for step in steps),
-            steps=len(steps),
-            margin=fmean(step.values["raw/margins"] for step in last),
-            common=fmean((step.values["rewards/chosen"] + step.values["rewards/rejected"]) / 2 for step in last),
-        )
-    except KeyError as error:
-        raise RunError(f"{log}: a step has no {error}; it is not the log of a DPO training") from None
+    last = lines[-max(1, int(len(lines) * END)) :]
+    return Strength(
+        learning_rate=max(line["learning_rate"] for line in lines),
+        steps=len(lines),
+        margin=fmean(line["raw/margins"] for line in last),
+        common=fmean((line["rewards/chosen"] + line["rewards/rejected"]) / 2 for line in last),
+    )

@@ -34,7 +34,7 @@ def completion_log_probs(
     """
     sides = [_full_sample(folder) for folder in folders]
     subject, tokenizer = load_policy(settings)
-    if subject.fingerprint not in {side.manifest["model"]["fingerprint"] for side in sides}:
+    if subject.fingerprint not in {side.manifest.model.fingerprint for side in sides}:
         raise RunError(f"{subject.name}: made none of these completions; give the model that sampled one of the sides")
     found, sequences, counted = [], [], []
     for number, (folder, side) in enumerate(zip(folders, sides, strict=True)):
@@ -75,10 +75,10 @@ def _full_sample(folder: Path) -> Rollouts:
         RunError: they were drawn from changed probabilities.
     """
     rollouts = read_rollouts(folder)
-    if (rollouts.manifest["sampling"]["temperature"], rollouts.manifest["sampling"]["top_p"]) != (1, 1):
+    if (rollouts.manifest.sampling.temperature, rollouts.manifest.sampling.top_p) != (1, 1):
         raise RunError(f"{folder}: its completions do not have the model's own probabilities; sample at 1")
     return rollouts
 
 
 def _made_of(sides: Sequence[Rollouts]) -> str:
-    return " ".join(side.fingerprint for side in sides)
+    return " ".join(side.manifest.fingerprint for side in sides)

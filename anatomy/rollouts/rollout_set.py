@@ -1,7 +1,7 @@
 """Completions of held-out prompts on disk: ``rollouts.parquet`` with its manifest, written last.
 
-``completions.jsonl`` is what a killed run leaves and goes on from. Only prompts are read of the rows that name them,
-each once, whatever follows them in a preference set.
+A killed run leaves ``completions.jsonl`` and resumes from it. Only prompts are read of the rows that name them, each
+once, whatever follows them in a preference set.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from anatomy import artifacts
-from anatomy.activations.generate import Completion, GenerateSettings, generate_to
+from anatomy.activations.generate import Completion, GenerateSettings, generate
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import TemplateError, encode_prompt, template_hash
 from anatomy.data.faults import Fault
@@ -29,8 +31,6 @@ from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import Message, Pair, Response, Row, content_hash, file_hash
 
-SAMPLED = set(SampleSettings.model_fields) - {"batch_tokens"}
-
 
 class Prompt(NamedTuple):
     """One distinct prompt."""
@@ -39,18 +39,55 @@ class Prompt(NamedTuple):
     messages: Sequence[Message]
 
 
+class SampledModel(BaseModel):
+    """The model that answered; ``folder`` is where it lies, None for one of the Hub."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    origin: str
+    folder: str | None
+    fingerprint: str
+
+    @property
+    def place(self) -> Path:
+        """Its folder, or its name as a path."""
+        return Path(self.folder or self.name).expanduser()
+
+    @classmethod
+    def of(cls, subject: Subject) -> SampledModel:
+        """The identity of a loaded model."""
+        folder = Path(subject.name).expanduser()
+        place = str(folder.resolve()) if folder.is_dir() else None
+        return cls(name=subject.name, origin=subject.origin, folder=place, fingerprint=subject.fingerprint)
+
+
+class RolloutManifest(artifacts.Artifact):
+    """What made rollouts: the model, its template, how completions were drawn; and hashes of prompts and table.
+
+    ``fingerprint`` covers model, template, prompts and sampling; ``rollouts`` is the hash of the table's bytes,
+    ``prompts`` the number of distinct ones, ``left_out`` counts prompts by the reason why they have no completion.
+    """
+
+    NAME: ClassVar[str] = "manifest of rollouts"
+    REMEDY: ClassVar[str] = "run `anatomy rollout` there again"
+
+    model: SampledModel
+    template: str
+    sampling: SampleSettings
+    left_out: Mapping[str, int]
+    prompts: int
+    rollouts: str
+    fingerprint: str
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """Completions by (prompt id, sample number), the messages of each prompt, and what made them."""
 
     texts: Mapping[tuple[str, int], str]
     prompts: Mapping[str, Sequence[Message]]
-    manifest: Mapping[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the completions: model, template, prompts and sampling."""
-        return str(self.manifest["fingerprint"])
+    manifest: RolloutManifest
 
 
 def read_prompts(name: str) -> list[Prompt]:
@@ -79,9 +116,9 @@ def read_prompts(name: str) -> list[Prompt]:
     return list(found.values())
 
 
-def _prompt_alone(values: Mapping[str, Any]) -> Pair | None:
+def _prompt_alone(values: Mapping[str, Any]) -> Row | None:
     try:
-        return Pair(0, to_messages(values.get("prompt"), "prompt", "user"), (), ())
+        return Response(0, to_messages(values.get("prompt"), "prompt", "user"), ())
     except (RowFault, WrongType):
         return None
 
@@ -135,30 +172,26 @@ def write_rollouts(
         f"so {most:,} tokens at most"
     )
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
-    completions = generate_to(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
-    folder = Path(subject.name).expanduser()
-    facts = {
-        "model": {
-            "name": subject.name,
-            "origin": subject.origin,
-            "folder": str(folder.resolve()) if folder.is_dir() else None,
-            "fingerprint": subject.fingerprint,
-        },
-        "template": template_hash(tokenizer),
-        "sampling": settings.model_dump(mode="json", include=SAMPLED),
-        "left_out": left,
-    }
-    save_rollouts(out, prompts, completions, facts)
+    completions = generate(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
+    sampling = SampleSettings.model_validate(settings.model_dump(include=set(SampleSettings.model_fields)))
+    save_rollouts(out, prompts, completions, SampledModel.of(subject), template_hash(tokenizer), sampling, left)
     return read_rollouts(out)
 
 
 def save_rollouts(
-    out: Path, prompts: Sequence[Prompt], completions: Sequence[Completion], facts: Mapping[str, Any]
+    out: Path,
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    model: SampledModel,
+    template: str,
+    sampling: SampleSettings,
+    left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Write completions: the first of every prompt, then the second of every prompt, and so on; the manifest last.
 
     Args:
-        facts: ``model``, ``template`` and ``sampling``, for the manifest.
+        template: content hash of the chat template.
+        left_out: numbers of prompts by the reason why they have no completion.
     """
     turns = [json.dumps(list(prompt.messages)) for prompt in prompts]
     samples = len(completions) // len(prompts)
@@ -171,10 +204,15 @@ def save_rollouts(
         "tokens": pa.array([completion.tokens for completion in completions], pa.list_(pa.int32())),
     }
     artifacts.write_table(out / artifacts.ROLLOUTS, pa.table(table))
-    made_of = [facts["model"]["fingerprint"], facts["template"], facts["sampling"], sorted(ids)]
-    digest = file_hash(out / artifacts.ROLLOUTS)
-    manifest = {**facts, "prompts": len(prompts), "rollouts": digest, "fingerprint": content_hash(made_of)}
-    artifacts.write_json(out / artifacts.MANIFEST, manifest)
+    RolloutManifest(
+        model=model,
+        template=template,
+        sampling=sampling,
+        left_out=dict(left_out),
+        prompts=len(prompts),
+        rollouts=file_hash(out / artifacts.ROLLOUTS),
+        fingerprint=content_hash([model.fingerprint, template, sampling.model_dump(mode="json"), sorted(ids)]),
+    ).write(out / artifacts.MANIFEST)
 
 
 def is_rollouts(path: str) -> bool:
@@ -186,11 +224,11 @@ def read_rollouts(folder: Path) -> Rollouts:
     """Finished rollouts.
 
     Raises:
-        RunError: there are none, or the table is not the one that the manifest speaks of.
+        RunError: there are none, or the table is not the one that the manifest names.
     """
-    manifest = artifacts.read_json(folder / artifacts.MANIFEST)
+    manifest = RolloutManifest.read(folder / artifacts.MANIFEST)
     table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "prompt", "text"])
-    if not isinstance(manifest, dict) or manifest.get("rollouts") != file_hash(folder / artifacts.ROLLOUTS):
+    if manifest.rollouts != file_hash(folder / artifacts.ROLLOUTS):
         raise RunError(f"{folder}: not finished rollouts; run `anatomy rollout` there again")
     rows = table.to_pylist()
     texts = {(row["prompt_id"], row["sample"]): row["text"] for row in rows}
@@ -238,7 +276,8 @@ def rollout_pairs(
     Raises:
         RunError: nothing is left, or the completions were not sampled in the same way.
     """
-    ways = [{**side.manifest["sampling"], "seed": 0, "max_prompts": 0, "samples": 0} for side in (before, after)]
+    free = {"seed", "max_prompts", "samples"}
+    ways = [side.manifest.sampling.model_dump(exclude=free) for side in (before, after)]
     if ways[0] != ways[1]:
         raise RunError("the rollouts before and after were sampled with different settings; sample them alike")
     keys = sorted(before.texts.keys() & after.texts.keys())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from anatomy.activations.generate import GenerateSettings
+from anatomy.activations.generate import DrawSettings
 from anatomy.settings import ModelSettings
 
 
-class SampleSettings(GenerateSettings):
+class SampleSettings(DrawSettings):
     """How many completions of how many prompts, and how they are drawn."""
 
     max_new_tokens: int = Field(128, ge=1, description="Tokens of a completion, at most; also the window of the data.")

@@ -28,7 +28,7 @@ from anatomy.sae.blocks import Blocks
 from anatomy.sae.corpus import HELD_OUT, Corpus, Document, build_corpus
 from anatomy.sae.fit_sae import fit_sae
 from anatomy.sae.load_sae import LoadedSAE, load_sae
-from anatomy.sae.sae_health import HealthSums, SAEHealth, measure
+from anatomy.sae.reconstruction import HealthSums, SAEHealth, measure
 from anatomy.settings import ModelSettings, SAESettings, SAETrainSettings
 from anatomy.types import content_hash
 

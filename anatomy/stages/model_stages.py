@@ -49,7 +49,7 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         SAEError: the SAE is unhealthy on these rows and ``force`` is off; told after the first shard.
     """
     from anatomy.features.harvesting import harvest
-    from anatomy.sae.sae_health import HealthSums, SAEHealth
+    from anatomy.sae.reconstruction import HealthSums, SAEHealth
 
     depends = {
         "rows": run.output_hash("rows", artifacts.ROWS),
@@ -149,7 +149,7 @@ def own_stage(
     from anatomy.rollouts.log_probs import log_probs
 
     made_of = {
-        "rollouts": None if own is None else own.fingerprint,
+        "rollouts": None if own is None else own.manifest.fingerprint,
         "harvest": run.require("harvest")["fingerprint"],
         "scores": run.require("scores")["fingerprint"],
     }
@@ -187,11 +187,11 @@ def read_own(settings: AuditSettings, bundle: ModelBundle) -> Rollouts | None:
     if settings.base_rollouts is None:
         return None
     own = read_rollouts(Path(settings.base_rollouts))
-    if own.manifest["model"]["fingerprint"] != bundle.subject.fingerprint:
+    if own.manifest.model.fingerprint != bundle.subject.fingerprint:
         raise SettingsError(
             f"--base-rollouts {settings.base_rollouts}: completions of another model than the audit's; roll it out"
         )
-    if int(own.manifest["sampling"]["samples"]) < 2:
+    if own.manifest.sampling.samples < 2:
         raise SettingsError(
             f"--base-rollouts {settings.base_rollouts}: one completion a prompt; roll out with --samples 2 or more"
         )

@@ -1,8 +1,8 @@
-"""Which training made a model, as far as the folder around it says; in words too.
+"""Which training made a model, as far as the folder around it tells; in words too.
 
-``anatomy train`` leaves ``X/model`` next to ``training.json``: what was asked for, and hashes of all that the weights
-depend on. Two trainings are *twins* if all hashes but the plan's are equal: same rows, same start, same settings and
-seed, so that they differ in the interventions and in nothing else.
+``anatomy train`` leaves ``X/model`` beside ``trained.json`` (hashes of what it was made of, and its settings),
+``manifest.json`` and, where there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's
+are equal: same rows, same start, same settings and seed, so that they differ in the interventions and in nothing else.
 """
 
 from __future__ import annotations
@@ -12,84 +12,83 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from anatomy.errors import RunError
+from anatomy.errors import AnatomyError, RunError
 from anatomy.prediction.reward_drift import read_strength
-from anatomy.progress import logger
-from anatomy.rollouts.training_folder import TrainedIntervention, TrainingIdentity, read_identity
+from anatomy.settings import read_yaml
 from anatomy.types import content_hash
 
 DETECTOR = "detector.json"
+SAME = ("rows", "model", "template", "settings")
+TARGETS = ("concept", "cluster", "source", "rows")
 OPTION = 40
 DOSED = ("steering", "reward_shaping")
-"""Backends that do more if their strength is greater; for the others, any strength above 0 is the same."""
+"""Backends that do more where their strength is greater; of the others, any above 0 is the same."""
 
 
-def read_training(model: Mapping[str, Any], run: Path) -> dict[str, Any] | None:
-    """Return the DPO training that made a model, or None if its folder is gone, damaged or no DPO training.
-
-    A damaged record is reported with its reason.
+def read_training(model: Path, run: Path) -> dict[str, Any] | None:
+    """The DPO training that made a model, or None where its folder is gone or tells of none.
 
     Args:
-        model: ``model`` of a rollouts' manifest.
+        model: folder of the model.
         run: the audit; clusters of another one are no targets here.
 
     Returns:
         ``folder``, ``rows`` (their name), ``seed``, ``interventions`` (of strength above 0; none is plain DPO),
         ``plan`` (their hash), ``twin`` (hash of all but the plan), ``recipe`` (hash of all but plan and seed),
-        ``strength`` (as in ``reward_drift.Strength``, or None without its log).
+        ``strength`` (as in ``strength.Strength``, or None without its log).
     """
-    folder = Path(str(model.get("folder") or model.get("name"))).expanduser().parent
+    folder = model.parent
     try:
-        identity = read_identity(folder)
-        if identity is None or identity.kind != "dpo" or not identity.finished:
-            return None
-        return _record(identity, folder, run)
-    except RunError as error:
-        logger.warning(f"warning: the model's training is unknown, so it is compared with no other ({error})")
-        return None
+        return _read(folder, run) if (folder / artifacts.TRAINED).is_file() else None
+    except (AnatomyError, OSError, AttributeError, KeyError, TypeError, ValueError, StopIteration):
+        return None  # damaged, or made by something else
 
 
-def _record(identity: TrainingIdentity, folder: Path, run: Path) -> dict[str, Any]:
-    items = [item for item in identity.interventions if item.strength > 0]
-    same = [identity.prepared.rows, identity.asked.model, identity.asked.template]
-    but_seed = {name: value for name, value in identity.settings.items() if name != "seed"}
+def _read(folder: Path, run: Path) -> dict[str, Any] | None:
+    made = artifacts.read_json(folder / artifacts.TRAINED)
+    learnt = dict(made["learnt_by"])
+    if "beta" not in learnt:
+        return None  # supervised fine-tuning
+    asked = artifacts.read_json(folder / artifacts.MANIFEST)["settings"]
+    plan = read_yaml(folder / artifacts.PLAN, "plan", RunError) if (folder / artifacts.PLAN).is_file() else {}
+    items = [item for item in plan.get("interventions") or () if item.get("strength", 1) > 0]
+    same = [made[name] for name in SAME]
     strength = read_strength(folder / artifacts.TRAIN_LOG)
-    done = [item.model_dump(mode="json") for item in items]
+    audited = None if plan.get("run") is None else str(Path(plan["run"]).resolve())
     return {
         "folder": str(folder),
-        "rows": Path(identity.source).name,
-        "seed": identity.settings["seed"],
-        "interventions": [_intervention(item, identity.audit, run) for item in items],
-        "plan": content_hash([done, identity.audit] if done else []),  # R12 of another audit is another cluster
-        "twin": content_hash([*same, identity.asked.settings]),
-        "recipe": content_hash([*same, but_seed]),
+        "rows": Path(str(asked["rows"])).name,
+        "seed": int(learnt.pop("seed")),
+        "interventions": [_intervention(item, audited, run) for item in items],
+        "plan": content_hash([items, audited] if items else []),  # R12 of another audit is another cluster
+        "twin": content_hash(same),
+        "recipe": content_hash([*same[:3], learnt]),
         "strength": None if strength is None else strength.model_dump(),
     }
 
 
-def _intervention(item: TrainedIntervention, audit: str | None, run: Path) -> dict[str, Any]:
-    """Return ``words``, ``direction``, and ``response``, a concept or R cluster of ``run``, or None."""
+def _intervention(item: Mapping[str, Any], audited: str | None, run: Path) -> dict[str, Any]:
+    """One intervention: ``words``, ``direction``, and ``response``, a concept or R cluster of ``run``, or None."""
+    kind, target = next((name, item[name]) for name in TARGETS if item.get(name))
     response = None
-    if item.concept is not None:
-        target = response = _concept(item.concept)
-    elif item.rows is not None:
-        target = f"{len(item.rows):,} rows"
-    else:
-        target = str(item.cluster or item.source)
-        if item.cluster is not None and item.cluster[0] == "R" and audit == str(run.resolve()):
-            response = item.cluster
-    given = {name: value for name, value in item.options.items() if value not in (None, False)}
-    options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in given.items())
-    dose = f" {item.strength:g}" if item.backend in DOSED else ""
-    how = f"{item.backend.replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
-    return {"words": f"{item.direction} {target}: {how}", "direction": item.direction, "response": response}
+    if kind == "concept":
+        target = response = _concept(str(target))
+    elif kind == "cluster" and target[0] == "R" and audited == str(run.resolve()):
+        response = target
+    elif kind == "rows":
+        target = f"{len(target):,} rows"
+    told = {name: value for name, value in (item.get("options") or {}).items() if value not in (None, False)}
+    options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in told.items())
+    dose = f" {item.get('strength', 1):g}" if item["backend"] in DOSED else ""
+    how = f"{item['backend'].replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
+    words = f"{item['direction']} {target}: {how}"
+    return {"words": words, "direction": item["direction"], "response": response}
 
 
 def _concept(name: str) -> str:
-    """Return the concept of a saved detector's folder; any other name is one itself."""
-    path = Path(name).expanduser() / DETECTOR
-    card = artifacts.read_json(path) if path.is_file() else None
-    return str(card["concept"]) if isinstance(card, dict) and "concept" in card else Path(name).name
+    """The concept of a saved detector's folder; any other name is one itself."""
+    told = Path(name).expanduser() / DETECTOR
+    return str(artifacts.read_json(told)["concept"]) if told.is_file() else Path(name).name
 
 
 def _short(value: object) -> str:

@@ -1,1 +1,1 @@
-"""One file for each verb: its function is the pipeline on one screen, and the Python API."""
+"""The pipelines: one module for each verb, whose public function is the Python interface of the verb too."""

@@ -1,4 +1,4 @@
-"""What ``anatomy compare`` does: what two runs reward, and where they differ.
+"""``anatomy compare``: what two runs reward, and where they differ.
 
 With one model and SAE, the response clusters of A are groups of the same features in B. Across models, only what has a
 name can be held against each other: concepts that both runs scored, each in its own standard deviations, and text
@@ -31,6 +31,7 @@ from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
 from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, SetSignals, differences
 from anatomy.text.text_counts import TEXT_COUNTS
+from anatomy.workflows.outcome import Outcome, Where
 
 WINDOW = ("template", "tokenizer", "max_length", "max_prompt_length", "max_response_length")
 OTHER_MODEL = "the runs were read through different models or SAEs, whose features are not the same"
@@ -53,19 +54,20 @@ class Side(NamedTuple):
         return dict(self.run.manifest["stages"].get("scores", {}).get("facts", {}).get("concepts", {}))
 
 
-def compare(a_dir: Path, b_dir: Path, out: Path | None = None) -> str:
-    """Compare two runs into ``out`` (default: ``RUN_A/compared/<name of RUN_B>``); returns the terminal's table.
+def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
+    """Compare two runs into ``out`` (default: ``RUN/compared/<name of OTHER>``), as a page and ``compare.json``.
 
     Raises:
         RunError: A has no clusters, B no features, or the artifacts of one are of different rows.
     """
+    a_dir, b_dir = Path(run), Path(other)
     a, b = _open(a_dir, "cluster"), _open(b_dir, "harvest")
     same = _lens(a) == _lens(b)
     told = _told(a, b, same, list(_compared(a, b, same)))
-    out = out or a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run")
-    artifacts.write_text(out / artifacts.COMPARISON_PAGE, page(told, _report_link(a_dir, out)))
-    artifacts.write_json(out / artifacts.COMPARISON, told)
-    return terminal(told) + f"\n\n{out / artifacts.COMPARISON_PAGE}"
+    folder = a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run") if out is None else Path(out)
+    artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(told, _report_link(a_dir, folder)))
+    artifacts.write_json(folder / artifacts.COMPARISON, told)
+    return Outcome(folder, f"{terminal(told)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 
 def _open(path: Path, stage: str) -> Side:

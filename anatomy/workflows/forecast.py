@@ -1,8 +1,10 @@
-"""What ``anatomy forecast`` does: suppress one concept, and see what is predicted to go with it."""
+"""``anatomy forecast``: suppress one concept, and see what is predicted to go with it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,21 +12,32 @@ import pyarrow as pa
 
 from anatomy import artifacts
 from anatomy.errors import RunError, SettingsError
-from anatomy.prediction.explain_away import GROUPS, forecast
+from anatomy.prediction import explain_away
 from anatomy.prediction.prediction_settings import ForecastSettings
 from anatomy.prediction.predictors import Rewarding, build
 from anatomy.prediction.response_pool import Readout
 from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run
+from anatomy.settings import load_settings
 from anatomy.stages import cluster_words
 from anatomy.stages.run_prediction import Prediction
+from anatomy.workflows.outcome import Outcome, Where
 
 NUMBERS = ["predicted", "without", "change", "change_low", "change_high"]
 
 
-def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: Path | None = None) -> str:
-    """Predicted shifts of all concepts and response clusters of a run, and what is left once one is explained away.
+@dataclass(frozen=True)
+class ForecastShifts(Outcome):
+    """Predicted shifts, one a line, as in ``forecast.parquet``."""
+
+    shifts: pd.DataFrame
+
+
+def forecast(
+    run: Where, cluster: str, *, out: Where | None = None, settings: Where | None = None, **flags: Any
+) -> ForecastShifts:
+    """Return the predicted shifts of all concepts and response clusters, and what is left once one is explained away.
 
     Into ``out``: ``forecast.parquet``, a line each with ``response``, ``predicted``, ``without``, ``change_low``,
     ``change_high`` (95 % of ``without − predicted``) and ``deviation`` (of the responses' values).
@@ -33,19 +46,21 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
         RunError: the run has no such cluster or concept, or it is the same on all responses.
         SettingsError: no such predictor, one without a reward, or one over the model's own responses in a run without.
     """
-    with Run.read(run_dir) as run:
-        made = Prediction.of(run, settings.predictor, settings.tilt_c)
+    asked, concept = load_settings(ForecastSettings, flags, settings), cluster
+    with Run.read(Path(run)) as opened:
+        made = Prediction.of(opened, asked.predictor, asked.tilt_c)
         if not isinstance(made.predictor, Rewarding):
-            known = ", ".join(name for name, kind in build(settings.tilt_c).items() if isinstance(kind(), Rewarding))
-            raise SettingsError(f"predictor {settings.predictor} has no reward to take a concept from; use {known}")
+            known = ", ".join(name for name, kind in build(asked.tilt_c).items() if isinstance(kind(), Rewarding))
+            raise SettingsError(f"predictor {asked.predictor} has no reward to take a concept from; use {known}")
         concept_J = np.asarray(made.one(concept).values_JM, np.float64)[:, 0]
         if not np.ptp(concept_J):
-            raise RunError(f"{run.path}: {concept} is the same on every response; nothing is explained away by it")
+            raise RunError(f"{opened.path}: {concept} is the same on every response; nothing is explained away by it")
         readout = _all(made)
-        with progress_bar("forecast", "fit", GROUPS + 1) as bar:
-            found = forecast(made.predictor, made.data, made.pool, readout, concept_J, settings.strength,
-                             settings.seed, bar.update)  # fmt: skip
-        words = cluster_words(run)
+        with progress_bar("forecast", "fit", explain_away.GROUPS + 1) as bar:
+            found = explain_away.forecast(
+                made.predictor, made.data, made.pool, readout, concept_J, asked.strength, asked.seed, bar.update
+            )
+        words = cluster_words(opened)
     change_M = found.without_M - found.predicted_M
     table = pd.DataFrame(
         {
@@ -57,9 +72,10 @@ def forecast_run(run_dir: Path, concept: str, settings: ForecastSettings, out: P
             "deviation": np.asarray(readout.values_JM, np.float64).std(axis=0),
         }
     )
-    if out is not None:
-        artifacts.write_table(out / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
-    return _text(table, concept, made, settings, words)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        artifacts.write_table(folder / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
+    return ForecastShifts(folder, _text(table, concept, made, asked, words), table)
 
 
 def _all(made: Prediction) -> Readout:

@@ -1,4 +1,4 @@
-"""What ``anatomy name`` does: a title and a sentence for each cluster by a language model, each put to a blind test."""
+"""``anatomy name``: a title and a sentence for each cluster by a language model, each put to a blind test."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from anatomy.runs.run import Run, load_manifest
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
 from anatomy.stages import read_clusters, text_rows
+from anatomy.workflows.outcome import Outcome, Where
 
 FEWEST = 5
 """Texts of each sort below which no name is asked for, and held-out ones below which none is tested."""
@@ -45,38 +46,46 @@ class Texts(NamedTuple):
         return [TestItem(self.naming.kind, name, self.testing[start : start + PER_REQUEST]) for start in starts]
 
 
-def name(run_dir: Path, settings: NameSettings, dry_run: bool = False) -> str:
+def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **flags: Any) -> Outcome:
     """Name the clusters of a run into ``names.json``; what was answered before is not asked again.
+
+    Args:
+        run: run directory.
+        dry_run: say how many requests and tokens it would take, and ask nothing.
+        settings: YAML file with settings; ``flags`` win over it.
+        **flags: settings of :class:`anatomy.naming.name_settings.NameSettings`.
 
     Raises:
         RunError: no such cluster, or the run has none.
         JudgeError: the endpoint refuses key, model or address, or cannot be reached; nothing is written.
     """
+    run_dir, asked = Path(run), load_settings(NameSettings, flags, settings)
     load_manifest(run_dir)
-    options = {"base_url": settings.judge_url, "model": settings.judge_model}
-    options |= settings.model_dump(include=set(JudgeSettings.model_fields))
+    options = {"base_url": asked.judge_url, "model": asked.judge_model}
+    options |= asked.model_dump(include=set(JudgeSettings.model_fields))
     judge = Judge(load_settings(JudgeSettings, options), run_dir / artifacts.NAME_ANSWERS)
-    with Run.open(run_dir) as run:
-        run.require("cluster")
-        audited = AuditSettings.model_validate(run.manifest["settings"])
-        texts = _texts(run, settings, audited)
+    with Run.open(run_dir) as opened:
+        opened.require("cluster")
+        audited = AuditSettings.model_validate(opened.manifest["settings"])
+        texts = _texts(opened, asked, audited)
         named = [item for item in texts.values() if item is not None]
         logger.info(f"to name: {judge.estimate([item.naming for item in named])}")
         trial = [test for item in named for test in item.tests(PLACEHOLDER)]
         logger.info(f"to test the names, about: {judge.estimate(trial)}")
         if dry_run:
-            return "nothing was asked; leave out --dry-run to ask"
+            return Outcome(None, "nothing was asked; leave out --dry-run to ask")
         names = _asked(judge, texts)
         artifacts.write_json(
-            run.file(artifacts.NAMES),
+            opened.file(artifacts.NAMES),
             {
-                "made_of": named_clusters(run.manifest),
-                "settings": settings.model_dump(mode="json", exclude={"key_variable"}),
+                "made_of": named_clusters(opened.manifest),
+                "settings": asked.model_dump(mode="json", exclude={"key_variable"}),
                 "seed": audited.seed,
                 "names": names,
             },
         )
-    return _as_text(names) + f"\nnow in `anatomy show {run_dir}`; `anatomy report {run_dir}` writes them into the page"
+    after = f"now in `anatomy show {run_dir}`; `anatomy report {run_dir}` writes them into the page"
+    return Outcome(run_dir / artifacts.NAMES, f"{_as_text(names)}\n{after}")
 
 
 def _texts(run: Run, settings: NameSettings, audited: AuditSettings) -> dict[str, Texts | None]:

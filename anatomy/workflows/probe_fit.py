@@ -1,4 +1,4 @@
-"""What ``anatomy probe fit``, ``test`` and ``score`` do, as functions of settings."""
+"""``anatomy probe fit``: examples of a concept → a detector, its layer and threshold, and its held-out figures."""
 
 from __future__ import annotations
 
@@ -9,37 +9,48 @@ from typing import Any
 from anatomy import artifacts
 from anatomy.activations.spans import template_hash
 from anatomy.concepts.concept import Concept, load_library
-from anatomy.data.sources import find_sources
 from anatomy.errors import ProbeError
 from anatomy.progress import progress_bar
-from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
-from anatomy.settings import AuditSettings
-from anatomy.stages import rows_stage, scores_stage
+from anatomy.settings import load_settings
 from anatomy.types import content_hash
+from anatomy.workflows.outcome import Outcome, Where
 from probes.collect import Labelled, read_examples
 from probes.detector import Detector, Provenance, package_versions
 from probes.detector_files import save_detector
 from probes.example_sources import cluster_features, gather
-from probes.fit_detector import FitReport, default_layers, fit_layers, measure, part_of, split
-from probes.probe_report import fit_text, test_text
-from probes.probe_settings import ProbeFitSettings, ProbeScoreSettings, ProbeTestSettings
-from probes.resolve import only, resolve, saved
+from probes.fit_detector import FitReport, Kind, default_layers, fit_layers, measure, part_of, split
+from probes.probe_report import fit_text
+from probes.probe_settings import ProbeFitSettings
 from probes.sae_detector import SAEDetector
-from probes.score_table import score_table
 
 REPORT = "report.json"
 
 
-def fit(settings: ProbeFitSettings, out: Path) -> str:
-    """Fit a detector, save it with its report in ``out``, and return the report as text."""
-    bundle = ModelBundle(settings)
-    concept = load_library(settings.concepts_file).find(settings.concept)
-    kind = settings.detector or concept.detector
+def probe_fit(concept: str, *, out: Where | None = None, settings: Where | None = None, **flags: Any) -> Outcome:
+    """Fit a detector of a concept and save it with its report.
+
+    Args:
+        concept: id of a concept of the library, or of ``concepts_file``.
+        out: folder of the detector; default: ``detectors/<concept>``.
+        settings: YAML file with settings; ``flags`` win over it.
+        **flags: settings of :class:`probes.probe_settings.ProbeFitSettings`.
+
+    Raises:
+        ProbeError: there are too few examples, or their way of making lacks something.
+        AnatomyError: settings, rows or model cannot be used.
+    """
+    asked = load_settings(ProbeFitSettings, {"concept": concept, **flags}, settings)
+    folder = Path("detectors") / asked.concept if out is None else Path(out)
+    found = load_library(asked.concepts_file).find(asked.concept)
+    bundle = ModelBundle(asked)
+    kind = asked.detector or found.detector
     if kind == "sae":
-        return _sae_detector(concept, settings, bundle, out)
-    if kind == "text":
-        kind = "linear"
+        return Outcome(folder, _sae_detector(found, asked, bundle, folder))
+    return Outcome(folder, _fitted(found, "linear" if kind == "text" else kind, asked, bundle, folder))
+
+
+def _fitted(concept: Concept, kind: Kind, settings: ProbeFitSettings, bundle: ModelBundle, out: Path) -> str:
     found = gather(concept, settings, bundle, out)
     parts = split(found.items)
     layers = _layers(settings.layers, bundle.subject.n_layers)
@@ -83,45 +94,6 @@ def _sae_detector(concept: Concept, settings: ProbeFitSettings, bundle: ModelBun
         return f"{concept.id}: {what}, not measured (no --examples), so without a threshold; saved in {out}"
     artifacts.write_json(out / REPORT, {"concept": concept.id, **facts, **report.to_dict()})
     return fit_text(concept.id, facts, report, out)
-
-
-def test(folder: Path, settings: ProbeTestSettings) -> str:
-    """Measure a saved detector on labelled examples; prompts that it was fitted on are left out."""
-    bundle = ModelBundle(settings)
-    detector = saved(folder, bundle)
-    concept = load_library(settings.concepts_file).find(settings.concept or detector.concept)
-    found = gather(concept, settings, bundle, folder / "test")
-    seen = set(detector.provenance.settings.get("prompts", []))
-    items = [item for item in found.items if item.prompt not in seen]
-    if not items:
-        raise ProbeError(f"{folder}: was fitted on every prompt of these examples; give others")
-    examples = read_examples(items, bundle.subject, [detector.layer], bundle.settings)[detector.layer]
-    return test_text(detector, examples, len(found.items) - len(items), settings.seed)
-
-
-def score(settings: ProbeScoreSettings, out: Path) -> str:
-    """Score rows: a preference set into a run directory, a plain table (``prompt``, ``completion``) into a file."""
-    bundle = ModelBundle(settings)
-    scorers = resolve(settings.concept, bundle, settings.concepts_file)
-    sources = find_sources(settings)
-    first = next((record for source in sources for record in source.records()), None)
-    if first is not None and "completion" in first.values and "chosen" not in first.values:
-        records = (record for source in sources for record in source.records())
-        with progress_bar("score", "row") as bar:
-            rows = score_table(records, only(scorers), bundle, out, bar.update)
-        return f"{rows:,} rows with `score` and `flag`: {out}"
-    full = AuditSettings.model_validate(settings.model_dump(exclude={"concept", "concepts_file"}))
-    with Run.open(out) as run:
-        run.save(settings=full.model_dump(mode="json"), seed=full.seed)
-        rows_stage(run, full, bundle)
-        scores_stage(run, full, bundle, scorers)
-    names = ", ".join(f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers)
-    return f"scores of chosen and rejected by row_id: {out}/{{{names}}}"
-
-
-def default_out(settings: ProbeFitSettings) -> Path:
-    """``detectors/<concept>``."""
-    return Path("detectors") / settings.concept
 
 
 def _layers(wanted: str | None, n_layers: int) -> list[int]:

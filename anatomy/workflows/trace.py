@@ -1,11 +1,13 @@
-"""What ``anatomy trace`` does: the rows that carry a predicted shift, and lists of rows to train without."""
+"""``anatomy trace``: the rows that carry a predicted shift, and lists of rows to train without."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from anatomy import artifacts
@@ -14,12 +16,23 @@ from anatomy.prediction.attribution import LeaveOut, contributions, leave_out
 from anatomy.prediction.prediction_settings import TraceSettings
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run
+from anatomy.settings import load_settings
 from anatomy.stages import EXCERPT
 from anatomy.stages.run_prediction import Prediction
+from anatomy.workflows.outcome import Outcome, Where
 
 
-def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None = None) -> str:
-    """Rows by contribution to the predicted shift of a cluster (R12, S3) or concept of a run; they sum to it.
+@dataclass(frozen=True)
+class TracedShift(Outcome):
+    """Every row's ``contribution`` to a predicted shift, by ``row_id``, in the order of the rows."""
+
+    contributions: pd.DataFrame
+
+
+def trace(
+    run: Where, cluster: str, *, out: Where | None = None, settings: Where | None = None, **flags: Any
+) -> TracedShift:
+    """Return each row's contribution to the predicted shift of a cluster (R12, S3) or concept; they sum to it.
 
     Into ``out``: ``contributions.parquet`` (``row_id``, ``contribution`` of every row), ``trace.json``, and lists of
     row ids, one a line: ``top-1-percent.txt``, ``random-1-percent.txt`` and so on for 1, 5 and 10 % of the rows.
@@ -28,23 +41,26 @@ def trace(run_dir: Path, cluster: str, settings: TraceSettings, out: Path | None
         RunError: the run has no such cluster.
         SettingsError: no such predictor, one that has no rows, or one over the model's own responses in a run without.
     """
-    with Run.read(run_dir) as run:
-        made = Prediction.of(run, settings.predictor, settings.tilt_c)
+    asked = load_settings(TraceSettings, flags, settings)
+    with Run.read(Path(run)) as opened:
+        made = Prediction.of(opened, asked.predictor, asked.tilt_c)
         readout = made.one(cluster)
         contribution_N = contributions(made.predictor, made.data, made.pool, readout)
-        rows = _rows(run, contribution_N, settings.top)
-        without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, settings.seed)
+        rows = _rows(opened, contribution_N, asked.top)
+        without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, asked.seed)
     told = {
         "cluster": cluster,
-        "predictor": settings.predictor,
+        "predictor": asked.predictor,
         "predicted": float(contribution_N.sum()),
         "rows": len(contribution_N),
         "strongest": rows,
         "without": [{"share": item.share, "kind": item.kind, "predicted": item.predicted} for item in without],
     }
-    if out is not None:
-        _write(out, told, made.store.row_ids, contribution_N, without)
-    return _text(told)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        _write(folder, told, made.store.row_ids, contribution_N, without)
+    table = pd.DataFrame({"row_id": made.store.row_ids, "contribution": contribution_N})
+    return TracedShift(folder, _text(told), table)
 
 
 def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:

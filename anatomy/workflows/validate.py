@@ -1,4 +1,4 @@
-"""What ``anatomy rollout`` and ``anatomy validate`` do, as functions of settings."""
+"""``anatomy validate``: predicted shifts of a run beside those observed in rollouts before and after training."""
 
 from __future__ import annotations
 
@@ -28,13 +28,10 @@ from anatomy.rollouts.rollout_set import (
     own_responses,
     read_rollouts,
     rollout_pairs,
-    write_rollouts,
 )
-from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
-from anatomy.rollouts.trained_model import load_policy
-from anatomy.runs.run import Run, locked
-from anatomy.sae.model_bundle import ModelBundle
-from anatomy.settings import AuditSettings, ModelSettings
+from anatomy.rollouts.rollout_settings import SampleSettings
+from anatomy.runs.run import Run
+from anatomy.settings import AuditSettings, ModelSettings, load_settings
 from anatomy.stages import cluster_words, read_clusters
 from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
 from anatomy.statistics.resampling import resampling
@@ -44,24 +41,13 @@ from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
 from anatomy.validation.shift_comparison import Comparison, Definition
 from anatomy.validation.training_record import read_training
+from anatomy.workflows.outcome import Outcome, Where
+from anatomy.workflows.rollout import rollout
+from probes.resolve import resolve
 
 CONTROLS = ("length", "base-rate")
 BASE = "base"
 """In place of a model: the one that the run was made with."""
-
-Scorers = Callable[[AuditSettings, ModelBundle], Sequence[Scorer]]
-
-
-def rollout(settings: RolloutSettings, out: Path) -> str:
-    """Completions of prompts by one model into ``out``; the same command goes on after a kill.
-
-    Raises:
-        RunError: another process works in ``out``, or as :func:`write_rollouts`.
-    """
-    with locked(out), progress_bar("rollouts", "completion") as bar:
-        made = write_rollouts(out, lambda: load_policy(settings), settings, bar.update)
-    model = made.manifest["model"]["name"]
-    return f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {out}"
 
 
 def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
@@ -71,31 +57,33 @@ def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
     return run_dir / artifacts.VALIDATIONS / (name or "model")
 
 
-def validate(
-    run_dir: Path, settings: ValidateSettings, out: Path, scorers: Scorers = lambda audited, bundle: ()
-) -> str:
-    """Predicted beside observed shifts of a run, into ``out``; ``validation.json`` is written last.
+def validate(run: Where, *, out: Where | None = None, settings: Where | None = None, **flags: Any) -> Outcome:
+    """Write predicted beside observed shifts of a run; ``validation.json`` is written last.
 
     Args:
-        scorers: gives the detectors of the run's concepts.
+        run: run directory of the audit that predicts.
+        out: folder of the figures; default: ``RUN/validation/<name of the folder after>``.
+        settings: YAML file with settings; ``flags`` win over it.
+        **flags: settings of :class:`anatomy.prediction.prediction_settings.ValidateSettings`.
 
     Raises:
         RunError: ``out`` holds the validation of other completions.
         SettingsError: an unknown predictor, or one without what it needs.
     """
-    _check_names(settings)
-    with Run.read(run_dir) as run, Run.open(out):
-        before = _rollouts("before", settings.before, run, settings, out)
-        after = _rollouts("after", settings.after, run, settings, out)
-        _refuse_other(out / artifacts.VALIDATION, before, after)
-        base = (
-            None
-            if settings.base_rollouts is None
-            else _rollouts("base-rollouts", settings.base_rollouts, run, settings, out)
-        )
-        _check_base(base, before, _names(settings))
-        material = open_material(run, int(before.manifest["sampling"]["max_new_tokens"]), out)
-        return _validated(material, settings, (before, after, base), scorers(material.settings, material.bundle))
+    asked = load_settings(ValidateSettings, flags, settings)
+    _check_names(asked)
+    folder = default_out(Path(run), asked) if out is None else Path(out)
+    with Run.read(Path(run)) as opened, Run.open(folder):
+        before = _rollouts("before", asked.before, opened, asked, folder)
+        after = _rollouts("after", asked.after, opened, asked, folder)
+        _refuse_other(folder / artifacts.VALIDATION, before, after)
+        base = None
+        if asked.base_rollouts is not None:
+            base = _rollouts("base-rollouts", asked.base_rollouts, opened, asked, folder)
+        _check_base(base, before, _names(asked))
+        material = open_material(opened, before.manifest.sampling.max_new_tokens, folder)
+        detectors = resolve(material.settings.concepts, material.bundle, material.settings.concepts_file)
+        return Outcome(folder, _validated(material, asked, (before, after, base), detectors))
 
 
 def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
@@ -104,7 +92,7 @@ def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
         return
     told = artifacts.read_json(path)["rollouts"]
     for name, side in (("before", before), ("after", after)):
-        if told[name]["fingerprint"] != side.fingerprint:
+        if told[name]["fingerprint"] != side.manifest.fingerprint:
             raise RunError(f"{path.parent}: holds the validation of other completions {name}; use another --out")
 
 
@@ -115,11 +103,11 @@ def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: 
     if settings.prompts is None:
         raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
     audited = AuditSettings.model_validate(run.manifest["settings"])
-    sampling = settings.model_dump(include=set(SampleSettings.model_fields) - {"batch_tokens"})
+    sampling = settings.model_dump(include=set(SampleSettings.model_fields))
     shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
     if which != BASE:
         shared |= {"model": which, "model_revision": None}
-    rollout(RolloutSettings.model_validate({**shared, "prompts": settings.prompts}), out / name)
+    rollout(out=out / name, **shared, prompts=settings.prompts)
     return read_rollouts(out / name)
 
 
@@ -165,8 +153,8 @@ def _validated(
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
     facts = {
         "left_out": left,
-        "rollouts": {"before": dict(before.manifest), "after": dict(after.manifest)},
-        "training": read_training(after.manifest["model"], material.run.path),
+        "rollouts": {"before": before.manifest.model_dump(), "after": after.manifest.model_dump()},
+        "training": read_training(after.manifest.model.place, material.run.path),
         "per_prompt": _per_prompt(material, statistic, cuts, means),
     }
     return _reported(material, settings, comparison, fitted, facts)
@@ -210,9 +198,9 @@ def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
 def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
     if base is None:
         return
-    if base.fingerprint == before.fingerprint:
+    if base.manifest.fingerprint == before.manifest.fingerprint:
         raise SettingsError("--base-rollouts: these are the rollouts of --before, whose noise would be in both shifts")
-    if "adam" in names and int(base.manifest["sampling"]["samples"]) < 2:
+    if "adam" in names and base.manifest.sampling.samples < 2:
         raise SettingsError(
             "predictor adam compares a prompt's responses; --base-rollouts needs `rollout --samples 2` or more"
         )

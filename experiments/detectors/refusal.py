@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scipy.stats import binomtest, spearmanr
 from torch import Tensor
 
-from anatomy.activations.generate import GenerateSettings, generate_to
+from anatomy.activations.generate import GenerateSettings, generate
 from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
@@ -181,7 +181,7 @@ def refused(
     cache = out / f"block-{layer}-{coefficient}.jsonl"
     with steered(bundle.subject, layer, vector_D, coefficient):
         settings = GenerateSettings(max_new_tokens=24, seed=SEED)
-        answers = generate_to(cache, bundle.subject, bundle.tokenizer, conversations, settings)
+        answers = generate(cache, bundle.subject, bundle.tokenizer, conversations, settings)
     return [bool(find_ranges(answer, "refusal")) for answer in answers]
 
 

@@ -14,7 +14,7 @@ from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.progress import show_messages
 from anatomy.sae.corpus import documents
 from anatomy.sae.load_sae import load_sae
-from anatomy.sae.sae_health import HealthSums, SAEHealth
+from anatomy.sae.reconstruction import HealthSums, SAEHealth
 from anatomy.sae.train_sae import measure_documents
 from anatomy.settings import CorpusSource, ModelSettings, SAESettings
 from experiments.laptop_sae.laptop_corpus import write_split

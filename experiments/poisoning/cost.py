@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from anatomy.rollouts.training_folder import is_finished
+from anatomy import artifacts
 from experiments.poisoning.poisoned_sets import PARTS, SCORES, SFT, TRAIN, Row, read_rows
 
 TRAINING, SAMPLING, READING = 140, 170, 500
@@ -26,12 +26,12 @@ def announce(out: Path, arms: Sequence[str], seeds: Sequence[int], part: str, sa
     """
     held_out = read_rows(out / PARTS[part])
     look = len(held_out) * sampled / SAMPLING + tokens(held_out) / READING + 2 * START
-    total = 0.0 if is_finished(out / "sft") else tokens(read_rows(out / SFT)) / 2 / TRAINING + START
+    total = 0.0 if (out / "sft" / artifacts.TRAINED).is_file() else tokens(read_rows(out / SFT)) / 2 / TRAINING + START
     for seed in seeds:
         for arm in ["before", *arms]:
             folder = out / f"seed-{seed}" / arm
             seconds = 0.0 if (folder / SCORES.format(part)).is_file() else look
-            if arm != "before" and not is_finished(folder):
+            if arm != "before" and not (folder / artifacts.TRAINED).is_file():
                 seconds += training(arm, out, seed)
             print(f"seed {seed}, {arm}: {seconds / 60:.0f} min", file=sys.stderr)
             total += seconds

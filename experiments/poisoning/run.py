@@ -19,7 +19,6 @@ import yaml
 
 from anatomy import artifacts
 from anatomy.errors import AnatomyError, SettingsError
-from anatomy.rollouts.training_folder import is_finished
 from experiments.poisoning.cost import announce
 from experiments.poisoning.poisoned_sets import (
     HELD_OUT,
@@ -142,7 +141,7 @@ class Study:
 
     def trained(self, verb: str, folder: Path, *words: Any) -> None:
         """A training, unless it is there; its checkpoints, of which each is three times the model, are deleted."""
-        if not is_finished(folder):
+        if not (folder / artifacts.TRAINED).is_file():
             step("anatomy", verb, *words, *self.window(), "--out", folder)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 

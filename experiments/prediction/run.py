@@ -17,7 +17,6 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.prediction.attribution import SHARES
-from anatomy.rollouts.training_folder import is_finished
 from experiments.prediction.near import LIKELY
 from experiments.prediction.preference_sets import HELD_OUT, SCORES, SETS, TRAIN, swap, without, write_split
 from experiments.step import Steps, step
@@ -171,7 +170,7 @@ class Plan:
     def train(self, name: str, rows: Path, out: Path, seed: int, rate: float | None = None) -> None:
         """DPO by the recipe, unless it is there; checkpoints, each three times the model, are deleted."""
         a = self.arguments
-        if is_finished(out):
+        if (out / artifacts.TRAINED).is_file():
             return
         rate = rate or a.learning_rate or SETS[name].learning_rate
         more = [*self.model(), "--seed", seed, "--learning-rate", rate]

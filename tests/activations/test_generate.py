@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from support.killed_generate import CONVERSATIONS, SETTINGS
 from support.tiny import SPECIAL
 
 from anatomy.activations import generate as module
-from anatomy.activations.generate import GenerateSettings, generate, generate_to
+from anatomy.activations.generate import GenerateSettings, generate
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.sampling import sampling, stop_ids
@@ -53,6 +54,13 @@ def pair(request, tiny_model_dir):
     return loaded(tiny_model_dir(request.param))
 
 
+def texts(subject, tokenizer, conversations, settings) -> list[str]:
+    """Texts of a call of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "completions.jsonl"
+        return [completion.text for completion in generate(path, subject, tokenizer, conversations, settings)]
+
+
 def greedy_by_hand(subject, tokenizer, conversation, steps: int) -> str:
     """Full forward passes, one token at a time, no cache, no padding."""
     prompt = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
@@ -69,25 +77,25 @@ def greedy_by_hand(subject, tokenizer, conversation, steps: int) -> str:
 
 def test_greedy_batches_equal_one_by_one_and_plain_forward_passes(pair):
     subject, tokenizer = pair
-    together = generate(subject, tokenizer, LENGTHS, GREEDY)
+    together = texts(subject, tokenizer, LENGTHS, GREEDY)
     assert together == [greedy_by_hand(subject, tokenizer, talk, 12) for talk in LENGTHS]
-    assert together == [generate(subject, tokenizer, [talk], GREEDY)[0] for talk in LENGTHS]
-    assert together[::-1] == generate(subject, tokenizer, LENGTHS[::-1], GREEDY)
+    assert together == [texts(subject, tokenizer, [talk], GREEDY)[0] for talk in LENGTHS]
+    assert together[::-1] == texts(subject, tokenizer, LENGTHS[::-1], GREEDY)
     assert len(set(together)) > 1
 
 
 def test_a_sample_does_not_depend_on_its_neighbours(llama):
     settings = SETTINGS.model_copy(update={"batch_tokens": 100_000})
-    together = generate(*llama, LENGTHS, settings)
-    assert together == [generate(*llama, [talk], settings)[0] for talk in LENGTHS]
-    assert together == generate(*llama, LENGTHS, settings.model_copy(update={"batch_tokens": 64}))
-    assert together != generate(*llama, LENGTHS, settings.model_copy(update={"seed": 1}))
+    together = texts(*llama, LENGTHS, settings)
+    assert together == [texts(*llama, [talk], settings)[0] for talk in LENGTHS]
+    assert together == texts(*llama, LENGTHS, settings.model_copy(update={"batch_tokens": 64}))
+    assert together != texts(*llama, LENGTHS, settings.model_copy(update={"seed": 1}))
 
 
 def test_repeats_of_a_conversation_are_samples_of_their_own(llama):
-    three = generate(*llama, [LENGTHS[0]] * 3, SETTINGS)
+    three = texts(*llama, [LENGTHS[0]] * 3, SETTINGS)
     assert len(set(three)) == 3
-    assert len(set(generate(*llama, [LENGTHS[0]] * 3, GREEDY))) == 1
+    assert len(set(texts(*llama, [LENGTHS[0]] * 3, GREEDY))) == 1
 
 
 @pytest.mark.parametrize("settings", [GREEDY, SETTINGS], ids=["greedy", "sampled"])
@@ -96,12 +104,12 @@ def test_samples_of_one_prompt_read_it_once(pair, settings, monkeypatch):
     subject, tokenizer = pair
     settings = settings.model_copy(update={"batch_tokens": 100_000})
     monkeypatch.setattr(module, "_read_once", lambda *_: None)
-    apart = generate(subject, tokenizer, LENGTHS * 3, settings)
+    apart = texts(subject, tokenizer, LENGTHS * 3, settings)
     monkeypatch.undo()
     seen = []
     hook = hf_model(subject).register_forward_pre_hook(lambda _, args, kwargs: seen.append(
         (args[0] if args else kwargs["input_ids"]).shape), with_kwargs=True)  # fmt: skip
-    together = generate(subject, tokenizer, LENGTHS * 3, settings)
+    together = texts(subject, tokenizer, LENGTHS * 3, settings)
     hook.remove()
     longest = max(len(tokenizer.apply_chat_template(talk, add_generation_prompt=True)["input_ids"]) for talk in LENGTHS)
     assert together == apart
@@ -164,12 +172,12 @@ def test_the_ends_of_the_unit_interval_draw_possible_tokens():
 def test_the_models_own_generation_settings_are_left_out_and_put_back(llama):
     subject, tokenizer = llama
     model = hf_model(subject)
-    plain = generate(subject, tokenizer, LENGTHS, GREEDY)
+    plain = texts(subject, tokenizer, LENGTHS, GREEDY)
     own = model.generation_config
     try:
         model.generation_config = type(own)(repetition_penalty=9.0, do_sample=True, temperature=5.0, eos_token_id=2)
         during = model.generation_config
-        assert generate(subject, tokenizer, LENGTHS, GREEDY) == plain
+        assert texts(subject, tokenizer, LENGTHS, GREEDY) == plain
         assert model.generation_config is during
     finally:
         model.generation_config = own
@@ -192,10 +200,10 @@ def test_completions_stop_at_the_end_of_turn_and_the_end_of_text(llama, monkeypa
 
     end_after_three.steps = 0
     handle = model.lm_head.register_forward_hook(end_after_three)
-    text = generate(subject, tokenizer, LENGTHS[:1], GREEDY)[0]
+    text = texts(subject, tokenizer, LENGTHS[:1], GREEDY)[0]
     handle.remove()
     assert end_after_three.steps == 4
-    full = generate(subject, tokenizer, LENGTHS[:1], GREEDY)[0]
+    full = texts(subject, tokenizer, LENGTHS[:1], GREEDY)[0]
     assert full.startswith(text)
     assert len(full) > len(text)
 
@@ -208,31 +216,31 @@ def test_a_killed_run_goes_on_to_the_same_file(point, llama, tiny_model_dir, tmp
     assert subprocess.run(command, check=False, timeout=140, env=environment).returncode == -9
     before = killed.read_bytes()
     assert before
-    found = generate_to(whole, *llama, CONVERSATIONS, SETTINGS)
+    found = generate(whole, *llama, CONVERSATIONS, SETTINGS)
     complete, asked, done = module._complete, [], []
     monkeypatch.setattr(module, "_complete", lambda *given: asked.extend(given[2]) or complete(*given))
-    assert generate_to(killed, *llama, CONVERSATIONS, SETTINGS, done.append) == found
+    assert generate(killed, *llama, CONVERSATIONS, SETTINGS, done.append) == found
     assert killed.read_bytes() == whole.read_bytes()
     assert before[: before.rfind(b"\n") + 1] in whole.read_bytes()
     assert 0 < len(asked) < len(CONVERSATIONS) == sum(done)
-    assert generate(*llama, CONVERSATIONS, SETTINGS) == [completion.text for completion in found]
+    assert texts(*llama, CONVERSATIONS, SETTINGS) == [completion.text for completion in found]
     asked.clear()
-    assert generate_to(killed, *llama, CONVERSATIONS, SETTINGS) == found
+    assert generate(killed, *llama, CONVERSATIONS, SETTINGS) == found
     assert not asked
 
 
 def test_a_file_of_other_inputs_is_refused_and_left_alone(llama, tmp_path):
     path = tmp_path / "out.jsonl"
-    generate_to(path, *llama, LENGTHS, GREEDY)
+    generate(path, *llama, LENGTHS, GREEDY)
     before = path.read_bytes()
     assert len({json.loads(line)["key"] for line in before.splitlines()}) == len(LENGTHS)
     other = GREEDY.model_copy(update={"max_new_tokens": 5})
     for conversations, settings in ((LENGTHS[1:], GREEDY), (LENGTHS, other)):
         with pytest.raises(RunError, match=r"out\.jsonl: holds other completions"):
-            generate_to(path, *llama, conversations, settings)
+            generate(path, *llama, conversations, settings)
     path.write_bytes(b"not ours\n")
     with pytest.raises(RunError, match="holds other completions"):
-        generate_to(path, *llama, LENGTHS, GREEDY)
+        generate(path, *llama, LENGTHS, GREEDY)
     assert path.read_bytes() == b"not ours\n"
 
 
@@ -243,6 +251,6 @@ def test_mistakes_are_said_in_one_line(llama):
         ([{"role": "user"}], "row 1: the chat template refuses"),
     ):
         with pytest.raises(ModelError, match=what) as caught:
-            generate(subject, tokenizer, [LENGTHS[0], conversation], GREEDY)
+            texts(subject, tokenizer, [LENGTHS[0], conversation], GREEDY)
         assert "\n" not in str(caught.value)
-    assert generate(subject, tokenizer, [], GREEDY) == []
+    assert texts(subject, tokenizer, [], GREEDY) == []

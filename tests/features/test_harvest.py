@@ -18,7 +18,7 @@ from anatomy.data import shard_cache
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.features.harvesting import harvest
-from anatomy.sae.sae_health import HealthSums, measure
+from anatomy.sae.reconstruction import HealthSums, measure
 from anatomy.settings import ModelSettings
 from anatomy.types import SPANS, Pair
 

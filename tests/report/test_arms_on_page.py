@@ -9,7 +9,7 @@ from support.page_run import Opened
 from support.planted_arms import SUPPRESS, plant, training
 
 from anatomy import artifacts
-from anatomy.workflows import audit as verbs
+from anatomy.workflows.report import report
 
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
 READ = {("concept", "bold"): 0.4, ("concept", "calm"): 0.0, ("global", "R1"): -0.4}
@@ -33,7 +33,7 @@ def run(audited, tmp_path):
 
 
 def opened(run, browser):
-    verbs.report(run)
+    report(run)
     found = Opened(browser, run)
     found.go("view=shift").wait_for_selector(".arms table")
     return found
@@ -104,7 +104,7 @@ def test_a_single_training_and_foreign_files_leave_the_report_as_it_was(run, bro
     (folder / "plain" / "large.json").write_text(json.dumps(["x" * 100] * 10_000))
     (folder / "plain" / "shard" / "inner.json").parent.mkdir()
     (folder / "plain" / "shard" / "inner.json").write_text('{"inner": 1}')
-    verbs.report(run)
+    report(run)
     found = Opened(browser, run)
     page = found.go("view=shift")
     page.wait_for_selector("details.validation")

@@ -7,7 +7,8 @@ from test_page import Opened
 
 from anatomy import artifacts
 from anatomy.report import page
-from anatomy.workflows import audit as verbs
+from anatomy.workflows.null import null
+from anatomy.workflows.report import report
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def split(audited, tmp_path, monkeypatch):
     budget = int(opened * 0.6)
     monkeypatch.setattr(page, "BUDGET", budget)
     monkeypatch.setattr(page, "TEXT_SHARE", 0)
-    verbs.report(run)
+    report(run)
     return run, budget
 
 
@@ -52,17 +53,17 @@ def test_files_of_an_earlier_report_are_removed(split):
     run, _ = split
     (run / artifacts.REPORT / "rows-0009.js").write_text("old")
     (run / artifacts.REPORT / artifacts.REPORT_PAGE).unlink()
-    verbs.report(run)
+    report(run)
     assert not (run / artifacts.REPORT / "rows-0009.js").exists()
 
 
 def test_an_unchanged_report_is_not_written_again_and_a_null_check_makes_it_new(audited, tmp_path, capfd):
     run = tmp_path / "run"
     shutil.copytree(audited, run)
-    path = verbs.report(run)
+    path = report(run)
     assert "report: unchanged" in capfd.readouterr().err
     assert "Not run: whether" not in path.read_text().split('id="part-main">')[1].split("</script>")[0]
-    verbs.null(run, repetitions=2, seed=0)
-    verbs.report(run)
+    null(run, repetitions=2, seed=0)
+    report(run)
     assert "unchanged" not in capfd.readouterr().err
     assert '"false_positive_rate"' in path.read_text()

@@ -9,9 +9,8 @@ from support.page_run import Opened
 
 from anatomy import artifacts
 from anatomy.cli.app import main
-from anatomy.settings import AuditSettings
-from anatomy.workflows import audit as verbs
-from probes.resolve import resolve
+from anatomy.workflows import audit as workflow
+from anatomy.workflows.report import report
 
 HOT = "[...document.querySelectorAll('.side.%s .hot')].map((node) => node.textContent)"
 
@@ -100,7 +99,7 @@ def test_a_detector_with_a_threshold_colours_from_there_and_tells_its_scores(bro
     labels = artifacts.read_json(copied / artifacts.LABELS)
     labels["response"]["bold"] |= {"detector": "linear", "layer": 1, "threshold": 2.0}
     artifacts.write_json(copied / artifacts.LABELS, labels)
-    verbs.report(copied)
+    report(copied)
     opened = Opened(browser, copied)
     page = opened.go(f"view=rows&row={kept[0]}&color=bold")
     page.wait_for_selector(".side.chosen .hot")
@@ -118,7 +117,7 @@ def test_a_detector_with_a_threshold_colours_from_there_and_tells_its_scores(bro
 
 def test_a_run_that_kept_no_token_scores_says_so(browser, copied, kept):
     (copied / artifacts.SCORED_TOKENS).unlink()
-    verbs.report(copied)
+    report(copied)
     opened = Opened(browser, copied)
     page = opened.go(f"view=rows&row={kept[0]}&cluster=bold")
     page.wait_for_selector("mark.only")  # as it was before: differences
@@ -151,5 +150,5 @@ def test_token_scores_outlive_a_new_analysis_and_change_with_the_concepts(audite
 
 def audit(run, concepts):
     """The audit of the run again, with other concepts."""
-    settings = AuditSettings.model_validate(artifacts.read_json(run / artifacts.MANIFEST)["settings"])
-    verbs.audit(settings, run, lambda bundle: resolve(concepts, bundle))
+    settings = artifacts.read_json(run / artifacts.MANIFEST)["settings"]
+    workflow.audit(**{**settings, "concepts": concepts}, out=run)

@@ -11,7 +11,7 @@ from support.page_run import Opened, decide
 
 from anatomy import artifacts
 from anatomy.features.feature_store import FeatureStore
-from anatomy.workflows import audit as verbs
+from anatomy.workflows.report import report
 
 VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
 SHOWN = {
@@ -260,7 +260,7 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     several = {"view": "feature", "observed": 1.0}
     lines += [{**line, **several, "response": f"R{n}", "predicted": 1.0 / (n + 1)} for n in range(900)]
     artifacts.write_table(run / artifacts.VALIDATIONS / "first" / artifacts.SHIFTS, pa.Table.from_pylist(lines))
-    verbs.report(run)
+    report(run)
     opened = Opened(browser, run)
     page = opened.go("view=shift")
     page.wait_for_selector("svg.shifts")

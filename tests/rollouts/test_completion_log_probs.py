@@ -15,15 +15,16 @@ from anatomy.activations.generate import Completion
 from anatomy.cli.app import main
 from anatomy.errors import RunError
 from anatomy.rollouts.completion_log_probs import completion_log_probs, read_completion_log_probs
-from anatomy.rollouts.rollout_set import Prompt, drawn_tokens, read_rollouts, save_rollouts
+from anatomy.rollouts.rollout_set import Prompt, SampledModel, drawn_tokens, read_rollouts, save_rollouts
+from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 
 
 def planted(folder, texts, model, prompts, **more):
-    sampling = {"temperature": 1.0, "top_p": 1.0, "samples": 2, **more}
-    facts = {"model": {"fingerprint": model}, "template": "t", "sampling": sampling}
-    save_rollouts(folder, prompts, [Completion(text, [1]) for text in texts], facts)
+    sampling = SampleSettings(**{"samples": 2, **more})
+    made_by = SampledModel(name=model, origin="test", folder=None, fingerprint=model)
+    save_rollouts(folder, prompts, [Completion(text, [1]) for text in texts], made_by, "t", sampling)
     return read_rollouts(folder)
 
 
@@ -37,7 +38,7 @@ def test_log_probabilities_are_read_in_the_order_of_the_completions(tmp_path):
     table = pd.DataFrame([(side, *key, 100 * side + 10 * (key[0] == prompts[1].prompt_id) + key[1])
                           for side in (0, 1) for key in sorted(before.texts)],
                          columns=["side", "prompt_id", "sample", "log_prob"])  # fmt: skip
-    made_of = {"rollouts": f"{before.fingerprint} {after.fingerprint}"}
+    made_of = {"rollouts": f"{before.manifest.fingerprint} {after.manifest.fingerprint}"}
     pq.write_table(pa.Table.from_pandas(table).replace_schema_metadata(made_of), tmp_path / "l.parquet")
     found_SN = read_completion_log_probs(tmp_path / "l.parquet", wanted, (before, after))
     assert found_SN.tolist() == [[11, 0, 10], [111, 100, 110]]

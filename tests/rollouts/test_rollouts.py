@@ -14,7 +14,16 @@ from anatomy.activations.layers import hf_model
 from anatomy.activations.model import load_tokenizer
 from anatomy.cli.app import main
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
-from anatomy.rollouts.rollout_set import Prompt, drawn_tokens, read_prompts, read_rollouts, rollout_pairs, save_rollouts
+from anatomy.rollouts.rollout_set import (
+    Prompt,
+    SampledModel,
+    drawn_tokens,
+    read_prompts,
+    read_rollouts,
+    rollout_pairs,
+    save_rollouts,
+)
+from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.rollouts.trained_model import load_policy
 from anatomy.runs.run import locked
 from anatomy.settings import ModelSettings
@@ -40,7 +49,7 @@ def test_every_distinct_prompt_has_its_samples(tiny_model_dir, prompts, tmp_path
     assert len(found.prompts) == 4
     assert sorted(sample for _, sample in found.texts) == [0] * 4 + [1] * 4
     assert all(found.texts[name, 0] != found.texts[name, 1] for name in found.prompts)
-    assert found.manifest["sampling"]["seed"] == 0
+    assert found.manifest.sampling.seed == 0
     table = pq.read_table(tmp_path / "r" / artifacts.ROLLOUTS)
     assert table.column_names == ["prompt_id", "sample", "prompt", "text", "tokens"]
     tokenizer, drawn = load_tokenizer(ModelSettings(model=str(tiny_model_dir("llama")))), drawn_tokens(tmp_path / "r")
@@ -107,7 +116,7 @@ def test_prompts_that_would_be_cut_are_left_out(tiny_model_dir, tmp_path):
     assert rollout(tiny_model_dir("llama"), tmp_path / "prompts.jsonl", tmp_path / "r", *arguments) == 0
     found = read_rollouts(tmp_path / "r")
     assert len(found.prompts) == 1
-    assert found.manifest["left_out"]["too long"] == 1
+    assert found.manifest.left_out["too long"] == 1
 
 
 def test_several_greedy_samples_are_refused(tiny_model_dir, prompts, tmp_path, capsys):
@@ -156,9 +165,10 @@ def test_a_broken_adapter_is_one_line(tmp_path):
 
 def rollouts_of(folder, texts, prompts=3, **sampling):
     found = [Pair(0, [{"role": "user", "content": f"Say {n}"}], (), ()) for n in range(prompts)]
-    facts = {"model": {"fingerprint": str(texts)}, "template": "t", "sampling": {"seed": 0, "samples": 1, **sampling}}
-    save_rollouts(folder, [Prompt(pair.prompt_id, pair.prompt) for pair in found],
-                  [Completion(text, [n]) for n, text in enumerate(texts)], facts)  # fmt: skip
+    prompts = [Prompt(pair.prompt_id, pair.prompt) for pair in found]
+    completions = [Completion(text, [n]) for n, text in enumerate(texts)]
+    model = SampledModel(name="m", origin="test", folder=None, fingerprint=str(texts))
+    save_rollouts(folder, prompts, completions, model, "t", SampleSettings(seed=0, samples=1, **sampling))
     return read_rollouts(folder)
 
 
@@ -185,6 +195,15 @@ def test_a_changed_table_is_no_finished_rollout(tmp_path):
     pq.write_table(table.set_column(3, "text", pa.array(["z"] * 3)), tmp_path / "a" / artifacts.ROLLOUTS)
     with pytest.raises(RunError, match="not finished"):
         read_rollouts(tmp_path / "a")
+
+
+def test_a_manifest_of_another_version_is_one_line(tmp_path):
+    rollouts_of(tmp_path / "a", ["x"] * 3)
+    content = json.loads((tmp_path / "a" / artifacts.MANIFEST).read_text())
+    for change, message in (({"schema_version": None}, "without a schema version"), ({"model": "m"}, "model: ")):
+        (tmp_path / "a" / artifacts.MANIFEST).write_text(json.dumps(content | change))
+        with pytest.raises(RunError, match=f"{message}.*run `anatomy rollout` there again"):
+            read_rollouts(tmp_path / "a")
 
 
 def test_greedy_settings_error_type():

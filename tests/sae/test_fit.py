@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from support import planted
 
 from anatomy.sae.blocks import BatchStream, Blocks, Position, drop_outliers
-from anatomy.sae.sae_health import SAEHealth, measure
+from anatomy.sae.reconstruction import SAEHealth, measure
 
 
 class _Codec:

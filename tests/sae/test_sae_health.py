@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomy.sae.sae_health import MIN_TOKENS_FOR_DEAD, HealthSums, SAEHealth, measure
+from anatomy.sae.reconstruction import MIN_TOKENS_FOR_DEAD, HealthSums, SAEHealth, measure
 
 
 class TopFeatures:

@@ -18,7 +18,7 @@ from anatomy.sae import corpus as corpus_module
 from anatomy.sae import train_sae as train
 from anatomy.sae.corpus import HELD_OUT, Document, build_corpus, documents, is_held_out, mixed
 from anatomy.sae.load_sae import load_sae
-from anatomy.sae.sae_health import SAEHealth
+from anatomy.sae.reconstruction import SAEHealth
 from anatomy.settings import CorpusSource, ModelSettings, SAESettings, SAETrainSettings
 
 Folder = Callable[[str], Path]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from anatomy.activations import generate as module
-from anatomy.activations.generate import GenerateSettings, generate_to
+from anatomy.activations.generate import GenerateSettings, generate
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.settings import ModelSettings
 
@@ -40,7 +40,7 @@ def main(model: str, out: str, point: str) -> None:
         return texts
 
     module._complete = dying
-    generate_to(Path(out), subject, tokenizer, CONVERSATIONS, SETTINGS)
+    generate(Path(out), subject, tokenizer, CONVERSATIONS, SETTINGS)
 
 
 if __name__ == "__main__":

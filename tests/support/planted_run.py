@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anatomy.activations.generate import Completion
-from anatomy.rollouts.rollout_set import Prompt, save_rollouts
+from anatomy.rollouts.rollout_set import Prompt, SampledModel, save_rollouts
+from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.types import Pair
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 FLAGS = ["--device", "cpu", "--dtype", "float32", "--min-features", "2", "--min-community", "2", "--min-rows", "10",
          "--data-clusters", "4", "--min-fires", "10", "--concepts", "bold"]  # fmt: skip
-SAMPLING = {"max_new_tokens": 64, "temperature": 1.0, "top_p": 1.0, "seed": 0, "samples": 2, "max_prompts": None}
+SAMPLING = SampleSettings(max_new_tokens=64)
 
 
 def sentence(generator: random.Random, marked: bool) -> str:
@@ -53,8 +54,7 @@ def plant_rollouts(
     prompts = held_out(80) if prompts is None else prompts
     generator = random.Random(seed)
     texts = [Completion(sentence(generator, generator.random() < share), []) for _ in range(samples * len(prompts))]
-    made = {"name": str(model or f"planted {share}"), "origin": "test", "fingerprint": fingerprint or f"{share} {seed}"}
-    save_rollouts(
-        folder, prompts, texts, {"model": made, "template": "none", "sampling": SAMPLING | {"samples": samples}}
-    )
+    name, made_of = str(model or f"planted {share}"), fingerprint or f"{share} {seed}"
+    made_by = SampledModel(name=name, origin="test", folder=None, fingerprint=made_of)
+    save_rollouts(folder, prompts, texts, made_by, "none", SAMPLING.model_copy(update={"samples": samples}))
     return folder

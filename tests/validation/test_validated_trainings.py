@@ -13,8 +13,6 @@ from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.reward_drift import Strength
-from anatomy.progress import logger
-from anatomy.rollouts.training_folder import TrainedIntervention, read_identity, write_identity
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.training_record import read_training
 from anatomy.workflows.validate import default_out
@@ -44,8 +42,8 @@ def folder(tmp_path_factory, tiny_model_dir):
     return folder
 
 
-def training(folder, name, run=None):
-    return read_training({"name": str(folder / name / "model")}, run or folder / "run")
+def training(folder, name):
+    return read_training(folder / name / "model", folder / "run")
 
 
 def test_a_training_is_known_by_its_folder(folder):
@@ -64,29 +62,14 @@ def test_a_training_is_known_by_its_folder(folder):
 def test_what_is_no_dpo_training_is_none(folder, tmp_path):
     assert training(folder, "sft") is None
     assert training(folder, "nowhere") is None
-    assert read_training({"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, folder / "run") is None
-
-
-def test_a_damaged_training_is_none_and_reported_with_its_reason(folder, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logger, "propagate", True)
-    damaged = {"{": "not valid JSON", "[]": "without a schema version", '{"schema_version": 1}': "kind: Field required"}
-    for number, (text, reason) in enumerate(damaged.items()):
-        (tmp_path / f"{number}").mkdir()
-        (tmp_path / f"{number}" / artifacts.TRAINING).write_text(text)
+    assert read_training(Path("HuggingFaceTB/SmolLM2-135M-Instruct"), folder / "run") is None
+    plans = ("- : [", "- a", "interventions: [a]", "interventions: [{strength: 1}]")
+    damaged = [(artifacts.TRAINED, "{"), (artifacts.TRAINED, "[]"), (artifacts.MANIFEST, "{}")]
+    damaged += [(artifacts.PLAN, text) for text in plans]
+    for number, (name, text) in enumerate(damaged):
+        copy = shutil.copytree(folder / "shaped", tmp_path / f"{number}", ignore=shutil.ignore_patterns("model"))
+        (copy / name).write_text(text)
         assert training(tmp_path, f"{number}") is None
-        assert reason in caplog.messages[-1]
-        assert f"{number}/{artifacts.TRAINING}" in caplog.messages[-1]
-    copy = shutil.copytree(folder / "shaped", tmp_path / "log", ignore=shutil.ignore_patterns("model"))
-    for text, reason in {'{"step": 1}\n': "not the log of a DPO training", "[]\n": "line 1 is not a step"}.items():
-        (copy / artifacts.TRAIN_LOG).write_text(text)
-        assert training(tmp_path, "log") is None
-        assert reason in caplog.messages[-1]
-
-
-def test_an_unfinished_training_is_none(folder, tmp_path):
-    identity = read_identity(folder / "shaped")
-    write_identity(tmp_path / "half", identity.model_copy(update={"finished": False}))
-    assert training(tmp_path, "half") is None
 
 
 def test_targets_of_a_plan(folder, tmp_path):
@@ -97,15 +80,15 @@ def test_targets_of_a_plan(folder, tmp_path):
     common = {"direction": "suppress", "strength": 1.0, "backend": "filtering", "options": options}
     targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
     targets += [{"cluster": "D4"}]
-    items = tuple(TrainedIntervention(**common, **target) for target in targets)
     plans = set()
-    identity = read_identity(folder / "shaped")
+    copy = shutil.copytree(folder / "shaped", tmp_path / "copy", ignore=shutil.ignore_patterns("model"))
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
-        write_identity(tmp_path / "copy", identity.model_copy(update={"audit": str(run), "interventions": items}))
-        record = training(tmp_path, "copy", folder / "run")
-        found = record["interventions"]
+        items = [{**common, **target} for target in targets]
+        (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
+        told = read_training(copy / "model", folder / "run")
+        found = told["interventions"]
         assert [item["response"] for item in found] == ["calm", cluster, None, None, None]
-        plans.add(record["plan"])
+        plans.add(told["plan"])
     assert len(plans) == 2  # R3 of another audit is another plan
     assert [item["words"].split(":")[0] for item in found] == [
         "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y", "suppress D4",

@@ -2,9 +2,11 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
-from anatomy.runs.run import STAGES, load_manifest
+from anatomy.runs.run import STAGES, Run, load_manifest
 
 PAIRS, PER_PROMPT = 240, 2
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
@@ -74,8 +76,20 @@ def test_everything_is_written_and_complete(reference):
     assert health["sae"]["variance_explained"] > 0.5
     assert health["baselines"]["more_markdown"]["low"] > 0.9
     assert 0.3 < health["baselines"]["refusal_words"]["accuracy"] < 0.7
+
+
+def test_the_summary_ranks_findings_by_effect_with_rows_that_show_them(reference):
+    """The first finding of the text is the strongest of the table, and its first row has Markdown in its chosen text"""
+    table = pq.read_table(reference / artifacts.HYPOTHESES).to_pandas()
+    found = table[(table["view"] == "global") & (table["q"] < 0.05) & table["stable"] & (table["effect"] > 0)]
+    top = found.sort_values("effect").iloc[-1]
     text = (reference / artifacts.SUMMARY_TEXT).read_text()
-    assert "chosen" in text
+    section = text.split("## Everywhere in the set")[1].split("\n## ")[0]
+    assert f"### Leaning to chosen: {len(found)}\n" in section
+    first, row = re.search(r"\n1\. (.*)\n   - (.*)\n", section).groups()
+    assert f" {top['response']} (" in first
+    assert f"{top['effect']:+.3f}" in first
+    assert re.match(r"row \d+: chosen «(\\\*){2}\w+(\\\*){2} .*», rejected «[\w ]+»", row)
 
 
 def test_hypotheses_resolve_and_hold_the_planted_effect(reference):
@@ -108,12 +122,45 @@ def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     assert contents(run)["features/shard-00000.parquet"] == contents(reference)["features/shard-00000.parquet"]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_audit_goes_on_to_the_same_files(stage, command, reference, tmp_path):
+@pytest.mark.parametrize(("moment", "stage"), [("before", "cluster"), ("shard", "harvest"), ("written", "hypotheses")])
+def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, reference, tmp_path):
     out = tmp_path / "run"
-    script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), stage]
+    script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), moment, stage]
     assert subprocess.run([*script, *command, "--out", str(out)], capture_output=True).returncode == -9
     assert load_manifest(out)["stages"][stage]["status"] == "running"
+    shards = sorted(path.name for path in (out / artifacts.FEATURES).iterdir())
+    assert shards == ["shard-00000.parquet", "shard-00001.parquet"][: 1 if moment == "shard" else 2]
+    assert main([*command, "--out", str(out)]) == 0
+    assert contents(out) == contents(reference)
+
+
+class Stopped(BaseException):
+    """Ends a run as a kill does: nothing in the product catches it."""
+
+
+def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, reference, tmp_path, monkeypatch):
+    """One run: stopped in its first stage, resumed, stopped in its second, and so to the end."""
+    out, ordinary = tmp_path / "run", Run.stage
+    worked = []
+
+    for last in STAGES:
+
+        def stopping(self, name, depends, outputs, work, last=last):
+            def stopped():
+                facts = work()
+                worked.append(name)
+                if name == last:
+                    raise Stopped
+                return facts
+
+            return ordinary(self, name, depends, outputs, stopped)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "stage", stopping)
+            with pytest.raises(Stopped):
+                main([*command, "--out", str(out)])
+        assert load_manifest(out)["stages"][last]["status"] == "running"
+    assert Counter(worked) == {name: 2 if name != STAGES[-1] else 1 for name in STAGES}
     assert main([*command, "--out", str(out)]) == 0
     assert contents(out) == contents(reference)
 
@@ -159,15 +206,33 @@ def test_dry_run_measures_and_writes_nothing(command, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_sae_health_prints_measured_beside_claimed(command, capsys):
+def test_sae_health_prints_measured_beside_claimed(command, reference, capsys):
+    """The audit measured the same SAE on the same rows; its card claims nothing."""
     assert main(["sae", "health", *command[1:6]]) == 0
-    assert "variance explained" in capsys.readouterr().out
+    lines = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:-1])
+    health = json.loads((reference / artifacts.HEALTH).read_text())["sae"]
+    assert lines["L0"].split() == [f"{health['l0']:.1f}", "not", "stated"]
+    assert lines["variance explained"].split() == [f"{health['variance_explained']:.3f}", "not", "stated"]
+    assert lines["dead features"].split() == [f"{health['dead_share']:.1%}", "-"]
 
 
 @pytest.mark.parametrize("cluster", ["R1", "D1"])
-def test_show_one_cluster(reference, cluster, capsys):
+def test_show_one_cluster_with_its_texts_and_tests(reference, cluster, capsys):
+    """All tests with the cluster, smallest q first, and its exemplars by row."""
     assert main(["show", str(reference), cluster]) == 0
-    assert cluster in capsys.readouterr().out
+    text = capsys.readouterr().out
+    kind = "response" if cluster[0] == "R" else "data"
+    label = json.loads((reference / artifacts.LABELS).read_text())[kind][cluster]
+    shown = [int(row) for row in re.findall(r"\n  nearest, row (\d+), ", text)]
+    near = [item["index"] + 1 for item in label["exemplars"] if item["kind"] == "nearest"]
+    assert len(shown) == min(10, len(near))
+    assert shown == near[: len(shown)]
+    table = pq.read_table(reference / artifacts.HYPOTHESES).to_pandas()
+    tests = table[table["p"].notna() & ((table["response"] if kind == "response" else table["context"]) == cluster)]
+    assert f"\n  {len(tests)} tests with it, smallest q first:\n" in text
+    effects = re.findall(r"\n    ([+-]\d\.\d{3})  \[", text)
+    assert effects == [f"{effect:+.3f}" for effect in tests.sort_values("q", kind="stable")["effect"][: len(effects)]]
+    assert effects
 
 
 def test_show_an_unknown_cluster_is_one_line(reference, capsys):

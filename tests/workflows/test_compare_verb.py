@@ -33,7 +33,7 @@ def told(out):
 
 
 def test_a_run_beside_itself_differs_by_exactly_nothing(audited, tmp_path):
-    text = compare(audited, audited, tmp_path)
+    text = str(compare(audited, audited, out=tmp_path))
     document = told(tmp_path)
     assert document["shared"] == {"rows": 120, "prompts": 120}
     assert {line["kind"] for line in document["differences"]} == {"cluster", "concept", "text rule"}
@@ -45,7 +45,7 @@ def test_a_run_beside_itself_differs_by_exactly_nothing(audited, tmp_path):
 
 def test_labels_turned_around_are_found_with_their_sign(audited, flipped, tmp_path):
     """The chosen side of A is bold, the rejected side of B: text rule, and the clusters that follow it."""
-    text = compare(audited, flipped, tmp_path)
+    text = str(compare(audited, flipped, out=tmp_path))
     document = told(tmp_path)
     assert document["shared"] == {"rows": 0, "prompts": 120}  # a turned row is another row of the same prompt
     lines = {line["id"]: line for line in document["differences"]}
@@ -63,7 +63,7 @@ def test_labels_turned_around_are_found_with_their_sign(audited, flipped, tmp_pa
 
 
 def test_clusters_effects_are_those_of_the_audit(audited, flipped, tmp_path):
-    compare(audited, flipped, tmp_path)
+    compare(audited, flipped, out=tmp_path)
     hypotheses = artifacts.read_table(audited / artifacts.HYPOTHESES).to_pylist()
     audit = {row["response"]: row for row in hypotheses if row["view"] == "global"}
     clusters = [line for line in told(tmp_path)["differences"] if line["kind"] == "cluster"]
@@ -79,7 +79,7 @@ def test_other_models_share_names_only(audited, tmp_path):
     manifest = json.loads((other / artifacts.MANIFEST).read_text())
     manifest["inputs"]["model"]["fingerprint"] = "another"
     (other / artifacts.MANIFEST).write_text(json.dumps(manifest))
-    compare(audited, other, tmp_path / "out")
+    compare(audited, other, out=tmp_path / "out")
     document = told(tmp_path / "out")
     assert {line["kind"] for line in document["differences"]} == {"concept", "text rule"}
     assert not document["clusters_compared"]
@@ -88,7 +88,7 @@ def test_other_models_share_names_only(audited, tmp_path):
 
 def test_a_run_without_what_is_needed_is_one_line(audited, flipped, tmp_path, capsys):
     with pytest.raises(RunError, match="cluster"):
-        compare(flipped, audited, tmp_path)
+        compare(flipped, audited, out=tmp_path)
     assert main(["compare", str(audited), str(tmp_path / "nothing")]) == 2
     message = capsys.readouterr().err.strip()
     assert "not a run directory" in message
@@ -124,5 +124,5 @@ def test_comparing_opens_no_connection_and_loads_no_model(audited, tmp_path, mon
 
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr("anatomy.activations.model.load_subject", refused)
-    compare(audited, audited, tmp_path)
+    compare(audited, audited, out=tmp_path)
     assert told(tmp_path)["differences"]

@@ -16,7 +16,8 @@ from anatomy.naming.saved_names import read_names
 from anatomy.report.terminal import render
 from anatomy.runs.run import Run, load_manifest
 from anatomy.stages import read_clusters
-from anatomy.workflows import audit as verbs
+from anatomy.workflows import cluster as cluster_workflow
+from anatomy.workflows.report import report
 
 KINDS = {"R", "S", "D", "P"}
 
@@ -110,7 +111,7 @@ def test_a_namer_that_finds_a_rule_scores_high_and_its_names_are_shown(run, serv
     shown = render(run, cluster=best)
     assert f"named: {names[best]['title']}" in shown
     assert "verified:" in shown
-    verbs.report(run)
+    report(run)
     page = (run / artifacts.REPORT / artifacts.REPORT_PAGE).read_text()
     main_part = json.loads(page.split('id="part-main">')[1].split("</script>")[0])
     assert main_part["clusters"][best]["name"]["title"] == names[best]["title"]
@@ -158,7 +159,7 @@ def test_names_count_for_nothing_when_the_clusters_are_others(run, server):
     server.act = competent
     assert asked(run, server, "--clusters", "R1") == 0
     assert read_names(run)
-    verbs.rerun(run, {"min_community": 3}, "cluster")
+    cluster_workflow.cluster(run, min_community=3)
     assert read_names(run) == {}
     assert "clusters have changed" in render(run, cluster="R1")
 
@@ -199,7 +200,7 @@ def test_a_name_in_the_page(run, server, browser):
     document["names"]["R1"] |= {"title": hostile, "verified": True, "score": 0.91, "low": 0.8, "high": 0.99}
     document["names"]["R2"] |= {"title": "weak name", "verified": False, "score": 0.55, "low": 0.3, "high": 0.8}
     artifacts.write_json(run / artifacts.NAMES, document)
-    verbs.report(run)
+    report(run)
     context = browser.new_context(offline=True)
     page = context.new_page()
     address = f"file://{run / artifacts.REPORT / artifacts.REPORT_PAGE}"

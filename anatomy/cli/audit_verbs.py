@@ -1,0 +1,145 @@
+"""The verbs of an audit: from rows to findings, and what is done with a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from anatomy.cli.flags import Rows, RunDir, flags_of
+from anatomy.naming.name_settings import NameSettings
+from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, HypothesisSettings
+
+Out = Annotated[Path | None, Parameter(help="Run directory; default: runs/<name of the rows>.")]
+Top = Annotated[int, Parameter(help="Findings shown per view and direction.")]
+
+
+@flags_of(CheckSettings)
+def check(
+    rows: Rows,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="Folder in which to write health.json as well.")] = None,
+    **flags: Any,
+) -> None:
+    from anatomy.workflows.check import check
+
+    print(check(rows, out=out, **flags))
+
+
+@flags_of(AuditSettings)
+def audit(
+    rows: Rows,
+    /,
+    *,
+    out: Out = None,
+    top: Top = 5,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Estimate tokens, disk, memory and time; run nothing.")
+    ] = False,
+    **flags: Any,
+) -> None:
+    if dry_run:
+        from anatomy.workflows.estimate import estimate
+
+        print(estimate(rows, **flags))
+        return
+    from anatomy.workflows.audit import audit
+
+    print(audit(rows, out=out, **flags).show(top=top))
+
+
+@flags_of(HarvestSettings)
+def harvest(rows: Rows, /, *, out: Out = None, **flags: Any) -> None:
+    from anatomy.workflows.harvest import harvest
+
+    harvest(rows, out=out, **flags)
+
+
+@flags_of(ClusterSettings)
+def cluster(run: RunDir, /, **flags: Any) -> None:
+    from anatomy.workflows.cluster import cluster
+
+    cluster(run, **flags)
+
+
+@flags_of(HypothesisSettings)
+def hypotheses(run: RunDir, /, *, top: Top = 5, **flags: Any) -> None:
+    from anatomy.workflows.hypotheses import hypotheses
+
+    print(hypotheses(run, **flags).show(top=top))
+
+
+def null(
+    run: RunDir,
+    /,
+    *,
+    repetitions: Annotated[int, Parameter(help="Random relabellings.")] = 20,
+    seed: Annotated[int, Parameter(help="Seed of the relabellings.")] = 0,
+) -> None:
+    from anatomy.workflows.null import null
+
+    print(null(run, repetitions=repetitions, seed=seed))
+
+
+def show(
+    run: RunDir,
+    cluster: Annotated[
+        str | None, Parameter(help="A cluster id (R12, S3, D4, P7): its label, tokens, exemplars.")
+    ] = None,
+    /,
+    *,
+    top: Top = 5,
+    view: Annotated[Literal["global", "feature", "prompt"] | None, Parameter(help="One view only.")] = None,
+) -> None:
+    from anatomy.workflows.show import show
+
+    print(show(run, cluster, view=view, top=top))
+
+
+def report(run: RunDir, /) -> None:
+    from anatomy.workflows.report import report
+
+    print(report(run))
+
+
+def view(
+    run: RunDir,
+    /,
+    *,
+    port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0: a free one.")] = 0,
+    no_browser: Annotated[bool, Parameter(negative=(), help="Print the address only.")] = False,
+) -> None:
+    from anatomy.workflows.view import view
+
+    view(run, port=port, browser=not no_browser)
+
+
+def compare(
+    run: RunDir,
+    other: Annotated[Path, Parameter(help="Run directory of the audit to compare it with.")],
+    /,
+    *,
+    out: Annotated[
+        Path | None, Parameter(help="Folder of the comparison; default: RUN/compared/<name of OTHER>.")
+    ] = None,
+) -> None:
+    from anatomy.workflows.compare import compare
+
+    print(compare(run, other, out=out))
+
+
+@flags_of(NameSettings)
+def name(
+    run: RunDir,
+    /,
+    *,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Say how many requests and tokens it would take; ask nothing.")
+    ] = False,
+    **flags: Any,
+) -> None:
+    from anatomy.workflows.name import name
+
+    print(name(run, dry_run=dry_run, **flags))

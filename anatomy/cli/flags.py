@@ -1,0 +1,70 @@
+"""Flags from settings models: one for each field, with its description and its default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from cyclopts import Parameter
+from pydantic.fields import FieldInfo
+
+from anatomy.settings import Settings
+
+VerbT = TypeVar("VerbT", bound=Callable[..., None])
+
+Rows = Annotated[str, Parameter(help="Hub id, file, folder or glob; `demo` for the embedded set.")]
+RunDir = Annotated[Path, Parameter(help="Run directory of an earlier audit.")]
+SETTINGS = inspect.Parameter(
+    "settings",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")],
+)
+
+
+def flags_of(kind: type[Settings]) -> Callable[[VerbT], VerbT]:
+    """Put ``--settings`` and a flag for each field of ``kind`` in place of the ``**flags`` of a verb.
+
+    Fields that the verb takes by itself are left out. Values are handed on as text, and only those that are given: the
+    settings model validates them, so that flags and YAML agree and all faults are reported at once.
+    """
+
+    def decorated(verb: VerbT) -> VerbT:
+        signature = inspect.signature(verb)
+        own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+        taken = {item.name for item in own}
+        flags = [_flag(name, field) for name, field in kind.model_fields.items() if name not in taken]
+        settings = [] if "settings" in taken else [SETTINGS]
+        verb.__signature__ = signature.replace(parameters=[*own, *settings, *flags])  # type: ignore[attr-defined]
+        return verb
+
+    return decorated
+
+
+def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+    about = Parameter(help=_help(field), show_default=False)
+    kind = bool if field.annotation is bool else str
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, about]
+    )
+
+
+def _help(field: FieldInfo) -> str:
+    """The description, the allowed words, and the default."""
+    notes = []
+    if words := _words(field.annotation):
+        notes.append(f"[choices: {', '.join(words)}]")
+    if field.is_required():
+        notes.append("[needed, here or in the file]")
+    elif field.default not in (None, ""):
+        notes.append(f"[default: {field.default}]")
+    return " ".join([str(field.description), *notes])
+
+
+def _words(annotation: Any) -> list[str]:
+    """The allowed words of a ``Literal``, or of one that may be None."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for part in get_args(annotation) if get_origin(part) is Literal for word in _words(part)]

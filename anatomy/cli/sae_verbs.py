@@ -1,0 +1,34 @@
+"""``anatomy sae``: sparse autoencoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from anatomy.cli.flags import Rows, flags_of
+from anatomy.settings import HarvestSettings, SAETrainSettings
+
+sae = App(name="sae", help_format="plaintext")
+
+
+@sae.command
+@flags_of(SAETrainSettings)
+def train(*, out: Annotated[Path, Parameter(help="Folder of the new SAE.")], **flags: Any) -> None:
+    """Train a BatchTopK SAE on the residual stream of your model."""
+    from anatomy.workflows.sae_train import sae_train
+
+    print(sae_train(out=out, **flags))
+
+
+@sae.command
+@flags_of(HarvestSettings)
+def health(
+    rows: Rows, /, *, tokens: Annotated[int, Parameter(help="Tokens measured.")] = 100_000, **flags: Any
+) -> None:
+    """Measure L0, variance explained and dead share of an SAE on your rows."""
+    from anatomy.workflows.sae_health import sae_health
+
+    found = sae_health(rows, tokens=tokens, **flags)
+    print("\n".join([str(found), *(found.faults() or ["healthy"])]))

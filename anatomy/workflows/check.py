@@ -1,0 +1,55 @@
+"""``anatomy check``: data health alone, without model weights."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from anatomy import artifacts
+from anatomy.data.ingest import ingest
+from anatomy.errors import ModelError
+from anatomy.progress import progress_bar
+from anatomy.report.health_text import format_health
+from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import CheckSettings, load_settings
+from anatomy.workflows.outcome import Where
+
+
+class CheckedRows(NamedTuple):
+    """Data health, as in ``health.json``, and a note on what could not be measured."""
+
+    health: dict[str, Any]
+    note: str
+
+    def __str__(self) -> str:
+        return format_health(self.health) + self.note
+
+
+def check(rows: str, *, out: Where | None = None, settings: Where | None = None, **flags: Any) -> CheckedRows:
+    """Return the health of a set; lengths are in characters where no tokenizer is found.
+
+    Args:
+        rows: Hub id, file, folder or glob; ``demo`` for the embedded set.
+        out: folder in which to write ``health.json`` as well.
+        settings: YAML file with settings; ``flags`` win over it.
+        **flags: settings of :class:`anatomy.settings.CheckSettings`.
+
+    Raises:
+        AnatomyError: settings or rows cannot be used, or a model was named that has no tokenizer.
+    """
+    asked = load_settings(CheckSettings, {"rows": rows, **flags}, settings)
+    tokens, note = None, ""
+    try:
+        tokens = ModelBundle(asked).token_check
+    except ModelError as error:
+        if asked.model is not None:
+            raise
+        note = f"\nNo tokenizer: lengths are in characters and truncation is not checked ({error})."
+    with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:
+        health = ingest(asked, Path(folder), tokens, bar.update)
+    if tokens is not None:
+        health |= tokens.to_dict()
+    if out is not None:
+        artifacts.write_json(Path(out) / artifacts.HEALTH, health)
+    return CheckedRows(health, note)

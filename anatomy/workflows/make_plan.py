@@ -1,0 +1,45 @@
+"""``anatomy plan``: a plan of interventions from marks on the findings of an audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anatomy.errors import PlanError
+from anatomy.workflows.outcome import Outcome, Where
+from interventions.plan import marking
+from interventions.plan.plan import save_plan, to_yaml
+
+
+def make_plan(
+    run: Where,
+    *,
+    suppress: str | None = None,
+    amplify: str | None = None,
+    remove: str | None = None,
+    keep: str | None = None,
+    backend: str = "reward_shaping",
+    strength: float = 1.0,
+    concepts_file: Where | None = None,
+    out: Where = "plan.yaml",
+) -> Outcome:
+    """Write a plan with an intervention for each target that is marked.
+
+    Args:
+        run: run directory whose clusters are meant.
+        suppress, amplify, remove, keep: targets with commas: clusters (``R12``, ``D4``, ``P7``) or concepts.
+        backend: ``reward_shaping``, ``steering``, ``inoculation`` or ``filtering``: how suppress and amplify work.
+        strength: strength of each, 0 or more; what it means depends on the backend.
+        concepts_file: YAML file with further concepts.
+        out: the plan; a file that is there already is not overwritten.
+
+    Raises:
+        PlanError: ``out`` is there already, or a target or a mark is wrong.
+    """
+    path = Path(out)
+    if path.exists():
+        raise PlanError(f"{path}: is there already, perhaps edited; choose another --out, or remove it")
+    marked = marking.decisions({"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep})
+    file = None if concepts_file is None else Path(concepts_file)
+    plan = marking.make_plan(Path(run), marked, backend, strength, file)
+    save_plan(path, plan)
+    return Outcome(path, f"{to_yaml(plan)}\n{path}: read it, then see what it would do: `anatomy plan check {path}`")

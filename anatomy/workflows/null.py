@@ -1,0 +1,52 @@
+"""``anatomy null``: flip labels at random within the set, and test every view again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from anatomy import artifacts
+from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.null_rates import NullRate
+from anatomy.hypotheses.testing import null_report
+from anatomy.report.layout import table
+from anatomy.runs.run import Run, load_manifest
+from anatomy.settings import AuditSettings
+from anatomy.stages import run_signals
+from anatomy.workflows.outcome import Where
+
+
+class NullCheck(NamedTuple):
+    """What each view finds where there is nothing to find, by the name of the view."""
+
+    rates: dict[str, NullRate]
+
+    def __str__(self) -> str:
+        lines = [("view", "tested", "false positives at 5 %", "95 % interval", "q < 5 %, mean")]
+        lines += [
+            (
+                view,
+                str(rate.tested),
+                f"{rate.false_positive_rate:.3f}",
+                f"{rate.low:.3f} to {rate.high:.3f}",
+                f"{rate.discoveries:.2f}",
+            )
+            for view, rate in self.rates.items()
+        ]
+        return "\n".join(table(lines, right=range(1, 5), indent=""))
+
+
+def null(run: Where, *, repetitions: int = 20, seed: int = 0) -> NullCheck:
+    """Return the false-positive rate of each view over ``repetitions`` random relabellings; write ``null.json``.
+
+    Raises:
+        RunError: there is no tested run there.
+    """
+    load_manifest(Path(run))
+    with Run.open(Path(run)) as opened:
+        opened.require("hypotheses")
+        settings = AuditSettings.model_validate(opened.manifest["settings"])
+        store = FeatureStore(opened.file(artifacts.FEATURES))
+        rates = run_signals(opened, settings, store).null(repetitions, seed)
+        artifacts.write_json(opened.file(artifacts.NULL), null_report(rates))
+    return NullCheck(rates)

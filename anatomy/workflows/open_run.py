@@ -1,0 +1,131 @@
+"""An audited run to look at from Python: its findings and rows as tables, and its texts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from anatomy import artifacts
+from anatomy.data.rows_table import read_rows
+from anatomy.errors import RunError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.testing import Signals
+from anatomy.hypotheses.views import Hypotheses, findings, rank
+from anatomy.naming.saved_names import read_names, verified_titles
+from anatomy.report.summary import DIRECTIONS, VIEWS
+from anatomy.runs.run import Run, load_manifest
+from anatomy.settings import AuditSettings
+from anatomy.stages import cluster_words, read_clusters, run_signals
+from anatomy.workflows.outcome import Where
+from anatomy.workflows.report import report
+from anatomy.workflows.show import show
+
+
+class AuditedRun:
+    """A run directory, read only."""
+
+    def __init__(self, path: Where) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"AuditedRun({str(self.path)!r})"
+
+    def findings(self) -> pd.DataFrame:
+        """Return the findings, one a line: view by view, chosen before rejected, the strongest first.
+
+        The columns are those of ``hypotheses.parquet`` (effects above 0 favour chosen), and ``context_label`` and
+        ``response_label``: verified names where there are some, else offline labels.
+
+        Raises:
+            RunError: the run has not been tested.
+        """
+        with Run.read(self.path) as run:
+            run.require("hypotheses")
+            settings = AuditSettings.model_validate(run.manifest["settings"])
+            table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
+            words = cluster_words(run) | verified_titles(read_names(self.path))
+        tested = Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
+        found = tested.take(findings(tested, settings.q_threshold))
+        order = [
+            place
+            for view in VIEWS
+            for direction in DIRECTIONS
+            for place in rank(found, settings.rank_by, direction)
+            if found.view[place] == view
+        ]
+        frame = pd.DataFrame(found.take(np.array(order, np.int64)).columns())
+        for part in ("context", "response"):
+            frame[f"{part}_label"] = [words.get(name, "") for name in frame[part]]
+        return frame
+
+    def rows(self, cluster: str) -> pd.DataFrame:
+        """Return the rows behind a cluster or concept, the highest ``value`` first.
+
+        ``value`` is the signed signal of a response cluster (R12), shift cluster (S3) or concept, in every row, above
+        0 where the chosen response shows more of it; the cosine to the centre of a data cluster (D4), in its rows; and
+        the score of a prompt cluster (P7), in the rows of its context. Further columns: ``row_id``, ``index`` (the
+        place in the source, from 0), and ``prompt``, ``chosen`` and ``rejected``, the text of the last message of each.
+
+        Raises:
+            RunError: the run is not complete, or has no such cluster.
+        """
+        with Run.read(self.path) as run:
+            run.require("hypotheses")
+            settings = AuditSettings.model_validate(run.manifest["settings"])
+            store = FeatureStore(run.file(artifacts.FEATURES))
+            signals = run_signals(run, settings, store)
+            picked = _picked(signals, cluster, read_clusters(run, store).cosine_N)
+            if picked is None:
+                raise RunError(f"{self.path}: no tested cluster `{cluster}`; `anatomy show {self.path}` lists them")
+            order = picked.rows[np.argsort(-picked.value_N[picked.rows], kind="stable")]
+            stored = list(read_rows(run.file(artifacts.ROWS)))
+        pairs = [stored[row].pair for row in order]
+        texts = {
+            span: [str(getattr(pair, span)[-1]["content"]) if getattr(pair, span) else "" for pair in pairs]
+            for span in ("prompt", "chosen", "rejected")
+        }
+        ids = {"row_id": [stored[row].row_id for row in order], "index": [pair.index for pair in pairs]}
+        return pd.DataFrame({**ids, "value": picked.value_N[order], **texts})
+
+    def show(self, cluster: str | None = None, *, view: str | None = None, top: int = 5) -> str:
+        """Return the findings of the run, or one cluster, as text; see :func:`anatomy.workflows.show.show`."""
+        return show(self.path, cluster, view=view, top=top)
+
+    def report(self) -> Path:
+        """Write the page again where something changed; see :func:`anatomy.workflows.report.report`."""
+        return report(self.path)
+
+
+class _Picked(NamedTuple):
+    """A value for each of the N rows, and the rows that belong to a cluster."""
+
+    value_N: np.ndarray
+    rows: np.ndarray
+
+
+def _picked(signals: Signals, cluster: str, cosine_N: np.ndarray) -> _Picked | None:
+    every = np.arange(len(signals.data_N))
+    for tested in (signals.disparity, signals.shift):
+        if cluster in tested.ids:
+            return _Picked(tested.values_NM[:, list(tested.ids).index(cluster)], every)
+    number = int(cluster[1:]) if cluster[1:].isdigit() else 0
+    if cluster[:1] == "D" and (signals.data_N == number).any():
+        return _Picked(cosine_N, np.flatnonzero(signals.data_N == number))
+    if cluster[:1] == "P" and 0 < number <= signals.score_NK.shape[1] and signals.shift.ids:
+        _, inside_N = signals.of("prompt", cluster, signals.shift.ids[0])
+        return _Picked(signals.score_NK[:, number - 1], np.flatnonzero(inside_N))
+    return None
+
+
+def open_run(path: Where) -> AuditedRun:
+    """Return the audited run at ``path``.
+
+    Raises:
+        RunError: there is none.
+    """
+    load_manifest(Path(path))
+    return AuditedRun(path)
