@@ -36,11 +36,8 @@ MARGIN = 2_000
 """Bytes kept free for the title."""
 TOP = 6
 PLOTLY = "plotly.js"
-SCRIPTS = tuple(
-    "dom format data state marks plan list plots plotly diff tokens chat reader cluster tests explorer verdict health "
-    "lens rows decisions arms shift provenance main".split()
-)
-"""Modules of ``page/app``, in the order in which they are joined."""
+IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=async function|function|const|let|class)", re.MULTILINE)
 POLICY = (
     "default-src 'none'; script-src '{script}' 'strict-dynamic'; style-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'none'; form-action 'none'; base-uri 'none'"
@@ -127,8 +124,8 @@ def html(title: str, elements: list[str]) -> str:
     """The page: template, style, the data that it opens with, script, and the other parts after it."""
     resources = files("anatomy.report") / "page"
     style = (resources / "style.css").read_text(encoding="utf-8")
-    script = "".join((resources / "app" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{script}}})();\n'
+    library = (files("xstatic.pkg.js_yaml") / "data" / "js-yaml.js").read_text(encoding="utf-8")
+    script = f'{library}\n(() => {{\n"use strict";\n{bundle("main")}}})();\n'
     values = {
         "@TITLE@": escape(title),
         "@POLICY@": POLICY.format(script=_digest(script)),
@@ -140,6 +137,25 @@ def html(title: str, elements: list[str]) -> str:
     template = (resources / "index.html").read_text(encoding="utf-8")
     pieces = re.split(f"({'|'.join(values)})", template)
     return "".join(values.get(piece, piece) for piece in pieces)
+
+
+def bundle(entry: str) -> str:
+    """One script from the modules of ``page/app`` that ``entry`` imports, each after those that it imports itself.
+
+    The page opens from disk, where browsers refuse modules of other files. Names are unique over the modules, so that
+    they can share one scope.
+    """
+    folder, done = files("anatomy.report") / "page" / "app", dict[str, str]()
+
+    def visit(name: str) -> None:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+        for used in IMPORT.findall(text):
+            if used not in done:
+                visit(used)
+        done[name] = EXPORT.sub("", IMPORT.sub("", text))
+
+    visit(entry)
+    return "".join(done.values())
 
 
 def _digest(text: str) -> str:

@@ -1,29 +1,75 @@
+// @ts-check
 // One cluster: its name, what it fires on, where it is rewarded or punished, its exemplars.
-function clusterCard() {
+import { MAIN, rowNumbers, tests } from "./data.js";
+import { h, link, put } from "./dom.js";
+import { cut, interval, number, percent, plural, qValue, signed } from "./format.js";
+import { markButtons } from "./marks.js";
+import { clusterOf, hasSignal, isContext, named, titleOf, unit } from "./names.js";
+import { forest, reachOf } from "./plots.js";
+import { fragment } from "./state.js";
+
+export function clusterCard() {
   const root = h("article", { class: "card", "aria-label": "cluster" });
   let shown = "";
-  return { node: root, async update(id) {
-    if (id === shown) return;
-    shown = id;
-    if (!id || !MAIN.clusters[id]) { put(root, h("p", { class: "empty" }, "Choose a cluster in the list or on the map.")); return; }
-    const [all, numbers] = await Promise.all([tests(), rowNumbers()]);
-    if (id === shown) put(root, ...cardNodes(id, all, numbers));
-  } };
+  return {
+    node: root,
+    async update(id) {
+      if (id === shown) return;
+      shown = id;
+      if (!id || !MAIN.clusters[id]) {
+        put(root, h("p", { class: "empty" }, "Choose a cluster in the list or on the map."));
+        return;
+      }
+      const [all, numbers] = await Promise.all([tests(), rowNumbers()]);
+      if (id === shown) put(root, ...cardNodes(id, all, numbers));
+    },
+  };
 }
 
 function cardNodes(id, all, numbers) {
   const label = clusterOf(id);
   const own = all.find((test) => test.view === "global" && test.response === id);
   return [
-    h("header", {}, h("h2", {}, h("span", { class: "id" }, id), titleOf(label)), ...givenName(label), h("p", { class: "note" }, sizes(label)), markButtons(id)),
+    h(
+      "header",
+      {},
+      h("h2", {}, h("span", { class: "id" }, id), titleOf(label)),
+      ...givenName(label),
+      h("p", { class: "note" }, sizes(label)),
+      markButtons(id),
+    ),
     own ? ownTest(own) : null,
-    h("dl", {},
-      h("dt", {}, "Fires on"), h("dd", { class: "chips" }, chips(label.top_tokens, (item) => [item.token, percent(item.weight)])),
-      h("dt", {}, "Texts say"), h("dd", { class: "chips" }, chips(label.ngrams, (item) => [item.ngram, `z ${number(item.z, 1)}, ${plural(item.n_texts, "text")}`])),
-      h("dt", {}, "Follows"), h("dd", { class: "chips" }, chips(label.correlates, (item) => [`${item.concept} ${signed(item.r, 2)}`, "correlation over responses"]))),
+    h(
+      "dl",
+      {},
+      h("dt", {}, "Fires on"),
+      h(
+        "dd",
+        { class: "chips" },
+        chips(label.top_tokens, (item) => [item.token, percent(item.weight)]),
+      ),
+      h("dt", {}, "Texts say"),
+      h(
+        "dd",
+        { class: "chips" },
+        chips(label.ngrams, (item) => [item.ngram, `z ${number(item.z, 1)}, ${plural(item.n_texts, "text")}`]),
+      ),
+      h("dt", {}, "Follows"),
+      h(
+        "dd",
+        { class: "chips" },
+        chips(label.correlates, (item) => [`${item.concept} ${signed(item.r, 2)}`, "correlation over responses"]),
+      ),
+    ),
     ...elsewhere(id, all),
     exemplars(id, label, numbers),
-    hasSignal(id) || isContext(id) ? h("p", {}, link(rowsOf(id), isContext(id) ? "Read all rows of this group →" : "Read its rows, strongest first →")) : null,
+    hasSignal(id) || isContext(id)
+      ? h(
+          "p",
+          {},
+          link(rowsOf(id), isContext(id) ? "Read all rows of this group →" : "Read its rows, strongest first →"),
+        )
+      : null,
   ].filter(Boolean);
 }
 
@@ -31,7 +77,8 @@ function sizes(label) {
   const told = [label.kind];
   if (label.n_features) told.push(plural(label.n_features, "feature"));
   if (label.n_rows) told.push(plural(label.n_rows, "row"));
-  if (label.n_spans !== undefined) told.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
+  if (label.n_spans !== undefined)
+    told.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
   return told.join(" · ") + (label.kind === "concept" || label.name ? "" : " · name not verified");
 }
 
@@ -40,40 +87,113 @@ function givenName(label) {
   const told = label.name;
   if (!told) return [];
   if (!told.title) return [h("p", { class: "note" }, `No name by a language model: ${told.reason}.`)];
-  const score = told.score === null ? told.reason || "no held-out text got an answer" : `${number(told.score, 2)} [${number(told.low, 2)}, ${number(told.high, 2)}]`;
+  const score =
+    told.score === null
+      ? told.reason || "no held-out text got an answer"
+      : `${number(told.score, 2)} [${number(told.low, 2)}, ${number(told.high, 2)}]`;
   const how = "Balanced accuracy of a blind test on texts of other prompts; 0.5 is chance.";
-  return [h("p", { class: "given" }, told.verified ? "" : h("strong", {}, told.title, ". "), told.description,
-    h("span", { class: "badge " + (told.verified ? "ok" : "warn"), title: how }, `${told.verified ? "name verified" : "name not verified"}: ${score}`),
-    told.abstained ? h("span", { class: "badge" }, `${told.abstained} of ${plural(told.texts, "text")} without an answer`) : null),
-  h("p", { class: "note" }, `Label without a language model: ${label.label}`)];
+  return [
+    h(
+      "p",
+      { class: "given" },
+      told.verified ? "" : h("strong", {}, told.title, ". "),
+      told.description,
+      h(
+        "span",
+        { class: "badge " + (told.verified ? "ok" : "warn"), title: how },
+        `${told.verified ? "name verified" : "name not verified"}: ${score}`,
+      ),
+      told.abstained
+        ? h("span", { class: "badge" }, `${told.abstained} of ${plural(told.texts, "text")} without an answer`)
+        : null,
+    ),
+    h("p", { class: "note" }, `Label without a language model: ${label.label}`),
+  ];
 }
 
 function ownTest(test) {
-  return h("p", { class: "own" }, forest(test, reachOf([test]) * 1.1),
-    ` ${signed(test.effect)} ${interval(test.effect_low, test.effect_high)} ${unit(test)}, more on the ${test.direction} side; d ${signed(test.d, 2)}, q ${qValue(test.q)}; `,
-    Number.isFinite(test.effect_length_adjusted) ? `${signed(test.effect_length_adjusted)} at equal length` : "length not adjusted");
+  return h(
+    "p",
+    { class: "own" },
+    forest(test, reachOf([test]) * 1.1),
+    ` ${signed(test.effect)} ${interval(test.effect_low, test.effect_high)} ${unit(test)}, ` +
+      `more on the ${test.direction} side; d ${signed(test.d, 2)}, q ${qValue(test.q)}; `,
+    Number.isFinite(test.effect_length_adjusted)
+      ? `${signed(test.effect_length_adjusted)} at equal length`
+      : "length not adjusted",
+  );
 }
 
-const rowsOf = (id) => (isContext(id) ? { view: "rows", within: id } : { view: "rows", cluster: id, sort: "signal" });
+export const rowsOf = (id) =>
+  isContext(id) ? { view: "rows", within: id } : { view: "rows", cluster: id, sort: "signal" };
 
-const chips = (items, tell) => (items.length ? items.slice(0, 12).map((item) => { const [text, more] = tell(item); return h("span", { class: "chip", title: more }, text); }) : "nothing that stands out");
+const chips = (items, tell) =>
+  items.length
+    ? items.slice(0, 12).map((item) => {
+        const [text, more] = tell(item);
+        return h("span", { class: "chip", title: more }, text);
+      })
+    : "nothing that stands out";
 
 // Contexts of a response, or responses of a context: the strongest of each sign, findings or not.
 function elsewhere(id, all) {
   const context = isContext(id);
-  const mine = all.filter((test) => test.view !== "global" && (context ? test.context : test.response) === id).sort((a, b) => b.d - a.d);
+  const mine = all
+    .filter((test) => test.view !== "global" && (context ? test.context : test.response) === id)
+    .sort((a, b) => b.d - a.d);
   if (!mine.length) return [];
-  const titles = context ? ["Responses that lean to chosen here", "Responses that lean to rejected here"] : ["Where it is rewarded most", "Where it is punished most"];
-  const lists = [mine.filter((test) => test.d > 0).slice(0, 5), mine.filter((test) => test.d < 0).slice(-5).reverse()];
-  const none = mine.some((test) => test.found) ? "" : "None of these passes the q-value: leads to look at, not findings.";
-  return [h("div", { class: "two" }, lists.map((found, place) => h("div", {}, h("h3", {}, titles[place]),
-    found.length ? h("ol", { class: "plain" }, found.map((test) => elsewhereItem(test, context ? test.response : test.context))) : h("p", { class: "note" }, "nowhere")))),
-  none ? h("p", { class: "note" }, none) : null];
+  const titles = context
+    ? ["Responses that lean to chosen here", "Responses that lean to rejected here"]
+    : ["Where it is rewarded most", "Where it is punished most"];
+  const lists = [
+    mine.filter((test) => test.d > 0).slice(0, 5),
+    mine
+      .filter((test) => test.d < 0)
+      .slice(-5)
+      .reverse(),
+  ];
+  const none = mine.some((test) => test.found)
+    ? ""
+    : "None of these passes the q-value: leads to look at, not findings.";
+  return [
+    h(
+      "div",
+      { class: "two" },
+      lists.map((found, place) =>
+        h(
+          "div",
+          {},
+          h("h3", {}, titles[place]),
+          found.length
+            ? h(
+                "ol",
+                { class: "plain" },
+                found.map((test) => elsewhereItem(test, context ? test.response : test.context)),
+              )
+            : h("p", { class: "note" }, "nowhere"),
+        ),
+      ),
+    ),
+    none ? h("p", { class: "note" }, none) : null,
+  ];
 }
 
 function elsewhereItem(test, other) {
-  return h("li", {}, link({ view: test.view === "prompt" ? "local" : "global", cluster: other }, h("span", { class: "id" }, other), cut(named(other), 34)),
-    h("span", { class: "note num" }, ` d ${signed(test.d, 2)} · q ${qValue(test.q)}`, test.found ? "" : " · not a finding"));
+  return h(
+    "li",
+    {},
+    link(
+      { view: test.view === "prompt" ? "local" : "global", cluster: other },
+      h("span", { class: "id" }, other),
+      cut(named(other), 34),
+    ),
+    h(
+      "span",
+      { class: "note num" },
+      ` d ${signed(test.d, 2)} · q ${qValue(test.q)}`,
+      test.found ? "" : " · not a finding",
+    ),
+  );
 }
 
 function exemplars(id, label, numbers) {
@@ -81,10 +201,16 @@ function exemplars(id, label, numbers) {
   const item = (exemplar) => {
     const row = numbers.get(exemplar.row_id);
     const changes = { ...rowsOf(id), row: String(row), color: id[0] === "D" ? "" : id, sort: "" };
-    return h("li", {}, h("a", { href: "#" + fragment(changes) }, `row ${number(exemplar.index + 1)}, ${exemplar.side}`),
+    return h(
+      "li",
+      {},
+      h("a", { href: "#" + fragment(changes) }, `row ${number(exemplar.index + 1)}, ${exemplar.side}`),
       exemplar.kind === "random" ? h("span", { class: "badge" }, "random") : null,
-      exemplar.tokens.length ? h("span", { class: "note" }, " at ", exemplar.tokens.map((token) => `«${token}»`).join(" ")) : null,
-      h("div", { class: "excerpt", dir: "auto" }, cut(exemplar.text, 200)));
+      exemplar.tokens.length
+        ? h("span", { class: "note" }, " at ", exemplar.tokens.map((token) => `«${token}»`).join(" "))
+        : null,
+      h("div", { class: "excerpt", dir: "auto" }, cut(exemplar.text, 200)),
+    );
   };
   return h("section", {}, h("h3", {}, "Exemplars"), h("ol", { class: "plain exemplars" }, label.exemplars.map(item)));
 }

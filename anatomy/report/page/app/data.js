@@ -1,19 +1,31 @@
+// @ts-check
 // The run: one document that is read at once, and parts that are read when needed, from the page or a file beside it.
-const MAIN = JSON.parse(document.getElementById("part-main").textContent);
+import { h } from "./dom.js";
+
+export const MAIN = JSON.parse(document.getElementById("part-main").textContent);
 const KEPT_PIECES = 40;
-const ARRAYS = { i8: Int8Array, u8: Uint8Array, u16: Uint16Array, i32: Int32Array, u32: Uint32Array, f32: Float32Array };
+const ARRAYS = {
+  i8: Int8Array,
+  u8: Uint8Array,
+  u16: Uint16Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  f32: Float32Array,
+};
 const parts = new Map();
 const waiting = new Map();
 
 globalThis.anatomyPart = (name, value) => waiting.get(name)?.(value);
 
-function typed({ t, b }) {
-  const text = atob(b), bytes = new Uint8Array(text.length);
+export function typed({ t, b }) {
+  const text = atob(b),
+    bytes = new Uint8Array(text.length);
   for (let place = 0; place < text.length; place++) bytes[place] = text.charCodeAt(place);
   return new ARRAYS[t](bytes.buffer);
 }
 
-const parsed = document.readyState === "loading" ? new Promise((done) => document.addEventListener("DOMContentLoaded", done)) : null;
+const parsed =
+  document.readyState === "loading" ? new Promise((done) => document.addEventListener("DOMContentLoaded", done)) : null;
 
 async function readPart(name) {
   let element = document.getElementById("part-" + name);
@@ -24,12 +36,19 @@ async function readPart(name) {
   return element ? JSON.parse(element.textContent) : loadScript(name + ".js", name);
 }
 
-function loadScript(file, name) {
+export function loadScript(file, name) {
   return new Promise((done, fail) => {
     const script = h("script", { src: file });
-    const end = (finish) => (value) => { waiting.delete(name); script.remove(); finish(value); };
+    const end = (finish) => (value) => {
+      waiting.delete(name);
+      script.remove();
+      finish(value);
+    };
     waiting.set(name, end(done));
-    script.onerror = () => end(fail)(new Error(`${file} is not beside this page: keep the report's folder together, or run anatomy report again.`));
+    script.onerror = () =>
+      end(fail)(
+        new Error(`${file} is not beside this page: keep the report's folder together, or run anatomy report again.`),
+      );
     if (!name) script.onload = () => end(done)();
     document.head.append(script);
   });
@@ -49,11 +68,14 @@ function part(name) {
   return found;
 }
 
-const once = (make) => { let made; return () => (made ??= make()); };
+export const once = (make) => {
+  let made;
+  return () => (made ??= make());
+};
 const pad = (value) => String(value).padStart(4, "0");
 const pieceOf = (row) => Math.floor(row / MAIN.rows.piece);
 
-async function rowText(row) {
+export async function rowText(row) {
   if (MAIN.rows.evidence) {
     const found = (await part("evidence"))[row];
     if (found) return found;
@@ -61,54 +83,77 @@ async function rowText(row) {
   return (await part("rows-" + pad(pieceOf(row))))[row % MAIN.rows.piece];
 }
 
-async function rowTokens(row) {
+export async function rowTokens(row) {
   const place = MAIN.rows.tokens.indexOf(row);
   if (place < 0) return null;
   const size = MAIN.rows.token_piece;
   return (await part("tokens-" + pad(Math.floor(place / size))))[place % size];
 }
 
-const columns = once(async () => {
+export const columns = once(async () => {
   const told = await part("columns");
   const names = ["index", "prompt", "data", "prompt_tokens", "chosen_tokens", "rejected_tokens"];
   const found = Object.fromEntries(names.map((name) => [name, typed(told[name])]));
-  for (const name of ["source", "chosen_model", "rejected_model"]) found[name] = { names: told[name].names, code: typed(told[name].code) };
-  found.top = { ids: told.top.ids, count: told.top.top, response: typed(told.top.response), value: typed(told.top.value) };
+  for (const name of ["source", "chosen_model", "rejected_model"])
+    found[name] = { names: told[name].names, code: typed(told[name].code) };
+  found.top = {
+    ids: told.top.ids,
+    count: told.top.top,
+    response: typed(told.top.response),
+    value: typed(told.top.value),
+  };
   return found;
 });
 
-const rowIds = once(() => part("ids"));
-const rowId = async (row) => (await rowIds()).slice(32 * row, 32 * row + 32);
-const rowNumbers = once(async () => {
+export const rowIds = once(() => part("ids"));
+export const rowId = async (row) => (await rowIds()).slice(32 * row, 32 * row + 32);
+export const rowNumbers = once(async () => {
   const ids = await rowIds();
   const found = new Map();
   for (let row = 0; row < MAIN.rows.n; row++) found.set(ids.slice(32 * row, 32 * row + 32), row);
   return found;
 });
 
-async function signal(id) {
+export async function signal(id) {
   const { scale, v } = await part("signal-" + id);
   return { scale, value: typed(v) };
 }
-const hasSignal = (id) => Boolean(id) && !isContext(id) && (MAIN.tested ??= new Set(MAIN.responses)).has(id);
 
-async function contextRows(id) {
+export async function contextRows(id) {
   if (id[0] === "P") return typed((await part("contexts"))[id]);
   const { data } = await columns();
-  const wanted = Number(id.slice(1)), rows = [];
+  const wanted = Number(id.slice(1)),
+    rows = [];
   for (let row = 0; row < data.length; row++) if (data[row] === wanted) rows.push(row);
   return rows;
 }
 
-const features = once(async () => {
+export const features = once(async () => {
   const told = await part("features");
   return { R: typed(told.R), S: typed(told.S), P: typed(told.P) };
 });
 
-const tests = once(async () => {
+export const tests = once(async () => {
   const told = await part("tests");
-  const number = Object.fromEntries(["view", "context", "response", "n", "prompts", "stable", "effect", "effect_low", "effect_high",
-    "effect_length_adjusted", "d", "z", "p", "q", "delta_min"].map((name) => [name, typed(told[name])]));
+  const number = Object.fromEntries(
+    [
+      "view",
+      "context",
+      "response",
+      "n",
+      "prompts",
+      "stable",
+      "effect",
+      "effect_low",
+      "effect_high",
+      "effect_length_adjusted",
+      "d",
+      "z",
+      "p",
+      "q",
+      "delta_min",
+    ].map((name) => [name, typed(told[name])]),
+  );
   return Array.from(number.view, (view, place) => {
     const test = {};
     for (const name in number) test[name] = number[name][place];

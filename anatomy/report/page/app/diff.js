@@ -1,29 +1,46 @@
+// @ts-check
 // Words of two texts that the longest common subsequence leaves out.
+import { h } from "./dom.js";
+
 const MOST_CELLS = 6e6;
 const wordsOf = (text) => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) || [];
 
 function commonWords(a, b) {
-  const left = a.map((_, place) => place).filter((place) => a[place].trim()), right = b.map((_, place) => place).filter((place) => b[place].trim());
-  const n = left.length, m = right.length;
+  const left = a.map((_, place) => place).filter((place) => a[place].trim()),
+    right = b.map((_, place) => place).filter((place) => b[place].trim());
+  const n = left.length,
+    m = right.length;
   if (n * m > MOST_CELLS) return null;
-  const width = m + 1, best = new Uint16Array((n + 1) * width);
-  for (let i = n - 1; i >= 0; i--) for (let j = m - 1; j >= 0; j--) {
-    best[i * width + j] = a[left[i]] === b[right[j]] ? best[(i + 1) * width + j + 1] + 1 : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
-  }
+  const width = m + 1,
+    best = new Uint16Array((n + 1) * width);
+  for (let i = n - 1; i >= 0; i--)
+    for (let j = m - 1; j >= 0; j--) {
+      best[i * width + j] =
+        a[left[i]] === b[right[j]]
+          ? best[(i + 1) * width + j + 1] + 1
+          : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
+    }
   const shared = [new Set(), new Set()];
   for (let i = 0, j = 0; i < n && j < m;) {
-    if (a[left[i]] === b[right[j]]) { shared[0].add(left[i++]); shared[1].add(right[j++]); }
-    else if (best[(i + 1) * width + j] >= best[i * width + j + 1]) i++; else j++;
+    if (a[left[i]] === b[right[j]]) {
+      shared[0].add(left[i++]);
+      shared[1].add(right[j++]);
+    } else if (best[(i + 1) * width + j] >= best[i * width + j + 1]) i++;
+    else j++;
   }
   return shared;
 }
 
 // Two functions that paint a text: what only one side has is marked; null where the texts are too long.
-function differences(chosen, rejected) {
-  const a = wordsOf(chosen), b = wordsOf(rejected), shared = commonWords(a, b);
+export function differences(chosen, rejected) {
+  const a = wordsOf(chosen),
+    b = wordsOf(rejected),
+    shared = commonWords(a, b);
   if (!shared) return null;
-  const paint = (words, common, mark) => () => runs(words.map((word, place) => [word, !word.trim() ? null : common.has(place)]))
-    .map(([text, same]) => (same === false ? h("mark", { class: "only " + mark }, text) : text));
+  const paint = (words, common, mark) => () =>
+    runs(words.map((word, place) => [word, !word.trim() ? null : common.has(place)])).map(([text, same]) =>
+      same === false ? h("mark", { class: "only " + mark }, text) : text,
+    );
   return { chosen: paint(a, shared[0], "chosen"), rejected: paint(b, shared[1], "rejected") };
 }
 
@@ -32,7 +49,8 @@ function runs(pieces) {
   const found = [];
   for (const [text, kind] of pieces) {
     const last = found[found.length - 1];
-    if (last && (kind === null || last[1] === kind)) last[0] += text; else found.push([text, kind === null ? true : kind]);
+    if (last && (kind === null || last[1] === kind)) last[0] += text;
+    else found.push([text, kind === null ? true : kind]);
   }
   return found;
 }

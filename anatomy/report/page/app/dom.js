@@ -1,7 +1,10 @@
+// @ts-check
 // Elements. Text from the data set becomes text nodes only: nothing here parses HTML.
+import { fragment } from "./state.js";
+
 const SVG_SPACE = "http://www.w3.org/2000/svg";
 
-function fill(node, props, children) {
+export function fill(node, props, children) {
   for (const [name, value] of Object.entries(props || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -15,44 +18,66 @@ function fill(node, props, children) {
   return node;
 }
 
-const h = (tag, props, ...children) => fill(document.createElement(tag), props, children);
-const svg = (tag, props, ...children) => fill(document.createElementNS(SVG_SPACE, tag), props, children);
-function put(node, ...children) {
+export const h = (tag, props, ...children) => fill(document.createElement(tag), props, children);
+export const svg = (tag, props, ...children) => fill(document.createElementNS(SVG_SPACE, tag), props, children);
+export function put(node, ...children) {
   node.replaceChildren();
   return fill(node, {}, children);
 }
-const link = (changes, ...children) => h("a", { href: "#" + fragment(changes) }, ...children);
+export const link = (changes, ...children) => h("a", { href: "#" + fragment(changes) }, ...children);
 
 // Control and format characters (escape sequences, right-to-left overrides) are written out; emoji joiners stay.
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu;
 const ALLOWED = new Set(["\n", "\t", "\u200d"]);
-function visible(text) {
-  return text.replace(HIDDEN, (found) => (ALLOWED.has(found) ? found : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
+export function visible(text) {
+  return text.replace(HIDDEN, (found) =>
+    ALLOWED.has(found) ? found : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0"),
+  );
 }
 
-function table(head, rows, numeric = []) {
-  const cell = (tag) => (value, place) => h(tag, { class: numeric.includes(place) ? "num" : null, scope: tag === "th" ? "col" : null }, value);
-  return h("div", { class: "scroll" }, h("table", {},
-    head.length ? h("thead", {}, h("tr", {}, head.map(cell("th")))) : null,
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell("td")))))));
+export function table(head, rows, numeric = []) {
+  const cell = (tag) => (value, place) =>
+    h(tag, { class: numeric.includes(place) ? "num" : null, scope: tag === "th" ? "col" : null }, value);
+  return h(
+    "div",
+    { class: "scroll" },
+    h(
+      "table",
+      {},
+      head.length ? h("thead", {}, h("tr", {}, head.map(cell("th")))) : null,
+      h(
+        "tbody",
+        {},
+        rows.map((row) => h("tr", {}, row.map(cell("td")))),
+      ),
+    ),
+  );
 }
 
-function section(title, note, ...children) {
+export function section(title, note, ...children) {
   return h("section", {}, h("h2", {}, title), note ? h("p", { class: "note" }, note) : null, ...children);
 }
 
-function select(label, options, value, change) {
-  const box = h("select", { "aria-label": label, onchange: () => change(box.value) },
-    options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+export function select(label, options, value, change) {
+  const box = h(
+    "select",
+    { "aria-label": label, onchange: () => change(box.value) },
+    options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)),
+  );
   return h("label", { class: "field" }, h("span", {}, label), box);
 }
 
-function searchBox(label, value, change) {
+export function searchBox(label, value, change) {
   let timer = 0;
-  const box = h("input", { type: "search", placeholder: "search  ( / )", "aria-label": label, oninput: () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => change(box.value), 200);
-  } });
+  const box = h("input", {
+    type: "search",
+    placeholder: "search  ( / )",
+    "aria-label": label,
+    oninput: () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => change(box.value), 200);
+    },
+  });
   box.value = value;
   return h("label", { class: "field grow" }, h("span", {}, label), box);
 }

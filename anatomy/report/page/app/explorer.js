@@ -1,28 +1,70 @@
+// @ts-check
 // Global and local view: a ranked list of tests, a map of clusters, and the chosen cluster.
+import { clusterCard } from "./cluster.js";
+import { MAIN, tests } from "./data.js";
+import { h, put, searchBox, select } from "./dom.js";
+import { cut, interval, number, plural, qValue, signed } from "./format.js";
+import { virtualList } from "./list.js";
+import { markBadge } from "./marks.js";
+import { named, titleOf } from "./names.js";
+import { clusterMap, forest, reachOf } from "./plots.js";
+import { go, state } from "./state.js";
+import { LEVELS, ORDERS, chosenTests, inOrder } from "./tests.js";
+
 function explorer({ title, note, choices, maps }) {
   return (root) => {
-    const card = clusterCard(), list = virtualList({ label: "ranked tests", height: 62, render: (test) => testItem(test, reach), pick: (test) => go({ cluster: choices[0][0] === "prompt" ? test.context : test.response, test: testId(test) }, true) });
-    const filters = h("div", { class: "filters" }), status = h("p", { class: "note", "aria-live": "polite" }), mapBox = h("div");
-    root.append(h("h1", {}, title), h("p", { class: "note" }, note),
-      h("div", { class: "explorer" }, h("div", { class: "left" }, filters, status, list.node), h("div", { class: "right" }, mapBox, card.node)));
-    let reach = 1, shown = "", drawnMap = "", picture = null;
+    const card = clusterCard(),
+      list = virtualList({
+        label: "ranked tests",
+        height: 62,
+        render: (test) => testItem(test, reach),
+        pick: (test) =>
+          go({ cluster: choices[0][0] === "prompt" ? test.context : test.response, test: testId(test) }, true),
+      });
+    const filters = h("div", { class: "filters" }),
+      status = h("p", { class: "note", "aria-live": "polite" }),
+      mapBox = h("div");
+    root.append(
+      h("h1", {}, title),
+      h("p", { class: "note" }, note),
+      h(
+        "div",
+        { class: "explorer" },
+        h("div", { class: "left" }, filters, status, list.node),
+        h("div", { class: "right" }, mapBox, card.node),
+      ),
+    );
+    let reach = 1,
+      shown = "",
+      drawnMap = "",
+      picture = null;
 
     async function update() {
       const all = await tests();
-      const view = state.test_view || choices[0][0], order = state.sort || MAIN.summary.rank_by.replace("z", "d");
+      const view = state.test_view || choices[0][0],
+        order = state.sort || MAIN.summary.rank_by.replace("z", "d");
       const key = [view, order, state.level, state.direction, state.words, state.about].join("|");
       if (key !== shown) {
         shown = key;
-        const level = state.level ?? "", any = MAIN.summary.views[view].found;
+        const level = state.level ?? "",
+          any = MAIN.summary.views[view].found;
         const fallback = !level && !(any.chosen + any.rejected);
-        const found = inOrder(chosenTests(all, view, { level: fallback ? "1" : level, words: state.words }), state.sort || (fallback ? "p" : order));
+        const found = inOrder(
+          chosenTests(all, view, { level: fallback ? "1" : level, words: state.words }),
+          state.sort || (fallback ? "p" : order),
+        );
         reach = reachOf(found.slice(0, 400));
         list.set(found, view === "global" ? 44 : 62);
         list.top();
         drawFilters(view, state.sort || (fallback ? "p" : order), fallback ? "1" : level);
-        put(status, fallback ? "No finding in this view. These are leads, strongest first, to be read with suspicion. " : "",
+        put(
+          status,
+          fallback ? "No finding in this view. These are leads, strongest first, to be read with suspicion. " : "",
           `${plural(found.length, "test")} shown of ${number(MAIN.summary.views[view].tested)} made.`,
-          state.about ? h("button", { class: "small", onclick: () => go({ about: "" }) }, `only with ${state.about}  ×`) : "");
+          state.about
+            ? h("button", { class: "small", onclick: () => go({ about: "" }) }, `only with ${state.about}  ×`)
+            : "",
+        );
       }
       list.select((test) => testId(test) === state.test);
       drawMap(all);
@@ -35,20 +77,43 @@ function explorer({ title, note, choices, maps }) {
     function drawFilters(view, order, level) {
       const words = filters.querySelector("input");
       if (words && document.activeElement === words) return;
-      put(filters, 
+      put(
+        filters,
         choices.length > 1 ? select("where", choices, view, (value) => go({ test_view: value, test: "" }, true)) : null,
-        select("direction", [["", "both"], ["chosen", "to chosen"], ["rejected", "to rejected"]], state.direction || "", (value) => go({ direction: value }, true)),
+        select(
+          "direction",
+          [
+            ["", "both"],
+            ["chosen", "to chosen"],
+            ["rejected", "to rejected"],
+          ],
+          state.direction || "",
+          (value) => go({ direction: value }, true),
+        ),
         select("evidence", LEVELS, level, (value) => go({ level: value }, true)),
         select("order", ORDERS, order, (value) => go({ sort: value }, true)),
-        searchBox("labels and tokens", state.words || "", (value) => go({ words: value }, true)));
+        searchBox("labels and tokens", state.words || "", (value) => go({ words: value }, true)),
+      );
     }
 
     function drawMap(all) {
       const which = maps.find(([prefix]) => prefix === (state.map || maps[0][0])) || maps[0];
       if (which[0] === drawnMap) return;
       drawnMap = which[0];
-      const buttons = maps.length > 1 ? h("div", { class: "buttons", role: "group", "aria-label": "map" }, maps.map(([prefix, text]) =>
-        h("button", { "aria-pressed": String(prefix === which[0]), onclick: () => go({ map: prefix }, true) }, text))) : null;
+      const buttons =
+        maps.length > 1
+          ? h(
+              "div",
+              { class: "buttons", role: "group", "aria-label": "map" },
+              maps.map(([prefix, text]) =>
+                h(
+                  "button",
+                  { "aria-pressed": String(prefix === which[0]), onclick: () => go({ map: prefix }, true) },
+                  text,
+                ),
+              ),
+            )
+          : null;
       picture = clusterMap(mapPoints(which[0], all), (id) => go({ cluster: id, test: "" }, true), which[1]);
       put(mapBox, buttons, picture.node);
     }
@@ -67,28 +132,71 @@ function mapPoints(prefix, all) {
     if (Math.abs(test.d) > Math.abs(own.get(id) || 0)) own.set(id, test.d);
   }
   const most = Math.max(...[...own.values()].map(Math.abs), 1e-6);
-  return Object.entries(MAIN.clusters).filter(([id, label]) => label.at && (id[0] === prefix && label.kind !== "concept" || prefix === "R" && label.kind === "concept"))
-    .map(([id, label]) => ({ id, label: titleOf(label), x: label.at[0], y: label.at[1], size: label.n_features || 20, value: (own.get(id) || 0) / most }));
+  return Object.entries(MAIN.clusters)
+    .filter(
+      ([id, label]) =>
+        label.at && ((id[0] === prefix && label.kind !== "concept") || (prefix === "R" && label.kind === "concept")),
+    )
+    .map(([id, label]) => ({
+      id,
+      label: titleOf(label),
+      x: label.at[0],
+      y: label.at[1],
+      size: label.n_features || 20,
+      value: (own.get(id) || 0) / most,
+    }));
 }
 
 function testItem(test, reach) {
-  const where = test.context === "all" ? null : h("div", { class: "where" }, "in ", h("span", { class: "id" }, test.context), cut(named(test.context), 60));
-  const mostly = test.found && Number.isFinite(test.effect_length_adjusted) && test.effect_length_adjusted / test.effect < 0.5;
-  return [h("div", { class: "what" }, h("span", { class: "id " + test.direction }, test.response), h("span", { class: "clip" }, named(test.response)), markBadge(test.response), mostly ? h("span", { class: "badge warn" }, "mostly length") : null, test.found ? null : h("span", { class: "badge" }, "lead")), where,
-    h("div", { class: "numbers" }, forest(test, reach), h("span", { class: "num" }, `${signed(test.effect)} ${interval(test.effect_low, test.effect_high)}`),
-      h("span", { class: "note" }, `d ${signed(test.d, 2)} · q ${qValue(test.q)}`))];
+  const where =
+    test.context === "all"
+      ? null
+      : h("div", { class: "where" }, "in ", h("span", { class: "id" }, test.context), cut(named(test.context), 60));
+  const mostly =
+    test.found && Number.isFinite(test.effect_length_adjusted) && test.effect_length_adjusted / test.effect < 0.5;
+  return [
+    h(
+      "div",
+      { class: "what" },
+      h("span", { class: "id " + test.direction }, test.response),
+      h("span", { class: "clip" }, named(test.response)),
+      markBadge(test.response),
+      mostly ? h("span", { class: "badge warn" }, "mostly length") : null,
+      test.found ? null : h("span", { class: "badge" }, "lead"),
+    ),
+    where,
+    h(
+      "div",
+      { class: "numbers" },
+      forest(test, reach),
+      h("span", { class: "num" }, `${signed(test.effect)} ${interval(test.effect_low, test.effect_high)}`),
+      h("span", { class: "note" }, `d ${signed(test.d, 2)} · q ${qValue(test.q)}`),
+    ),
+  ];
 }
 
-const globalView = explorer({
+export const globalView = explorer({
   title: "What the labels reward, everywhere and in which rows",
-  note: "Blue leans to chosen, orange to rejected; the ring is the effect at equal length. Everywhere: mean over all pairs. In groups: pairs of similar content against the other pairs.",
-  choices: [["global", "everywhere"], ["feature", "in groups of similar rows"]],
+  note:
+    "Blue leans to chosen, orange to rejected; the ring is the effect at equal length. " +
+    "Everywhere: mean over all pairs. In groups: pairs of similar content against the other " +
+    "pairs.",
+  choices: [
+    ["global", "everywhere"],
+    ["feature", "in groups of similar rows"],
+  ],
   maps: [["R", "Response clusters"]],
 });
 
-const localView = explorer({
+export const localView = explorer({
   title: "When the prompt shows this, what shifts?",
-  note: "Each test: the rows whose prompts express a prompt cluster (P) most, against all other rows; by how much the difference of chosen and rejected moves along a response shift (S).",
+  note:
+    "Each test: the rows whose prompts express a prompt cluster (P) most, against all other " +
+    "rows; by how much the difference of chosen and rejected moves along a response shift " +
+    "(S).",
   choices: [["prompt", "prompt to response"]],
-  maps: [["P", "Prompt clusters"], ["S", "Response shifts"]],
+  maps: [
+    ["P", "Prompt clusters"],
+    ["S", "Response shifts"],
+  ],
 });

@@ -1,25 +1,53 @@
+// @ts-check
 // A list that draws only what is on screen, and moves by keyboard.
-const SPARE = 6;
-let activeList = null;
+import { h } from "./dom.js";
 
-function virtualList({ label, height, render: renderItem, pick }) {
+const SPARE = 6;
+export let activeList = null;
+
+export function forgetList() {
+  activeList = null;
+}
+
+export function virtualList({ label, height, render: renderItem, pick }) {
   const space = h("div", { class: "space" });
   const box = h("div", { class: "list", role: "listbox", tabindex: 0, "aria-label": label }, space);
   const drawn = new Map();
-  let items = [], chosen = -1, asked = false;
+  let items = [],
+    chosen = -1,
+    asked = false;
 
   function draw() {
     asked = false;
     const first = Math.max(0, Math.floor(box.scrollTop / height) - SPARE);
     const last = Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight) / height) + SPARE);
-    for (const [place, node] of drawn) if (place < first || place >= last) { node.remove(); drawn.delete(place); }
-    for (let place = first; place < last; place++) if (!drawn.has(place)) drawn.set(place, space.appendChild(item(place)));
+    for (const [place, node] of drawn)
+      if (place < first || place >= last) {
+        node.remove();
+        drawn.delete(place);
+      }
+    for (let place = first; place < last; place++)
+      if (!drawn.has(place)) drawn.set(place, space.appendChild(item(place)));
   }
 
   function item(place) {
-    return h("div", { class: "item", role: "option", id: `option-${place}`, "aria-selected": String(place === chosen), "aria-posinset": place + 1,
-      "aria-setsize": items.length, css: { top: place * height + "px", height: height + "px" },
-      onclick: () => { choose(place); pick(items[place]); } }, renderItem(items[place], place));
+    return h(
+      "div",
+      {
+        class: "item",
+        role: "option",
+        id: `option-${place}`,
+        "aria-selected": String(place === chosen),
+        "aria-posinset": place + 1,
+        "aria-setsize": items.length,
+        css: { top: place * height + "px", height: height + "px" },
+        onclick: () => {
+          choose(place);
+          pick(items[place]);
+        },
+      },
+      renderItem(items[place], place),
+    );
   }
 
   function redraw() {
@@ -32,19 +60,36 @@ function virtualList({ label, height, render: renderItem, pick }) {
     chosen = place;
     if (place >= 0) {
       if (place * height < box.scrollTop) box.scrollTop = place * height;
-      if ((place + 1) * height > box.scrollTop + box.clientHeight) box.scrollTop = (place + 1) * height - box.clientHeight;
+      if ((place + 1) * height > box.scrollTop + box.clientHeight)
+        box.scrollTop = (place + 1) * height - box.clientHeight;
       box.setAttribute("aria-activedescendant", `option-${place}`);
     }
     redraw();
   }
 
-  box.addEventListener("scroll", () => { if (!asked) { asked = true; requestAnimationFrame(draw); } });
+  box.addEventListener("scroll", () => {
+    if (!asked) {
+      asked = true;
+      requestAnimationFrame(draw);
+    }
+  });
   new ResizeObserver(draw).observe(box);
-  return activeList = {
+  return (activeList = {
     node: box,
-    set(next, itemHeight = height) { items = next; height = itemHeight; space.style.setProperty("height", items.length * height + "px"); chosen = -1; redraw(); },
-    select(test) { choose(items.findIndex(test)); },
-    top() { box.scrollTop = 0; draw(); },
+    set(next, itemHeight = height) {
+      items = next;
+      height = itemHeight;
+      space.style.setProperty("height", items.length * height + "px");
+      chosen = -1;
+      redraw();
+    },
+    select(test) {
+      choose(items.findIndex(test));
+    },
+    top() {
+      box.scrollTop = 0;
+      draw();
+    },
     redraw,
     first: () => items[0],
     move(step) {
@@ -52,6 +97,8 @@ function virtualList({ label, height, render: renderItem, pick }) {
       choose(Math.min(items.length - 1, Math.max(0, chosen + step)));
       pick(items[chosen]);
     },
-    open() { if (chosen >= 0) pick(items[chosen], true); },
-  };
+    open() {
+      if (chosen >= 0) pick(items[chosen], true);
+    },
+  });
 }

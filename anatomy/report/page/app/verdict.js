@@ -1,40 +1,150 @@
+// @ts-check
 // The verdict in words, with effect, interval, rows affected and what to do.
-function verdictView(root) {
-  const told = MAIN.verdict, { rows, retained } = MAIN.summary;
-  root.append(h("h1", {}, told.headline),
-    h("p", { class: "note" }, `${number(retained)} of ${plural(rows, "pair")} read through ${MAIN.manifest.inputs?.model?.name ?? "the model"}. `,
-      "Effects say what goes with the labels, not yet what training will do."),
-    verdictPart("Likely shortcuts", told.risks, told.n_risks, "Length, formatting and concepts that most people suppress: what a model learns from these labels without getting better. In the pictures the dot is the effect with its 95 % interval, the ring what is left at equal length.", "No shortcut stood out."),
-    verdictPart("Signals to judge", told.signals, told.n_signals, "They hold at equal length and follow no formatting rule. Whether they are wanted, only reading tells.", "No other signal stood out."),
+import { rowsOf } from "./cluster.js";
+import { MAIN } from "./data.js";
+import { h, link, section, table } from "./dom.js";
+import { cut, interval, number, percent, plural, qValue, side, signed } from "./format.js";
+import { markButtons } from "./marks.js";
+import { named, unit } from "./names.js";
+import { dotRange, forest, reachOf } from "./plots.js";
+
+export function verdictView(root) {
+  const told = MAIN.verdict,
+    { rows, retained } = MAIN.summary;
+  root.append(
+    h("h1", {}, told.headline),
+    h(
+      "p",
+      { class: "note" },
+      `${number(retained)} of ${plural(rows, "pair")} read through ` +
+        `${MAIN.manifest.inputs?.model?.name ?? "the model"}. `,
+      "Effects say what goes with the labels, not yet what training will do.",
+    ),
+    verdictPart(
+      "Likely shortcuts",
+      told.risks,
+      told.n_risks,
+      "Length, formatting and concepts that most people suppress: what a model learns from " +
+        "these labels without getting better. In the pictures the dot is the effect with its 95 " +
+        "% interval, the ring what is left at equal length.",
+      "No shortcut stood out.",
+    ),
+    verdictPart(
+      "Signals to judge",
+      told.signals,
+      told.n_signals,
+      "They hold at equal length and follow no formatting rule. Whether they are wanted, only " + "reading tells.",
+      "No other signal stood out.",
+    ),
     predicted(),
-    section("Not assessed", "Silence here is not a clean bill.", table(["", "what", "why"], told.open.map((item) => [item.count === null ? "" : number(item.count), item.what, item.why]), [0])));
+    section(
+      "Not assessed",
+      "Silence here is not a clean bill.",
+      table(
+        ["", "what", "why"],
+        told.open.map((item) => [item.count === null ? "" : number(item.count), item.what, item.why]),
+        [0],
+      ),
+    ),
+  );
 }
 
 function verdictPart(title, items, total, note, none) {
   const hidden = total - items.length;
-  return section(title, note, items.length ? h("ol", { class: "cards" }, items.map(verdictItem)) : h("p", { class: "empty" }, none),
-    hidden > 0 ? h("p", {}, link({ view: "global" }, `${number(hidden)} more of this kind in the ranking →`)) : null);
+  return section(
+    title,
+    note,
+    items.length ? h("ol", { class: "cards" }, items.map(verdictItem)) : h("p", { class: "empty" }, none),
+    hidden > 0 ? h("p", {}, link({ view: "global" }, `${number(hidden)} more of this kind in the ranking →`)) : null,
+  );
 }
 
 function verdictItem(item) {
   if (item.view === "baseline") {
-    return h("li", { class: "verdict " + side(item.effect) }, h("div", { class: "head" }, h("strong", {}, `${item.title} is right for ${percent(item.accuracy)} of pairs`), dotRange(item.accuracy, item.effect_low + 0.5, item.effect_high + 0.5)),
-      h("p", {}, `95 % interval ${percent(item.effect_low + 0.5)} to ${percent(item.effect_high + 0.5)}; it decides ${percent(item.decided, 0)} of pairs. ${capital(item.why)}.`),
-      h("p", { class: "action" }, item.action, " ", link({ view: "data" }, "Length control →")));
+    return h(
+      "li",
+      { class: "verdict " + side(item.effect) },
+      h(
+        "div",
+        { class: "head" },
+        h("strong", {}, `${item.title} is right for ${percent(item.accuracy)} of pairs`),
+        dotRange(item.accuracy, item.effect_low + 0.5, item.effect_high + 0.5),
+      ),
+      h(
+        "p",
+        {},
+        `95 % interval ${percent(item.effect_low + 0.5)} to ${percent(item.effect_high + 0.5)}; ` +
+          `it decides ${percent(item.decided, 0)} of pairs. ${capital(item.why)}.`,
+      ),
+      h("p", { class: "action" }, item.action, " ", link({ view: "data" }, "Length control →")),
+    );
   }
-  const where = item.context === "all" ? "everywhere" : ["in ", link({ view: item.view === "prompt" ? "local" : "global", cluster: item.context }, h("span", { class: "id" }, item.context), cut(named(item.context), 50))];
-  return h("li", { class: "verdict " + item.direction },
-    h("div", { class: "head" }, h("strong", {}, item.direction === "chosen" ? "Rewarded: " : "Punished: ", link({ view: item.view === "prompt" ? "local" : "global", cluster: item.response }, h("span", { class: "id" }, item.response), named(item.response))), forest(item, 1.15 * reachOf([item]))),
-    h("p", {}, where, ": ", `${signed(item.effect)} ${interval(item.effect_low, item.effect_high)} ${unit(item)}, d ${signed(item.d, 2)}, q ${qValue(item.q)}; it leans so in `,
-      link({ ...rowsOf(item.response), within: item.context === "all" ? "" : item.context, sign: item.direction }, `${number(item.rows_affected)} of ${plural(item.n, "row")}`), ". ",
-      Number.isFinite(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "", item.why ? capital(item.why) + "." : ""),
-    h("p", { class: "action" }, item.action), markButtons(item.response));
+  const where =
+    item.context === "all"
+      ? "everywhere"
+      : [
+          "in ",
+          link(
+            { view: item.view === "prompt" ? "local" : "global", cluster: item.context },
+            h("span", { class: "id" }, item.context),
+            cut(named(item.context), 50),
+          ),
+        ];
+  return h(
+    "li",
+    { class: "verdict " + item.direction },
+    h(
+      "div",
+      { class: "head" },
+      h(
+        "strong",
+        {},
+        item.direction === "chosen" ? "Rewarded: " : "Punished: ",
+        link(
+          { view: item.view === "prompt" ? "local" : "global", cluster: item.response },
+          h("span", { class: "id" }, item.response),
+          named(item.response),
+        ),
+      ),
+      forest(item, 1.15 * reachOf([item])),
+    ),
+    h(
+      "p",
+      {},
+      where,
+      ": ",
+      `${signed(item.effect)} ${interval(item.effect_low, item.effect_high)} ${unit(item)}, d ` +
+        `${signed(item.d, 2)}, q ${qValue(item.q)}; it leans so in `,
+      link(
+        { ...rowsOf(item.response), within: item.context === "all" ? "" : item.context, sign: item.direction },
+        `${number(item.rows_affected)} of ${plural(item.n, "row")}`,
+      ),
+      ". ",
+      Number.isFinite(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "",
+      item.why ? capital(item.why) + "." : "",
+    ),
+    h("p", { class: "action" }, item.action),
+    markButtons(item.response),
+  );
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function predicted() {
   const done = MAIN.validation.length;
-  return section("Predicted shift", null, h("p", {}, done ? ["A trained model was compared with the one before: ", link({ view: "shift" }, "predicted against observed →")]
-    : "Not calibrated: no model trained on this set was compared with the one before it, so no shift is predicted in numbers. Signs and ranks above are what DPO is pushed towards."));
+  return section(
+    "Predicted shift",
+    null,
+    h(
+      "p",
+      {},
+      done
+        ? [
+            "A trained model was compared with the one before: ",
+            link({ view: "shift" }, "predicted against observed →"),
+          ]
+        : "Not calibrated: no model trained on this set was compared with the one before it, so no " +
+            "shift is predicted in numbers. Signs and ranks above are what DPO is pushed towards.",
+    ),
+  );
 }
