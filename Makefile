@@ -7,13 +7,18 @@ TORCH ?= torch==2.13.0
 ENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 PY := $(ENV)/bin/python
 STAMP := $(ENV)/.anatomy-installed
+PAGE_TOOLS := $(if $(shell command -v npm),tests/report/page_tools/node_modules/.package-lock.json)
 
 .PHONY: demo test benchmarks clean
 demo: $(STAMP)
 	$(PY) -m anatomy audit demo --out runs/demo
 
-test: $(STAMP)
+test: $(STAMP) $(PAGE_TOOLS)
 	$(PY) -m pytest -n auto --dist loadfile
+
+# The page's modules are checked where node is there; elsewhere that one test is skipped with a message.
+$(PAGE_TOOLS): tests/report/page_tools/package-lock.json
+	npm ci --silent --no-fund --no-audit --prefix tests/report/page_tools
 
 benchmarks: $(STAMP)
 	$(PY) benchmarks/analysis.py

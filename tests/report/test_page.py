@@ -10,12 +10,14 @@ from support import page_run
 from support.page_run import Opened, decide
 
 from anatomy import artifacts
+from anatomy.cli.app import main
 from anatomy.features.feature_store import FeatureStore
 from anatomy.workflows.report import report
+from interventions.plan.plan import load_plan
 
-VIEWS = ("verdict", "data", "lens", "global", "local", "rows", "decisions", "shift", "provenance")
+VIEWS = ("verdict", "data", "sae", "global", "local", "rows", "decisions", "shift", "provenance")
 SHOWN = {
-    "verdict": ".verdict strong", "data": "td", "lens": "td", "global": ".list .item", "local": ".list .item",
+    "verdict": ".verdict strong", "data": "td", "sae": "td", "global": ".list .item", "local": ".list .item",
     "rows": ".pair .text", "decisions": ".empty", "shift": ".empty", "provenance": "pre",
 }  # fmt: skip
 
@@ -39,7 +41,8 @@ def test_the_planted_concept_leads_the_ranking_and_tells_its_numbers(opened, aud
     assert "bold" in page.locator(".item").first.inner_text()
     clusters = main_data(audited)["clusters"].items()
     on_map = [name for name, item in clusters if "at" in item and (name[0] == "R" or item["kind"] == "concept")]
-    assert page.locator(".map .dot").count() == len(on_map) > 1
+    assert len(on_map) > 1
+    opened.wait(f"document.querySelectorAll('.map .dot').length === {len(on_map)}")
 
 
 def test_hostile_text_stays_text(opened):
@@ -82,9 +85,9 @@ def test_search_filter_and_sort_of_rows(opened):
     expected = sum(
         "about fox number" in row["prompt"][0]["content"] and row["source"] == "web" for row in page_run.rows()
     )
-    assert page.locator(".item").count() == expected
-    assert "source=web" in page.url
-    assert "words=about" in page.url
+    assert 0 < expected < 80
+    opened.wait(f"document.querySelectorAll('.item').length === {expected}")
+    opened.wait("location.hash.includes('source=web') && location.hash.includes('words=about')")
 
 
 def test_search_and_filters_of_tests(opened):
@@ -93,7 +96,7 @@ def test_search_and_filters_of_tests(opened):
     page.get_by_label("labels and tokens").fill("bold")
     opened.wait("location.hash.includes('words=bold')")
     opened.wait("document.querySelectorAll('.item').length === 1")
-    assert "bold" in page.locator(".list").inner_text()
+    page.wait_for_selector(".list:has-text('bold')")
     page.get_by_label("labels and tokens").fill("")
     page.get_by_label("direction").select_option("rejected")
     opened.wait("document.querySelectorAll('.item svg.chosen').length === 0")
@@ -104,10 +107,13 @@ def test_a_link_restores_every_part_of_the_state(opened, browser, audited):
     page.wait_for_selector("mark.only")
     state = """[document.querySelector('.reader h2').textContent, document.querySelectorAll('mark.only').length,
                [...document.querySelectorAll('select')].map((box) => box.value)]"""
+    opened.wait("document.querySelector('.reader h2').textContent === 'Row 18'")
     before = page.evaluate(state)
     other = Opened(browser, audited)
     other.page.goto(page.url)
-    other.page.wait_for_selector("mark.only")
+    other.wait(
+        f"JSON.stringify({state}) === {json.dumps(json.dumps(before, ensure_ascii=False, separators=(',', ':')))}"
+    )
     assert other.page.evaluate(state) == before
     assert before[0] == "Row 18"
     assert set(before[2]) >= {"bold", "signal", "chosen", "web"}
@@ -121,12 +127,13 @@ def test_keys_move_search_and_help(opened):
         page.keyboard.press(key)
         opened.wait(f"new URLSearchParams(location.hash.slice(1)).get('row') === '{row}'")
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.type") == "search"
+    opened.wait("document.activeElement.type === 'search'")
     page.keyboard.press("Escape")
+    opened.wait("document.activeElement.type !== 'search'")
     page.keyboard.press("?")
-    assert "next and previous" in page.locator("dialog").inner_text()
+    page.wait_for_selector("dialog[open]:has-text('next and previous')")
     page.keyboard.press("Escape")
-    assert opened.count("dialog") == 0
+    page.wait_for_selector("dialog", state="detached")
     page.keyboard.press("4")
     page.wait_for_selector("main[data-view=global] .item")
     page.keyboard.press("j")
@@ -168,7 +175,6 @@ def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
         "mark": "remove",
         "comment": "wrong label",
     }
-    load_plan = pytest.importorskip("interventions.plan.plan").load_plan
     assert [item.name for item in load_plan(plan).interventions] == ["bold", "D1", "R1", "1 rows named"]
 
     page.evaluate("localStorage.clear()")
@@ -178,6 +184,62 @@ def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
         page.locator("input[type=file]").set_input_files(tmp_path / name)
         opened.wait(f"document.querySelectorAll('main tbody tr').length === {count}")
     assert page.locator("pre.plan").inner_text().strip() == plan.read_text().strip()
+
+
+def imported(opened, path):
+    """What the page says once it has read the file."""
+    page = opened.go("view=decisions")
+    page.locator("input[type=file]").set_input_files(path)
+    page.wait_for_selector("[role=status]:not(:empty)")
+    return page.locator("[role=status]").inner_text()
+
+
+def test_a_plan_of_the_command_line_is_imported_as_it_is(opened, audited, tmp_path):
+    """Block YAML, as `anatomy plan` writes it; strength and backend survive, and the export is the same plan."""
+    plan, again = tmp_path / "plan.yaml", tmp_path / "again.yaml"
+    marks = ["--suppress", "R1,bold", "--keep", "R2", "--backend", "reward_shaping", "--strength", "2.5"]
+    assert main(["plan", str(audited), *marks, "--out", str(plan)]) == 0
+    assert "3 decisions taken from plan.yaml" in imported(opened, plan)
+    page = opened.page
+    page.wait_for_selector("main tbody tr:has-text('R2') button.keep[aria-pressed=true]")
+    with page.expect_download() as download:
+        page.get_by_text("Export plan").click()
+    download.value.save_as(again)
+    by_name = [{item.name: item for item in load_plan(path).interventions} for path in (plan, again)]
+    assert by_name[0] == by_name[1]
+    assert {item.strength for item in by_name[1].values()} == {2.5}
+
+
+def test_a_plan_that_a_person_edited_is_imported(opened, audited, tmp_path):
+    """Comments, folded text, another backend, decisions taken away, a target that this run does not have."""
+    plan = tmp_path / "edited.yml"
+    plan.write_text(
+        f"run: {audited}\n# checked by hand\ninterventions:\n"
+        "- {concept: bold, direction: suppress, strength: 1, backend: inoculation, options: {side: both}}\n"
+        "- cluster: D1\n  direction: suppress\n  backend: filtering\n"
+        "- concept: unheard-of\n  direction: amplify\n  backend: reward_shaping\n"
+        "decisions:\n- target: R1\n  mark: keep\n  comment: >\n    looked at,\n    stays\n"
+    )
+    text = imported(opened, plan)
+    assert "3 decisions taken from edited.yml. 1 line of it name" in text
+    assert '"side":"both"' in opened.page.locator("pre.plan").inner_text().replace(" ", "")
+    opened.page.wait_for_selector("main tbody tr:has-text('D1') button.remove[aria-pressed=true]")
+    comments = opened.page.evaluate("[...document.querySelectorAll('main input.comment')].map((box) => box.value)")
+    assert "looked at, stays" in [comment.strip() for comment in comments]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("just words", "no `decisions` or `interventions`"), ("a: [1", "unexpected end"), ("x: 1", "no `decisions`"),
+     ("!!js/function 'function () { window.hacked = 1 }'", "unknown tag")],
+)  # fmt: skip
+def test_what_is_no_plan_is_refused_in_one_line(opened, tmp_path, content, why):
+    (tmp_path / "other.yaml").write_text(content)
+    text = imported(opened, tmp_path / "other.yaml")
+    assert text.startswith("other.yaml cannot be read as a plan: ")
+    assert why in text
+    assert "\n" not in text
+    assert opened.page.evaluate("window.hacked") is None
 
 
 def test_token_colours_are_the_peaks_of_the_clusters_features(opened, audited):
@@ -212,7 +274,7 @@ def test_exemplars_lead_to_rows_and_back(opened):
     page.wait_for_selector(".exemplars a")
     page.locator(".exemplars a").first.click()
     page.wait_for_selector("main[data-view=rows] .pair")
-    assert "color=R1" in page.url
+    opened.wait("location.hash.includes('color=R1')")
     page.get_by_text("about R1").click()
     page.wait_for_selector("main[data-view=global] .card h2")
     page.go_back()
@@ -231,12 +293,13 @@ def test_maps_can_be_zoomed_with_plotly(opened, audited):
 def test_both_themes_and_print(opened):
     back = "getComputedStyle(document.body).backgroundColor"
     page = opened.page
+    page.wait_for_selector("h1")
     light = page.evaluate(back)
     page.get_by_text("light / dark").click()
-    assert page.evaluate(back) != light
+    opened.wait(f"{back} !== {light!r}")
     page.emulate_media(media="print")
-    assert not page.locator("nav").is_visible()
-    assert page.locator("h1").is_visible()
+    page.wait_for_selector("nav", state="hidden")
+    page.wait_for_selector("h1", state="visible")
 
 
 def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):

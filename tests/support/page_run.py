@@ -13,6 +13,8 @@ WORDS = "the quick brown fox jumps over a lazy dog and why not because it is goo
 SCRIPT = "<script>window.hacked = 1; alert(1)</script>"
 IMAGE = "</script><img src=x onerror='window.hacked = 1'><b>bold</b> \u202ereversed\x1b[31m &amp; {{x}}"
 PAIRS = 120
+PATIENCE_S = 60
+"""Limit of every wait for a state: far beyond what a busy machine needs, so that only a state never reached ends it."""
 
 
 def rows() -> list[dict]:
@@ -65,10 +67,10 @@ class Opened:
     def __init__(self, browser, path, **options):
         self.context = browser.new_context(viewport={"width": 1280, "height": 860}, offline=True, **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(PATIENCE_S * 1000)
         self.faults, self.asked = [], []
         self.page.on(
-            "console", lambda told: self.faults.append(told.text) if told.type in ("error", "warning") else None
+            "console", lambda line: self.faults.append(line.text) if line.type in ("error", "warning") else None
         )
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.faults.append(dialog.message), dialog.dismiss()))
@@ -86,7 +88,7 @@ class Opened:
 
     def wait(self, expression):
         """Until it is true (the page's policy forbids Playwright's own waiting for an expression)."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while not self.page.evaluate(f"Boolean({expression})"):
             assert time.monotonic() < end, expression
             self.page.wait_for_timeout(50)
@@ -96,8 +98,11 @@ def decide(opened, place, target, mark, comment=""):
     """Open the place and mark the target there."""
     page = opened.go(place)
     page.wait_for_selector(f'main [aria-label="decision on {target}"]')
-    page.locator(f'main [aria-label="decision on {target}"] button.{mark}').first.click()
+    button = f'main [aria-label="decision on {target}"] button.{mark}'
+    page.locator(button).first.click()
+    page.wait_for_selector(f'{button}[aria-pressed="true"]')
     if comment:
         box = page.locator(f'main [aria-label="decision on {target}"] input').first
         box.fill(comment)
         box.press("Enter")
+        opened.wait(f"Object.values(localStorage).some((text) => text.includes({json.dumps(comment.strip()[:5])}))")
