@@ -26,6 +26,7 @@ from anatomy.clusters.response_clusters import cofiring_graph, leiden_communitie
 from anatomy.clusters.row_clusters import spherical_kmeans
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
+from anatomy.report.markdown_table import markdown_table
 from anatomy.statistics.prompts import Prompts
 
 PAIRS, FEATURES, NONZEROS, SHARD = 20_000, 8_192, 146, 512
@@ -159,9 +160,9 @@ def main() -> None:
         if arguments.growth:
             wanted = [(n, FEATURES) for n in (5_000, 10_000, 40_000)] + [(PAIRS, f) for f in (2_048, 32_768)]
             sizes |= {size: run(*size, baseline=False) for size in wanted}
-    print("\n| pairs | features | graph + Leiden | feature-conditioned | prompt-conditioned |\n|---|---|---|---|---|")
-    for (n, f), seconds in sorted(sizes.items()):
-        print(f"| {n} | {f} | " + " | ".join(f"{value:.2f}" for value in seconds) + " |")
+    header = ("pairs", "features", "graph + Leiden", "feature-conditioned", "prompt-conditioned")
+    rows = [(*size, *(f"{value:.2f}" for value in seconds)) for size, seconds in sorted(sizes.items())]
+    print(f"\n{markdown_table(header, rows)}")
 
 
 if __name__ == "__main__":

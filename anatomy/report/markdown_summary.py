@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from anatomy.report.layout import count, countable
+from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.report.summary import DIRECTIONS, VIEWS
-from anatomy.text.visible import visible
 
 TITLES = {
     "global": "Everywhere in the set",
@@ -18,14 +16,6 @@ TITLES = {
 }
 SHOWN = 10
 """Findings per view and direction in the text; more are in ``summary.json``."""
-_SPECIAL = re.compile(r"([\\`*_\[\]|~@#$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
-_BLOCK_START = re.compile(r"^(\d+(?=[.)](?:\s|$)))?([-+=.)])")
-
-
-def escape(text: object) -> str:
-    """Text as it is read, in any Markdown place, table cells included: no markup, HTML, link or line break."""
-    inline = _SPECIAL.sub(r"\\\1", html.escape(visible(str(text)).strip(), quote=False))
-    return _BLOCK_START.sub(r"\g<1>\\\2", inline)
 
 
 def to_markdown(summary: Mapping[str, Any]) -> str:
@@ -39,7 +29,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         lines += _view(view, summary["views"][view])
     lines += ["## Not assessed", ""]
     table = [(entry["what"], countable(entry["count"]), entry["why"]) for entry in summary["not_assessed"]]
-    lines += _table(("what", "count", "why"), table) if table else ["Nothing was left out.", ""]
+    lines += [markdown_table(("what", "count", "why"), table) if table else "Nothing was left out."]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -49,7 +39,7 @@ def _baselines(baselines: Mapping[str, Any]) -> list[str]:
     rows = [(name, f"{value['accuracy']:.1%}", f"{value['low']:.1%} to {value['high']:.1%}")
             for name, value in baselines.items()]  # fmt: skip
     header = ("rule", "pairs where it picks the chosen side", "95 % interval")
-    return ["## What trivial rules get right", "", *_table(header, rows)]
+    return ["## What trivial rules get right", "", markdown_table(header, rows), ""]
 
 
 def _view(view: str, found: Mapping[str, Any]) -> list[str]:
@@ -74,8 +64,3 @@ def _finding(number: int, finding: Mapping[str, Any]) -> list[str]:
         lines += [f"{indent}- row {row['index'] + 1}: chosen «{escape(row['chosen'])}», "
                   f"rejected «{escape(row['rejected'])}»"]  # fmt: skip
     return lines
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *[[escape(cell) for cell in row] for row in rows]]
-    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]

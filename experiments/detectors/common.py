@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
+from anatomy.report.markdown_table import markdown_table
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import HarvestSettings
 
@@ -36,9 +37,8 @@ def cell(figure: dict[str, float]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
+    """A Markdown table of our own numbers."""
+    return markdown_table(header, rows, verbatim=True)
 
 
 def finish(out: Path, name: str, result: Any, text: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anatomy import artifacts
+from anatomy.report.markdown_table import markdown_table
 from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
 from anatomy.validation.recovery import Estimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
 from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
@@ -116,7 +117,7 @@ def _stack(arm: Shown, style: str, seeds: Sequence[int]) -> Float[np.ndarray, "S
 def rates_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Share of completions that show each style, by arm."""
     rows = [[arm, len(f["seeds"]), *(told(f["rates"][style], 3) for style in STYLES)] for arm, f in found.items()]
-    return markdown(["rate", "seeds", *STYLES], rows)
+    return markdown_table(["rate", "seeds", *STYLES], rows, verbatim=True) + "\n"
 
 
 def recovery_table(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -126,7 +127,7 @@ def recovery_table(found: Mapping[str, Mapping[str, Any]]) -> str:
         [arm, f["target"], told(f["on"], 0), each_seed(f["on"]), told(f["off"], 0), told(f["accuracy"], 2)]
         for arm, f in found.items()
     ]
-    return markdown(header, rows)
+    return markdown_table(header, rows, verbatim=True) + "\n"
 
 
 def told(value: Estimate | None, digits: int) -> str:
@@ -141,12 +142,6 @@ def told(value: Estimate | None, digits: int) -> str:
 def each_seed(value: Estimate | None) -> str:
     """Values of the seeds."""
     return "–" if value is None else ", ".join(f"{seed:.0f}" for seed in value.by_seed)
-
-
-def markdown(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
 def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:

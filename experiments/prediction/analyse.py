@@ -17,6 +17,7 @@ import pyarrow as pa
 from scipy import stats
 
 from anatomy import artifacts
+from anatomy.report.markdown_table import markdown_table
 from anatomy.statistics.agreement import pearson
 from anatomy.validation.replication import Replication, replication
 from anatomy.validation.scatter import svg
@@ -246,7 +247,7 @@ def mean(values: Iterable[float | None]) -> float | None:
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; numbers to two digits after the point, slopes and shifts to three in all."""
     cells = [[_cell(value, name) for name, value in zip(header, row, strict=True)] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells]) + "\n"
+    return markdown_table(header, cells, verbatim=True) + "\n"
 
 
 def records(rows: Sequence[dict[str, Any]]) -> str:

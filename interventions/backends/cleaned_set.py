@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from anatomy import artifacts
 from anatomy.data.rows_table import GROUP_ROWS, read_rows
 from anatomy.errors import PlanError
-from anatomy.report.markdown_summary import escape
+from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.text.visible import without_surrogates
 from anatomy.types import SPANS, Pair
 from interventions.backends.pair_edits import PairEdit
@@ -121,7 +121,7 @@ def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
         (action, "" if action in ("kept", "masked") else target or reason)
         for action, reason, target in zip(*columns, strict=True)
     )
-    lines = [f"| {action} | {escape(why)} | {count:,} |" for (action, why), count in sorted(reasons.items())]
+    rows = [(action, why, f"{count:,}") for (action, why), count in sorted(reasons.items())]
     local = Path(source).expanduser()
     name = local.name if local.exists() else source  # a card is published: no folders of the user's machine
     return "\n".join(
@@ -140,9 +140,7 @@ def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
             f"Preference pairs of {escape(name)} after the filterings below, made by `anatomy filter`.",
             f"`{artifacts.FILTER_LOG}` says of each of the {len(log):,} rows what became of it, and why.",
             "",
-            "| rows | because of | number |",
-            "|---|---|--:|",
-            *lines,
+            markdown_table(("rows", "because of", "number"), rows, right=(2,)),
             "",
             "```yaml",
             to_yaml(planned.plan).replace("```", "'''"),

@@ -7,7 +7,8 @@ import pytest
 from markdown_it import MarkdownIt
 from support.run_samples import HOSTILE, hypothesis, rows_behind
 
-from anatomy.report.markdown_summary import escape, to_markdown
+from anatomy.report.markdown_summary import to_markdown
+from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.report.summary import STORED, Evidence, strongest_rows, summarise
 from anatomy.settings import HypothesisSettings
 from anatomy.text.visible import visible
@@ -125,6 +126,21 @@ def test_escape_leaves_one_plain_paragraph(text):
 @pytest.mark.parametrize("text", ["see https://x.example", "WWW.x.example", "mail a@b.example"])
 def test_escape_breaks_what_would_become_a_link(text):
     assert not re.search(r"\w://|www\.|\w@", escape(text), re.IGNORECASE)
+
+
+def test_a_table_keeps_its_columns_whatever_its_cells_say():
+    html = RENDER(markdown_table(("what", "n"), [(HOSTILE, 1), ("a | b\n\n# c", 22)], right=(1,)))
+    assert html.count("<tr>") == 3
+    assert html.count('<td style="text-align:right">') == 2
+    assert "<script" not in html
+    assert "<h1>" not in html
+
+
+def test_our_own_cells_are_written_as_they_are_but_end_no_cell():
+    table = markdown_table(("r",), [("0.98 [0.96, 0.99]",), ("a|b\nc",)], verbatim=True)
+    assert table == "| r |\n| --- |\n| 0.98 [0.96, 0.99] |\n| a\\|b c |"
+    with pytest.raises(ValueError, match="2 cells in a table of 1"):
+        markdown_table(("r",), [("a", "b")])
 
 
 def test_markdown_lets_no_dataset_text_act(summary):
