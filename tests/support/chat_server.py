@@ -10,16 +10,23 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+PATIENCE_S = 300.0
+"""What a test waits for comes at once; only a fault takes this long."""
+
 
 class Act(NamedTuple):
-    """What the server does with one request: ``cut`` bytes of the body are promised but not sent."""
+    """What the server does with one request.
+
+    ``cut`` bytes of the body are promised but not sent; ``drip`` seconds pass after each byte; with ``hold`` nothing is
+    sent before the test sets the server's ``released``.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
-    delay: float = 0.0
     cut: int = 0
     drip: float = 0.0
+    hold: bool = False
 
 
 def completion(content: Any) -> bytes:
@@ -40,13 +47,19 @@ class ChatServer:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.under_way, self.most_under_way = 0, 0
-        self.lock = threading.Lock()
+        self.lock, self.released = threading.Condition(), threading.Event()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def wait_for(self, count: int) -> None:
+        """Return once ``count`` requests were read: a client that gave up may be faster than this server."""
+        with self.lock:
+            assert self.lock.wait_for(lambda: len(self.requests) >= count, PATIENCE_S)
+
     def close(self) -> None:
+        self.released.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -60,8 +73,10 @@ class ChatServer:
                     server.headers.append({key.lower(): value for key, value in self.headers.items()})
                     server.under_way += 1
                     server.most_under_way = max(server.most_under_way, server.under_way)
+                    server.lock.notify_all()
                 act = server.act(request, earlier) if self.path == "/v1/chat/completions" else Act(status=404)
-                time.sleep(act.delay)
+                if act.hold:
+                    server.released.wait()
                 with server.lock:
                     server.under_way -= 1
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client had enough

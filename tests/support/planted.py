@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from anatomy.sae import fit_sae as fit_module
 from anatomy.sae.blocks import Blocks
 from anatomy.sae.fit_sae import fit_sae
 from anatomy.settings import SAEFitSettings
@@ -35,6 +39,17 @@ def fit(folder: Path, epochs: int, **changes: float) -> torch.nn.Module:
     return fit_sae(Blocks(10, activations), 40_960, ATOMS, settings, folder)
 
 
+def main(folder: str, epochs: str) -> None:
+    """Fit; this process is killed for real when its first checkpoint is complete."""
+    mark = fit_module._mark
+
+    def dying(*given: Any) -> None:
+        mark(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    fit_module._mark = dying
+    fit(Path(folder), int(epochs)).save_inference_model(Path(folder) / "sae")
+
+
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
-    fit(out, int(sys.argv[2])).save_inference_model(out / "sae")
+    main(*sys.argv[1:])

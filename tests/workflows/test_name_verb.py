@@ -5,12 +5,14 @@ import random
 import re
 import shutil
 
+import httpx
 import pytest
-from support.chat_server import Act, completion
+from support.chat_server import PATIENCE_S, Act, completion
 
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.features.feature_store import FeatureStore
+from anatomy.judge.endpoint import Endpoint
 from anatomy.naming.held_out import cases
 from anatomy.naming.saved_names import read_names
 from anatomy.report.terminal import render
@@ -29,7 +31,7 @@ def run(audited, tmp_path):
 
 
 def asked(run, server, *more):
-    options = ["--judge-url", server.url, "--judge-model", "m", "--retries", "0", "--timeout", "5"]
+    options = ["--judge-url", server.url, "--judge-model", "m", "--retries", "0", "--timeout", str(PATIENCE_S)]
     return main(["name", str(run), *options, *more])
 
 
@@ -135,7 +137,7 @@ def test_a_namer_that_guesses_scores_a_half(run, server):
 
 
 def test_a_server_that_times_out_gives_abstentions_with_their_reason(run, server, capsys):
-    server.act = lambda request, _: competent(request, _)._replace(delay=3.0)
+    server.act = lambda request, _: Act(hold=True)
     assert asked(run, server, "--timeout", "0.3", "--clusters", "R1,P1", "--concurrency", "4") == 0
     for entry in told(run).values():
         assert (entry["title"], entry["reason"], entry["verified"]) == ("", "timeout", False)
@@ -143,12 +145,17 @@ def test_a_server_that_times_out_gives_abstentions_with_their_reason(run, server
     assert "no name: timeout" in render(run, cluster="R1")
 
 
-def test_a_test_that_times_out_leaves_an_unverified_name(run, server):
-    def act(request, n):
-        return competent(request, n)._replace(delay=3.0 if "description" in texts_in(request) else 0.0)
+def test_a_test_that_times_out_leaves_an_unverified_name(run, server, monkeypatch):
+    server.act = competent
+    send = Endpoint._send
 
-    server.act = act
-    assert asked(run, server, "--timeout", "0.3", "--clusters", "R1") == 0
+    def late(endpoint, content):
+        if "description" in texts_in(json.loads(content)):
+            raise httpx.ReadTimeout("no answer yet")
+        return send(endpoint, content)
+
+    monkeypatch.setattr(Endpoint, "_send", late)
+    assert asked(run, server, "--clusters", "R1") == 0
     entry = told(run)["R1"]
     assert entry["title"]
     assert (entry["score"], entry["verified"], entry["reason"]) == (None, False, "timeout")
