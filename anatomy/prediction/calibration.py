@@ -1,52 +1,64 @@
-"""From predicted to observed shifts of one model: a slope and the spread about it, measured by ``anatomy validate``.
+"""From predicted to observed shifts of one model: a slope and the spread around it, measured by ``anatomy validate``.
 
 Shifts are divided by the readout's standard deviation over the data's responses, so that one slope serves clusters and
-concepts. The line goes through the origin: no reward, no shift. It holds for the model, the predictor, the window and
-about the length of training with which it was measured; an interval is for one new readout. ``sharpened`` predicts in
-standard deviations of its reward: by it the size is that of the training measured, however strong a set's labels are.
+concepts. The line passes through the origin: no reward, no shift. It holds for the model, the predictor, the window and
+roughly the length of training with which it was measured. An interval is for one new readout. ``sharpened`` predicts in
+standard deviations of its reward, so the predicted size is that of the measured training, however strong the labels of
+another set are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field, ValidationError
+from pydantic import Field
 from scipy import stats
 
-from anatomy import artifacts
+from anatomy.artifacts import Artifact
 from anatomy.errors import SettingsError
 from anatomy.prediction.predictors import Predictor, build
-from anatomy.prediction.reward_drift import Strength
-from anatomy.settings import Settings
+from anatomy.prediction.reward_drift import RewardDrift
 
 LEAST = 8
-"""Readouts below which no calibration is written: the spread about the line would be a guess."""
+"""Fewest readouts of a calibration: with fewer, the spread around the line would be a guess."""
 
 
-class Calibration(Settings):
-    """``observed / sd = slope · predicted / sd ± residual_sd``."""
+class Line(NamedTuple):
+    """``observed / sd = slope · predicted / sd ± residual_sd`` over ``n`` readouts whose correlation is ``r``."""
 
-    predictor: str = Field(description="Predictor that it belongs to.")
-    tilt_c: float = Field(description="Its inverse ridge penalty.")
+    slope: float
+    residual_sd: float
+    n: int
+    r: float
+
+
+class Calibration(Artifact):
+    """``observed / sd = slope · predicted / sd ± residual_sd``, and the model, SAE and training that it holds for."""
+
+    NAME: ClassVar[str] = "calibration"
+    REMEDY: ClassVar[str] = "`anatomy validate` writes one"
+
+    predictor: str = Field(description="Predictor that is calibrated.")
+    tilt_c: float = Field(description="Inverse ridge penalty of the predictor.")
     slope: float = Field(description="Observed shift per predicted shift.")
-    residual_sd: float = Field(ge=0, description="Spread about the line, in standard deviations of a readout.")
-    n: int = Field(ge=LEAST, description="Readouts it was fitted on.")
-    r: float = Field(description="Pearson correlation of those.")
+    residual_sd: float = Field(ge=0, description="Spread around the line, in standard deviations of a readout.")
+    n: int = Field(ge=LEAST, description="Readouts that the line was fitted on.")
+    r: float = Field(description="Pearson correlation over these readouts.")
     window: int = Field(ge=1, description="Tokens of a response that were read.")
     model_fingerprint: str = Field(description="Model before training.")
     sae_fingerprint: str = Field(description="Encoder.")
-    data: str = Field(description="Set that it was measured on.")
-    strength: Strength | None = Field(None, description="Training that it was measured with, where its log is known.")
+    data: str = Field(description="Preference set of the training.")
+    reward_drift: RewardDrift | None = Field(None, description="Length and end of the training; None without its log.")
 
     @property
     def condition(self) -> str:
-        """What a shift by it supposes, and what speaks against it."""
-        trained = "of unknown length" if self.strength is None else self.strength.words
-        warning = None if self.strength is None else self.strength.warning
+        """The assumption of an expected shift, and the reason to doubt it if there is one."""
+        trained = "of unknown length" if self.reward_drift is None else self.reward_drift.words
+        warning = None if self.reward_drift is None else self.reward_drift.warning
         held = f"hold for a training like the calibration's ({self.data}, {trained}); a longer one can turn a sign"
         return held if warning is None else f"{held}. There, {warning}"
 
@@ -60,15 +72,15 @@ class Calibration(Settings):
 
 def fit_line(
     predicted_M: Float[np.ndarray, " M"], observed_M: Float[np.ndarray, " M"], spread_M: Float[np.ndarray, " M"]
-) -> dict[str, Any] | None:
-    """``slope``, ``residual_sd``, ``n`` and ``r`` of standardised shifts through the origin; None for too few."""
+) -> Line | None:
+    """The line through the origin over standardised shifts of M readouts; None if fewer than ``LEAST`` can be used."""
     used_M = (spread_M > 0) & np.isfinite(observed_M) & np.isfinite(predicted_M)
     x, y = predicted_M[used_M] / spread_M[used_M], observed_M[used_M] / spread_M[used_M]
     if len(x) < LEAST or not x.any() or np.ptp(y) == 0:
         return None
     slope = float(x @ y / (x @ x))
     residual = float(np.sqrt(((y - slope * x) ** 2).sum() / (len(x) - 1)))
-    return {"slope": slope, "residual_sd": residual, "n": len(x), "r": float(np.corrcoef(x, y)[0, 1])}
+    return Line(slope, residual, len(x), float(np.corrcoef(x, y)[0, 1]))
 
 
 def calibrated(
@@ -81,24 +93,22 @@ def calibrated(
 def read_calibration(
     path: Path, model_fingerprint: str, sae_fingerprint: str, window: int | None, has_own: bool
 ) -> Calibration:
-    """A calibration, checked against the audit that asks for it.
+    """The calibration in a file, checked against the audit that uses it.
 
     Args:
         window: the audit's ``max_response_length``.
         has_own: whether there are rollouts of the model before training.
 
     Raises:
-        SettingsError: not such a file, measured with another model or SAE or in another window, or of a predictor that
-            needs more than there is.
+        RunError: the file is missing or no calibration.
+        SettingsError: it was measured with another model or SAE or in another window, or its predictor needs inputs
+            that the audit lacks.
     """
-    try:
-        found = Calibration.model_validate(artifacts.read_json(path))
-    except ValidationError:
-        raise SettingsError(f"{path}: not a calibration; `anatomy validate` writes one") from None
+    found = Calibration.read(path)
     if (found.model_fingerprint, found.sae_fingerprint) != (model_fingerprint, sae_fingerprint):
         raise SettingsError(f"{path}: measured with another model or SAE; run `anatomy validate` with these")
     if window != found.window:
-        raise SettingsError(f"{path}: of the first {found.window} tokens of a response; audit with "
+        raise SettingsError(f"{path}: holds for the first {found.window} tokens of a response; audit with "
                             f"--max-response-length {found.window}")  # fmt: skip
     known = calibrated(found.tilt_c)
     if found.predictor not in known:

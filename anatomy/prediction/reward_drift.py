@@ -1,8 +1,9 @@
-"""How far a training went, as its log tells, and whether it went where labels can point.
+"""How far a training moved the rewards of its responses, and whether it moved them where labels can point.
 
 DPO's labels say which response of a pair is preferred: they speak of the *margin* (chosen minus rejected). What both
-responses gain or lose *together* is not in the labels, and a predictor that reads labels cannot know of it. It grows
-with the step: noise in the weights moves a model off its own likely text, and both fall with it (displacement).
+responses gain or lose *together* is not in the labels, and a predictor that reads labels cannot know it. The common
+part grows with the step: noise in the weights moves a model away from its own likely text, so that both responses
+become less likely (displacement).
 """
 
 from __future__ import annotations
@@ -10,53 +11,66 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from anatomy import artifacts
+from anatomy.errors import RunError
 from anatomy.settings import Settings
 
 END = 0.25
-"""Share of the steps, the last ones, that are averaged: one step has few pairs, and the last ones are short."""
+"""Share of the steps, the last ones, that are averaged: one step has few pairs, and the last steps are short."""
 
 
-class Strength(Settings):
-    """Length of a training and where it ended; rewards are ``β · log(π/π_ref)`` of a response, as in DPO's loss."""
+class RewardDrift(Settings):
+    """Length of a training and where its rewards ended, in ``β · log(π/π_ref)`` of a response, as in DPO's loss."""
 
-    learning_rate: float = Field(ge=0, description="The largest.")
+    learning_rate: float = Field(ge=0, description="Largest learning rate.")
     steps: int = Field(ge=1, description="Optimiser steps.")
     margin: float = Field(description="Mean reward of chosen minus rejected in the last steps, without shaping.")
     common: float = Field(description="Mean reward of both responses in the last steps.")
 
     @property
     def words(self) -> str:
-        """Its length, as it is told."""
+        """The length of the training in words."""
         return f"{self.steps:,} steps at learning rate {self.learning_rate:g}"
 
     @property
     def warning(self) -> str | None:
-        """Why predictions from labels cannot be trusted for it, or None: both responses moved more than they parted."""
+        """The reason not to trust predictions from labels: both responses moved more than they parted. None without."""
         if abs(self.common) <= self.margin:
             return None
         return (
             f"the rewards of chosen and rejected moved together by {self.common:+.2g} and parted by {self.margin:+.2g}"
-            ": most of what training did is not in the labels, by which a prediction goes; a smaller "
-            "learning rate keeps to it"
+            ": most of what training did is not in the labels that a prediction reads; a smaller learning rate stays "
+            "closer to them"
         )
 
 
-def read_strength(log: Path) -> Strength | None:
-    """From ``train_log.jsonl`` of a DPO training; None where there is none, or an empty one.
+class _Line(BaseModel):
+    """The part of a line of ``train_log.jsonl`` that is read here."""
+
+    learning_rate: float
+    margin: float = Field(alias="raw/margins")
+    chosen: float = Field(alias="rewards/chosen")
+    rejected: float = Field(alias="rewards/rejected")
+
+
+def read_reward_drift(log: Path) -> RewardDrift | None:
+    """The drift from ``train_log.jsonl`` of a DPO training; None if the log is missing or empty.
 
     Raises:
-        KeyError, TypeError: the log of something else.
+        RunError: the log is not one of a DPO training.
     """
-    lines = artifacts.read_log(log)
+    try:
+        lines = TypeAdapter(list[_Line]).validate_python(artifacts.read_log(log))
+    except ValidationError:
+        raise RunError(f"{log}: not the log of a DPO training; train again") from None
     if not lines:
         return None
     last = lines[-max(1, int(len(lines) * END)) :]
-    return Strength(
-        learning_rate=max(line["learning_rate"] for line in lines),
+    return RewardDrift(
+        learning_rate=max(line.learning_rate for line in lines),
         steps=len(lines),
-        margin=fmean(line["raw/margins"] for line in last),
-        common=fmean((line["rewards/chosen"] + line["rewards/rejected"]) / 2 for line in last),
+        margin=fmean(line.margin for line in last),
+        common=fmean((line.chosen + line.rejected) / 2 for line in last),
     )

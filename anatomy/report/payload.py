@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
         "health": health,
         "null": null,
         "validation": validation,
-        "arms": compare_arms(run_dir / artifacts.VALIDATIONS, clusters_now),
+        "arms": asdict(compare_arms(run_dir / artifacts.VALIDATIONS, clusters_now)),
         "summary": {
             **{name: summary.get(name) for name in ("rows", "retained", "q_threshold", "rank_by")},
             "views": {view: {name: told[name] for name in ("tested", "untestable", "found")}
@@ -83,7 +84,7 @@ def _validation(folder: Path) -> list[dict[str, Any]]:
             shown["document"] = {"not shown": "too large"} if large else artifacts.finite(artifacts.read_json(path))
             if path.name == artifacts.VALIDATION and (path.parent / artifacts.SHIFTS).is_file():
                 told = shown["document"]
-                shown["predictor"] = (told.get("calibration") or {}).get("predictor") or next(iter(told["figures"]))
+                shown["predictor"] = (told.get("calibration") or {}).get("predictor") or next(iter(told["agreements"]))
                 shown["shifts"] = _shifts(path.parent / artifacts.SHIFTS, shown["predictor"])
         except (AnatomyError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
             shown["document"] = {"cannot be read": str(error)}

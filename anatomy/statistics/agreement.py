@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from anatomy.artifacts import OrNaN
 from anatomy.statistics.resampling import jackknife
 
 TOP = (10, 25, 50)
@@ -29,7 +30,7 @@ class TopSigns:
     """
 
     k: int
-    same_sign: float
+    same_sign: OrNaN
     confirmed: int
     refuted: int
 
@@ -38,8 +39,8 @@ class TopSigns:
 class Decile:
     """Mean predicted and mean observed shift of a tenth of the shifts, ranked by their prediction."""
 
-    predicted: float
-    observed: float
+    predicted: OrNaN
+    observed: OrNaN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,11 @@ class Agreement:
     """
 
     n: int
-    r: float
-    spearman: float
-    slope: float
-    r2_fit: float
-    r2_out: float
+    r: OrNaN
+    spearman: OrNaN
+    slope: OrNaN
+    r2_fit: OrNaN
+    r2_out: OrNaN
     top: tuple[TopSigns, ...]
     deciles: tuple[Decile, ...]
 
@@ -64,10 +65,10 @@ class Ceiling:
     a perfect prediction can be expected to reach. NaN if the halves cannot be correlated.
     """
 
-    half_r: float
-    reliability: float
-    attainable_r: float
-    attainable_r2: float
+    half_r: OrNaN
+    reliability: OrNaN
+    attainable_r: OrNaN
+    attainable_r2: OrNaN
 
 
 def agreement(

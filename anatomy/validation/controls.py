@@ -1,15 +1,15 @@
-"""Negative controls: what agreement with the observed shifts looks like where there is nothing to know.
+"""Negative controls: the agreement with observed shifts that arises when there is nothing to know.
 
-``labels flipped``: chosen and rejected exchanged at random, a whole prompt at a time, and the predictor fitted again.
-``clusters permuted``: the prediction of each cluster read from features of another, sizes kept. Both should be near 0,
-but for the part of ``sharpened`` that knows no labels; their spread says how large an r arises by chance among features
-that move together.
+``labels flipped`` exchanges chosen and rejected at random, a whole prompt at a time, and fits the predictor again.
+``clusters permuted`` reads the prediction of each cluster from features of another one and keeps the sizes. Both should
+be near 0, except for the part of ``sharpened`` that reads no labels. Their spread says how large an r arises by chance
+among features that move together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,13 +20,24 @@ from anatomy.prediction.response_pool import Pool
 from anatomy.statistics.agreement import pearson
 
 ShiftsOf = Callable[[Predictor], Float[np.ndarray, " X"]]
-"""The predicted shifts, in the order of the observed ones."""
+"""Gives the predicted shifts of a fitted predictor, in the order of the observed ones."""
+
+
+@dataclass(frozen=True)
+class ControlSpread:
+    """Mean r over the repetitions of a control, its standard deviation, and the interval that holds 95 % of them."""
+
+    r: float | None
+    repetitions: int
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def labels_flipped(
     predictor: Predictor, data: Pool, shifts_of: ShiftsOf, observed_X: np.ndarray, repetitions: int, seed: int
-) -> dict[str, Any]:
-    """r of predictions from labels flipped at random."""
+) -> ControlSpread:
+    """Spread of r over predictions from labels that are flipped at random."""
     generator = np.random.default_rng(seed)
     flipped = (predictor.fit(data, flip_signs(data.prompts, generator)) for _ in range(repetitions))
     return spread([pearson(shifts_of(fitted), observed_X) for fitted in flipped])
@@ -39,8 +50,8 @@ def clusters_permuted(
     kept: Sequence[int],
     repetitions: int,
     seed: int,
-) -> dict[str, Any]:
-    """r of cluster predictions whose features are drawn at random among the clustered ones.
+) -> ControlSpread:
+    """Spread of r over cluster predictions whose features are drawn at random among the clustered ones.
 
     Args:
         shift_F: predicted shift of each feature.
@@ -58,10 +69,10 @@ def clusters_permuted(
     return spread(found)
 
 
-def spread(found: Sequence[float]) -> dict[str, Any]:
-    """Mean and standard deviation of r over repetitions, and the interval that holds 95 % of them."""
+def spread(found: Sequence[float]) -> ControlSpread:
+    """Spread of the finite values of r."""
     r = np.array([value for value in found if np.isfinite(value)])
     if not len(r):
-        return {"r": None, "repetitions": 0}
+        return ControlSpread(None, 0)
     low, high = np.quantile(r, [0.025, 0.975])
-    return {"r": float(r.mean()), "sd": float(r.std()), "low": float(low), "high": float(high), "repetitions": len(r)}
+    return ControlSpread(float(r.mean()), len(r), float(r.std()), float(low), float(high))

@@ -1,13 +1,13 @@
-"""Recovery: what part of plain DPO's change an arm takes back, with intervals; on arrays alone (method.md §10).
+"""Recovery: the part of plain DPO's change that an arm takes back, with intervals; on arrays alone (method.md §10).
 
-Observations of an arm are an array ``S × G × M``: seeds, prompts, and what is read of a completion (the share that
-shows a style, a cluster's activity). *Recovery* is ``(DPO − arm) / (DPO − before)`` in percent: 0 is plain DPO on the
-same rows, 100 the model before it. Means over seeds and prompts are taken first, then the ratio: a mean of ratios would
-be ruled by the seed with the smallest denominator.
+Observations of an arm are an array ``S × G × M``: seeds, prompts, and readouts of a completion (the share that shows a
+style, a cluster's activity). *Recovery* is ``(DPO − arm) / (DPO − before)`` in percent: 0 is plain DPO on the same
+rows, 100 is the model before it. The ratio is of means over seeds and prompts; in a mean of ratios, the seed with the
+smallest denominator would dominate.
 
-Two intervals of 95 %, which answer two questions. *Prompts*: prompts are drawn again with replacement, the same for all
-arms and seeds; what other prompts would have given with these trainings. *Seeds*: Student's t of the seeds' own values;
-what other orders of rows and samples would have given with these prompts.
+Two 95 % intervals answer two questions. *Prompts*: prompts are drawn again with replacement, alike for all arms and
+seeds; the interval says what other prompts would have given with these trainings. *Seeds*: Student's t of the seeds'
+values; the interval says what other orders of rows and other samples would have given with these prompts.
 """
 
 from __future__ import annotations
@@ -25,36 +25,38 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A value, its interval over prompts, the value of each seed, and the interval over seeds (two or more)."""
+class ArmEstimate:
+    """A value, its interval over prompts, the value of each seed, and the interval over seeds (None for one seed)."""
 
     value: float
-    prompts: tuple[float, float]
+    low: float
+    high: float
     by_seed: tuple[float, ...]
     seeds: tuple[float, float] | None
 
 
 def estimates(
     what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G M"]], weight_RG: Float[np.ndarray, "R G"]
-) -> list[Estimate]:
-    """``what`` of the arms' means, with both intervals; one figure for each number in its last axis.
+) -> list[ArmEstimate]:
+    """``what`` of the arms' means, with both intervals; one estimate for each number in its last axis.
 
     Args:
-        what: a function of as many means, ``[..., M]``, as there are arms.
-        arms: observations, the same prompts and seeds in each.
+        what: a function of one mean ``[..., M]`` for each arm.
+        arms: observations of each arm, with the same prompts and seeds.
+        weight_RG: weights of the prompts in each bootstrap sample.
     """
     value_X = np.asarray(what(*(arm.mean(axis=(0, 1)) for arm in arms)), dtype=np.float64)
     by_seed_SX = np.asarray(what(*(arm.mean(axis=1) for arm in arms)), dtype=np.float64)
     drawn_RX = np.asarray(what(*(weight_RG @ arm.mean(axis=0) for arm in arms)), dtype=np.float64)
-    ends = zip(*_ends(drawn_RX, weight_RG.shape[1]).tolist(), strict=True)
+    low_X, high_X = _ends(drawn_RX, weight_RG.shape[1])
     return [
-        Estimate(float(value), end, tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
-        for value, end, by_seed_S in zip(value_X, ends, by_seed_SX.T, strict=True)
+        ArmEstimate(float(value), float(low), float(high), tuple(by_seed_S.tolist()), over_seeds(by_seed_S))
+        for value, low, high, by_seed_S in zip(value_X, low_X, high_X, by_seed_SX.T, strict=True)
     ]
 
 
 def _ends(drawn_RX: Float[np.ndarray, "R X"], n_prompts: int) -> Float[np.ndarray, "2 X"]:
-    """Intervals, each over the draws in which its own number is one."""
+    """Intervals, each over the draws in which its own number is finite."""
     ends_2X = np.empty((2, drawn_RX.shape[1]))
     whole_X = np.isfinite(drawn_RX).all(axis=0)
     ends_2X[:, whole_X] = percentile_interval(drawn_RX[:, whole_X], n_prompts)
@@ -65,8 +67,8 @@ def _ends(drawn_RX: Float[np.ndarray, "R X"], n_prompts: int) -> Float[np.ndarra
 
 def estimate(
     what: Callable[..., Any], arms: Sequence[Float[np.ndarray, "S G"]], weight_RG: Float[np.ndarray, "R G"]
-) -> Estimate:
-    """:func:`figures` of a single number."""
+) -> ArmEstimate:
+    """:func:`estimates` of a single number."""
     return estimates(what, [arm_SG[..., None] for arm_SG in arms], weight_RG)[0]
 
 
@@ -81,14 +83,14 @@ def rate(mean: Any) -> Any:
 
 
 def rise(before: Any, dpo: Any) -> Any:
-    """What plain DPO adds to a mean."""
+    """The part of a mean that plain DPO adds."""
     return dpo - before
 
 
 def recovery(before: Any, dpo: Any, arm: Any) -> Any:
-    """Percent of the rise that the arm takes back; NaN where nothing rose (method.md §10).
+    """Percent of the rise that the arm takes back; NaN if nothing rose (method.md §10).
 
-    For what fell, give all three with the other sign.
+    For a mean that fell, pass all three with the other sign.
     """
     before, dpo, arm = (np.asarray(mean, dtype=np.float64) for mean in (before, dpo, arm))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -103,7 +105,7 @@ def mean_recovery(before: Any, dpo: Any, arm: Any) -> Any:
 def pooled_recovery(before: Any, dpo: Any, arm: Any) -> Any:
     """Recovery of the sum over the last axis, which is kept with length 1: a mean that weighs each by its rise.
 
-    Over many means, a plain average is ruled by the few that hardly rose.
+    A plain average over many means would be dominated by the few that hardly rose.
     """
     return recovery(*(np.sum(mean, axis=-1, keepdims=True) for mean in (before, dpo, arm)))
 
@@ -111,9 +113,9 @@ def pooled_recovery(before: Any, dpo: Any, arm: Any) -> Any:
 def moved(
     before_SGM: Float[np.ndarray, "S G M"], dpo_SGM: Float[np.ndarray, "S G M"], weight_RG: Float[np.ndarray, "R G"]
 ) -> Int[np.ndarray, " M"]:
-    """1 where plain DPO raised a mean, −1 where it lowered it, 0 where the interval over prompts holds 0.
+    """1 if plain DPO raised a mean, −1 if it lowered it, 0 if the interval over prompts contains 0.
 
-    Where it is 0 a recovery would divide by noise.
+    If it is 0, a recovery would divide by noise.
     """
     low_M, high_M = _ends(weight_RG @ (dpo_SGM - before_SGM).mean(axis=0), weight_RG.shape[1])
     return np.asarray((low_M > 0).astype(int) - (high_M < 0).astype(int))

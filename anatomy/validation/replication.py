@@ -8,6 +8,7 @@ from typing import NamedTuple
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.statistics.agreement import attainable, pearson
+from anatomy.validation.validation_record import Validation
 
 KEY = ["view", "context", "response"]
 
@@ -35,13 +36,13 @@ def replication(first: Path, second: Path, predictor: str) -> dict[str, Replicat
     Raises:
         RunError: a folder holds no validation, or the two are of different runs or windows.
     """
-    documents = [artifacts.read_json(folder / artifacts.VALIDATION) for folder in (first, second)]
-    if documents[0]["run"] != documents[1]["run"] or documents[0]["window"] != documents[1]["window"]:
+    records = [Validation.read(folder / artifacts.VALIDATION) for folder in (first, second)]
+    if (records[0].run, records[0].window) != (records[1].run, records[1].window):
         raise RunError(f"{first} and {second}: validations of different runs or windows; compare two of one run")
     tables = [artifacts.read_table(folder / artifacts.SHIFTS).to_pandas() for folder in (first, second)]
     ours, theirs = (table[table["predictor"] == predictor][[*KEY, "observed"]] for table in tables)
     joined = ours.merge(theirs, on=KEY, suffixes=("", "_again"))
-    shared = len({side["rollouts"]["before"]["fingerprint"] for side in documents}) == 1
+    shared = records[0].rollouts.before.fingerprint == records[1].rollouts.before.fingerprint
     found = {}
     for view, part in joined.groupby("view"):
         r = pearson(part["observed"].to_numpy(), part["observed_again"].to_numpy())

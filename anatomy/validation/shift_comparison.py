@@ -22,6 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
+from anatomy.artifacts import OrNaN
 from anatomy.clusters.assignments import Clusters
 from anatomy.prediction.predictors import Predictor, predict
 from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, feature_readout, shift_readout
@@ -164,9 +165,9 @@ class ViewAgreement(Agreement):
     ``share_of_attainable`` is ``r·|r|`` over the attainable r²; NaN if nothing is attainable.
     """
 
-    r_low: float
-    r_high: float
-    share_of_attainable: float
+    r_low: OrNaN
+    r_high: OrNaN
+    share_of_attainable: OrNaN
     ceiling: Ceiling
 
 

@@ -1,4 +1,4 @@
-"""From a comparison to ``shifts.parquet``, ``validation.json``, ``calibration.json`` and the scatter plots."""
+"""From compared shifts to ``shifts.parquet``, agreements, controls, the calibration line and the scatter plots."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.prediction.calibration import fit_line
+from anatomy.prediction.calibration import Line, fit_line
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor
-from anatomy.validation.controls import clusters_permuted, labels_flipped
+from anatomy.validation.controls import ControlSpread, clusters_permuted, labels_flipped
 from anatomy.validation.scatter import scatter
 from anatomy.validation.shift_comparison import Comparison, NoAgreement, Shifts, ViewAgreement, table, view_agreement
 
@@ -53,17 +53,22 @@ def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
     artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), facts)))
 
 
-def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any]:
-    """Random controls of the best predictor, everywhere; the length and base-rate predictors are among the figures."""
-    told: dict[str, Any] = {}
+def controls(
+    settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found
+) -> dict[str, dict[str, ControlSpread]]:
+    """Random controls of the best predictor everywhere, by view and control.
+
+    The control predictors (length, base rate) are among the agreements.
+    """
+    spreads: dict[str, dict[str, ControlSpread]] = {}
     for view in ("features", "global"):
         if (best.name, view) in found:
-            told[view] = {"labels flipped": _flipped(settings, comparison, best, view, found)}
-    if "features" in told and "global" in told:
+            spreads[view] = {"labels flipped": _flipped(settings, comparison, best, view, found)}
+    if "features" in spreads and "global" in spreads:
         shift_F = np.zeros(len(comparison.run.kept_F))
         shift_F[comparison.run.kept_F] = found[best.name, "features"].predicted
         shifts = found[best.name, "global"]
-        told["global"]["clusters permuted"] = clusters_permuted(
+        spreads["global"]["clusters permuted"] = clusters_permuted(
             comparison.run.clusters.response_F,
             shift_F,
             shifts.observed.value,
@@ -71,12 +76,12 @@ def controls(settings: ValidateSettings, comparison: Comparison, best: Predictor
             settings.controls,
             settings.seed,
         )
-    return told
+    return spreads
 
 
 def _flipped(
     settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found
-) -> dict[str, Any]:
+) -> ControlSpread:
     def shifts_of(fitted: Predictor) -> np.ndarray:
         return comparison.predicted(fitted, view)
 
@@ -84,8 +89,8 @@ def _flipped(
     return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)
 
 
-def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> dict[str, Any] | None:
-    """The line of one predictor over response clusters and concepts, everywhere; None for too few."""
+def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> Line | None:
+    """The calibration line of one predictor over response clusters and concepts everywhere; None for too few."""
     parts = []
     for view in ("global", "concept"):
         if (best.name, view) in found:

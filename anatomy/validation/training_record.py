@@ -1,94 +1,178 @@
-"""Which training made a model, as far as the folder around it tells; in words too.
+"""The training that made a model, read from the folder around the model.
 
-``anatomy train`` leaves ``X/model`` beside ``trained.json`` (hashes of what it was made of, and its settings),
-``manifest.json`` and, where there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's
-are equal: same rows, same start, same settings and seed, so that they differ in the interventions and in nothing else.
+``anatomy train`` leaves ``X/model`` next to ``trained.json`` (hashes of the training's inputs, and its settings),
+``manifest.json`` and, if there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's are
+equal: they have the same rows, start, settings and seed, so they differ in the interventions and in nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from anatomy import artifacts
-from anatomy.errors import AnatomyError, RunError
-from anatomy.prediction.reward_drift import read_strength
-from anatomy.settings import read_yaml
+from anatomy.errors import RunError
+from anatomy.prediction.reward_drift import RewardDrift, read_reward_drift
+from anatomy.settings import Settings, read_yaml
 from anatomy.types import content_hash
 
 DETECTOR = "detector.json"
-SAME = ("rows", "model", "template", "settings")
-TARGETS = ("concept", "cluster", "source", "rows")
 OPTION = 40
 DOSED = ("steering", "reward_shaping")
-"""Backends that do more where their strength is greater; of the others, any above 0 is the same."""
+"""Backends that do more if their strength is greater; for the others, any strength above 0 is the same."""
 
 
-def read_training(model: Path, run: Path) -> dict[str, Any] | None:
-    """The DPO training that made a model, or None where its folder is gone or tells of none.
+class PlannedIntervention(Settings):
+    """One intervention of a training's plan, as reports show it."""
+
+    words: str = Field(description="Direction, target and backend in words.")
+    direction: str = Field(description="suppress or amplify.")
+    response: str | None = Field(description="Target: a concept, or a response cluster of the audit; None for others.")
+
+
+class TrainingRecord(Settings):
+    """A DPO training; no intervention means plain DPO."""
+
+    folder: str = Field(description="Folder of the training.")
+    rows: str = Field(description="Name of its rows.")
+    seed: StrictInt = Field(description="Training seed.")
+    interventions: tuple[PlannedIntervention, ...] = Field(description="Interventions of strength above 0.")
+    plan: str = Field(description="Hash of the interventions and of the audit that they refer to.")
+    twin: str = Field(description="Hash of everything but the plan.")
+    recipe: str = Field(description="Hash of everything but plan and seed.")
+    reward_drift: RewardDrift | None = Field(description="Length and end of the training; None without its log.")
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class _Trained(_File):
+    """``trained.json``."""
+
+    rows: str
+    model: str
+    template: str
+    settings: str
+    learnt_by: dict[str, Any]
+
+
+class _Asked(_File):
+    """Settings in ``manifest.json``."""
+
+    rows: str
+
+
+class _Manifest(_File):
+    settings: _Asked
+
+
+class _Item(_File):
+    """One intervention in ``plan.yaml``."""
+
+    direction: str
+    backend: str
+    strength: float = 1.0
+    options: dict[str, Any] | None = None
+    concept: str | None = None
+    cluster: str | None = None
+    source: str | None = None
+    rows: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _has_target(self) -> Self:
+        if not (self.concept or self.cluster or self.source or self.rows):
+            raise ValueError("names no target")
+        return self
+
+
+class _Plan(_File):
+    run: str | None = None
+    interventions: tuple[_Item, ...] = ()
+
+
+class _Detector(_File):
+    concept: str
+
+
+FileT = TypeVar("FileT", bound=_File)
+
+
+def read_training(model: Path, run: Path) -> TrainingRecord:
+    """The DPO training that made a model.
 
     Args:
         model: folder of the model.
-        run: the audit; clusters of another one are no targets here.
+        run: the audit; clusters of another audit are no targets here.
 
-    Returns:
-        ``folder``, ``rows`` (their name), ``seed``, ``interventions`` (of strength above 0; none is plain DPO),
-        ``plan`` (their hash), ``twin`` (hash of all but the plan), ``recipe`` (hash of all but plan and seed),
-        ``strength`` (as in ``strength.Strength``, or None without its log).
+    Raises:
+        RunError: no training is known, with the reason.
     """
     folder = model.parent
+    if not (folder / artifacts.TRAINED).is_file():
+        raise RunError(f"{folder}: no {artifacts.TRAINED}; `anatomy train` leaves it next to the model")
+    trained = _checked(_Trained, folder / artifacts.TRAINED, artifacts.read_json(folder / artifacts.TRAINED))
+    learnt = dict(trained.learnt_by)
+    if not {"beta", "seed"} <= learnt.keys():
+        raise RunError(f"{folder}: supervised fine-tuning; only DPO trainings are compared")
+    manifest = _checked(_Manifest, folder / artifacts.MANIFEST, artifacts.read_json(folder / artifacts.MANIFEST))
+    plan = _read_plan(folder / artifacts.PLAN)
+    items = [item for item in plan.interventions if item.strength > 0]
+    inputs = [trained.rows, trained.model, trained.template]
+    audited = None if plan.run is None else str(Path(plan.run).resolve())
+    seed = int(learnt.pop("seed"))
+    return TrainingRecord(
+        folder=str(folder),
+        rows=Path(manifest.settings.rows).name,
+        seed=seed,
+        interventions=tuple(_intervention(item, audited == str(run.resolve())) for item in items),
+        # R12 of another audit is another cluster
+        plan=content_hash([[item.model_dump(mode="json") for item in items], audited] if items else []),
+        twin=content_hash([*inputs, trained.settings]),
+        recipe=content_hash([*inputs, learnt]),
+        reward_drift=read_reward_drift(folder / artifacts.TRAIN_LOG),
+    )
+
+
+def _checked(kind: type[FileT], path: Path, content: object) -> FileT:
     try:
-        return _read(folder, run) if (folder / artifacts.TRAINED).is_file() else None
-    except (AnatomyError, OSError, AttributeError, KeyError, TypeError, ValueError, StopIteration):
-        return None  # damaged, or made by something else
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise RunError(f"{path}: not as `anatomy train` writes it ({where}: {first['msg']}); train again") from None
 
 
-def _read(folder: Path, run: Path) -> dict[str, Any] | None:
-    made = artifacts.read_json(folder / artifacts.TRAINED)
-    learnt = dict(made["learnt_by"])
-    if "beta" not in learnt:
-        return None  # supervised fine-tuning
-    asked = artifacts.read_json(folder / artifacts.MANIFEST)["settings"]
-    plan = read_yaml(folder / artifacts.PLAN, "plan", RunError) if (folder / artifacts.PLAN).is_file() else {}
-    items = [item for item in plan.get("interventions") or () if item.get("strength", 1) > 0]
-    same = [made[name] for name in SAME]
-    strength = read_strength(folder / artifacts.TRAIN_LOG)
-    audited = None if plan.get("run") is None else str(Path(plan["run"]).resolve())
-    return {
-        "folder": str(folder),
-        "rows": Path(str(asked["rows"])).name,
-        "seed": int(learnt.pop("seed")),
-        "interventions": [_intervention(item, audited, run) for item in items],
-        "plan": content_hash([items, audited] if items else []),  # R12 of another audit is another cluster
-        "twin": content_hash(same),
-        "recipe": content_hash([*same[:3], learnt]),
-        "strength": None if strength is None else strength.model_dump(),
-    }
+def _read_plan(path: Path) -> _Plan:
+    return _checked(_Plan, path, read_yaml(path, "plan", RunError)) if path.is_file() else _Plan()
 
 
-def _intervention(item: Mapping[str, Any], audited: str | None, run: Path) -> dict[str, Any]:
-    """One intervention: ``words``, ``direction``, and ``response``, a concept or R cluster of ``run``, or None."""
-    kind, target = next((name, item[name]) for name in TARGETS if item.get(name))
-    response = None
-    if kind == "concept":
-        target = response = _concept(str(target))
-    elif kind == "cluster" and target[0] == "R" and audited == str(run.resolve()):
-        response = target
-    elif kind == "rows":
-        target = f"{len(target):,} rows"
-    told = {name: value for name, value in (item.get("options") or {}).items() if value not in (None, False)}
-    options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in told.items())
-    dose = f" {item.get('strength', 1):g}" if item["backend"] in DOSED else ""
-    how = f"{item['backend'].replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
-    words = f"{item['direction']} {target}: {how}"
-    return {"words": words, "direction": item["direction"], "response": response}
+def _intervention(item: _Item, same_audit: bool) -> PlannedIntervention:
+    target, response = _target(item, same_audit)
+    given = {name: value for name, value in (item.options or {}).items() if value not in (None, False)}
+    options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in given.items())
+    dose = f" {item.strength:g}" if item.backend in DOSED else ""
+    how = f"{item.backend.replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
+    words = f"{item.direction} {target}: {how}"
+    return PlannedIntervention(words=words, direction=item.direction, response=response)
+
+
+def _target(item: _Item, same_audit: bool) -> tuple[str, str | None]:
+    """The target in words; and the concept or response cluster that it is, or None."""
+    if item.concept:
+        concept = _concept(item.concept)
+        return concept, concept
+    if item.cluster:
+        return item.cluster, item.cluster if item.cluster[0] == "R" and same_audit else None
+    return item.source or f"{len(item.rows or ()):,} rows", None
 
 
 def _concept(name: str) -> str:
-    """The concept of a saved detector's folder; any other name is one itself."""
-    told = Path(name).expanduser() / DETECTOR
-    return str(artifacts.read_json(told)["concept"]) if told.is_file() else Path(name).name
+    """The concept of a saved detector's folder; any other name is a concept itself."""
+    path = Path(name).expanduser() / DETECTOR
+    return _checked(_Detector, path, artifacts.read_json(path)).concept if path.is_file() else Path(name).name
 
 
 def _short(value: object) -> str:

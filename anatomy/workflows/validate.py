@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from anatomy import artifacts
 from anatomy.clusters.feature_clusters import default_min_fires, shift_moments
 from anatomy.concepts.scorer import Scorer
-from anatomy.errors import RunError, SettingsError
+from anatomy.errors import AnatomyError, RunError, SettingsError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.prediction.calibration import Calibration, calibrated
+from anatomy.prediction.calibration import Calibration, Line, calibrated
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor, build
 from anatomy.prediction.response_pool import Cut, Pool
-from anatomy.prediction.reward_drift import Strength
+from anatomy.prediction.reward_drift import RewardDrift
 from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import (
     Rollouts,
@@ -40,7 +39,8 @@ from anatomy.validation import shift_tables as results
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
 from anatomy.validation.shift_comparison import Comparison, Definition
-from anatomy.validation.training_record import read_training
+from anatomy.validation.training_record import TrainingRecord, read_training
+from anatomy.validation.validation_record import PromptReading, RolloutSides, Validation
 from anatomy.workflows.outcome import Outcome, Where
 from anatomy.workflows.rollout import rollout
 from probes.resolve import resolve
@@ -48,6 +48,16 @@ from probes.resolve import resolve
 CONTROLS = ("length", "base-rate")
 BASE = "base"
 """In place of a model: the one that the run was made with."""
+
+
+class Facts(NamedTuple):
+    """What a validation says apart from predicted and observed shifts."""
+
+    left_out: dict[str, int]
+    rollouts: RolloutSides
+    training: TrainingRecord | None
+    training_unknown: str | None
+    per_prompt: PromptReading
 
 
 def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
@@ -90,9 +100,9 @@ def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
     """Two trainings whose folders have one name would take each other's place."""
     if not path.is_file():
         return
-    told = artifacts.read_json(path)["rollouts"]
-    for name, side in (("before", before), ("after", after)):
-        if told[name]["fingerprint"] != side.manifest.fingerprint:
+    rollouts = Validation.read(path).rollouts
+    for name, kept, side in (("before", rollouts.before, before), ("after", rollouts.after, after)):
+        if kept.fingerprint != side.manifest.fingerprint:
             raise RunError(f"{path.parent}: holds the validation of other completions {name}; use another --out")
 
 
@@ -151,25 +161,36 @@ def _validated(
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
-    facts = {
-        "left_out": left,
-        "rollouts": {"before": before.manifest.model_dump(), "after": after.manifest.model_dump()},
-        "training": read_training(after.manifest.model.place, material.run.path),
-        "per_prompt": _per_prompt(material, statistic, cuts, means),
-    }
+    training, unknown = _training(after, material.run)
+    facts = Facts(
+        left_out=left,
+        rollouts=RolloutSides(before=before.manifest, after=after.manifest),
+        training=training,
+        training_unknown=unknown,
+        per_prompt=_per_prompt(material, statistic, cuts, means),
+    )
     return _reported(material, settings, comparison, fitted, facts)
 
 
-def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> dict[str, Any]:
-    """Write the means of each prompt; what decides them, for whoever puts validations side by side."""
-    flags = [[name, f"{cut.spread:.4g}" if cut.threshold is None else cut.threshold] for name, cut in cuts.items()]
-    return {
-        "statistic": statistic,
-        "window": material.settings.max_response_length,
-        "clusters": material.run.output_hash("cluster", artifacts.CLUSTERS),
-        "concepts": flags,
-        "table": write_means(material.out / artifacts.PROMPT_MEANS, means),
-    }
+def _training(after: Rollouts, run: Run) -> tuple[TrainingRecord | None, str | None]:
+    """The training that made the model after, or the reason why it is not known."""
+    try:
+        return read_training(after.manifest.model.place, run.path), None
+    except AnatomyError as error:
+        logger.info(f"training not known: {error}")
+        return None, str(error)
+
+
+def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> PromptReading:
+    """Write the means of each prompt; return how they were read."""
+    flags = ((name, f"{cut.spread:.4g}" if cut.threshold is None else cut.threshold) for name, cut in cuts.items())
+    return PromptReading(
+        statistic=statistic,
+        window=material.settings.max_response_length,
+        clusters=material.run.output_hash("cluster", artifacts.CLUSTERS),
+        concepts=tuple(flags),
+        table=write_means(material.out / artifacts.PROMPT_MEANS, means),
+    )
 
 
 def _names(settings: ValidateSettings) -> list[str]:
@@ -234,40 +255,57 @@ def _reported(
     settings: ValidateSettings,
     comparison: Comparison,
     predictors: Sequence[Predictor],
-    facts: dict[str, Any],
+    facts: Facts,
 ) -> str:
     out, run, best = material.out, material.run, predictors[0]
-    strength = (facts["training"] or {}).get("strength")
-    warning = None if strength is None else Strength(**strength).warning
+    drift = None if facts.training is None else facts.training.reward_drift
+    warning = None if drift is None else drift.warning
     if warning is not None:
         logger.warning(f"warning: {warning}")
-    window = int(material.settings.max_response_length or 0)
-    names = {"data": settings.data or run.path.name, "seed": settings.train_seed, "role": settings.role}
+    data = settings.data or run.path.name
     found = results.all_shifts(comparison, predictors)
     agreements = results.all_agreements(found, settings.seed)
-    results.write_shifts(out, found, names)
-    line = results.calibration_line(comparison, best, found)
+    results.write_shifts(out, found, {"data": data, "seed": settings.train_seed, "role": settings.role})
+    calibration = _calibration(material, settings, data, best, results.calibration_line(comparison, best, found), drift)
+    if calibration is not None:
+        calibration.write(out / artifacts.CALIBRATION)
+    results.plots(out, cluster_words(run), best.name, found, agreements)
+    validation = Validation(
+        data=data,
+        seed=settings.train_seed,
+        role=settings.role,
+        run=str(run.path),
+        window=int(material.settings.max_response_length or 0),
+        pairs=len(comparison.rollouts.pool),
+        prompts=len(comparison.rollouts.pool.prompts.half_G),
+        **facts._asdict(),
+        agreements=agreements,
+        controls=results.controls(settings, comparison, best, found),
+        calibration=calibration,
+        warning=warning,
+    )
+    validation.write(out / artifacts.VALIDATION)
+    return results.as_text(agreements) + f"\nall numbers: {out / artifacts.VALIDATION}"
+
+
+def _calibration(
+    material: Material,
+    settings: ValidateSettings,
+    data: str,
+    best: Predictor,
+    line: Line | None,
+    drift: RewardDrift | None,
+) -> Calibration | None:
     if line is None:
         logger.info("no calibration: too few response clusters, or nothing changed")
-    else:
-        identity = {"model_fingerprint": material.made_of["model"], "sae_fingerprint": material.made_of["sae"]}
-        made = {"predictor": best.name, "tilt_c": settings.tilt_c, "window": window, "data": names["data"]}
-        line = Calibration.model_validate({**line, **identity, **made, "strength": strength}).model_dump()
-        artifacts.write_json(out / artifacts.CALIBRATION, line)
-    results.plots(out, cluster_words(run), best.name, found, agreements)
-    artifacts.write_json(
-        out / artifacts.VALIDATION,
-        {
-            **names,
-            "run": str(run.path),
-            "window": window,
-            "pairs": len(comparison.rollouts.pool),
-            "prompts": len(comparison.rollouts.pool.prompts.half_G),
-            **facts,
-            "figures": {name: {view: asdict(one) for view, one in by.items()} for name, by in agreements.items()},
-            "controls": results.controls(settings, comparison, best, found),
-            "calibration": line,
-            "warning": warning,
-        },
+        return None
+    return Calibration(
+        predictor=best.name,
+        tilt_c=settings.tilt_c,
+        **line._asdict(),
+        window=int(material.settings.max_response_length or 0),
+        model_fingerprint=material.made_of["model"],
+        sae_fingerprint=material.made_of["sae"],
+        data=data,
+        reward_drift=drift,
     )
-    return results.as_text(agreements) + f"\nall figures: {out / artifacts.VALIDATION}"

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from anatomy import artifacts
 from anatomy.report.markdown_table import markdown_table
 from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
-from anatomy.validation.recovery import Estimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
+from anatomy.validation.recovery import ArmEstimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
 from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 from experiments.poisoning.run import BEFORE
 from experiments.score import margins_grown
@@ -130,16 +130,15 @@ def recovery_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown_table(header, rows, verbatim=True) + "\n"
 
 
-def told(value: Estimate | None, digits: int) -> str:
+def told(value: ArmEstimate | None, digits: int) -> str:
     """``63 [41, 80] (20 to 99)``."""
     if value is None:
         return "–"
-    low, high = value.prompts
     seeds = f" ({value.seeds[0]:.{digits}f} to {value.seeds[1]:.{digits}f})" if value.seeds else ""
-    return f"{value.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{seeds}"
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]{seeds}"
 
 
-def each_seed(value: Estimate | None) -> str:
+def each_seed(value: ArmEstimate | None) -> str:
     """Values of the seeds."""
     return "–" if value is None else ", ".join(f"{seed:.0f}" for seed in value.by_seed)
 
@@ -156,8 +155,8 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
             x=list(known),
             y=[value.value for value in known.values()],
             error_y={
-                "array": [value.prompts[1] - value.value for value in known.values()],
-                "arrayminus": [value.value - value.prompts[0] for value in known.values()],
+                "array": [value.high - value.value for value in known.values()],
+                "arrayminus": [value.value - value.low for value in known.values()],
             },
         )
     chart.update_layout(barmode="group", yaxis_title="recovery, % (95 % over prompts)")
@@ -166,7 +165,7 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _plain(value: Any) -> Any:
     """Figures as JSON; numbers that are none as null."""
-    if isinstance(value, Estimate):
+    if isinstance(value, ArmEstimate):
         value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}

@@ -73,7 +73,7 @@ def analyse(out: Path) -> str:
 
 def clusters_svg(out: Path, validated: Path) -> None:
     """Predicted and observed shifts of response clusters, where the predictor that is drawn was asked for."""
-    figure = artifacts.read_json(validated / artifacts.VALIDATION)["figures"].get(DRAWN, {}).get("global", {})
+    figure = artifacts.read_json(validated / artifacts.VALIDATION)["agreements"].get(DRAWN, {}).get("global", {})
     if figure.get("r") is None:
         return
     shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
@@ -92,7 +92,7 @@ def short(shifts: pa.Table) -> pa.Table:
 def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
     """One row a view and predictor: means over training seeds, and the three ceilings."""
     paths = validations(folder)
-    told = [artifacts.read_json(path / artifacts.VALIDATION)["figures"] for path in paths]
+    told = [artifacts.read_json(path / artifacts.VALIDATION)["agreements"] for path in paths]
     again = sorted(folder.glob("validate-*-again"))
     equal_length = [beyond(artifacts.read_table(path / artifacts.SHIFTS).to_pandas(), "length") for path in paths]
     training = {name: replication(paths[0], paths[1], name) for name in told[0]} if len(paths) > 1 else {}

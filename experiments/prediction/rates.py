@@ -33,15 +33,15 @@ def trainings(out: Path) -> Iterable[tuple[str, Path]]:
 
 def row(name: str, told: Mapping[str, Any], view: str) -> dict[str, Any] | None:
     """One validation in one view; None where it was by other predictors, or the training left no log."""
-    figures, strength = told["figures"], (told["training"] or {}).get("strength")
-    if strength is None or not set(PREDICTORS) <= set(figures):
+    figures, drift = told["agreements"], (told["training"] or {}).get("reward_drift")
+    if drift is None or not set(PREDICTORS) <= set(figures):
         return None
     found = {by: figures[by][view] for by in PREDICTORS if figures[by][view]["r"] is not None}
     cells = {f"`{by}`": f"{found[by]['r']:+.2f} [{found[by]['r_low']:+.2f}, {found[by]['r_high']:+.2f}]" if by in found
              else None for by in PREDICTORS}  # fmt: skip
     allowed = next((figure["ceiling"]["attainable_r"] for figure in found.values()), None)
-    return {"set": name, "rate": f"{strength['learning_rate']:g}", "seed": told["seed"], "steps": strength["steps"],
-            "margin": strength["margin"], "both": strength["common"], "noise allows": allowed, **cells}  # fmt: skip
+    return {"set": name, "rate": f"{drift['learning_rate']:g}", "seed": told["seed"], "steps": drift["steps"],
+            "margin": drift["margin"], "both": drift["common"], "noise allows": allowed, **cells}  # fmt: skip
 
 
 def table(out: Path) -> str:

@@ -205,7 +205,7 @@ class Plan:
         """Predicted beside observed: by all predictors where there are ``other`` own responses, else by one."""
         role = "chosen-on" if name in CHOSEN_ON else "reported-on"
         asked, done = PREDICTORS if other else TRACED_BY, out / artifacts.VALIDATION
-        if done.is_file() and set(asked.split(",")) <= set(artifacts.read_json(done)["figures"]):
+        if done.is_file() and set(asked.split(",")) <= set(artifacts.read_json(done)["agreements"]):
             return
         by = ["--predictors", asked, *(["--base-rollouts", other] if other else [])]
         self.step("anatomy", "validate", self.out / name / "run", "--before", before, "--after", after, *by,

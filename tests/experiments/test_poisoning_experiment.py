@@ -129,8 +129,8 @@ def test_planted_effect_on_and_off_target():
     assert found["seeds"] == [0, 1]
     assert found["recovery"].keys() == {"bold", "emoji"}
     assert found["on"].value == pytest.approx(50)
-    assert found["on"].prompts[0] < 50 < found["on"].prompts[1]
-    assert (found["off"].value, found["off"].prompts) == (0, (0, 0))
+    assert found["on"].low < 50 < found["on"].high
+    assert (found["off"].value, found["off"].low, found["off"].high) == (0, 0, 0)
     plain = arm_figures("poisoned", arms)
     assert (plain["on"].value, plain["off"].value) == (0, 0)
     assert found["accuracy"] is None

@@ -7,7 +7,7 @@ import pytest
 from support.planted_pool import Policy
 
 from anatomy import artifacts
-from anatomy.errors import SettingsError
+from anatomy.errors import RunError, SettingsError
 from anatomy.prediction.calibration import Calibration, read_calibration
 from anatomy.prediction.expected_shift import POINTS, expected_shifts
 from anatomy.prediction.predictors import Tilt, predict
@@ -17,7 +17,7 @@ from anatomy.report.summary import DIRECTIONS
 CARD = {
     "predictor": "tilt", "tilt_c": 1e-3, "slope": 2.0, "residual_sd": 0.1, "n": 21, "r": 0.9, "window": 64,
     "model_fingerprint": "m", "sae_fingerprint": "s", "data": "set",
-    "strength": {"learning_rate": 1e-5, "steps": 60, "margin": 0.07, "common": 0.0},
+    "reward_drift": {"learning_rate": 1e-5, "steps": 60, "margin": 0.07, "common": 0.0},
 }  # fmt: skip
 
 
@@ -57,31 +57,33 @@ def test_over_own_responses_the_deviation_is_still_that_of_the_data():
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, change, window, has_own, message):
-    artifacts.write_json(tmp_path / "c.json", {**CARD, **change})
+    Calibration(**{**CARD, **change}).write(tmp_path / "c.json")
     with pytest.raises(SettingsError, match=message):
         read_calibration(tmp_path / "c.json", "m", "s", window, has_own)
 
 
 def test_the_condition_says_how_long_training_was_and_what_speaks_against_it():
     assert Calibration(**CARD).condition.endswith("can turn a sign")
-    assert "unknown length" in Calibration(**{**CARD, "strength": None}).condition
-    far = {**CARD["strength"], "common": -3.5}
-    assert "moved together by -3.5 and parted by +0.07" in Calibration(**{**CARD, "strength": far}).condition
+    assert "unknown length" in Calibration(**{**CARD, "reward_drift": None}).condition
+    far = {**CARD["reward_drift"], "common": -3.5}
+    assert "moved together by -3.5 and parted by +0.07" in Calibration(**{**CARD, "reward_drift": far}).condition
 
 
 def test_another_model_or_file_is_refused(tmp_path):
     path = tmp_path / "c.json"
-    artifacts.write_json(path, CARD)
+    Calibration(**CARD).write(path)
     assert read_calibration(path, "m", "s", 64, False).slope == 2.0
     with pytest.raises(SettingsError, match="another model"):
         read_calibration(path, "other", "s", 64, False)
-    artifacts.write_json(path, {"slope": 1})
-    with pytest.raises(SettingsError, match="not a calibration"):
-        read_calibration(path, "m", "s", 64, False)
+    for content, message in (({"slope": 1}, "without a schema version"),
+                             ({"schema_version": 1, "slope": 1}, "not a valid calibration")):  # fmt: skip
+        artifacts.write_json(path, content)
+        with pytest.raises(RunError, match=f"{message}.*`anatomy validate` writes one"):
+            read_calibration(path, "m", "s", 64, False)
 
 
 def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
-    """An audit of the planted set in the calibrated window tells bold's expected shift in points of responses."""
+    """An audit of the planted set in the calibrated window reports bold's expected shift in points of responses."""
     from support.planted_run import FLAGS, write_pairs
     from support.tiny import save_sae
 
@@ -94,7 +96,7 @@ def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
     assert main(command) == 0
     inputs = json.loads((tmp_path / "run" / artifacts.MANIFEST).read_text())["inputs"]
     who = {"model_fingerprint": inputs["model"]["fingerprint"], "sae_fingerprint": inputs["sae"]["fingerprint"]}
-    artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": "disparity", "slope": 0.5})
+    Calibration(**{**CARD, **who, "predictor": "disparity", "slope": 0.5}).write(tmp_path / "c.json")
     assert main([*command, "--calibration", str(tmp_path / "c.json")]) == 0
     summary = json.loads((tmp_path / "run" / artifacts.SUMMARY).read_text())
     found = [item for direction in DIRECTIONS for item in summary["views"]["global"][direction]]
@@ -109,7 +111,7 @@ def test_findings_say_what_to_expect(tmp_path, tiny_model_dir):
 @pytest.mark.parametrize("predictor", ["adam", "sharpened"])
 def test_an_audit_with_rollouts_expects_what_their_covariance_says(predictor, tmp_path, tiny_model_dir, capsys):
     """Without ``--base-rollouts``, or with another model's, an audit by such a calibration ends before the model
-    has read a row; with them bold is told, in the direction that the labels push the model's own responses.
+    has read a row; with them bold is reported, in the direction that the labels push the model's own responses.
     """
     from support.planted_run import FLAGS, plant_rollouts, write_pairs
     from support.tiny import save_sae
@@ -123,7 +125,7 @@ def test_an_audit_with_rollouts_expects_what_their_covariance_says(predictor, tm
     assert main([*command[:-1], str(tmp_path / "plain")]) == 0
     inputs = json.loads((tmp_path / "plain" / artifacts.MANIFEST).read_text())["inputs"]
     who = {"model_fingerprint": inputs["model"]["fingerprint"], "sae_fingerprint": inputs["sae"]["fingerprint"]}
-    artifacts.write_json(tmp_path / "c.json", {**CARD, **who, "predictor": predictor})
+    Calibration(**{**CARD, **who, "predictor": predictor}).write(tmp_path / "c.json")
     command += ["--calibration", str(tmp_path / "c.json")]
     plant_rollouts(tmp_path / "other", 0.3, seed=3)
     for more, message in (([], "--base-rollouts"), (["--base-rollouts", str(tmp_path / "other")], "another model")):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from anatomy.prediction.reward_drift import Strength, read_strength
+from anatomy.prediction.reward_drift import RewardDrift, read_reward_drift
 
 
 def lines(chosen, rejected, steps=20):
@@ -18,7 +18,7 @@ def lines(chosen, rejected, steps=20):
 def test_the_last_quarter_is_averaged(tmp_path):
     log = tmp_path / "train_log.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in lines(0.4, -0.6)) + '{"step": 21, "lear')  # cut short
-    found = read_strength(log)
+    found = read_reward_drift(log)
     share = (16 + 20) / 2 / 20
     assert (found.steps, found.learning_rate) == (20, pytest.approx(0.95e-5))
     assert (found.margin, found.common) == (pytest.approx(share * 1.0), pytest.approx(share * -0.1))
@@ -27,9 +27,9 @@ def test_the_last_quarter_is_averaged(tmp_path):
 
 
 def test_no_log_is_none(tmp_path):
-    assert read_strength(tmp_path / "nothing") is None
+    assert read_reward_drift(tmp_path / "nothing") is None
     (tmp_path / "empty").touch()
-    assert read_strength(tmp_path / "empty") is None
+    assert read_reward_drift(tmp_path / "empty") is None
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_no_log_is_none(tmp_path):
 )
 def test_responses_that_move_together_more_than_they_part_are_warned_of(chosen, rejected, warned):
     """The last: a margin on the wrong side is beyond every prediction."""
-    strength = Strength(learning_rate=1e-5, steps=9, margin=chosen - rejected, common=(chosen + rejected) / 2)
-    assert (strength.warning is not None) == warned
+    drift = RewardDrift(learning_rate=1e-5, steps=9, margin=chosen - rejected, common=(chosen + rejected) / 2)
+    assert (drift.warning is not None) == warned

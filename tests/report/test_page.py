@@ -307,12 +307,12 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     shutil.copytree(audited, run)
     figure = {"n": 3, "r": 0.5, "r_low": 0.1, "r_high": 0.8, "slope": 1.25, "r2_out": 0.2}
     figure |= {"ceiling": {"attainable_r": 0.9}, "top": [{"same_sign": 0.7}]}
-    figures = {"mean": dict.fromkeys(("global", "concept", "feature"), figure)}
-    document = {"prompts": 12, "pairs": 40, "figures": figures, "calibration": None}
+    agreements = {"mean": dict.fromkeys(("global", "concept", "feature"), figure)}
+    document = {"prompts": 12, "pairs": 40, "agreements": agreements, "calibration": None}
     flipped = {"r": 0.0, "low": -0.31, "high": 0.33, "repetitions": 20}
     document["controls"] = {"global": {"labels flipped": flipped}}
-    strength = {"learning_rate": 2e-4, "steps": 29, "margin": 0.64, "common": -4.39}
-    document |= {"training": {"strength": strength}, "warning": "both <b>fell</b>"}
+    drift = {"learning_rate": 2e-4, "steps": 29, "margin": 0.64, "common": -4.39}
+    document |= {"training": {"reward_drift": drift}, "warning": "both <b>fell</b>"}
     artifacts.write_json(run / artifacts.VALIDATIONS / "first" / artifacts.VALIDATION, document)
     artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
     line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}

@@ -105,8 +105,8 @@ def test_the_calibration_line_is_in_standard_deviations():
     generator = np.random.default_rng(4)
     predicted, spread = generator.standard_normal(20), generator.random(20) + 0.1
     line = fit_line(predicted, 2 * predicted, spread)
-    assert line["slope"] == pytest.approx(2)
-    assert line["residual_sd"] == pytest.approx(0, abs=1e-12)
+    assert line.slope == pytest.approx(2)
+    assert line.residual_sd == pytest.approx(0, abs=1e-12)
     noisy = fit_line(predicted, 2 * predicted + 0.5 * spread * generator.standard_normal(20), spread)
-    assert noisy["residual_sd"] == pytest.approx(0.5, abs=0.25)
+    assert noisy.residual_sd == pytest.approx(0.5, abs=0.25)
     assert fit_line(predicted[:5], predicted[:5], spread[:5]) is None

@@ -1,10 +1,11 @@
-"""Validations on disk without a model: means of prompts with planted shifts, and what is told of their trainings."""
+"""Validations on disk without a model: means of prompts with planted shifts, and records of their trainings."""
 
 from pathlib import Path
 
 import numpy as np
 
 from anatomy import artifacts
+from anatomy.rollouts.rollout_set import RolloutManifest
 from anatomy.rollouts.text_health import HEALTH
 from anatomy.validation.prompt_means import PromptMeans, write_means
 
@@ -14,15 +15,23 @@ AMPLIFY = {"words": "amplify bold: reward shaping 2", "direction": "amplify", "r
 
 
 def training(interventions=(), seed=0, **other):
-    """What ``read_training`` would tell."""
-    told = {"folder": "X", "rows": "rows.jsonl", "seed": seed, "interventions": list(interventions)}
-    return {**told, "plan": str(list(interventions)), "twin": f"twin {seed}", "recipe": "recipe", **other}
+    """A record as ``read_training`` makes it."""
+    record = {"folder": "X", "rows": "rows.jsonl", "seed": seed, "interventions": list(interventions)}
+    hashes = {"plan": str(list(interventions)), "twin": f"twin {seed}", "recipe": "recipe"}
+    return {**record, **hashes, "reward_drift": None, **other}
+
+
+def rollouts(fingerprint):
+    """A manifest of rollouts of a model called "the start"."""
+    model = {"name": "the start", "origin": "test", "folder": None, "fingerprint": "model"}
+    made = {"template": "none", "sampling": {}, "left_out": {}, "prompts": 1, "rollouts": "hash"}
+    return RolloutManifest.model_validate({**made, "model": model, "fingerprint": fingerprint}).model_dump(mode="json")
 
 
 def plant(
     folder: Path,
     shifts: dict[tuple[str, str], float],
-    told: dict | None,
+    record: dict | None,
     seed: int = 0,
     prompts: int = 120,
     noise: float = 0.3,
@@ -38,8 +47,11 @@ def plant(
     ids = [f"p{number:04d}" for number in range(prompts)]
     table = write_means(folder / artifacts.PROMPT_MEANS, PromptMeans(ids, names, before, after))
     document = {
-        "prompts": prompts, "pairs": 2 * prompts, "figures": {}, "calibration": None, "training": told,
-        "rollouts": {"before": {"model": {"name": "the start"}, "fingerprint": "before"}},
+        "schema_version": 1, "data": "planted", "seed": seed, "role": "reported-on", "run": "run", "window": 64,
+        "prompts": prompts, "pairs": 2 * prompts, "left_out": {}, "agreements": {}, "controls": {},
+        "calibration": None, "warning": None, "training": record,
+        "training_unknown": "no trained.json" if record is None else None,
+        "rollouts": {side: rollouts(side) for side in ("before", "after")},
         "per_prompt": {"statistic": "freq", "window": 64, "clusters": clusters, "concepts": [], "table": table},
     }  # fmt: skip
     artifacts.write_json(folder / artifacts.VALIDATION, document | facts)

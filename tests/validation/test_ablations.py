@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.planted_arms import AMPLIFY, CLUSTERS, SUPPRESS, plant, training
+from support.planted_arms import AMPLIFY, CLUSTERS, SUPPRESS, plant, rollouts, training
 
 from anatomy import artifacts
 from anatomy.errors import RunError
@@ -14,6 +14,9 @@ from anatomy.validation.ablations import (
     NO_TWIN,
     NOT_MOVED,
     NOT_READ,
+    ArmComparisons,
+    OffTarget,
+    TargetRecovery,
     compare_arms,
     distinguishable,
     off_target,
@@ -21,6 +24,7 @@ from anatomy.validation.ablations import (
 from anatomy.validation.capability import capability, read_capability, shared_tasks
 from anatomy.validation.prompt_means import PromptMeans, read_means, write_means
 from anatomy.validation.recovery import weights
+from anatomy.validation.validated import LeftOut
 
 READ = [("concept", "bold"), ("concept", "emoji"), ("concept", "calm"), ("global", "R1"), ("global", "R2")]
 PLAIN = dict(zip(READ, (0.4, 0.4, 0.0, -0.4, 0.4), strict=True))
@@ -35,8 +39,8 @@ def compared(folder):
 
 
 def arms_by_name(folder):
-    (told,) = compared(folder)["comparisons"]
-    return {arm["validations"][0]: arm for arm in told["arms"]}
+    (told,) = compared(folder).comparisons
+    return {arm.validations[0]: arm for arm in told.arms}
 
 
 def test_half_of_a_rise_and_of_a_fall_is_taken_back(tmp_path):
@@ -45,35 +49,33 @@ def test_half_of_a_rise_and_of_a_fall_is_taken_back(tmp_path):
     plant(tmp_path / "shaped", scaled(0.5, 1, 1, 0.5, 1), training([SUPPRESS]), seed=2)
     arms = arms_by_name(tmp_path)
     assert list(arms) == ["plain", "shaped"]
-    found = arms["shaped"]["responses"]
+    found = arms["shaped"].responses
     for name in ("bold", "R1"):
-        figure = found[name]["recovery"]
-        assert figure["low"] < 50 < figure["high"]
-        assert figure["value"] == pytest.approx(50, abs=15)
-    assert found["R1"]["moved"] == -1
-    assert found["emoji"]["recovery"]["low"] < 0 < found["emoji"]["recovery"]["high"]
-    assert (found["calm"]["moved"], found["calm"]["recovery"]) == (0, None)
-    assert arms["shaped"]["on"] == [{"response": "bold", "direction": "suppress", "why": None}]
-    assert arms["shaped"]["off"]["concept"]["of"] == 1  # emoji: calm did not move, bold is the target
-    assert arms["shaped"]["off"]["concept"]["mean"]["low"] == pytest.approx(found["emoji"]["recovery"]["low"])
-    assert arms["shaped"]["off"]["global"]["of"] == 2
-    off, both = arms["shaped"]["off"]["global"], [found[name]["recovery"]["value"] for name in ("R1", "R2")]
-    assert off["mean"]["value"] == pytest.approx(np.mean(both))
-    assert off["pooled"]["value"] == pytest.approx(np.mean(both), abs=3)  # both moved equally far
-    assert off["pooled"]["low"] < 25 < off["pooled"]["high"]
-    assert found["bold"]["against"]["high"] < 0
-    assert all(
-        line["recovery"] is None or line["recovery"]["value"] == 0 for line in arms["plain"]["responses"].values()
-    )
+        figure = found[name].recovery
+        assert figure.low < 50 < figure.high
+        assert figure.value == pytest.approx(50, abs=15)
+    assert found["R1"].moved == -1
+    assert found["emoji"].recovery.low < 0 < found["emoji"].recovery.high
+    assert (found["calm"].moved, found["calm"].recovery) == (0, None)
+    assert arms["shaped"].on == [TargetRecovery("bold", "suppress", None)]
+    assert arms["shaped"].off["concept"].of == 1  # emoji: calm did not move, bold is the target
+    assert arms["shaped"].off["concept"].mean.low == pytest.approx(found["emoji"].recovery.low)
+    assert arms["shaped"].off["global"].of == 2
+    off, both = arms["shaped"].off["global"], [found[name].recovery.value for name in ("R1", "R2")]
+    assert off.mean.value == pytest.approx(np.mean(both))
+    assert off.pooled.value == pytest.approx(np.mean(both), abs=3)  # both moved equally far
+    assert off.pooled.low < 25 < off.pooled.high
+    assert found["bold"].against.high < 0
+    assert all(line.recovery is None or line.recovery.value == 0 for line in arms["plain"].responses.values())
 
 
 def test_amplifying_moves_further_than_plain_dpo(tmp_path):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     plant(tmp_path / "more", scaled(1.5, 1, 1, 1, 1), training([AMPLIFY]), seed=2)
-    line = arms_by_name(tmp_path)["more"]["responses"]["bold"]
-    assert line["recovery"]["high"] < 0
-    assert line["recovery"]["value"] == pytest.approx(-50, abs=20)
-    assert line["against"]["low"] > 0
+    line = arms_by_name(tmp_path)["more"].responses["bold"]
+    assert line.recovery.high < 0
+    assert line.recovery.value == pytest.approx(-50, abs=20)
+    assert line.against.low > 0
 
 
 def test_where_plain_dpo_moved_nothing_there_is_no_recovery(tmp_path):
@@ -81,9 +83,9 @@ def test_where_plain_dpo_moved_nothing_there_is_no_recovery(tmp_path):
     plant(tmp_path / "plain", still, training(), seed=1)
     plant(tmp_path / "shaped", still, training([SUPPRESS]), seed=2)
     arm = arms_by_name(tmp_path)["shaped"]
-    assert arm["on"][0]["why"] == NOT_MOVED
-    assert arm["off"] == {view: {"of": 0, "mean": None, "pooled": None} for view in ("concept", "global")}
-    assert [line["recovery"] for line in arm["responses"].values()] == [None]
+    assert arm.on[0].why == NOT_MOVED
+    assert arm.off == {view: OffTarget(0, None, None) for view in ("concept", "global")}
+    assert [line.recovery for line in arm.responses.values()] == [None]
 
 
 def test_what_is_called_moved_is_right_at_its_rate():
@@ -104,10 +106,10 @@ def test_off_target_recovery_of_many_clusters_is_right(truth):
         before, *after = generator.normal(size=(3, 1, 80, 100))
         plain, arm = after[0] - before + shift_M, after[1] - before + shift_M * (1 - truth / 100)
         t_M = distinguishable(plain, view_M, weight)
-        found.append(off_target([plain, arm], t_M, weight)["pooled"])
-    assert np.mean([one["value"] for one in found]) == pytest.approx(truth, abs=6)
-    assert np.mean([one["high"] - one["low"] for one in found]) < 30
-    assert sum(one["low"] <= truth <= one["high"] for one in found) >= 50
+        found.append(off_target([plain, arm], t_M, weight).pooled)
+    assert np.mean([one.value for one in found]) == pytest.approx(truth, abs=6)
+    assert np.mean([one.high - one.low for one in found]) < 30
+    assert sum(one.low <= truth <= one.high for one in found) >= 50
 
 
 def test_seeds_are_averaged_first_and_each_meets_its_twin(tmp_path):
@@ -117,12 +119,12 @@ def test_seeds_are_averaged_first_and_each_meets_its_twin(tmp_path):
         plant(tmp_path / f"shaped-{seed}", scaled(factor, 1, 1, 1, 1), told, seed=20 + seed, noise=0)
     arms = arms_by_name(tmp_path)
     assert list(arms) == ["plain-0", "shaped-0"]
-    found = arms["shaped-0"]["responses"]["bold"]["recovery"]
-    assert found["value"] == pytest.approx(50)
-    assert found["by_seed"] == pytest.approx((75, 25))
+    found = arms["shaped-0"].responses["bold"].recovery
+    assert found.value == pytest.approx(50)
+    assert found.by_seed == pytest.approx((75, 25))
     half = 12.706 * np.std([75, 25], ddof=1) / np.sqrt(2)  # t, one degree of freedom
-    assert found["seeds"] == pytest.approx((50 - half, 50 + half), rel=1e-3)
-    assert (arms["shaped-0"]["seeds"], arms["shaped-0"]["twins"]) == ([0, 1], 2)
+    assert found.seeds == pytest.approx((50 - half, 50 + half), rel=1e-3)
+    assert (arms["shaped-0"].seeds, arms["shaped-0"].twins) == ([0, 1], 2)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +139,8 @@ def test_no_number_without_a_reason(tmp_path, told, why):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     plant(tmp_path / "shaped", PLAIN, told, seed=2)
     arm = arms_by_name(tmp_path)["shaped"]
-    assert arm["on"][0]["why"] == why
-    assert (arm["twins"] == 0) == (why == NO_TWIN)
+    assert arm.on[0].why == why
+    assert (arm.twins == 0) == (why == NO_TWIN)
 
 
 def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
@@ -149,8 +151,8 @@ def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
     means.after_GM[:7, means.of(["concept", "global"])] = np.nan
     told["per_prompt"]["table"] = write_means(shaped / artifacts.PROMPT_MEANS, means)
     artifacts.write_json(shaped / artifacts.VALIDATION, told)
-    (comparison,) = compared(tmp_path)["comparisons"]
-    assert (comparison["prompts"], comparison["read"]) == (120, 113)
+    (comparison,) = compared(tmp_path).comparisons
+    assert (comparison.prompts, comparison.read) == (120, 113)
 
 
 @pytest.mark.parametrize(
@@ -161,35 +163,35 @@ def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
         (lambda folder: (folder / artifacts.VALIDATION).write_text("{"), "not valid JSON"),
         (lambda folder: (folder / artifacts.VALIDATION).write_bytes(b"\xff\xfe"), "not valid JSON"),
         (lambda folder: (folder / artifacts.VALIDATION).write_text("[" * 100_000), "not valid JSON"),
-        (lambda folder: plant(folder, PLAIN, {}), "damaged"),
-        (lambda folder: plant(folder, PLAIN, training(seed="0")), "damaged"),
-        (lambda folder: plant(folder, PLAIN, training([{"words": "suppress bold"}])), "damaged"),
-        (lambda folder: (folder / artifacts.VALIDATION).write_text('{"per_prompt": {}, "training": {}}'), "damaged"),
+        (lambda folder: plant(folder, PLAIN, {}), "training.folder: Field required"),
+        (lambda folder: plant(folder, PLAIN, training(seed="0")), "training.seed: Input should be"),
+        (lambda folder: plant(folder, PLAIN, training([{"words": "suppress bold"}])), "interventions.0.direction"),
+        (lambda folder: (folder / artifacts.VALIDATION).write_text('{"per_prompt": {}}'), "without a schema version"),
         (lambda folder: (folder / artifacts.VALIDATION).write_text("[1]"), "run `anatomy validate` again"),
-        (lambda folder: plant(folder, PLAIN, None), "is not one that `anatomy train` left"),
-        (lambda folder: plant(folder, PLAIN, training(), per_prompt={"clusters": "old"}), "other clusters"),
+        (lambda folder: plant(folder, PLAIN, None), "training of its model is not known: no trained.json"),
+        (lambda folder: plant(folder, PLAIN, training(), clusters="old"), "other clusters"),
     ],
 )
-def test_what_cannot_be_compared_is_told_and_the_rest_is_compared(tmp_path, change, why):
+def test_what_cannot_be_compared_is_reported_and_the_rest_is_compared(tmp_path, change, why):
     for number, name in enumerate(("plain", "shaped", "third")):
         plant(tmp_path / name, PLAIN, training([SUPPRESS] if number else [], recipe=f"{number}"), seed=number)
     change(tmp_path / "third")
     told = compared(tmp_path)
-    assert [(gap["name"], why in gap["why"]) for gap in told["left_out"]] == [("third", True)]
-    assert len(told["comparisons"][0]["arms"]) == 2
+    assert [(gap.name, why in gap.why) for gap in told.left_out] == [("third", True)]
+    assert len(told.comparisons[0].arms) == 2
 
 
 def test_other_rollouts_before_or_one_training_alone_are_not_compared(tmp_path):
     plant(tmp_path / "plain", PLAIN, training())
-    assert compared(tmp_path)["comparisons"] == []
+    assert compared(tmp_path).comparisons == []
     plant(tmp_path / "again", PLAIN, training())
     told = compared(tmp_path)
-    assert told["comparisons"] == []
-    assert told["left_out"] == [{"name": "plain", "why": "the same training as again"}]
-    other = {"rollouts": {"before": {"model": {"name": "the start"}, "fingerprint": "other"}}}
+    assert told.comparisons == []
+    assert told.left_out == [LeftOut("plain", "the same training as again")]
+    other = {"rollouts": {"before": rollouts("other"), "after": rollouts("after")}}
     plant(tmp_path / "again", PLAIN, training([SUPPRESS]), **other)
-    assert compared(tmp_path)["comparisons"] == []
-    assert compared(tmp_path / "nothing") == {"comparisons": [], "left_out": []}
+    assert compared(tmp_path).comparisons == []
+    assert compared(tmp_path / "nothing") == ArmComparisons([], [])
 
 
 def test_the_table_of_means_survives(tmp_path):
@@ -236,10 +238,10 @@ def test_capability_is_the_mean_of_shared_tasks(tmp_path):
     other = {task: one[task]._replace(value=one[task].value + 0.1) for task in ("arc", "gsm8k")}
     assert shared_tasks([one, other, {}]) == ["arc", "gsm8k"]
     found = capability([one, other, {}], ["arc", "gsm8k"])
-    assert found["mean"].value == pytest.approx(0.4)
-    assert found["mean"].prompts == pytest.approx((0.4 - 1.96 * 0.025, 0.4 + 1.96 * 0.025), abs=1e-4)
-    assert found["mean"].by_seed == pytest.approx((0.35, 0.45))
-    assert found["tasks"] == pytest.approx({"arc": 0.55, "gsm8k": 0.25})
+    assert found.mean.value == pytest.approx(0.4)
+    assert (found.mean.low, found.mean.high) == pytest.approx((0.4 - 1.96 * 0.025, 0.4 + 1.96 * 0.025), abs=1e-4)
+    assert found.mean.by_seed == pytest.approx((0.35, 0.45))
+    assert found.tasks == pytest.approx({"arc": 0.55, "gsm8k": 0.25})
     assert capability([{}], ["arc"]) is None
 
 
@@ -260,10 +262,10 @@ def test_groups_without_a_score_leave_theirs_to_what_they_hold(tmp_path):
 @pytest.mark.parametrize(
     "text", ["\xff", "{", "[]", '{"results": 3}', '{"results": {}}', '{"results": {"a": {"acc": "x"}}}']
 )
-def test_a_file_that_is_no_capability_is_told_and_harms_nothing(tmp_path, text):
+def test_a_file_that_is_no_capability_is_reported_and_harms_nothing(tmp_path, text):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     plant(tmp_path / "shaped", PLAIN, training([SUPPRESS]), seed=2)
     (tmp_path / "shaped" / artifacts.CAPABILITY).write_text(text, encoding="latin-1")
     told = compared(tmp_path)
-    assert [gap["name"] for gap in told["left_out"]] == ["shaped, capability"]
-    assert [arm["capability"] for arm in told["comparisons"][0]["arms"]] == [None, None]
+    assert [gap.name for gap in told.left_out] == ["shaped, capability"]
+    assert [arm.capability for arm in told.comparisons[0].arms] == [None, None]

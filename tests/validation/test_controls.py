@@ -31,10 +31,10 @@ def test_the_predictor_itself_agrees(planted):
 
 def test_flipped_labels_agree_with_nothing_on_average(planted):
     pool, readout, observed = planted
-    told = labels_flipped(Tilt(c=1e-2), pool, lambda fitted: shift(fitted, pool, readout), observed, 20, seed=0)
-    assert abs(told["r"]) < 3 * told["sd"] / np.sqrt(20)
-    assert told["high"] < 0.8
-    assert told["repetitions"] == 20
+    found = labels_flipped(Tilt(c=1e-2), pool, lambda fitted: shift(fitted, pool, readout), observed, 20, seed=0)
+    assert abs(found.r) < 3 * found.sd / np.sqrt(20)
+    assert found.high < 0.8
+    assert found.repetitions == 20
 
 
 def test_permuted_clusters_agree_with_nothing_on_average(planted):
@@ -42,10 +42,10 @@ def test_permuted_clusters_agree_with_nothing_on_average(planted):
     labels_F = np.arange(200) % 21  # 0: in none
     shift_F = shift(Tilt(c=1e-2).fit(pool), pool, readout)
     observed_M = np.array([observed[labels_F == m].mean() for m in range(1, 21)])
-    told = clusters_permuted(labels_F, shift_F, observed_M, range(1, 21), 200, seed=0)
-    assert abs(told["r"]) < 0.08
+    found = clusters_permuted(labels_F, shift_F, observed_M, range(1, 21), 200, seed=0)
+    assert abs(found.r) < 0.08
     real = pearson(np.array([shift_F[labels_F == m].mean() for m in range(1, 21)]), observed_M)
-    assert real > told["high"]
+    assert real > found.high
 
 
 @pytest.mark.parametrize("control", [LengthTilt(), BaseRate()], ids=["length", "base-rate"])

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from anatomy.statistics.resampling import over_seeds
 from anatomy.validation.recovery import (
     estimate,
     estimates,
     mean_recovery,
     moved,
-    over_seeds,
     pooled_recovery,
     rate,
     recovery,
@@ -54,12 +54,12 @@ def test_interval_over_prompts_is_scipys_and_covers_the_truth():
     shown = (generator.random((1, 200)) < 0.3).astype(float)
     found = estimate(rate, [shown], weights(200))
     reference = stats.bootstrap((shown[0],), np.mean, method="percentile", rng=1).confidence_interval
-    assert found.prompts == pytest.approx(tuple(reference), abs=0.01)
+    assert (found.low, found.high) == pytest.approx(tuple(reference), abs=0.01)
     covered = 0
     for _ in range(100):
         shown = (generator.random((1, 100)) < 0.3).astype(float)
-        low, high = estimate(rate, [shown], weights(100)).prompts
-        covered += low <= 0.3 <= high
+        one = estimate(rate, [shown], weights(100))
+        covered += one.low <= 0.3 <= one.high
     assert 88 <= covered <= 99
 
 
@@ -90,10 +90,10 @@ def test_a_draw_is_one_of_prompts_for_all_arms_and_seeds():
         drawn.append(100 * (d - a) / (d - b))
     tail = stats.norm.cdf(np.sqrt(30 / 29) * stats.t.ppf(0.025, 29))
     expected = np.quantile(drawn, [tail, 1 - tail], axis=0).T
-    np.testing.assert_allclose([one.prompts for one in found], expected)
+    np.testing.assert_allclose([(one.low, one.high) for one in found], expected)
     (mean,) = estimates(mean_recovery, [before, dpo, arm], weight)
     assert mean.value == pytest.approx(np.mean([one.value for one in found]))
-    np.testing.assert_allclose(mean.prompts, np.quantile(np.mean(drawn, axis=1), [tail, 1 - tail]))
+    np.testing.assert_allclose((mean.low, mean.high), np.quantile(np.mean(drawn, axis=1), [tail, 1 - tail]))
     assert estimate(rise, [before[..., 1], dpo[..., 1]], weight).value == pytest.approx(
         (dpo[..., 1] - before[..., 1]).mean()
     )
@@ -110,7 +110,7 @@ def test_what_had_to_move_to_be_told_is_drawn_to_the_middle_and_still_covered(er
     at = np.flatnonzero(moved(np.zeros_like(plain), plain, weight) == 1)
     found = estimates(recovery, [np.zeros_like(plain)[..., at], plain[..., at], arm[..., at]], weight)
     assert np.median([one.value for one in found]) == pytest.approx(abs(truth - off), abs=5)
-    assert 0.92 <= np.mean([one.prompts[0] <= truth <= one.prompts[1] for one in found]) <= 0.98
+    assert 0.92 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.98
 
 
 def test_half_taken_back_is_50_and_the_interval_covers_it():
@@ -120,7 +120,7 @@ def test_half_taken_back_is_50_and_the_interval_covers_it():
         level = generator.normal(scale=0.2, size=(60, 1))
         before, dpo, arm = (level[None] + generator.normal(mean, 0.3, (1, 60, 1)) for mean in (0.2, 0.6, 0.4))
         (found,) = estimates(recovery, [before, dpo, arm], weight)
-        covered += found.prompts[0] <= 50 <= found.prompts[1]
+        covered += found.low <= 50 <= found.high
         values.append(found.value)
     assert 0.90 <= covered / 200 <= 0.99
     assert np.mean(values) == pytest.approx(50, abs=2)

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.planted_arms import plant, rollouts
 
 from anatomy import artifacts
 from anatomy.errors import RunError
@@ -18,8 +19,7 @@ def observation(folder, seed, before, noise=1.0, run="r"):
     table = {"predictor": ["tilt"] * 400, "view": ["features"] * 400, "context": ["all"] * 400,
              "response": names[order], "observed": observed[order]}  # fmt: skip
     artifacts.write_table(folder / artifacts.SHIFTS, pa.table(table))
-    told = {"run": run, "window": 64, "rollouts": {"before": {"fingerprint": before}}}
-    artifacts.write_json(folder / artifacts.VALIDATION, told)
+    plant(folder, {}, None, run=run, rollouts={"before": rollouts(before), "after": rollouts("after")})
     return folder
 
 
@@ -32,7 +32,7 @@ def test_reliability_is_the_share_of_true_variance(tmp_path):
     assert not found.shared_before
 
 
-def test_shared_rollouts_are_told_and_other_runs_refused(tmp_path):
+def test_shared_rollouts_are_reported_and_other_runs_refused(tmp_path):
     first, second = observation(tmp_path / "a", 1, "x"), observation(tmp_path / "b", 2, "x")
     assert replication(first, second, "tilt")["features"].shared_before
     with pytest.raises(RunError, match="different runs"):

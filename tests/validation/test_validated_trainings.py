@@ -11,10 +11,11 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.errors import RunError
 from anatomy.prediction.prediction_settings import ValidateSettings
-from anatomy.prediction.reward_drift import Strength
 from anatomy.validation.ablations import compare_arms
-from anatomy.validation.training_record import read_training
+from anatomy.validation.training_record import PlannedIntervention, read_training
+from anatomy.validation.validation_record import Validation
 from anatomy.workflows.validate import default_out
 
 FAST = ["--bootstrap", "100", "--controls", "2", "--predictors", "disparity"]
@@ -48,28 +49,31 @@ def training(folder, name):
 
 def test_a_training_is_known_by_its_folder(folder):
     plain, shaped, other = (training(folder, name) for name in ("plain", "shaped", "other"))
-    assert (plain["interventions"], plain["seed"], plain["rows"]) == ([], 1, "pairs.jsonl")
+    assert (plain.interventions, plain.seed, plain.rows) == ((), 1, "pairs.jsonl")
     words = "suppress bold: reward shaping 2"  # strength 0 does nothing
-    assert shaped["interventions"] == [{"words": words, "direction": "suppress", "response": "bold"}]
-    assert shaped["twin"] == plain["twin"] != other["twin"]
-    assert shaped["recipe"] == plain["recipe"] == other["recipe"]  # the seed apart
-    assert shaped["plan"] != plain["plan"] == other["plan"]
+    assert shaped.interventions == (PlannedIntervention(words=words, direction="suppress", response="bold"),)
+    assert shaped.twin == plain.twin != other.twin
+    assert shaped.recipe == plain.recipe == other.recipe  # the seed apart
+    assert shaped.plan != plain.plan == other.plan
     log = (folder / "plain" / "train_log.jsonl").read_text().splitlines()
-    assert plain["strength"]["steps"] == len(log) == 2
-    assert plain["strength"]["margin"] == json.loads(log[-1])["raw/margins"]
+    assert plain.reward_drift.steps == len(log) == 2
+    assert plain.reward_drift.margin == json.loads(log[-1])["raw/margins"]
 
 
-def test_what_is_no_dpo_training_is_none(folder, tmp_path):
-    assert training(folder, "sft") is None
-    assert training(folder, "nowhere") is None
-    assert read_training(Path("HuggingFaceTB/SmolLM2-135M-Instruct"), folder / "run") is None
+def test_a_training_that_is_not_known_has_a_reason(folder, tmp_path):
+    hub = Path("HuggingFaceTB/SmolLM2-135M-Instruct")
+    models = {folder / "sft" / "model": "supervised fine-tuning", folder / "nowhere" / "model": "no trained.json"}
+    for model, reason in {**models, hub: "no trained.json"}.items():
+        with pytest.raises(RunError, match=reason):
+            read_training(model, folder / "run")
     plans = ("- : [", "- a", "interventions: [a]", "interventions: [{strength: 1}]")
     damaged = [(artifacts.TRAINED, "{"), (artifacts.TRAINED, "[]"), (artifacts.MANIFEST, "{}")]
     damaged += [(artifacts.PLAN, text) for text in plans]
     for number, (name, text) in enumerate(damaged):
         copy = shutil.copytree(folder / "shaped", tmp_path / f"{number}", ignore=shutil.ignore_patterns("model"))
         (copy / name).write_text(text)
-        assert training(tmp_path, f"{number}") is None
+        with pytest.raises(RunError, match=name):
+            training(tmp_path, f"{number}")
 
 
 def test_targets_of_a_plan(folder, tmp_path):
@@ -85,15 +89,15 @@ def test_targets_of_a_plan(folder, tmp_path):
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
         items = [{**common, **target} for target in targets]
         (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
-        told = read_training(copy / "model", folder / "run")
-        found = told["interventions"]
-        assert [item["response"] for item in found] == ["calm", cluster, None, None, None]
-        plans.add(told["plan"])
+        record = read_training(copy / "model", folder / "run")
+        found = record.interventions
+        assert [item.response for item in found] == ["calm", cluster, None, None, None]
+        plans.add(record.plan)
     assert len(plans) == 2  # R3 of another audit is another plan
-    assert [item["words"].split(":")[0] for item in found] == [
+    assert [item.words.split(":")[0] for item in found] == [
         "suppress calm", "suppress R3", "suppress 2 rows", "suppress x=y", "suppress D4",
     ]  # fmt: skip
-    assert found[0]["words"] == "suppress calm: filtering (drop examples)"  # no dose, and nothing that is off
+    assert found[0].words == "suppress calm: filtering (drop examples)"  # no dose, and nothing that is off
 
 
 @pytest.mark.parametrize(
@@ -113,22 +117,22 @@ def test_a_planted_half_is_found_through_every_step(folder):
     for name in ("plain", "shaped"):
         sides = ["--before", str(folder / "rollouts-before"), "--after", str(folder / f"rollouts-{name}")]
         assert main(["validate", str(run), *sides, "--out", str(run / "validation" / name), *FAST]) == 0
-    told = json.loads((run / "validation" / "shaped" / artifacts.VALIDATION).read_text())
-    assert told["training"]["interventions"][0]["response"] == "bold"
-    assert told["warning"] == Strength(**told["training"]["strength"]).warning
-    found = compare_arms(run / "validation", told["per_prompt"]["clusters"])
-    assert found["left_out"] == []
-    (comparison,) = found["comparisons"]
-    assert (comparison["prompts"], comparison["read"]) == (80, 80)
-    plain, shaped = comparison["arms"]
-    bold = shaped["responses"]["bold"]["recovery"]
-    assert bold["low"] < 50 < bold["high"]
-    assert bold["high"] - bold["low"] < 100
-    assert shaped["on"][0]["why"] is None
-    shift = plain["responses"]["bold"]["shift"]
-    assert shift["low"] < 0.4 < shift["high"]
+    validation = Validation.read(run / "validation" / "shaped" / artifacts.VALIDATION)
+    assert validation.training.interventions[0].response == "bold"
+    assert validation.warning == validation.training.reward_drift.warning
+    found = compare_arms(run / "validation", validation.per_prompt.clusters)
+    assert found.left_out == []
+    (comparison,) = found.comparisons
+    assert (comparison.prompts, comparison.read) == (80, 80)
+    plain, shaped = comparison.arms
+    bold = shaped.responses["bold"].recovery
+    assert bold.low < 50 < bold.high
+    assert bold.high - bold.low < 100
+    assert shaped.on[0].why is None
+    shift = plain.responses["bold"].shift
+    assert shift.low < 0.4 < shift.high
     line = artifacts.read_table(run / "validation" / "plain" / artifacts.SHIFTS).to_pandas()
     line = line[(line["view"] == "concept") & (line["response"] == "bold")].iloc[0]
-    assert shift["value"] == pytest.approx(line["observed"], abs=1e-6)  # the same number as in the validation itself
-    words = comparison["health"]["words"]
-    assert (words["value"], words["low"], words["high"]) == pytest.approx((8, 8, 8))
+    assert shift.value == pytest.approx(line["observed"], abs=1e-6)  # the same number as in the validation itself
+    words = comparison.health["words"]
+    assert (words.value, words.low, words.high) == pytest.approx((8, 8, 8))

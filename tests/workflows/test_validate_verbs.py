@@ -71,7 +71,7 @@ def test_the_planted_habit_is_observed_in_points_of_responses(validated):
 
 
 def test_features_that_the_habit_moves_are_foreseen(validated):
-    told = json.loads((validated / artifacts.VALIDATION).read_text())["figures"]
+    told = json.loads((validated / artifacts.VALIDATION).read_text())["agreements"]
     for predictor in ("continuous", "tilt"):
         figure = told[predictor]["features"]
         assert figure["r"] > 0.4
@@ -206,7 +206,7 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     arguments = ["--base-rollouts", str(tmp_path / "base"), "--predictors", "tilt-policy,on-policy,temperature"]
     assert validate(run, tmp_path / "v", "before", "after", *arguments, "--best", "adam") == 0
     validation = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
-    told = validation["figures"]
+    told = validation["agreements"]
     assert next(iter(told)) == "adam"
     assert abs(validation["controls"]["features"]["labels flipped"]["r"]) < 0.3 < told["adam"]["features"]["r"]
     assert told["tilt-policy"]["features"]["r"] > 0.4
@@ -348,8 +348,8 @@ def test_with_own_responses_sharpened_comes_first(run, tmp_path):
     ):
         assert main([*command, str(tmp_path / name), *more]) == 0
         told = json.loads((tmp_path / name / artifacts.VALIDATION).read_text())
-        assert list(told["figures"]) == names
-    assert told["figures"]["sharpened"]["features"]["r"] > 0.4
+        assert list(told["agreements"]) == names
+    assert told["agreements"]["sharpened"]["features"]["r"] > 0.4
 
 
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):

@@ -38,7 +38,7 @@ export function shiftView(root) {
 }
 
 function validationSection({ name, document, shifts, predictor }) {
-  const nodes = document?.figures ? validationNodes(document, shifts, predictor) : [tree(document)];
+  const nodes = document?.agreements ? validationNodes(document, shifts, predictor) : [tree(document)];
   return MAIN.validation.length > OPEN_VALIDATIONS
     ? h("details", { class: "validation" }, h("summary", {}, name), nodes)
     : section(name, null, ...nodes);
@@ -46,9 +46,9 @@ function validationSection({ name, document, shifts, predictor }) {
 
 function validationNodes(document, shifts, predictor) {
   const line = document.calibration,
-    strength = document.training?.strength,
+    drift = document.training?.reward_drift,
     draws = Object.values(document.controls ?? {})[0]?.["labels flipped"]?.repetitions,
-    views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.figures).some((found) => found[view]));
+    views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.agreements).some((found) => found[view]));
   const plotted = views.filter((view) => view !== "concept"),
     of = (view) => shifts.filter((shift) => shift.view === view);
   return [
@@ -57,10 +57,10 @@ function validationNodes(document, shifts, predictor) {
       { class: "note" },
       `${number(document.prompts)} held-out prompts, ${number(document.pairs)} pairs of ` +
         `rollouts. Predictor: ${predictor ?? "none"}.` +
-        (strength
-          ? ` Trained for ${number(strength.steps)} steps at learning rate ` +
-            `${strength.learning_rate}; in the last of them the reward of chosen over rejected is ` +
-            `${signed(strength.margin, 2)}, of both ${signed(strength.common, 2)}.`
+        (drift
+          ? ` Trained for ${number(drift.steps)} steps at learning rate ` +
+            `${drift.learning_rate}; in the last of them the reward of chosen over rejected is ` +
+            `${signed(drift.margin, 2)}, of both ${signed(drift.common, 2)}.`
           : ""),
     ),
     document.warning ? h("p", { class: "warning" }, `Read with care: ${document.warning}.`) : null,
@@ -76,7 +76,7 @@ function validationNodes(document, shifts, predictor) {
     h(
       "div",
       { class: "two" },
-      plotted.map((view) => shiftPlot(view, of(view), document.figures[predictor]?.[view]?.n)),
+      plotted.map((view) => shiftPlot(view, of(view), document.agreements[predictor]?.[view]?.n)),
     ),
     h("h3", {}, "Agreement"),
     h(
@@ -100,7 +100,7 @@ function validationNodes(document, shifts, predictor) {
         "random labels",
       ],
       plotted.map((view) =>
-        agreement(view, document.figures[predictor]?.[view], document.controls?.[view]?.["labels flipped"]),
+        agreement(view, document.agreements[predictor]?.[view], document.controls?.[view]?.["labels flipped"]),
       ),
       [1, 2, 4, 5, 6, 7],
     ),
@@ -111,7 +111,7 @@ function validationNodes(document, shifts, predictor) {
       h("summary", {}, "all predictors: r, R² out of sample"),
       table(
         ["predictor", ...plotted.map((view) => VIEW_NAMES[view])],
-        Object.entries(document.figures).map(([name, found]) => [
+        Object.entries(document.agreements).map(([name, found]) => [
           name,
           ...plotted.map((view) =>
             (found[view]?.r ?? null) === null ? "–" : `${signed(found[view].r, 2)}, ${number(found[view].r2_out, 2)}`,
@@ -123,7 +123,7 @@ function validationNodes(document, shifts, predictor) {
       "details",
       {},
       h("summary", {}, "everything that was stored"),
-      tree({ figures: document.figures, controls: document.controls, left_out: document.left_out }),
+      tree({ agreements: document.agreements, controls: document.controls, left_out: document.left_out }),
     ),
   ];
 }
