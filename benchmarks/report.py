@@ -29,6 +29,7 @@ from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_sha
 from anatomy.hypotheses.testing import read_signals
 from anatomy.report.page import write_report
 from anatomy.report.summary import Evidence, summarise
+from anatomy.sae.reconstruction import HealthSums
 from anatomy.settings import AuditSettings, HypothesisSettings
 from anatomy.types import SPANS, Pair
 
@@ -62,7 +63,7 @@ def synthetic(run: Path) -> None:
     for number, start in enumerate(range(0, ROWS, SHARD_ROWS)):
         part = ids[start : start + SHARD_ROWS]
         spans = {name: [span(generator) for _ in part] for name in SPANS}
-        write_shard(cache, number, part, spans, FEATURES, {})
+        write_shard(cache, number, part, spans, FEATURES, HealthSums.zero(1, FEATURES))
     analyse(run, FeatureStore(run / artifacts.FEATURES), generator)
 
 

@@ -15,15 +15,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from einops import rearrange
 from jaxtyping import Float, Int
 from scipy import sparse
 
 from anatomy.data.shard_cache import ShardCache, shard_files
+from anatomy.sae.reconstruction import HealthSums
 
 N_FEATURES, HEALTH = b"anatomy.n_features", b"anatomy.health"
 ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
@@ -79,7 +80,7 @@ class FeatureShard:
     def activations(self, side: str) -> Float[np.ndarray, "N D"]:
         """Mean residual over the tokens of ``side``'s response in each row."""
         column = self._column(f"{side}_mean")
-        return np.asarray(column.values).reshape(len(column), -1).astype(np.float32)
+        return rearrange(np.asarray(column.values), "(n d) -> n d", n=len(column)).astype(np.float32)
 
     def _values(self, span: str, statistic: str, sizes_N: np.ndarray) -> np.ndarray:
         if statistic == "fires":
@@ -138,9 +139,9 @@ class FeatureStore:
         return found
 
 
-def read_health(path: Path) -> dict[str, Any]:
+def read_health(path: Path) -> HealthSums:
     """The SAE's health sums over the tokens of a shard, as they were given to :func:`write_shard`."""
-    return dict(json.loads(pq.read_schema(path).metadata[HEALTH]))
+    return HealthSums.from_dict(json.loads(pq.read_schema(path).metadata[HEALTH]))
 
 
 def write_shard(
@@ -149,7 +150,7 @@ def write_shard(
     ids: Sequence[tuple[str, str]],
     spans: Mapping[str, Sequence[SpanFeatures]],
     n_features: int,
-    health: Mapping[str, Any],
+    health: HealthSums,
 ) -> None:
     """Write shard ``number`` of the cache atomically; equal arguments give equal bytes.
 
@@ -157,7 +158,7 @@ def write_shard(
         ids: ``(row_id, prompt_id)`` of each row.
         spans: ``prompt`` first, then each side: its features in each row.
         n_features: F, features of the SAE.
-        health: health sums of the shard's tokens, JSON-ready.
+        health: the SAE's health sums over the shard's tokens.
     """
     columns: dict[str, pa.Array] = {
         "row_id": pa.array([row_id for row_id, _ in ids], pa.string()),
@@ -173,8 +174,10 @@ def write_shard(
             columns[f"{span}_{name}"] = pa.ListArray.from_arrays(offsets, pa.array(values.astype(kind)))
     for side in list(spans)[1:]:
         mean_ND = np.stack([row.mean for row in spans[side]]).clip(-LARGEST, LARGEST).astype(np.float16)
-        columns[f"{side}_mean"] = pa.FixedSizeListArray.from_arrays(pa.array(mean_ND.ravel()), mean_ND.shape[1])
-    metadata = {N_FEATURES: str(n_features).encode(), HEALTH: json.dumps(health).encode()}
+        columns[f"{side}_mean"] = pa.FixedSizeListArray.from_arrays(
+            pa.array(rearrange(mean_ND, "n d -> (n d)")), mean_ND.shape[1]
+        )
+    metadata = {N_FEATURES: str(n_features).encode(), HEALTH: json.dumps(health.to_dict()).encode()}
     table = pa.table(columns).replace_schema_metadata(metadata)
     packed = {f"{span}_{name}.list.element": code for span in spans for name, code in ENCODINGS.items()}
     others = [f"{span}_{name}.list.element" for span in spans for name in ("count", "at")]

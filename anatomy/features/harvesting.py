@@ -68,8 +68,8 @@ def harvest(
             shard = _ShardPass([_usable(row, tokenizer, settings) for row in part], subject, sae)
             health = shard.run(settings.batch_tokens)
             ids = [(row.row_id, row.prompt_id) for row in part]
-            write_shard(cache, number, ids, shard.features(), sae.n_features, health.to_dict())
-        total = total.plus(HealthSums.from_dict(read_health(cache.path(number))))
+            write_shard(cache, number, ids, shard.features(), sae.n_features, health)
+        total = total.plus(read_health(cache.path(number)))
         if number == 0 and check is not None:
             check(total)
     return total
@@ -83,7 +83,7 @@ def _usable(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSetting
 
 
 class _ShardPass:
-    """One shard's distinct sequences, which of their spans are pooled, and the results by (sequence, kind of span).
+    """One shard's distinct sequences, the spans that are pooled of them, and the results by (sequence, kind of span).
 
     Spans are numbered ``2 · sequence + kind``, kind 0 the prompt and 1 the response.
     """

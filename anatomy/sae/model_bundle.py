@@ -7,7 +7,7 @@ that a verb which needs the tokenizer alone loads no weights.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, SAESettings
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from anatomy.activations.model import Subject
     from anatomy.activations.spans import TokenCheck
     from anatomy.sae.load_sae import LoadedSAE
+
+
+class TokenSettings(TypedDict):
+    """Everything that decides token ids and spans: content hashes of template and tokenizer, and the window."""
+
+    template: str
+    tokenizer: str
+    max_length: int
+    max_prompt_length: int
+    max_response_length: int | None
 
 
 class ModelBundle:
@@ -67,8 +77,8 @@ class ModelBundle:
         encoded = encode_row(row, self.tokenizer, self.settings)
         return all(side.spans["response"].any() for side in encoded.sides.values())
 
-    def token_settings(self) -> dict[str, Any]:
-        """Settings and hashes that decide token ids and spans; part of every mark of what is read with them."""
+    def token_settings(self) -> TokenSettings:
+        """Settings that decide token ids and spans; part of the mark of everything that is read with them."""
         from anatomy.activations.spans import template_hash
 
         return {

@@ -152,16 +152,16 @@ def test_the_prompt_keeps_its_end_and_the_response_its_start(chatml):
     ],
 )
 def test_faults(pair, settings, fault, chatml):
-    judge = TokenCheck(chatml, ModelSettings(**settings))
-    assert judge(pair).reason == fault
-    assert set(judge(pair).lengths) == {"prompt", "chosen", "rejected"}
+    check = TokenCheck(chatml, ModelSettings(**settings))
+    assert check(pair).reason == fault
+    assert set(check(pair).lengths) == {"prompt", "chosen", "rejected"}
 
 
 def test_the_judge_counts_what_was_cut(chatml):
-    judge = TokenCheck(chatml, ModelSettings(max_length=80))
-    judge(pair_of("yes " * 100, "no"))
-    judge(pair_of())
-    assert judge.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
+    check = TokenCheck(chatml, ModelSettings(max_length=80))
+    check(pair_of("yes " * 100, "no"))
+    check(pair_of())
+    assert check.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
 
 
 def test_text_that_a_template_rewrites(tokenizer_of):
@@ -181,8 +181,8 @@ def test_turns_that_a_template_refuses_are_one_line(tokenizer_of):
 
 
 def test_a_refused_row_is_counted_with_the_templates_words(tokenizer_of):
-    judge = TokenCheck(tokenizer_of(MERGED_SYSTEM), ModelSettings())
-    table = HealthTable("explicit", judge)
+    check = TokenCheck(tokenizer_of(MERGED_SYSTEM), ModelSettings())
+    table = HealthTable("explicit", check)
     statuses = [table.add(pair_of()), table.add(pair_of(prompt=[TURNS[0], TURNS[0]]))]
     assert statuses == ["retained", TEMPLATE_REFUSES]
     (example,) = table.to_dict()["reasons"][TEMPLATE_REFUSES]["examples"]

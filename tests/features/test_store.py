@@ -10,6 +10,7 @@ from anatomy.artifacts import shard_name
 from anatomy.data.shard_cache import ShardCache
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, read_health, write_shard
+from anatomy.sae.reconstruction import HealthSums
 from anatomy.types import SPANS
 
 
@@ -29,7 +30,7 @@ IDS = [("row-a", "prompt-a"), ("row-b", "prompt-b")]
 
 
 def write(folder, number=0, mark="f"):
-    write_shard(ShardCache(folder, mark), number, IDS, ROWS, 6, {"tokens": 18})
+    write_shard(ShardCache(folder, mark), number, IDS, ROWS, 6, HealthSums.zero(3, 6)._replace(tokens=18))
 
 
 def test_matrices(tmp_path):
@@ -78,12 +79,12 @@ def test_arrow_alone_reads_it(tmp_path):
     assert row["prompt_index"] == [0, 5]
     assert row["prompt_count"] == [4, 1]
     assert {f"{span}_{name}" for span in SPANS for name in ("tokens", "index", "max", "count", "at")} <= row.keys()
-    assert read_health(tmp_path / shard_name(0)) == {"tokens": 18}
+    assert read_health(tmp_path / shard_name(0)).tokens == 18
 
 
 def test_indices_are_wide_enough(tmp_path):
     wide = {span: [features(1, [(69999, 1.0, 0, 1)])] for span in SPANS}
-    write_shard(ShardCache(tmp_path, "f"), 0, IDS[:1], wide, 70_000, {})
+    write_shard(ShardCache(tmp_path, "f"), 0, IDS[:1], wide, 70_000, HealthSums.zero(3, 6))
     assert FeatureStore(tmp_path).matrix("chosen", "fires").indices.tolist() == [69999]
 
 
