@@ -33,12 +33,13 @@ class Settings(BaseModel):
 
 
 class RowSettings(Settings):
-    """Where the rows come from and how to read them."""
+    """The source of the rows, and how to read them."""
 
     rows: str = Field(description="Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not).")
     config: str | None = Field(None, description="Hub configuration name.")
     split: str | None = Field(
-        None, description="Split, on the Hub or told by file names in a folder; default: train, or the only one."
+        None,
+        description="Split on the Hub, or of files in a folder that are named so; default: train, or the only one.",
     )
     revision: str | None = Field(None, description="Hub revision (commit, tag or branch).")
     format: RowFormat = Field("auto", description="Row format; recognised from the columns by default.")
@@ -82,7 +83,7 @@ class SAESettings(Settings):
     sae: FolderOrId | None = Field(
         None, description="sae-lens `release/id` or a local sae-lens folder; default: the laptop model's own."
     )
-    force: bool = Field(False, description="Go on although the SAE is unhealthy on these rows.")
+    force: bool = Field(False, description="Continue although the SAE is unhealthy on these rows.")
 
 
 class HarvestSettings(RowSettings, ModelSettings, SAESettings):

@@ -34,7 +34,7 @@ class Estimator(Protocol):
 
 
 class Provenance(Settings):
-    """Where a detector comes from: what it fits, what it was fitted on, and how well it did there."""
+    """The origin of a detector: what it fits, what it was fitted on, and how well it did there."""
 
     model: str = Field(description="Name of the model whose residuals it reads.")
     model_fingerprint: str = Field(description="Fingerprint of that model's weights and numeric type.")

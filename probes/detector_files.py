@@ -54,7 +54,9 @@ def save_detector(detector: Detector, folder: Path) -> None:
     """
     settings, tensors = settings_of(detector.estimator), learned_of(detector.estimator)
     if not isinstance(settings.get("encoder", ""), str):
-        raise ProbeError(f"detector of {detector.concept}: its SAE has no fingerprint and could not be told again")
+        raise ProbeError(
+            f"detector of {detector.concept}: its SAE has no fingerprint and could not be recognised again"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if tensors:
         with atomic_path(folder / TENSORS) as temporary:

@@ -47,7 +47,7 @@ def elicit(
     judging: Judging | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Elicited:
-    """Ask every question for and against the trait; ``cache`` keeps the answers, so that a killed run goes on.
+    """Ask every question for and against the trait; ``cache`` keeps the answers, so that a killed run resumes.
 
     Raises:
         ProbeError: the concept has no contrasting system prompts.

@@ -14,7 +14,7 @@ Positives = Literal["pairs", "heuristic", "prompts", "generate", "cluster"]
 
 
 class ExampleSettings(ModelSettings, SAESettings):
-    """Where labelled examples come from."""
+    """The source of labelled examples."""
 
     concept: str = Field(description="Id of a concept in the library, or in --concepts-file.")
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
@@ -57,7 +57,7 @@ class ProbeTestSettings(ExampleSettings):
 
 
 class ProbeScoreSettings(HarvestSettings):
-    """What is scored, and by which detectors."""
+    """What is scored, and the detectors that score it."""
 
     concept: str = Field(
         description="Concepts or detectors, with commas: ids with a text heuristic, or folders from `probe fit`."

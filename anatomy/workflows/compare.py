@@ -63,11 +63,11 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
     a_dir, b_dir = Path(run), Path(other)
     a, b = _open(a_dir, "cluster"), _open(b_dir, "harvest")
     same = _lens(a) == _lens(b)
-    told = _told(a, b, same, list(_compared(a, b, same)))
+    document = _document(a, b, same, list(_compared(a, b, same)))
     folder = a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run") if out is None else Path(out)
-    artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(told, _report_link(a_dir, folder)))
-    artifacts.write_json(folder / artifacts.COMPARISON, told)
-    return Outcome(folder, f"{terminal(told)}\n\n{folder / artifacts.COMPARISON_PAGE}")
+    artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(document, _report_link(a_dir, folder)))
+    artifacts.write_json(folder / artifacts.COMPARISON, document)
+    return Outcome(folder, f"{terminal(document)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 
 def _open(path: Path, stage: str) -> Side:
@@ -172,7 +172,7 @@ def _lines(kind: str, ids: Sequence[str], found: Differences, words: Mapping[str
     return lines
 
 
-def _told(a: Side, b: Side, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
+def _document(a: Side, b: Side, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
     """The content of ``compare.json``: changes first, the strongest first."""
     order = {change: place for place, change in enumerate((*CHANGES, NO_CHANGE))}
     lines.sort(key=lambda line: (order[line["change"]], -abs(np.nan_to_num(line["z"]))))
@@ -205,25 +205,25 @@ def _side(side: Side) -> dict[str, Any]:
 
 def _not_compared(a: Side, b: Side, same: bool) -> list[str]:
     """What this comparison is silent about, or blurs."""
-    told = []
+    notes = []
     if not same:
-        told.append(f"Clusters: {OTHER_MODEL}; only concepts and text rules are compared.")
+        notes.append(f"Clusters: {OTHER_MODEL}; only concepts and text rules are compared.")
         if set(a.concepts()) & set(b.concepts()):
-            told.append("Concepts are in each run's own standard deviations: their detectors are of different models.")
+            notes.append("Concepts are in each run's own standard deviations: their detectors are of different models.")
     else:
-        told.append("Groups of features are those of A; `anatomy compare B A` reads both sets through those of B.")
+        notes.append("Groups of features are those of A; `anatomy compare B A` reads both sets through those of B.")
         differ = [name for name in WINDOW if a.run.manifest["inputs"].get(name) != b.run.manifest["inputs"].get(name)]
         if differ:
-            told.append(
+            notes.append(
                 f"The runs cut texts differently ({', '.join(differ)}): part of a difference may be the window."
             )
     for name in sorted(set(a.concepts()) ^ set(b.concepts())):
-        told.append(f"Concept {name}: scored in {'A' if name in a.concepts() else 'B'} only.")
-    told.append("Effects are over all rows; groups of rows and prompt contexts are not compared.")
-    return told
+        notes.append(f"Concept {name}: scored in {'A' if name in a.concepts() else 'B'} only.")
+    notes.append("Effects are over all rows; groups of rows and prompt contexts are not compared.")
+    return notes
 
 
 def _report_link(run_dir: Path, out: Path) -> str | None:
-    """Where A's report is, seen from the comparison."""
+    """Return the path of A's report relative to the comparison; None if there is none."""
     report = run_dir / artifacts.REPORT / artifacts.REPORT_PAGE
     return Path(os.path.relpath(report, out)).as_posix() if report.is_file() else None

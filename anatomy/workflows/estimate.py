@@ -11,6 +11,9 @@ from anatomy.workflows.pilot import pilot
 PILOT_TOKENS = 8_192
 """Tokens run to measure speed and size; the padded tokens of one default batch."""
 
+MOST_CLUSTERS = 512
+"""Clusters of one kind, at most by default."""
+
 
 class Estimate(NamedTuple):
     """What an audit would cost.
@@ -63,7 +66,7 @@ def estimate(rows: str, *, settings: Where | None = None, **flags: Any) -> Estim
         tokens=found.tokens * scale,
         seconds=found.seconds * scale,
         bytes=found.bytes * scale,
-        memory=3 * 512 * 4 * retained,  # three signals of at most 512 clusters each, in float32
+        memory=3 * MOST_CLUSTERS * 4 * retained,  # responses, shifts and prompts, in float32
         pilot_rows=found.rows,
         speed=found.tokens / found.seconds,
     )

@@ -146,24 +146,24 @@ def _asked(judge: Judge, texts: Mapping[str, Texts | None]) -> dict[str, dict[st
         answers = iter(judge.ask(flat, bar.update))
     found = {}
     for cluster, item in texts.items():
-        told = names.get(cluster, Name(reason="too few texts of either sort"))
+        name = names.get(cluster, Name(reason="too few texts of either sort"))
         calls = [next(answers) for _ in tests.get(cluster, [])]
-        found[cluster] = _entry(told, [call for part in calls for call in part.fits], item.truth if item else (),
+        found[cluster] = _entry(name, [call for part in calls for call in part.fits], item.truth if item else (),
                                 [part.reason for part in calls if part.reason])  # fmt: skip
     return found
 
 
-def _entry(told: Name, calls: list[bool | None], truth: Sequence[bool], failures: list[str]) -> dict[str, Any]:
+def _entry(name: Name, calls: list[bool | None], truth: Sequence[bool], failures: list[str]) -> dict[str, Any]:
     """One cluster in ``names.json``; ``reason`` says why there is no name or no score."""
-    if told.reason is not None:
-        return {"title": "", "description": "", "verified": False, "score": None, "reason": told.reason}
+    if name.reason is not None:
+        return {"title": "", "description": "", "verified": False, "score": None, "reason": name.reason}
     tested: Tested = balanced_accuracy(calls, truth)
     reason = None if calls else "too few held-out texts"
     if failures and np.isnan(tested.score):
         reason = Counter(failures).most_common(1)[0][0]
     return {
-        "title": told.title,
-        "description": told.description,
+        "title": name.title,
+        "description": name.description,
         "verified": tested.verified,
         **tested._asdict(),
         "texts": len(calls),
@@ -174,17 +174,17 @@ def _entry(told: Name, calls: list[bool | None], truth: Sequence[bool], failures
 
 def _as_text(names: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["cluster  score  95 % interval   name"]
-    for cluster, told in names.items():
-        shown = told["title"] or f"no name: {told['reason']}"
-        if told["score"] is None or np.isnan(told["score"]):
+    for cluster, entry in names.items():
+        shown = entry["title"] or f"no name: {entry['reason']}"
+        if entry["score"] is None or np.isnan(entry["score"]):
             numbers = "    ?                  "
         else:
-            numbers = f"{told['score']:5.2f}  {told['low']:.2f} to {told['high']:.2f}   "
-        mark = "" if told["verified"] or not told["title"] else " (not verified)"
+            numbers = f"{entry['score']:5.2f}  {entry['low']:.2f} to {entry['high']:.2f}   "
+        mark = "" if entry["verified"] or not entry["title"] else " (not verified)"
         lines.append(fit(f"{cluster:7}  {numbers}  {shown}{mark}", WIDTH))
-    given = [told for told in names.values() if told["title"]]
-    abstained = Counter(str(told["reason"]) for told in names.values() if not told["title"])
-    verified = sum(told["verified"] for told in given)
+    given = [entry for entry in names.values() if entry["title"]]
+    abstained = Counter(str(entry["reason"]) for entry in names.values() if not entry["title"])
+    verified = sum(entry["verified"] for entry in given)
     lines.append(f"{len(given)} of {len(names)} clusters named, {verified} of the names verified; by chance alone "
                  f"2.5 % of names would be")  # fmt: skip
     lines += [f"no name: {count}, {reason}" for reason, count in abstained.items()]

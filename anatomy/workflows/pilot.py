@@ -21,6 +21,9 @@ from anatomy.sae.reconstruction import SAEHealth
 from anatomy.settings import HarvestSettings
 from anatomy.types import SIDES, Pair
 
+clock = time.monotonic
+"""What seconds are measured with."""
+
 
 class Pilot(NamedTuple):
     """What was measured on some rows, spread evenly over the set.
@@ -56,9 +59,9 @@ def pilot(settings: HarvestSettings, tokens: int) -> Pilot:
         pairs, measured = _spread(folder / artifacts.ROWS, health, bundle, tokens)
         _ = bundle.sae  # loading is not part of the time
         features = folder / artifacts.FEATURES
-        start = time.monotonic()
+        start = clock()
         sums = harvest(pairs, bundle.tokenizer, bundle.subject, bundle.sae, features, "pilot", settings)
-        seconds = time.monotonic() - start
+        seconds = clock() - start
         size = sum(path.stat().st_size for path in features.iterdir())
     return Pilot(health, len(pairs), measured, seconds, size, SAEHealth.from_sums(sums, bundle.sae.claimed))
 

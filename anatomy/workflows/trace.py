@@ -48,7 +48,7 @@ def trace(
         contribution_N = contributions(made.predictor, made.data, made.pool, readout)
         rows = _rows(opened, contribution_N, asked.top)
         without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, asked.seed)
-    told = {
+    record = {
         "cluster": cluster,
         "predictor": asked.predictor,
         "predicted": float(contribution_N.sum()),
@@ -58,9 +58,9 @@ def trace(
     }
     folder = None if out is None else Path(out)
     if folder is not None:
-        _write(folder, told, made.store.row_ids, contribution_N, without)
+        _write(folder, record, made.store.row_ids, contribution_N, without)
     table = pd.DataFrame({"row_id": made.store.row_ids, "contribution": contribution_N})
-    return TracedShift(folder, _text(told), table)
+    return TracedShift(folder, _text(record), table)
 
 
 def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:
@@ -82,23 +82,23 @@ def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]
 
 
 def _write(
-    out: Path, told: dict[str, Any], row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
+    out: Path, record: dict[str, Any], row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
 ) -> None:
     artifacts.write_table(out / artifacts.CONTRIBUTIONS, pa.table({"row_id": row_ids, "contribution": contribution_N}))
     for item in without:
         lines = [row_ids[row] for row in np.sort(item.rows)]
         artifacts.write_text(out / artifacts.row_list(item.kind, item.share), "\n".join(lines) + "\n")
-    artifacts.write_json(out / artifacts.TRACE, told)
+    artifacts.write_json(out / artifacts.TRACE, record)
 
 
-def _text(told: dict[str, Any]) -> str:
-    lines = [f"{told['cluster']}: predicted shift {told['predicted']:+.4g} by {told['predictor']}, "
-             f"the sum over {told['rows']:,} rows", "  contribution  share  row    chosen | rejected"]  # fmt: skip
-    for row in told["strongest"]:
-        share = row["contribution"] / told["predicted"] if told["predicted"] else 0.0
+def _text(record: dict[str, Any]) -> str:
+    lines = [f"{record['cluster']}: predicted shift {record['predicted']:+.4g} by {record['predictor']}, "
+             f"the sum over {record['rows']:,} rows", "  contribution  share  row    chosen | rejected"]  # fmt: skip
+    for row in record["strongest"]:
+        share = row["contribution"] / record["predicted"] if record["predicted"] else 0.0
         texts = f"{row['chosen'][:60]} | {row['rejected'][:60]}"
         lines.append(fit(f"  {row['contribution']:+12.4g} {share:6.1%}  {row['index'] + 1:<6} {texts}", WIDTH))
     lines.append("predicted after training without (where this was tried, less was lost; see the README)")
-    for item in told["without"]:
+    for item in record["without"]:
         lines.append(f"  {item['share']:4.0%} {item['kind']:6} rows: {item['predicted']:+.4g}")
     return "\n".join(lines)

@@ -198,7 +198,7 @@ def _names(settings: ValidateSettings) -> list[str]:
 
 
 def _check_names(settings: ValidateSettings) -> None:
-    """Wrong names are told before anything expensive."""
+    """Refuse wrong names before anything expensive."""
     names, known = _names(settings), _known(settings)
     if set(names) - set(known):
         raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")

@@ -34,7 +34,7 @@ PROVENANCE = Provenance(
 
 
 class KnownSAE(TinySAE):
-    """A tiny SAE that can be told from others."""
+    """A tiny SAE that can be recognised among others."""
 
     fingerprint = "5ae"
 

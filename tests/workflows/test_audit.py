@@ -116,8 +116,8 @@ def test_the_same_command_does_nothing_again(command, reference, capfd):
 def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     run = shutil.copytree(reference, tmp_path / "run")
     assert main(["hypotheses", str(run), "--tau", "0.2", "--min-features", "2"]) == 0
-    told = capfd.readouterr().err
-    assert "cluster: unchanged" in told  # tau decides what is tested, not how rows are grouped
+    record = capfd.readouterr().err
+    assert "cluster: unchanged" in record  # tau decides what is tested, not how rows are grouped
     assert (run / artifacts.HYPOTHESES).read_bytes() != (reference / artifacts.HYPOTHESES).read_bytes()
     assert contents(run)["features/shard-00000.parquet"] == contents(reference)["features/shard-00000.parquet"]
 

@@ -28,13 +28,13 @@ def flipped(audited, tmp_path_factory):
     return folder / "<b>run"
 
 
-def told(out):
+def record(out):
     return json.loads((out / artifacts.COMPARISON).read_text())
 
 
 def test_a_run_beside_itself_differs_by_exactly_nothing(audited, tmp_path):
     text = str(compare(audited, audited, out=tmp_path))
-    document = told(tmp_path)
+    document = record(tmp_path)
     assert document["shared"] == {"rows": 120, "prompts": 120}
     assert {line["kind"] for line in document["differences"]} == {"cluster", "concept", "text rule"}
     for line in document["differences"]:
@@ -46,7 +46,7 @@ def test_a_run_beside_itself_differs_by_exactly_nothing(audited, tmp_path):
 def test_labels_turned_around_are_found_with_their_sign(audited, flipped, tmp_path):
     """The chosen side of A is bold, the rejected side of B: text rule, and the clusters that follow it."""
     text = str(compare(audited, flipped, out=tmp_path))
-    document = told(tmp_path)
+    document = record(tmp_path)
     assert document["shared"] == {"rows": 0, "prompts": 120}  # a turned row is another row of the same prompt
     lines = {line["id"]: line for line in document["differences"]}
     assert lines["bold"]["change"] == "changed sign"
@@ -66,7 +66,7 @@ def test_clusters_effects_are_those_of_the_audit(audited, flipped, tmp_path):
     compare(audited, flipped, out=tmp_path)
     hypotheses = artifacts.read_table(audited / artifacts.HYPOTHESES).to_pylist()
     audit = {row["response"]: row for row in hypotheses if row["view"] == "global"}
-    clusters = [line for line in told(tmp_path)["differences"] if line["kind"] == "cluster"]
+    clusters = [line for line in record(tmp_path)["differences"] if line["kind"] == "cluster"]
     assert {line["id"] for line in clusters} == {name for name in audit if name[0] == "R"}
     for line in clusters:
         assert line["a"]["effect"] == pytest.approx(audit[line["id"]]["effect"], abs=1e-9)
@@ -80,7 +80,7 @@ def test_other_models_share_names_only(audited, tmp_path):
     manifest["inputs"]["model"]["fingerprint"] = "another"
     (other / artifacts.MANIFEST).write_text(json.dumps(manifest))
     compare(audited, other, out=tmp_path / "out")
-    document = told(tmp_path / "out")
+    document = record(tmp_path / "out")
     assert {line["kind"] for line in document["differences"]} == {"concept", "text rule"}
     assert not document["clusters_compared"]
     assert "different models" in " ".join(document["not_compared"])
@@ -109,7 +109,7 @@ def test_the_page_stands_alone_and_names_stay_text(audited, flipped, browser, tm
     assert "changed sign" in page.locator("h1").inner_text()
     assert "<b>run" in page.locator("nav").inner_text()
     assert page.locator("main b").count() == 0
-    assert page.locator("svg.pair-forest").count() == len(told(tmp_path)["differences"])
+    assert page.locator("svg.pair-forest").count() == len(record(tmp_path)["differences"])
     address = page.locator("td.what a", has_text="R").first.get_attribute("href")
     page.goto(f"file://{page_file.parent / address}")
     page.wait_for_selector("html[data-ready]")
@@ -125,4 +125,4 @@ def test_comparing_opens_no_connection_and_loads_no_model(audited, tmp_path, mon
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr("anatomy.activations.model.load_subject", refused)
     compare(audited, audited, out=tmp_path)
-    assert told(tmp_path)["differences"]
+    assert record(tmp_path)["differences"]

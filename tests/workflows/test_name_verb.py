@@ -70,7 +70,7 @@ def guessing(request, _):
     return Act(completion(json.dumps({"fits": [n for n in range(1, len(texts)) if coin.random() < 0.5], "unsure": []})))
 
 
-def told(run):
+def record(run):
     return json.loads((run / artifacts.NAMES).read_text())["names"]
 
 
@@ -100,7 +100,7 @@ def test_strong_texts_are_more_active_than_quiet_ones(audited):
 def test_a_namer_that_finds_a_rule_scores_high_and_its_names_are_shown(run, server, capsys):
     server.act = competent
     assert asked(run, server) == 0
-    names = told(run)
+    names = record(run)
     assert {name[0] for name in names} == KINDS
     scores = {name: entry["score"] for name, entry in names.items() if entry["score"] is not None}
     best = max(scores, key=scores.get)
@@ -128,8 +128,8 @@ def test_a_namer_that_guesses_scores_a_half(run, server):
     scores, verified = [], 0
     for model in ("m1", "m2", "m3", "m4"):  # other coins
         assert asked(run, server, "--judge-model", model) == 0
-        scores += [entry["score"] for entry in told(run).values() if entry["score"] is not None]
-        verified += sum(entry["verified"] for entry in told(run).values())
+        scores += [entry["score"] for entry in record(run).values() if entry["score"] is not None]
+        verified += sum(entry["verified"] for entry in record(run).values())
     assert sum(scores) / len(scores) == pytest.approx(0.5, abs=0.04)
     assert verified <= 0.1 * len(scores)
     assert "Something" not in render(run)  # unverified names stand beside the cluster only
@@ -139,7 +139,7 @@ def test_a_namer_that_guesses_scores_a_half(run, server):
 def test_a_server_that_times_out_gives_abstentions_with_their_reason(run, server, capsys):
     server.act = lambda request, _: Act(hold=True)
     assert asked(run, server, "--timeout", "0.3", "--clusters", "R1,P1", "--concurrency", "4") == 0
-    for entry in told(run).values():
+    for entry in record(run).values():
         assert (entry["title"], entry["reason"], entry["verified"]) == ("", "timeout", False)
     assert "no name: 2, timeout" in capsys.readouterr().out
     assert "no name: timeout" in render(run, cluster="R1")
@@ -156,7 +156,7 @@ def test_a_test_that_times_out_leaves_an_unverified_name(run, server, monkeypatc
 
     monkeypatch.setattr(Endpoint, "_send", late)
     assert asked(run, server, "--clusters", "R1") == 0
-    entry = told(run)["R1"]
+    entry = record(run)["R1"]
     assert entry["title"]
     assert (entry["score"], entry["verified"], entry["reason"]) == (None, False, "timeout")
     assert entry["abstained"] == entry["texts"] > 0

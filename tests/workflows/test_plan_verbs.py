@@ -91,8 +91,8 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
     marks = ["--suppress", "R1,bold", "--amplify", "refusal", "--remove", "D1", "--keep", "emoji"]
     assert main(["plan", str(run), *marks, "--strength", "2", "--out", str(out)]) == 0
     plan = load_plan(out)
-    told = [(item.name, item.direction, item.backend, item.strength) for item in plan.interventions]
-    assert told == [
+    record = [(item.name, item.direction, item.backend, item.strength) for item in plan.interventions]
+    assert record == [
         ("R1", "suppress", "reward_shaping", 2),
         ("bold", "suppress", "reward_shaping", 2),
         ("refusal", "amplify", "reward_shaping", 2),
@@ -108,7 +108,7 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("marks", "told"),
+    ("marks", "record"),
     [
         (["--suppress", "R999,blod"], ["no cluster `R999`", "no concept `blod`"]),
         (["--suppress", "bold", "--keep", "bold"], ["bold: marked in two ways"]),
@@ -117,10 +117,10 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
         (["--amplify", "D1"], ["D1 names rows"]),
     ],
 )
-def test_marks_that_do_not_fit(run, marks, told, tmp_path, capsys):
+def test_marks_that_do_not_fit(run, marks, record, tmp_path, capsys):
     assert main(["plan", str(run), *marks, "--out", str(tmp_path / "p.yaml")]) == 2
     error = error_of(capsys)
-    assert all(part in error for part in told)
+    assert all(part in error for part in record)
     assert not (tmp_path / "p.yaml").exists()
 
 
@@ -269,7 +269,7 @@ def test_a_killed_run_resumes_to_the_same_edits(rows, model, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("item", "told"),
+    ("item", "record"),
     [
         ({"concept": "bold", "backend": "steering"}, "anatomy probe fit bold --detector difference-of-means"),
         ({"concept": "blod", "backend": "steering"}, "did you mean bold"),
@@ -282,11 +282,11 @@ def test_a_killed_run_resumes_to_the_same_edits(rows, model, tmp_path, monkeypat
         ({"concept": "bold", "backend": "reward_shaping"}, "the plan has no intervention with `backend: filtering`"),
     ],
 )
-def test_targets_that_are_not_there(rows, run, model, item, told, tmp_path, capsys):
+def test_targets_that_are_not_there(rows, run, model, item, record, tmp_path, capsys):
     path = write_plan(tmp_path, item, run=str(run))
-    verb = ["filter"] if "no intervention" in told else ["plan", "check"]
+    verb = ["filter"] if "no intervention" in record else ["plan", "check"]
     assert main([*verb, str(path), "--rows", str(rows), *model, "--out", str(tmp_path / "out")]) == 2
-    assert told in error_of(capsys)
+    assert record in error_of(capsys)
     assert not (tmp_path / "out" / artifacts.PAIR_EDITS).exists()
 
 

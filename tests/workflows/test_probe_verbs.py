@@ -76,9 +76,9 @@ def test_the_same_fit_gives_the_same_bytes(detector, rows, model, tmp_path):
 def test_test_leaves_out_prompts_that_were_fitted_on(detector, rows, model, capsys):
     arguments = ["probe", "test", str(detector), "--examples", str(rows / "pairs.jsonl"), *model]
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "left out: the detector was fitted on their prompts" in told
-    assert "auroc" in told
+    record = capsys.readouterr().out
+    assert "left out: the detector was fitted on their prompts" in record
+    assert "auroc" in record
 
 
 def test_prompts_are_read_at_their_last_token(rows, model, tmp_path, capsys):
@@ -139,10 +139,10 @@ def test_an_audit_tests_concepts_beside_clusters(detector, rows, model, tmp_path
     assert (contexts["q"] > 0.01).all()  # planted everywhere alike
     labels = json.loads((tmp_path / "run" / artifacts.LABELS).read_text())
     assert labels["response"]["bold"]["exemplars"]
-    told = json.loads((tmp_path / "run" / artifacts.MANIFEST).read_text())["stages"]["scores"]["facts"]["concepts"]
+    record = json.loads((tmp_path / "run" / artifacts.MANIFEST).read_text())["stages"]["scores"]["facts"]["concepts"]
     report = json.loads((detector / "report.json").read_text())
-    assert told["bold"]["held_out"]["AUROC"] == report["test"]["auroc"]["value"]
-    assert told["refusal"]["held_out"] == {}  # a text rule: nothing was fitted
+    assert record["bold"]["held_out"]["AUROC"] == report["test"]["auroc"]["value"]
+    assert record["refusal"]["held_out"] == {}  # a text rule: nothing was fitted
     assert "bold" in capsys.readouterr().out
     assert main(["show", str(tmp_path / "run"), "bold"]) == 0
     assert main(["null", str(tmp_path / "run"), "--repetitions", "3"]) == 0
@@ -166,7 +166,7 @@ def test_a_cluster_of_an_audit_makes_examples_and_a_detector(rows, model, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "record"),
     [
         (["probe", "fit", "blod"], "no concept `blod`; did you mean bold"),
         (["probe", "fit", "bold"], "need rows: name them with --examples"),
@@ -179,13 +179,13 @@ def test_a_cluster_of_an_audit_makes_examples_and_a_detector(rows, model, tmp_pa
         (["concepts", "show", "blod"], "did you mean bold"),
     ],
 )
-def test_mistakes_are_one_line(arguments, told, model, capsys, tmp_path, monkeypatch):
+def test_mistakes_are_one_line(arguments, record, model, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = [] if arguments[0] == "concepts" else model
     assert main([*arguments, *flags]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("anatomy: error")]
     assert len(errors) == 1
-    assert told in errors[0]
+    assert record in errors[0]
     assert not (tmp_path / "x").exists()
 
 

@@ -102,9 +102,9 @@ def test_the_command_line_resumes_what_python_began(run, material, capsys):
     flags = [word for name, value in SMALL.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command = ["audit", material["rows"], "--model", material["model"], "--sae", material["sae"], *flags]
     assert main([*command, "--out", str(run.path)]) == 0
-    told = capsys.readouterr().err
-    assert "harvest: unchanged" in told
-    assert "hypotheses: unchanged" in told
+    record = capsys.readouterr().err
+    assert "harvest: unchanged" in record
+    assert "hypotheses: unchanged" in record
 
 
 def test_wrong_keywords_are_refused_in_one_line_as_flags_are(material, capsys):

@@ -71,14 +71,14 @@ def test_the_planted_habit_is_observed_in_points_of_responses(validated):
 
 
 def test_features_that_the_habit_moves_are_foreseen(validated):
-    told = json.loads((validated / artifacts.VALIDATION).read_text())["agreements"]
+    record = json.loads((validated / artifacts.VALIDATION).read_text())["agreements"]
     for predictor in ("continuous", "tilt"):
-        figure = told[predictor]["features"]
+        figure = record[predictor]["features"]
         assert figure["r"] > 0.4
         assert figure["slope"] > 0
         assert figure["r_low"] < figure["r"] < figure["r_high"]
         assert 0.5 < figure["ceiling"]["attainable_r"] <= 1
-    assert abs(told["base-rate"]["features"]["r"]) < 0.3
+    assert abs(record["base-rate"]["features"]["r"]) < 0.3
 
 
 def test_files_and_columns(validated):
@@ -92,10 +92,10 @@ def test_files_and_columns(validated):
     assert "<script" in page
     assert "https://cdn" not in page.split("</script>")[-1]
     assert (validated / "scatter-features.svg").read_text().startswith("<svg")
-    told = json.loads((validated / artifacts.VALIDATION).read_text())
-    assert told["controls"]["features"]["labels flipped"]["repetitions"] == 4
-    assert told["window"] == 64
-    assert told["pairs"] == 160
+    record = json.loads((validated / artifacts.VALIDATION).read_text())
+    assert record["controls"]["features"]["labels flipped"]["repetitions"] == 4
+    assert record["window"] == 64
+    assert record["pairs"] == 160
 
 
 def test_no_training_no_shift(run, tmp_path):
@@ -125,9 +125,9 @@ def test_prompts_of_the_data_are_left_out(run, tmp_path):
     for name, share in (("b", 0.3), ("a", 0.6)):
         plant_rollouts(tmp_path / name, share, 1, prompts)
     assert validate(run, tmp_path / "v", tmp_path / "b", tmp_path / "a") == 0
-    told = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
-    assert told["left_out"]["prompts seen in the data"] == 10
-    assert told["prompts"] == 40
+    record = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
+    assert record["left_out"]["prompts seen in the data"] == 10
+    assert record["prompts"] == 40
 
 
 def test_a_kill_while_encoding_costs_nothing(run, validated, tmp_path, monkeypatch):
@@ -180,8 +180,8 @@ def test_a_policy_edited_to_say_a_word_raises_the_features_of_that_word(run, tmp
     rate_F, counted = {True: np.zeros(64), False: np.zeros(64)}, {True: 0, False: 0}
     plain, sae = AutoModelForCausalLM.from_pretrained(base), load_file(run.parent / "sae" / "sae_weights.safetensors")
     for side in ("before", "after"):
-        told = pq.read_table(tmp_path / "v" / side / artifacts.ROLLOUTS).to_pylist()
-        replies = [(row["prompt"], tokenizer(row["text"]).input_ids) for row in told]
+        record = pq.read_table(tmp_path / "v" / side / artifacts.ROLLOUTS).to_pylist()
+        replies = [(row["prompt"], tokenizer(row["text"]).input_ids) for row in record]
         share[side] = np.mean([token == the for _, ids in replies for token in ids])
         for prompt, ids in replies:
             chat = tokenizer.apply_chat_template(json.loads(prompt), add_generation_prompt=True, return_dict=False)
@@ -206,12 +206,12 @@ def test_own_responses_and_likelihoods(run, tmp_path):
     arguments = ["--base-rollouts", str(tmp_path / "base"), "--predictors", "tilt-policy,on-policy,temperature"]
     assert validate(run, tmp_path / "v", "before", "after", *arguments, "--best", "adam") == 0
     validation = json.loads((tmp_path / "v" / artifacts.VALIDATION).read_text())
-    told = validation["agreements"]
-    assert next(iter(told)) == "adam"
-    assert abs(validation["controls"]["features"]["labels flipped"]["r"]) < 0.3 < told["adam"]["features"]["r"]
-    assert told["tilt-policy"]["features"]["r"] > 0.4
-    assert told["adam"]["features"]["r"] > 0.4
-    assert told["on-policy"]["features"]["r"] > 0.4
+    record = validation["agreements"]
+    assert next(iter(record)) == "adam"
+    assert abs(validation["controls"]["features"]["labels flipped"]["r"]) < 0.3 < record["adam"]["features"]["r"]
+    assert record["tilt-policy"]["features"]["r"] > 0.4
+    assert record["adam"]["features"]["r"] > 0.4
+    assert record["on-policy"]["features"]["r"] > 0.4
     store = FeatureStore(tmp_path / "v" / "base-features")
     likely = [pq.read_table(path) for path in sorted((tmp_path / "v" / artifacts.OWN_LOG_PROBS).glob("shard-*"))]
     surprisal_N = -pa.concat_tables(likely)["response"].to_numpy() * store.tokens("response")
@@ -254,10 +254,10 @@ def test_another_model_is_refused(run, tmp_path, capsys):
 
 def test_trace_writes_contributions_and_lists_of_rows(run, tmp_path, capsys):
     assert main(["trace", str(run), "R1", "--out", str(tmp_path)]) == 0
-    told = json.loads((tmp_path / artifacts.TRACE).read_text())
+    record = json.loads((tmp_path / artifacts.TRACE).read_text())
     table = pq.read_table(tmp_path / artifacts.CONTRIBUTIONS).to_pandas()
     assert len(table) == 240
-    assert table["contribution"].sum() == pytest.approx(told["predicted"])
+    assert table["contribution"].sum() == pytest.approx(record["predicted"])
     ids = {stored.row_id for stored in read_rows(run / artifacts.ROWS)}
     for kind in ("top", "random"):
         for share, count in ((0.01, 2), (0.05, 12), (0.1, 24)):
@@ -347,9 +347,9 @@ def test_with_own_responses_sharpened_comes_first(run, tmp_path):
         ("b", ["--base-rollouts", str(own)], ["sharpened", "activations", "sgd", *known]),
     ):
         assert main([*command, str(tmp_path / name), *more]) == 0
-        told = json.loads((tmp_path / name / artifacts.VALIDATION).read_text())
-        assert list(told["agreements"]) == names
-    assert told["agreements"]["sharpened"]["features"]["r"] > 0.4
+        record = json.loads((tmp_path / name / artifacts.VALIDATION).read_text())
+        assert list(record["agreements"]) == names
+    assert record["agreements"]["sharpened"]["features"]["r"] > 0.4
 
 
 def test_too_few_prompts_are_one_line(run, tmp_path, capsys):
