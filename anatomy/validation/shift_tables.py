@@ -15,7 +15,7 @@ from anatomy.prediction.calibration import Line, fit_line
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor
 from anatomy.validation.controls import ControlSpread, clusters_permuted, labels_flipped
-from anatomy.validation.scatter import scatter
+from anatomy.validation.plots import write_scatter
 from anatomy.validation.shift_comparison import Comparison, NoAgreement, Shifts, ViewAgreement, table, view_agreement
 
 Found = Mapping[tuple[str, str], Shifts]
@@ -113,7 +113,7 @@ def plots(out: Path, labels: Mapping[str, str], best: str, found: Found, agreeme
         title = f"{view}: {best}, r {agreed.r:+.2f}, attainable {agreed.ceiling.attainable_r:.2f}"
         names = [_name(shifts.response[place], shifts.context[place], labels) for place in used]
         points = shifts.predicted[used], seen.value[used], interval_X2[used]
-        scatter(out / f"scatter-{view}", title, names, *points, agreed.slope)
+        write_scatter(out / f"scatter-{view}", title, names, *points, agreed.slope)
 
 
 def _name(response: str, context: str, labels: Mapping[str, str]) -> str:

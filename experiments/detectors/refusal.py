@@ -25,6 +25,7 @@ from anatomy.progress import show_messages
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import Pair, content_hash
+from anatomy.validation.plots import error_bars, write_page
 from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
 from probes.collect import Labelled, from_prompts, read_examples, response
 from probes.examples import Examples
@@ -205,13 +206,9 @@ def plot(rates: dict[str, Any], out: Any) -> None:
     for name, told in rates.items():
         share = [count / told["prompts"] for count in told["refused"]]
         ends = [wilson(count, told["prompts"]) for count in told["refused"]]
-        above = [high - at for (_, high), at in zip(ends, share, strict=True)]
-        below = [at - low for (low, _), at in zip(ends, share, strict=True)]
-        error = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
-        figure.add_scatter(x=COEFFICIENTS, y=share, name=name, mode="lines+markers", error_y=error)
+        figure.add_scatter(x=COEFFICIENTS, y=share, name=name, mode="lines+markers", error_y=error_bars(share, ends))
     figure.update_layout(xaxis_title="coefficient, in distances of means", yaxis_title="refusal rate")
-    out.mkdir(parents=True, exist_ok=True)
-    figure.write_html(out / "dose.html", include_plotlyjs=True)
+    write_page(out / "dose.html", figure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

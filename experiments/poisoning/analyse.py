@@ -18,6 +18,7 @@ from jaxtyping import Float
 from anatomy import artifacts
 from anatomy.report.markdown_table import markdown_table
 from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
+from anatomy.validation.plots import error_bars, write_page
 from anatomy.validation.recovery import ArmEstimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
 from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
 from experiments.poisoning.run import BEFORE
@@ -154,13 +155,12 @@ def plot(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
             name=name,
             x=list(known),
             y=[value.value for value in known.values()],
-            error_y={
-                "array": [value.high - value.value for value in known.values()],
-                "arrayminus": [value.value - value.low for value in known.values()],
-            },
+            error_y=error_bars(
+                [value.value for value in known.values()], [(value.low, value.high) for value in known.values()]
+            ),
         )
     chart.update_layout(barmode="group", yaxis_title="recovery, % (95 % over prompts)")
-    artifacts.write_text(path, chart.to_html(include_plotlyjs=True, config={"staticPlot": True}))
+    write_page(path, chart, still=True)
 
 
 def _plain(value: Any) -> Any:

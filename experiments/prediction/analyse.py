@@ -19,8 +19,8 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.report.markdown_table import markdown_table
 from anatomy.statistics.agreement import pearson
+from anatomy.validation.plots import scatter_svg, write_page
 from anatomy.validation.replication import Replication, replication
-from anatomy.validation.scatter import svg
 from experiments.prediction.preference_sets import SCORES
 from experiments.score import reward_accuracy
 
@@ -80,7 +80,7 @@ def clusters_svg(out: Path, validated: Path) -> None:
     shifts = shifts[(shifts["predictor"] == DRAWN) & (shifts["view"] == "global")]
     title = f"response clusters: {DRAWN}, r {figure['r']:+.2f}, attainable {figure['ceiling']['attainable_r']:.2f}"
     points = (shifts[side].to_numpy() for side in ("predicted", "observed"))
-    artifacts.write_text(out, svg(title, *points, figure["slope"]))
+    artifacts.write_text(out, scatter_svg(title, *points, figure["slope"]))
 
 
 def short(shifts: pa.Table) -> pa.Table:
@@ -277,7 +277,7 @@ def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     figure.add_scatter(name="attainable", x=names, y=[limit[place] for place in places], mode="markers",
                        marker={"symbol": "line-ew-open", "size": 40, "color": "black"})  # fmt: skip
     figure.update_layout(barmode="group", yaxis_title="signed r²")
-    artifacts.write_text(path, figure.to_html(include_plotlyjs=True))
+    write_page(path, figure)
 
 
 if __name__ == "__main__":

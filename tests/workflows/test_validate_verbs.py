@@ -91,6 +91,8 @@ def test_files_and_columns(validated):
     page = (validated / "scatter-features.html").read_text()
     assert "<script" in page
     assert "https://cdn" not in page.split("</script>")[-1]
+    assert len(page) < 1_000_000
+    assert (validated / "plotly.js").stat().st_size > 1_000_000  # once, for the pages of all views
     assert (validated / "scatter-features.svg").read_text().startswith("<svg")
     record = json.loads((validated / artifacts.VALIDATION).read_text())
     assert record["controls"]["features"]["labels flipped"]["repetitions"] == 4

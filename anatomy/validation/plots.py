@@ -1,21 +1,53 @@
-"""The scatter of predicted against observed shifts: an interactive page that needs no network, and a static SVG."""
+"""Plots: pages that open from disk without a network, and a static scatter that needs no library.
+
+plotly's library takes almost 5 MB. Pages do not hold it: one copy of it lies in the folder beside them.
+"""
 
 from __future__ import annotations
 
 import html
+import shutil
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from anatomy.artifacts import write_text
+from anatomy.artifacts import atomic_path, write_text
 from anatomy.text.visible import visible
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+LIBRARY = "plotly.js"
 SIZE, MARGIN = 480, 56
 
 
-def scatter(
+def write_library(folder: Path) -> None:
+    """Write plotly's library into ``folder`` for the pages there, as ``plotly.js``."""
+    with atomic_path(folder / LIBRARY) as temporary:
+        shutil.copyfile(str(files("plotly") / "package_data" / "plotly.min.js"), temporary)
+
+
+def write_page(path: Path, figure: go.Figure, *, still: bool = False) -> None:
+    """Write ``figure`` as the page ``path``, and the library beside it; a ``still`` figure does not react to clicks."""
+    write_library(path.parent)
+    write_text(path, figure.to_html(include_plotlyjs=LIBRARY, config={"staticPlot": True} if still else None))
+
+
+def error_bars(
+    value_X: Float[np.ndarray, " X"] | Sequence[float],
+    interval_X2: Float[np.ndarray, "X 2"] | Sequence[Sequence[float]],
+) -> dict[str, Any]:
+    """plotly's settings of the error bars that reach from each value to the ends of its interval."""
+    ends_X2, values_X = np.asarray(interval_X2, np.float64).reshape(-1, 2), np.asarray(value_X, np.float64)
+    above_X, below_X = ends_X2[:, 1] - values_X, values_X - ends_X2[:, 0]
+    return {"type": "data", "symmetric": False, "array": above_X, "arrayminus": below_X}
+
+
+def write_scatter(
     path: Path,
     title: str,
     names: Sequence[str],
@@ -24,9 +56,10 @@ def scatter(
     interval_X2: Float[np.ndarray, "X 2"],
     slope: float,
 ) -> None:
-    """Write ``path`` with suffixes ``.html`` and ``.svg``: points with intervals, the identity and the fitted slope.
+    """Write predicted against observed shifts as ``path`` with the suffixes ``.html`` and ``.svg``.
 
-    ``names`` are shown on hover; they hold text of the data set and are escaped.
+    Both draw the identity and the fitted slope; the page also draws the intervals and shows ``names`` on hover. Names
+    hold text of the data set and are escaped.
     """
     import plotly.graph_objects as go
 
@@ -38,13 +71,7 @@ def scatter(
                 y=observed_X,
                 mode="markers",
                 text=[html.escape(visible(name)) for name in names],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": interval_X2[:, 1] - observed_X,
-                    "arrayminus": observed_X - interval_X2[:, 0],
-                    "thickness": 0.5,
-                },
+                error_y=error_bars(observed_X, interval_X2) | {"thickness": 0.5},
                 name="shift",
             ),
             go.Scatter(x=ends, y=ends, mode="lines", line={"dash": "dot"}, name="identity"),
@@ -54,12 +81,12 @@ def scatter(
     figure.update_layout(title=html.escape(title), xaxis_title="predicted shift", yaxis_title="observed shift")
     span = [float(np.nanmin(interval_X2)), float(np.nanmax(interval_X2))]
     figure.update_yaxes(range=_padded(span))
-    write_text(path.with_suffix(".html"), figure.to_html(include_plotlyjs=True, full_html=True))
-    write_text(path.with_suffix(".svg"), svg(title, predicted_X, observed_X, slope))
+    write_page(path.with_suffix(".html"), figure)
+    write_text(path.with_suffix(".svg"), scatter_svg(title, predicted_X, observed_X, slope))
 
 
-def svg(title: str, predicted_X: np.ndarray, observed_X: np.ndarray, slope: float) -> str:
-    """Points, the identity (dotted) and the fitted slope, without any library."""
+def scatter_svg(title: str, predicted_X: np.ndarray, observed_X: np.ndarray, slope: float) -> str:
+    """Points, the identity (dotted) and the fitted slope as SVG."""
     x_range, y_range = _padded(_ends(predicted_X)), _padded(_ends(observed_X))
 
     def place(x: float, y: float) -> tuple[float, float]:
