@@ -61,7 +61,7 @@ class Completion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Completing:
     key: str
     ids: Int32[np.ndarray, " T"]
 
@@ -137,7 +137,7 @@ def _items(
     tokenizer: PreTrainedTokenizerBase,
     conversations: Sequence[Sequence[Message]],
     settings: GenerateSettings,
-) -> list[_Asked]:
+) -> list[_Completing]:
     """Prompt ids and key of each conversation; the number of earlier occurrences is the sample number."""
     shared = [settings.model_dump(exclude={"batch_tokens"}), subject.fingerprint, template_hash(tokenizer)]
     window = getattr(_model(subject).config.get_text_config(), "max_position_embeddings", None)
@@ -151,7 +151,7 @@ def _items(
                 f"the window of {subject.name} ({window}); shorten the one or lower the other"
             )
         content = content_hash(list(conversation))
-        items.append(_Asked(content_hash([content, *shared, seen[content]]), ids))
+        items.append(_Completing(content_hash([content, *shared, seen[content]]), ids))
         seen[content] += 1
     return items
 
@@ -169,7 +169,7 @@ def _prompt_ids(
     return np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int32)
 
 
-def _batches(items: Sequence[_Asked], settings: GenerateSettings) -> list[list[int]]:
+def _batches(items: Sequence[_Completing], settings: GenerateSettings) -> list[list[int]]:
     """Positions of the items, longest prompt first, cut by the token budget (one item at least)."""
     order = sorted(range(len(items)), key=lambda position: -len(items[position].ids))
     batches = []
@@ -182,7 +182,7 @@ def _batches(items: Sequence[_Asked], settings: GenerateSettings) -> list[list[i
 
 
 def _complete(
-    subject: Subject, tokenizer: PreTrainedTokenizerBase, items: Sequence[_Asked], settings: GenerateSettings
+    subject: Subject, tokenizer: PreTrainedTokenizerBase, items: Sequence[_Completing], settings: GenerateSettings
 ) -> list[Completion]:
     """Completions of one batch."""
     import torch
@@ -268,6 +268,6 @@ def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int], stops: Sequence[
     return Completion(text, ids[: end + 1])
 
 
-def _uniform(items: Sequence[_Asked], settings: GenerateSettings) -> Float[np.ndarray, "B N"]:
+def _uniform(items: Sequence[_Completing], settings: GenerateSettings) -> Float[np.ndarray, "B N"]:
     """Numbers in [0, 1), one a token, from each item's key."""
     return np.stack([np.random.default_rng(int(item.key, 16)).random(settings.max_new_tokens) for item in items])

@@ -147,7 +147,7 @@ def test_draws_follow_the_distribution():
     n = 20_000
     counts = np.bincount(draws(logits, (np.arange(n) + 0.5) / n, settings), minlength=40)
     np.testing.assert_allclose(counts, n * p, atol=1.01)
-    items = [module._Asked(content_hash(number), np.zeros(1, np.int32)) for number in range(n)]
+    items = [module._Completing(content_hash(number), np.zeros(1, np.int32)) for number in range(n)]
     uniform = module._uniform(items, settings)[:, 0]
     counts = np.bincount(draws(logits, uniform, settings), minlength=40)
     often = n * p > 5
