@@ -37,7 +37,7 @@ WINDOW = ("template", "tokenizer", "max_length", "max_prompt_length", "max_respo
 OTHER_MODEL = "the runs were read through different models or SAEs, whose features are not the same"
 
 
-class Side(NamedTuple):
+class ComparedRun(NamedTuple):
     """One run, read only: its artifacts, settings, pooled features and the ids of its rows."""
 
     run: Run
@@ -70,18 +70,18 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
     return Outcome(folder, f"{terminal(document)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 
-def _open(path: Path, stage: str) -> Side:
+def _open(path: Path, stage: str) -> ComparedRun:
     run = Run(path, load_manifest(path))
     run.require(stage)
     settings = AuditSettings.model_validate(run.manifest["settings"])
-    return Side(run, settings, FeatureStore(run.file(artifacts.FEATURES)))
+    return ComparedRun(run, settings, FeatureStore(run.file(artifacts.FEATURES)))
 
 
-def _lens(side: Side) -> list[str]:
+def _lens(side: ComparedRun) -> list[str]:
     return [side.run.manifest["inputs"][name]["fingerprint"] for name in ("model", "sae")]
 
 
-def _compared(a: Side, b: Side, same: bool) -> list[dict[str, Any]]:
+def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[dict[str, Any]]:
     """One line for each cluster, concept and text rule; q-values are over each of the three kinds."""
     labels = artifacts.read_json(a.run.file(artifacts.LABELS)) if a.run.file(artifacts.LABELS).is_file() else {}
     threshold = a.settings.q_threshold
@@ -101,18 +101,18 @@ def _compared(a: Side, b: Side, same: bool) -> list[dict[str, Any]]:
     return lines + _lines("text rule", list(TEXT_COUNTS), found, {})
 
 
-def _clusters(side: Side, clusters: Clusters, settings: AuditSettings) -> Responses:
+def _clusters(side: ComparedRun, clusters: Clusters, settings: AuditSettings) -> Responses:
     values_NM = response_signals(side.store.shards(), clusters.response_F, settings.tau).disparity_NM
     return responses("R", values_NM, clusters.response_F, settings.min_features)
 
 
-def _words(side: Side, labels: Mapping[str, Any]) -> dict[str, str]:
+def _words(side: ComparedRun, labels: Mapping[str, Any]) -> dict[str, str]:
     """Verified names, else offline labels."""
     words = {name: str(label["label"]) for name, label in labels.get("response", {}).items()}
     return words | verified_titles(read_names(side.run.path))
 
 
-def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
+def _scored(a: ComparedRun, b: ComparedRun, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
     """Chosen minus rejected scores, in standard deviations over both runs' responses (of each, if models differ)."""
     scores = [[_scores(side, name) for name in names] for side in (a, b)]
     units = [[float(score_NS.std()) for score_NS in part] for part in scores]
@@ -124,13 +124,13 @@ def _scored(a: Side, b: Side, names: Sequence[str], same: bool) -> tuple[SetSign
     return a.measured(columns[0]), b.measured(columns[1], "" if same else "b ")
 
 
-def _scores(side: Side, name: str) -> np.ndarray:
+def _scores(side: ComparedRun, name: str) -> np.ndarray:
     scores = read_scores(side.run.file(artifacts.SCORES) / name)
     _same_rows(side, scores.row_ids, f"scores of `{name}`")
     return scores.score_NS
 
 
-def _counted(a: Side, b: Side) -> list[np.ndarray]:
+def _counted(a: ComparedRun, b: ComparedRun) -> list[np.ndarray]:
     """Chosen minus rejected counts of each text rule, in standard deviations over the responses of both runs."""
     counts = [_counts(side) for side in (a, b)]
     unit_M = np.concatenate(counts).std(axis=(0, 1))
@@ -143,7 +143,7 @@ def _difference(score_NS: np.ndarray, unit: float) -> np.ndarray:
     return difference_N / unit if unit > 0 else np.zeros_like(difference_N)
 
 
-def _counts(side: Side) -> np.ndarray:
+def _counts(side: ComparedRun) -> np.ndarray:
     """Counts of each text rule in both responses of each row: [N, 2, M]."""
     row_ids, counts = [], []
     with progress_bar(f"texts of {side.run.path.name}", "row", side.store.n_rows) as bar:
@@ -156,7 +156,7 @@ def _counts(side: Side) -> np.ndarray:
     return np.array(counts, np.float64)
 
 
-def _same_rows(side: Side, row_ids: Sequence[str], what: str) -> None:
+def _same_rows(side: ComparedRun, row_ids: Sequence[str], what: str) -> None:
     if list(row_ids) != list(side.store.row_ids):
         raise RunError(f"{side.run.path}: {what} and features are of different rows; run the audit again")
 
@@ -172,7 +172,7 @@ def _lines(kind: str, ids: Sequence[str], found: Differences, words: Mapping[str
     return lines
 
 
-def _document(a: Side, b: Side, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
+def _document(a: ComparedRun, b: ComparedRun, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
     """The content of ``compare.json``: changes first, the strongest first."""
     order = {change: place for place, change in enumerate((*CHANGES, NO_CHANGE))}
     lines.sort(key=lambda line: (order[line["change"]], -abs(np.nan_to_num(line["z"]))))
@@ -191,7 +191,7 @@ def _document(a: Side, b: Side, same: bool, lines: list[dict[str, Any]]) -> dict
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedRun) -> dict[str, Any]:
     inputs = side.run.manifest["inputs"]
     return {
         "path": str(side.run.path),
@@ -203,7 +203,7 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def _not_compared(a: Side, b: Side, same: bool) -> list[str]:
+def _not_compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[str]:
     """What this comparison is silent about, or blurs."""
     notes = []
     if not same:

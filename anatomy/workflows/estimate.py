@@ -15,7 +15,7 @@ MOST_CLUSTERS = 512
 """Clusters of one kind, at most by default."""
 
 
-class Estimate(NamedTuple):
+class AuditCost(NamedTuple):
     """What an audit would cost.
 
     Attributes:
@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
         )
 
 
-def estimate(rows: str, *, settings: Where | None = None, **flags: Any) -> Estimate:
+def estimate(rows: str, *, settings: Where | None = None, **flags: Any) -> AuditCost:
     """Return what :func:`anatomy.workflows.audit.audit` with the same arguments would cost; write nothing.
 
     Raises:
@@ -60,7 +60,7 @@ def estimate(rows: str, *, settings: Where | None = None, **flags: Any) -> Estim
     found = pilot(load_settings(AuditSettings, {"rows": rows, **flags}, settings), PILOT_TOKENS)
     retained = found.health["retained"]
     scale = retained / found.rows
-    return Estimate(
+    return AuditCost(
         rows=found.health["rows"],
         retained=retained,
         tokens=found.tokens * scale,

@@ -118,6 +118,11 @@ def test_flags_win_over_the_file_and_unknown_keys_are_refused(tmp_path, capsys):
     assert "unknown setting `no_such_key` (allowed: base_rollouts, batch_tokens" in line
 
 
+def test_a_flag_may_have_its_value_behind_an_equals_sign_or_be_switched_off(capsys):
+    assert main(["audit", "x.parquet", "--tau=7", "--no-force", "--trust-remote-code"]) == 2
+    assert capsys.readouterr().err == "anatomy: error: `tau` = '7': input should be less than 1\n"
+
+
 def test_of_a_flag_given_twice_the_last_counts(capsys):
     assert main(["audit", "x.parquet", "--tau", "7", "--tau", "8"]) == 2
     assert "`tau` = '8'" in capsys.readouterr().err
