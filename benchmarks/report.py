@@ -84,10 +84,11 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
         artifacts.MANIFEST: {"stages": stages, "settings": settings.model_dump(mode="json")},
         artifacts.LABELS: labels,
         artifacts.HEALTH: health,
-        artifacts.SUMMARY: summarise(hypotheses, labels, health, settings, lambda *_: Evidence(0, [])),
     }
     for name, value in documents.items():
         artifacts.write_json(run / name, value)
+    summary = summarise(hypotheses, labels, health, settings, lambda *_: Evidence(0, []), lambda _: {})
+    summary.write(run / artifacts.SUMMARY)
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
     start = time.perf_counter()
     told = write_report(run, signals, clusters, store, 0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from anatomy.prediction.calibration import Calibration
 from anatomy.prediction.predictors import Predictor, predict
@@ -16,7 +17,7 @@ Read = tuple[Pool, Sequence[Readout]]
 
 
 class Unit(NamedTuple):
-    """How a shift is told: multiplied by ``scale``, in ``name``."""
+    """How a shift is written: multiplied by ``scale``, in ``name``."""
 
     name: str
     scale: float
@@ -25,10 +26,21 @@ class Unit(NamedTuple):
 POINTS, TOKENS, DEVIATIONS = Unit("points of responses", 100), Unit("points of tokens", 100), Unit("sd", 1)
 
 
-class Expected(NamedTuple):
-    """``shifts``: id → ``shift`` ± ``half_width`` (95 %), ``unit``, ``text``, the same in words; their condition."""
+class ExpectedShift(BaseModel):
+    """``shift`` ± ``half_width`` (95 %) in ``unit``, and the same in words."""
 
-    shifts: dict[str, dict[str, Any]]
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shift: float
+    half_width: float
+    unit: str
+    text: str
+
+
+class Expected(NamedTuple):
+    """The expected shift of each response cluster and concept, and the condition under which to expect it."""
+
+    shifts: dict[str, ExpectedShift]
     condition: str
 
 
@@ -44,16 +56,16 @@ def expected_shifts(
         own: the model's own responses, for a predictor that is over them; with the same readouts.
     """
     pool, over = own or data
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ExpectedShift] = {}
     for ours, read in zip(data[1], over, strict=True):
         predicted_M = predict(predictor, pool, read, np.ones(len(pool), bool))
         spread_M = np.asarray(ours.values_JM, np.float64).std(axis=0)
         shift_M, width_M = calibration.shift(predicted_M, spread_M)
         for name, shift, width in zip(ours.ids, shift_M, width_M, strict=True):
-            found[name] = _told(float(shift), float(width), units[name])
+            found[name] = _in_unit(float(shift), float(width), units[name])
     return Expected(found, calibration.condition)
 
 
-def _told(shift: float, width: float, unit: Unit) -> dict[str, Any]:
+def _in_unit(shift: float, width: float, unit: Unit) -> ExpectedShift:
     shift, width = shift * unit.scale, width * unit.scale
-    return {"shift": shift, "half_width": width, "unit": unit.name, "text": f"{shift:+.2g} ± {width:.2g} {unit.name}"}
+    return ExpectedShift(shift=shift, half_width=width, unit=unit.name, text=f"{shift:+.2g} ± {width:.2g} {unit.name}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from anatomy.report.layout import count, countable
 from anatomy.report.markdown_table import escape, markdown_table
-from anatomy.report.summary import DIRECTIONS, VIEWS
+from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, RuleAccuracy, Summary, ViewFindings
 
 TITLES = {
     "global": "Everywhere in the set",
@@ -18,37 +17,37 @@ SHOWN = 10
 """Findings per view and direction in the text; more are in ``summary.json``."""
 
 
-def to_markdown(summary: Mapping[str, Any]) -> str:
+def to_markdown(summary: Summary) -> str:
     """The summary as CommonMark with pipe tables."""
     lines = ["# What these preferences teach", ""]
-    lines += [f"{count(summary['retained'])} of {count(summary['rows'])} rows were read. A finding has q of at most "
-              f"{summary['q_threshold']:g} and the same sign in both halves of the prompts; ranked by "
-              f"`{summary['rank_by']}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
-    lines += _baselines(summary["baselines"])
+    lines += [f"{count(summary.retained)} of {count(summary.rows)} rows were read. A finding has q of at most "
+              f"{summary.q_threshold:g} and the same sign in both halves of the prompts; ranked by "
+              f"`{summary.rank_by}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
+    lines += _baselines(summary.baselines)
     for view in VIEWS:
-        lines += _view(view, summary["views"][view])
+        lines += _view(view, summary.views[view])
     lines += ["## Not assessed", ""]
-    table = [(entry["what"], countable(entry["count"]), entry["why"]) for entry in summary["not_assessed"]]
+    table = [(entry.what, countable(entry.count), entry.why) for entry in summary.not_assessed]
     lines += [markdown_table(("what", "count", "why"), table) if table else "Nothing was left out."]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _baselines(baselines: Mapping[str, Any]) -> list[str]:
+def _baselines(baselines: Mapping[str, RuleAccuracy]) -> list[str]:
     if not baselines:
         return []
-    rows = [(name, f"{value['accuracy']:.1%}", f"{value['low']:.1%} to {value['high']:.1%}")
-            for name, value in baselines.items()]  # fmt: skip
+    rows = [(name, f"{rule.accuracy:.1%}", f"{rule.low:.1%} to {rule.high:.1%}")
+            for name, rule in baselines.items()]  # fmt: skip
     header = ("rule", "pairs where it picks the chosen side", "95 % interval")
     return ["## What trivial rules get right", "", markdown_table(header, rows), ""]
 
 
-def _view(view: str, found: Mapping[str, Any]) -> list[str]:
-    tests = f"Tests made: {count(found['tested'])}; not possible for want of variation: {count(found['untestable'])}."
+def _view(view: str, found: ViewFindings) -> list[str]:
+    tests = f"Tests made: {count(found.tested)}; not possible for want of variation: {count(found.untestable)}."
     lines = [f"## {TITLES[view]}", "", tests, ""]
     for direction in DIRECTIONS:
-        total = found["found"][direction]
+        total = found.found[direction]
         lines += [f"### Leaning to {direction}: {count(total)}", ""]
-        shown = found[direction][:SHOWN]
+        shown = found.leaning(direction)[:SHOWN]
         for number, finding in enumerate(shown, start=1):
             lines += _finding(number, finding)
         if total > len(shown):
@@ -57,10 +56,10 @@ def _view(view: str, found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _finding(number: int, finding: Mapping[str, Any]) -> list[str]:
-    lines = [f"{number}. {escape(finding['sentence'])}; {count(finding['rows_affected'])} rows affected"]
+def _finding(number: int, finding: Finding) -> list[str]:
+    lines = [f"{number}. {escape(finding.sentence)}; {count(finding.rows_affected)} rows affected"]
     indent = " " * (len(str(number)) + 2)
-    for row in finding["rows"]:
-        lines += [f"{indent}- row {row['index'] + 1}: chosen «{escape(row['chosen'])}», "
-                  f"rejected «{escape(row['rejected'])}»"]  # fmt: skip
+    for row in finding.rows:
+        lines += [f"{indent}- row {row.index + 1}: chosen «{escape(row.chosen)}», "
+                  f"rejected «{escape(row.rejected)}»"]  # fmt: skip
     return lines

@@ -24,6 +24,7 @@ from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import to_json
 from anatomy.report.payload import data_clusters, main_part, parts, top_signals
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
+from anatomy.report.summary_record import Summary
 from anatomy.report.token_table import concept_colours, evidence_rows, token_records
 
 BUDGET = 15_000_000
@@ -103,8 +104,9 @@ def _thresholds(run_dir: Path) -> dict[str, float | None]:
 def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> None:
     """All texts inside, or those of the rows behind the findings inside and all of them beside."""
     if not fit:
-        summary, labels = (artifacts.read_json(run_dir / name) for name in (artifacts.SUMMARY, artifacts.LABELS))
-        placed.add("evidence", some_rows(run_dir, evidence_rows(summary, labels, row_ids, EVIDENCE_ROWS)))
+        found, labels = Summary.read(run_dir / artifacts.SUMMARY), artifacts.read_json(run_dir / artifacts.LABELS)
+        rows = evidence_rows(found.evidence_ids(), labels, row_ids, EVIDENCE_ROWS)
+        placed.add("evidence", some_rows(run_dir, rows))
     for name, value in text_parts(run_dir):
         placed.add(name, value, inside=fit)
 

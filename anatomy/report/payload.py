@@ -20,6 +20,7 @@ from anatomy.hypotheses.testing import Signals
 from anatomy.naming.saved_names import read_names
 from anatomy.report.packing import counts, pack, signed_bytes
 from anatomy.report.positions import map_positions
+from anatomy.report.summary_record import Summary
 from anatomy.report.verdict import verdict
 from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
@@ -46,13 +47,15 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
     Raises:
         RunError: an artifact of the audit is missing.
     """
-    documents = (artifacts.MANIFEST, artifacts.SUMMARY, artifacts.LABELS, artifacts.HEALTH)
-    manifest, summary, labels, health = (artifacts.read_json(run_dir / name) for name in documents)
+    documents = (artifacts.MANIFEST, artifacts.LABELS, artifacts.HEALTH)
+    manifest, labels, health = (artifacts.read_json(run_dir / name) for name in documents)
+    summary = Summary.read(run_dir / artifacts.SUMMARY)
     null = artifacts.read_json(run_dir / artifacts.NULL) if (run_dir / artifacts.NULL).is_file() else None
     validation, names = _validation(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
     stages = {name: record for name, record in manifest["stages"].items() if name != "report"}  # still running
     clusters_now = manifest["stages"]["cluster"]["outputs"][artifacts.CLUSTERS]
+    judged = verdict(summary, labels, hypotheses, null is not None, bool(validation), names)
     identity = [manifest["stages"][name]["fingerprint"] for name in ("rows", "harvest", "cluster")]
     return {
         "run": {"id": content_hash(identity)[:12], "path": str(run_dir), "name": run_dir.resolve().name},
@@ -62,11 +65,11 @@ def main_part(run_dir: Path, signals: Signals, clusters: Clusters, seed: int) ->
         "validation": validation,
         "arms": asdict(compare_arms(run_dir / artifacts.VALIDATIONS, clusters_now)),
         "summary": {
-            **{name: summary.get(name) for name in ("rows", "retained", "q_threshold", "rank_by")},
-            "views": {view: {name: told[name] for name in ("tested", "untestable", "found")}
-                      for view, told in summary["views"].items()},
+            **summary.model_dump(include={"rows", "retained", "q_threshold", "rank_by"}),
+            "views": {name: view.model_dump(include={"tested", "untestable", "found"})
+                      for name, view in summary.views.items()},
         },
-        "verdict": verdict(summary, labels, health, hypotheses, null, bool(validation), names),
+        "verdict": judged.model_dump(),
         "responses": list(dict.fromkeys([*signals.disparity.ids, *signals.shift.ids])),
         "clusters": _clusters(labels, names, signals, clusters, seed),
     }  # fmt: skip

@@ -1,53 +1,56 @@
-"""What an audit found, in the order in which a person should read it: ``summary.json``.
+"""Hypotheses → ``summary.json``: which of them are findings, in which order, and what was not assessed.
 
-A finding is a tested combination of context and response cluster with ``q`` at most the threshold, whose two halves
-agree. Effects are signed: positive leans to
-the chosen side. Ranked by the key in the settings (``delta_min``: the smaller of the two halves' effects,
-method.md §5), chosen-leaning and rejected-leaning apart.
+Findings are ranked by the key in the settings (``delta_min``: the smaller of the two halves' effects, method.md §5),
+chosen-leaning and rejected-leaning apart.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
+from anatomy.report.summary_record import (
+    DIRECTIONS,
+    VIEWS,
+    EvidenceRow,
+    Finding,
+    Labels,
+    NotAssessed,
+    RuleAccuracy,
+    Summary,
+    ViewFindings,
+)
 from anatomy.settings import HypothesisSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from anatomy.prediction.expected_shift import Expected
+    from anatomy.prediction.expected_shift import Expected, ExpectedShift
 
-VIEWS = ("global", "feature", "prompt")
-DIRECTIONS: tuple[Direction, ...] = ("chosen", "rejected")
 STORED = 25
 """Findings kept per view and direction; all of them are in the table of hypotheses."""
 MOSTLY_LENGTH = 0.5
 """An effect is called mostly length when less than this share of it is left at equal length."""
 EXCERPTS = 3
 
-Labels = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""``labels.json``: kind (``response``, ``data``, ``prompt``) → cluster id → label."""
-
 
 class Evidence(NamedTuple):
-    """Rows of the context on which the signal has the finding's sign: how many, and the strongest of them.
-
-    Each of ``rows`` has ``row_id``, ``index`` and excerpts ``chosen`` and ``rejected``, and may have more.
-    """
+    """Rows of the context whose signal has the finding's sign: how many, and the positions of the strongest."""
 
     n_rows: int
-    rows: list[dict[str, Any]]
+    strongest: Sequence[int]
 
 
-RowsBehind = Callable[[str, str, str, str], Evidence]
+FindRows = Callable[[str, str, str, str], Evidence]
 """(view, context, response, direction) → the rows behind a finding."""
+ReadRows = Callable[[set[int]], Mapping[int, EvidenceRow]]
+"""Positions of rows → their excerpts."""
 
 
 def strongest_rows(
@@ -64,98 +67,127 @@ def summarise(
     labels: Labels,
     health: Mapping[str, Any],
     settings: HypothesisSettings,
-    rows_behind: RowsBehind,
+    find_rows: FindRows,
+    read_rows: ReadRows,
     expected: Expected | None = None,
-) -> dict[str, Any]:
-    """The content of ``summary.json``.
+) -> Summary:
+    """The summary of an audit.
 
     Args:
         hypotheses: one row per tested pair, as in ``hypotheses.parquet``; a NaN ``p`` means that no test was possible.
         labels: as in ``labels.json``.
         health: as in ``health.json``; its baselines and counts are repeated here.
-        rows_behind: asked once for each finding kept.
-        expected: what shift to expect after training, told in findings over the whole set.
+        find_rows: called once for each finding kept.
+        read_rows: called once, with the strongest rows of all findings.
+        expected: what shift to expect after training; findings over the whole set repeat it.
     """
     table = _hypotheses(hypotheses)
-    views = {view: _view(table.take(table.view == view), labels, settings, rows_behind) for view in VIEWS}
+    kept = {view: _Kept.of(table.take(table.view == view), settings, find_rows) for view in VIEWS}
+    rows = read_rows({row for view in kept.values() for row in view.rows()})
+    shifts = {} if expected is None else expected.shifts
     not_assessed = _not_assessed(labels, health, settings)
     if expected is not None:
-        _tell_expected(views["global"], expected.shifts)
-        not_assessed.append({"what": "expected shifts", "count": None, "why": expected.condition})
-    return {
-        "rows": health.get("rows"),
-        "retained": health.get("retained"),
-        "q_threshold": settings.q_threshold,
-        "rank_by": settings.rank_by,
-        "views": views,
-        "expected_shifts": {} if expected is None else expected.shifts,
-        "baselines": dict(health.get("baselines") or {}),
-        "not_assessed": not_assessed,
-    }
-
-
-def _view(table: Hypotheses, labels: Labels, settings: HypothesisSettings, rows_behind: RowsBehind) -> dict[str, Any]:
-    tested = int(np.isfinite(table.p).sum())
-    result: dict[str, Any] = {"tested": tested, "untestable": len(table.p) - tested, "found": {}}
-    found = table.take(findings(table, settings.q_threshold))
-    for direction in DIRECTIONS:
-        leaning = found.take(rank(found, settings.rank_by, direction))
-        result["found"][direction] = len(leaning.p)
-        columns = {name: column[:STORED].tolist() for name, column in leaning.columns().items()}
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        result[direction] = [_finding(row, labels, rows_behind) for row in rows]
-    return result
-
-
-def _tell_expected(view: dict[str, Any], expected: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add what to expect to the findings over the whole set."""
-    for finding in (finding for direction in DIRECTIONS for finding in view[direction]):
-        told = expected.get(finding["response"])
-        if told is not None:
-            finding["expected_shift"] = dict(told)
-            finding["sentence"] += f"; expected shift {told['text']}"
+        not_assessed.append(NotAssessed(what="expected shifts", count=None, why=expected.condition))
+    return Summary(
+        rows=health.get("rows"),
+        retained=health.get("retained"),
+        q_threshold=settings.q_threshold,
+        rank_by=settings.rank_by,
+        views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
+        expected_shifts=shifts,
+        baselines={name: RuleAccuracy.model_validate(rule) for name, rule in (health.get("baselines") or {}).items()},
+        not_assessed=tuple(not_assessed),
+    )
 
 
 def _hypotheses(table: pa.Table) -> Hypotheses:
     return Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
 
 
-def _finding(row: Mapping[str, Any], labels: Labels, rows_behind: RowsBehind) -> dict[str, Any]:
-    context_kind = {"feature": "data", "prompt": "prompt"}.get(row["view"], "")
-    evidence = rows_behind(row["view"], row["context"], row["response"], row["direction"])
+class _Kept(NamedTuple):
+    """The tests of one view that are shown, by direction, each with its evidence."""
+
+    tested: int
+    untestable: int
+    found: dict[Direction, int]
+    shown: dict[Direction, list[tuple[dict[str, Any], Evidence]]]
+
+    @classmethod
+    def of(cls, table: Hypotheses, settings: HypothesisSettings, find_rows: FindRows) -> _Kept:
+        tested = int(np.isfinite(table.p).sum())
+        found = table.take(findings(table, settings.q_threshold))
+        counted, shown = dict[Direction, int](), dict[Direction, list[tuple[dict[str, Any], Evidence]]]()
+        for direction in DIRECTIONS:
+            leaning = found.take(rank(found, settings.rank_by, direction))
+            counted[direction] = len(leaning.p)
+            columns = {name: column[:STORED].tolist() for name, column in leaning.columns().items() if name != "stable"}
+            tests = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+            shown[direction] = [(test, find_rows(*(test[key] for key in _PLACE))) for test in tests]
+        return cls(tested, len(table.p) - tested, counted, shown)
+
+    def rows(self) -> set[int]:
+        """Positions of the rows behind the tests."""
+        return {row for tests in self.shown.values() for _, evidence in tests for row in evidence.strongest}
+
+    def findings(
+        self, labels: Labels, rows: Mapping[int, EvidenceRow], expected: Mapping[str, ExpectedShift]
+    ) -> ViewFindings:
+        """The tests as findings; those of which a shift is expected say so."""
+        leaning = {
+            direction: tuple(_finding(test, evidence, labels, rows, expected) for test, evidence in tests)
+            for direction, tests in self.shown.items()
+        }
+        return ViewFindings.model_validate(
+            {"tested": self.tested, "untestable": self.untestable, "found": self.found, **leaning}
+        )
+
+
+_PLACE = ("view", "context", "response", "direction")
+
+
+def _finding(
+    test: Mapping[str, Any],
+    evidence: Evidence,
+    labels: Labels,
+    rows: Mapping[int, EvidenceRow],
+    expected: Mapping[str, ExpectedShift],
+) -> Finding:
+    context_kind = {"feature": "data", "prompt": "prompt"}.get(test["view"], "")
     names = {
-        "context_label": _label(labels, context_kind, row["context"]),
-        "response_label": _label(labels, "response", row["response"]),
+        "context_label": _label(labels, context_kind, test["context"]),
+        "response_label": _label(labels, "response", test["response"]),
     }
-    return {
-        "sentence": sentence({**row, **names}),
+    shift = expected.get(test["response"])
+    return Finding(
+        sentence=sentence({**test, **names}) + ("" if shift is None else f"; expected shift {shift.text}"),
         **names,
-        **{name: value for name, value in row.items() if name != "stable"},
-        "mostly_length": mostly_length(row["effect"], row.get("effect_length_adjusted")),
-        "rows_affected": evidence.n_rows,
-        "rows": evidence.rows,
-    }
+        **test,
+        mostly_length=mostly_length(test["effect"], test["effect_length_adjusted"]),
+        rows_affected=evidence.n_rows,
+        rows=tuple(rows[row] for row in evidence.strongest),
+        expected_shift=shift,
+    )
 
 
 def _label(labels: Labels, kind: str, cluster: str) -> str:
     return str(labels.get(kind, {}).get(cluster, {}).get("label", ""))
 
 
-def sentence(row: Mapping[str, Any]) -> str:
+def sentence(test: Mapping[str, Any]) -> str:
     """A finding in plain words, with effect, interval, q and d; labels are quoted as they are (escape on display)."""
-    response = _named(row["response"], row["response_label"])
-    context = _named(row["context"], row["context_label"])
-    direction = row["direction"]
+    response = _named(test["response"], test["response_label"])
+    context = _named(test["context"], test["context_label"])
+    direction = test["direction"]
     other = "rejected" if direction == "chosen" else "chosen"
     claim = {
         "global": f"{direction.capitalize()} responses show {response} more than {other} ones",
         "feature": f"In {context}, {response} leans more to the {direction} side than elsewhere",
         "prompt": f"When the prompt shows {context}, {response} leans more to the {direction} side than elsewhere",
-    }[row["view"]]
-    interval = f"[{row['effect_low']:+.3f}, {row['effect_high']:+.3f}]"
-    text = f"{claim}: {row['effect']:+.3f} {interval}, d {row['d']:+.2f}, q {row['q']:.2g}, {row['n']:,} rows"
-    if mostly_length(row["effect"], row.get("effect_length_adjusted")):
-        text += f"; only {row['effect_length_adjusted']:+.3f} of it is left at equal length"
+    }[test["view"]]
+    interval = f"[{test['effect_low']:+.3f}, {test['effect_high']:+.3f}]"
+    text = f"{claim}: {test['effect']:+.3f} {interval}, d {test['d']:+.2f}, q {test['q']:.2g}, {test['n']:,} rows"
+    if mostly_length(test["effect"], test["effect_length_adjusted"]):
+        text += f"; only {test['effect_length_adjusted']:+.3f} of it is left at equal length"
     return text
 
 
@@ -163,13 +195,13 @@ def _named(cluster: str, label: str) -> str:
     return f"{cluster} ({label})" if label else cluster
 
 
-def mostly_length(effect: float, adjusted: float | None) -> bool:
+def mostly_length(effect: float, adjusted: float) -> bool:
     """Less than half of the effect is left when chosen and rejected are equally long."""
-    return bool(effect and adjusted is not None and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
+    return bool(effect and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
 
 
-def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: HypothesisSettings) -> list[dict[str, Any]]:
-    """What the audit cannot speak about: ``what``, ``count``, ``why``; only what occurs."""
+def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: HypothesisSettings) -> list[NotAssessed]:
+    """What the audit does not speak about; only what occurs."""
     data = {name: label for name, label in labels.get("data", {}).items() if name != "D0"}
     small = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
     thin = [name for name, label in labels.get("response", {}).items()
@@ -185,7 +217,7 @@ def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: Hypothesi
         ("data clusters", len(small), f"fewer than {settings.min_rows} rows: {_some(small)}"),
         ("response clusters", len(thin), f"fewer than {settings.min_features} features: {_some(thin)}"),
     ]
-    return [{"what": what, "count": count, "why": why} for what, count, why in entries if count]
+    return [NotAssessed(what=what, count=count, why=why) for what, count, why in entries if count]
 
 
 def _some(names: list[str]) -> str:

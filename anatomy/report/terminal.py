@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from anatomy.errors import RunError
 from anatomy.naming.saved_names import read_names, verified_titles
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
-from anatomy.report.summary import DIRECTIONS, VIEWS
+from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
 EXEMPLARS = 10
 DEFAULT_TOP = 5
 
 
-def render(run_dir: Path, view: str | None = None, top: int = DEFAULT_TOP, cluster: str | None = None) -> str:
+def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, cluster: str | None = None) -> str:
     """The findings of a run, or one cluster of it, as plain text of at most 110 columns.
 
     Args:
@@ -33,20 +34,12 @@ def render(run_dir: Path, view: str | None = None, top: int = DEFAULT_TOP, clust
     if cluster is not None:
         tests = _tests(run_dir, cluster, labels, verified_titles(names), view, top)
         return "\n".join([*_cluster(labels, names, cluster, run_dir), *tests])
-    summary = _titled(artifacts.read_json(run_dir / artifacts.SUMMARY), verified_titles(names))
+    summary, titles = Summary.read(run_dir / artifacts.SUMMARY), verified_titles(names)
     lines = [*_manifest(artifacts.read_json(run_dir / artifacts.MANIFEST), run_dir), ""]
     lines += [format_health(artifacts.read_json(run_dir / artifacts.HEALTH)), ""]
     for name in VIEWS if view is None else (view,):
-        lines += [*_view(name, summary, top), ""]
+        lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
-
-
-def _titled(summary: dict[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
-    """The summary with verified titles in place of offline labels."""
-    for finding in (finding for view in VIEWS for side in DIRECTIONS for finding in summary["views"][view][side]):
-        for part in ("context", "response"):
-            finding[f"{part}_label"] = titles.get(finding[part], finding[f"{part}_label"])
-    return summary
 
 
 def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
@@ -63,16 +56,24 @@ def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
     yield fit(f"  not complete: {', '.join(unfinished)}" if unfinished else "  all stages complete", WIDTH)
 
 
-def _view(view: str, summary: Mapping[str, Any], top: int) -> Iterator[str]:
-    found = summary["views"][view]
-    yield f"{TITLES[view]}: {count(found['tested'])} tested, q ≤ {summary['q_threshold']:g}, by {summary['rank_by']}"
+def _view(view: View, summary: Summary, titles: Mapping[str, str], top: int) -> Iterator[str]:
+    """The findings of a view; verified titles stand in place of offline labels."""
+    found = summary.views[view]
+    yield f"{TITLES[view]}: {count(found.tested)} tested, q ≤ {summary.q_threshold:g}, by {summary.rank_by}"
     for direction in DIRECTIONS:
-        total = found["found"][direction]
+        total = found.found[direction]
         yield f"  leaning to {direction}: {count(total) if total else 'nothing'}"
-        shown = found[direction][: max(top, 0)]
-        yield from _findings(shown)
+        shown = found.leaning(direction)[: max(top, 0)]
+        yield from _findings([finding.model_dump() | _labels(finding, titles) for finding in shown])
         if 0 < len(shown) < total:
             yield f"    … {count(total - len(shown))} more"
+
+
+def _labels(finding: Finding, titles: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "context_label": titles.get(finding.context, finding.context_label),
+        "response_label": titles.get(finding.response, finding.response_label),
+    }
 
 
 _HEADER = ("effect", "95 % interval", "d", "q", "rows", "same length", "what, where")
@@ -97,18 +98,18 @@ def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
-    return "?" if value is None else f"{value:+.{digits}f}"
+    return "?" if value is None or math.isnan(value) else f"{value:+.{digits}f}"
 
 
 def _named(cluster: str, label: str) -> str:
     return f"{cluster} {label}".strip()
 
 
-def _not_assessed(summary: Mapping[str, Any]) -> Iterator[str]:
-    entries = summary.get("not_assessed") or []
-    if entries:
+def _not_assessed(summary: Summary) -> Iterator[str]:
+    if summary.not_assessed:
         yield "NOT ASSESSED"
-        yield from table([(countable(entry["count"]), entry["what"], entry["why"]) for entry in entries], right=(0,))
+        rows = [(countable(entry.count), entry.what, entry.why) for entry in summary.not_assessed]
+        yield from table(rows, right=(0,))
 
 
 def _more(run_dir: Path) -> list[str]:

@@ -20,7 +20,6 @@ from jaxtyping import Float, UInt8
 from anatomy.artifacts import read_table, write_table
 from anatomy.features.feature_store import FeatureShard, FeatureStore
 from anatomy.report.packing import counts, pack
-from anatomy.report.summary import DIRECTIONS, VIEWS
 from anatomy.types import SIDES, SPANS
 
 TOKEN_ROWS = 200
@@ -30,19 +29,17 @@ PEAKS = 2_000
 
 
 def evidence_rows(
-    summary: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]], row_ids: Sequence[str], limit: int
+    finding_ids: Sequence[str], labels: Mapping[str, Mapping[str, Any]], row_ids: Sequence[str], limit: int
 ) -> list[int]:
-    """Positions of at most ``limit`` rows that stand behind the report: of findings, then exemplars of all clusters.
+    """Positions of at most ``limit`` rows behind the report: those of findings, then exemplars of all clusters.
 
     Exemplars come in turn, the nearest of every cluster before any second. Those of concepts, of which there are few
     among many clusters, come before them, for at most a quarter of the rows.
     """
     position = {row_id: number for number, row_id in enumerate(row_ids)}
-    leading = [finding for view in VIEWS for direction in DIRECTIONS for finding in summary["views"][view][direction]]
-    turns = [[row["row_id"] for row in finding["rows"]] for finding in leading]
     every = [label for kind in labels.values() for label in kind.values()]
     concepts = _in_turn([label for label in every if "detector" in label])
-    found = itertools.chain(*turns, itertools.islice(concepts, limit // 4), _in_turn(every))
+    found = itertools.chain(finding_ids, itertools.islice(concepts, limit // 4), _in_turn(every))
     distinct = dict.fromkeys(position[row_id] for row_id in found if row_id in position)
     return list(itertools.islice(distinct, limit))
 

@@ -18,6 +18,7 @@ from anatomy.progress import progress_bar
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.page import html, write_report
 from anatomy.report.summary import Evidence, strongest_rows, summarise
+from anatomy.report.summary_record import EvidenceRow, Summary
 from anatomy.report.token_table import TOKEN_ROWS, evidence_rows, write_tokens
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
@@ -25,7 +26,7 @@ from anatomy.settings import AuditSettings, HypothesisSettings
 from anatomy.stages.analysis_stages import read_clusters
 from anatomy.stages.run_expectation import calibration_of, expected_of_run
 from anatomy.text.text_counts import TEXT_COUNTS
-from anatomy.types import SPANS, content_hash, file_hash
+from anatomy.types import SIDES, SPANS, content_hash, file_hash
 
 EXCERPT = 300
 
@@ -89,22 +90,22 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
     def work() -> None:
         labels = artifacts.read_json(run.file(artifacts.LABELS))
         health = artifacts.read_json(run.file(artifacts.HEALTH))
-        wanted: dict[int, dict[str, Any]] = {}
 
-        def rows_behind(view: str, context: str, response: str, direction: str) -> Evidence:
+        def find_rows(view: str, context: str, response: str, direction: str) -> Evidence:
             count, strongest = strongest_rows(*signals.of(view, context, response), direction)
-            return Evidence(count, [wanted.setdefault(int(row), {}) for row in strongest])
+            return Evidence(count, strongest.tolist())
+
+        def read_excerpts(wanted: set[int]) -> dict[int, EvidenceRow]:
+            stored = enumerate(read_rows(run.file(artifacts.ROWS)))
+            return {row: _excerpt(one) for row, one in stored if row in wanted}
 
         table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
         inputs, expected = run.manifest["inputs"], None
         calibration = calibration_of(settings, inputs["model"]["fingerprint"], inputs["sae"]["fingerprint"])
         if calibration is not None:
             expected = expected_of_run(run, settings, store, read_clusters(run, store), calibration)
-        summary = summarise(table, labels, health, settings, rows_behind, expected)
-        for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
-            if position in wanted:
-                wanted[position].update(_evidence(stored))
-        artifacts.write_json(run.file(artifacts.SUMMARY), summary)
+        summary = summarise(table, labels, health, settings, find_rows, read_excerpts, expected)
+        summary.write(run.file(artifacts.SUMMARY))
         artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))
 
     depends = {
@@ -122,8 +123,8 @@ def tokens_stage(run: Run, store: FeatureStore, bundle: ModelBundle) -> None:
     """Rows behind the findings → ``tokens.parquet``: their tokens as the model read them, for the report."""
 
     def work() -> dict[str, Any]:
-        summary, labels = (artifacts.read_json(run.file(name)) for name in (artifacts.SUMMARY, artifacts.LABELS))
-        wanted = evidence_rows(summary, labels, store.row_ids, TOKEN_ROWS)
+        found, labels = Summary.read(run.file(artifacts.SUMMARY)), artifacts.read_json(run.file(artifacts.LABELS))
+        wanted = evidence_rows(found.evidence_ids(), labels, store.row_ids, TOKEN_ROWS)
         rows = text_rows(run, store, bundle, set(wanted))
         tokens = {row: {span: rows.tokens_of(row, span) for span in SPANS} for row in wanted}
         write_tokens(run.file(artifacts.TOKENS), tokens, store.row_ids)
@@ -180,6 +181,6 @@ def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals
     run.stage("report", depends, [f"{artifacts.REPORT}/{artifacts.REPORT_PAGE}"], work)
 
 
-def _evidence(stored: StoredPair) -> dict[str, Any]:
-    sides = {side: str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in ("chosen", "rejected")}
-    return {"row_id": stored.row_id, "index": stored.pair.index, **sides}
+def _excerpt(stored: StoredPair) -> EvidenceRow:
+    chosen, rejected = (str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in SIDES)
+    return EvidenceRow(row_id=stored.row_id, index=stored.pair.index, chosen=chosen, rejected=rejected)

@@ -16,7 +16,7 @@ from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.testing import Signals
 from anatomy.hypotheses.views import Hypotheses, findings, rank
 from anatomy.naming.saved_names import read_names, verified_titles
-from anatomy.report.summary import DIRECTIONS, VIEWS
+from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
 from anatomy.runs.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import cluster_words, read_clusters, run_signals
@@ -91,7 +91,7 @@ class AuditedRun:
         ids = {"row_id": [stored[row].row_id for row in order], "index": [pair.index for pair in pairs]}
         return pd.DataFrame({**ids, "value": picked.value_N[order], **texts})
 
-    def show(self, cluster: str | None = None, *, view: str | None = None, top: int = 5) -> str:
+    def show(self, cluster: str | None = None, *, view: View | None = None, top: int = 5) -> str:
         """Return the findings of the run, or one cluster, as text; see :func:`anatomy.workflows.show.show`."""
         return show(self.path, cluster, view=view, top=top)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anatomy.report.summary_record import View
 from anatomy.report.terminal import render
 from anatomy.runs.run import load_manifest
 from anatomy.workflows.outcome import Where
 
 
-def show(run: Where, cluster: str | None = None, *, view: str | None = None, top: int = 5) -> str:
+def show(run: Where, cluster: str | None = None, *, view: View | None = None, top: int = 5) -> str:
     """Return the findings of a run, or one cluster, as text.
 
     Args:

@@ -12,7 +12,7 @@ from anatomy.prediction.calibration import Calibration, read_calibration
 from anatomy.prediction.expected_shift import POINTS, expected_shifts
 from anatomy.prediction.predictors import Tilt, predict
 from anatomy.prediction.response_pool import Readout
-from anatomy.report.summary import DIRECTIONS
+from anatomy.report.summary_record import DIRECTIONS
 
 CARD = {
     "predictor": "tilt", "tilt_c": 1e-3, "slope": 2.0, "residual_sd": 0.1, "n": 21, "r": 0.9, "window": 64,
@@ -28,9 +28,9 @@ def test_expected_shift_by_hand():
     tilt = Tilt().fit(data)
     found = expected_shifts(tilt, (data, [readout]), {"bold": POINTS}, Calibration(**CARD)).shifts["bold"]
     predicted = predict(tilt, data, readout, np.ones(300, bool))[0]
-    assert found["shift"] == pytest.approx(200 * predicted)
-    assert found["half_width"] == pytest.approx(20.86 * readout.values_JM.std(), rel=1e-3)
-    assert found["text"].endswith("points of responses")
+    assert found.shift == pytest.approx(200 * predicted)
+    assert found.half_width == pytest.approx(20.86 * readout.values_JM.std(), rel=1e-3)
+    assert found.text.endswith("points of responses")
 
 
 def test_over_own_responses_the_deviation_is_still_that_of_the_data():
@@ -44,8 +44,8 @@ def test_over_own_responses_the_deviation_is_still_that_of_the_data():
     predicted = predict(tilt, own, readouts[1], np.ones(200, bool))
     spread = readouts[0].values_JM.std(axis=0)
     for place, name in enumerate(names):
-        assert found[name]["shift"] == pytest.approx(200 * predicted[place])
-        assert found[name]["half_width"] == pytest.approx(20.86 * spread[place], rel=1e-3)
+        assert found[name].shift == pytest.approx(200 * predicted[place])
+        assert found[name].half_width == pytest.approx(20.86 * spread[place], rel=1e-3)
 
 
 @pytest.mark.parametrize(

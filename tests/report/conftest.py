@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from support.run_samples import HOSTILE, hypothesis, rows_behind
+from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 
 from anatomy import artifacts
 from anatomy.report.markdown_summary import to_markdown
@@ -66,7 +66,7 @@ def health():
 
 @pytest.fixture
 def summary(hypotheses, labels, health):
-    return summarise(hypotheses, labels, health, HypothesisSettings(), rows_behind)
+    return summarise(hypotheses, labels, health, HypothesisSettings(), find_rows, read_rows)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def run_dir(tmp_path, hypotheses, labels, health, summary):
         artifacts.MANIFEST: manifest,
         artifacts.HEALTH: health,
         artifacts.LABELS: labels,
-        artifacts.SUMMARY: summary,
     }
     for name, value in documents.items():
         artifacts.write_json(tmp_path / name, value)
+    summary.write(tmp_path / artifacts.SUMMARY)
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
     artifacts.write_text(tmp_path / artifacts.SUMMARY_TEXT, to_markdown(summary))
     return tmp_path

@@ -5,11 +5,13 @@ import re
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
-from support.run_samples import HOSTILE, hypothesis, rows_behind
+from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 
+from anatomy.errors import RunError
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.markdown_table import escape, markdown_table
-from anatomy.report.summary import STORED, Evidence, strongest_rows, summarise
+from anatomy.report.summary import STORED, strongest_rows, summarise
+from anatomy.report.summary_record import EvidenceRow, Summary
 from anatomy.settings import HypothesisSettings
 from anatomy.text.visible import visible
 
@@ -17,38 +19,38 @@ RENDER = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render
 
 
 def ids(findings):
-    return [(finding["context"], finding["response"]) for finding in findings]
+    return [(finding.context, finding.response) for finding in findings]
 
 
 def test_findings_pass_q_and_stability_and_are_ranked_by_the_smaller_half(summary):
     """D1/R2 has the larger effect (0.4) but halves 0.44 and 0.05; D1/R1 has 0.33 and 0.27."""
-    feature = summary["views"]["feature"]
-    assert ids(feature["chosen"]) == [("D1", "R1"), ("D1", "R2")]
-    assert ids(feature["rejected"]) == [("D2", "R1")]
-    assert feature["found"] == {"chosen": 2, "rejected": 1}
-    assert (feature["tested"], feature["untestable"]) == (4, 1)
-    assert ids(summary["views"]["global"]["chosen"]) == [("all", "R1")]
-    assert ids(summary["views"]["prompt"]["chosen"]) == [("P1", "S1")]
+    feature = summary.views["feature"]
+    assert ids(feature.chosen) == [("D1", "R1"), ("D1", "R2")]
+    assert ids(feature.rejected) == [("D2", "R1")]
+    assert feature.found == {"chosen": 2, "rejected": 1}
+    assert (feature.tested, feature.untestable) == (4, 1)
+    assert ids(summary.views["global"].chosen) == [("all", "R1")]
+    assert ids(summary.views["prompt"].chosen) == [("P1", "S1")]
 
 
 @pytest.mark.parametrize(("rank_by", "first"), [("delta_min", "R1"), ("effect", "R2"), ("d", "R2"), ("z", "R2")])
 def test_ranking_key_is_the_setting(hypotheses, labels, health, rank_by, first):
-    summary = summarise(hypotheses, labels, health, HypothesisSettings(rank_by=rank_by), rows_behind)
-    assert summary["views"]["feature"]["chosen"][0]["response"] == first
+    summary = summarise(hypotheses, labels, health, HypothesisSettings(rank_by=rank_by), find_rows, read_rows)
+    assert summary.views["feature"].chosen[0].response == first
 
 
 def test_threshold_is_the_setting(hypotheses, labels, health):
-    loose = summarise(hypotheses, labels, health, HypothesisSettings(q_threshold=0.5), rows_behind)
-    assert ids(loose["views"]["global"]["chosen"]) == [("all", "R2"), ("all", "R1")]
+    loose = summarise(hypotheses, labels, health, HypothesisSettings(q_threshold=0.5), find_rows, read_rows)
+    assert ids(loose.views["global"].chosen) == [("all", "R2"), ("all", "R1")]
 
 
 def test_sentences_say_side_place_and_numbers(summary):
-    first = {view: summary["views"][view]["chosen"][0]["sentence"] for view in ("global", "prompt")}
+    first = {view: summary.views[view].chosen[0].sentence for view in ("global", "prompt")}
     assert first["global"].startswith(
         f"Chosen responses show R1 ({HOSTILE}) more than rejected ones: +0.200 [+0.150, +0.250]"
     )
     assert first["prompt"].startswith("When the prompt shows P1 («code»), S1 (shift) leans more to the chosen side")
-    rejected = summary["views"]["feature"]["rejected"][0]["sentence"]
+    rejected = summary.views["feature"].rejected[0].sentence
     assert rejected.startswith("In D2 («cooking»), R1")
     assert (
         "leans more to the rejected side than elsewhere: -0.500 [-0.550, -0.450], d -1.00, q 0.001, 120 rows"
@@ -57,21 +59,21 @@ def test_sentences_say_side_place_and_numbers(summary):
 
 
 def test_length_is_named_where_it_explains_most(summary):
-    mostly, not_so = summary["views"]["feature"]["chosen"]
-    assert mostly["mostly_length"]
-    assert mostly["sentence"].endswith("only +0.100 of it is left at equal length")
-    assert not not_so["mostly_length"]
-    assert "equal length" not in not_so["sentence"]
+    mostly, not_so = summary.views["feature"].chosen
+    assert mostly.mostly_length
+    assert mostly.sentence.endswith("only +0.100 of it is left at equal length")
+    assert not not_so.mostly_length
+    assert "equal length" not in not_so.sentence
 
 
 def test_rows_behind_are_asked_for_each_finding(summary):
-    finding = summary["views"]["feature"]["rejected"][0]
-    assert finding["rows_affected"] == 77
-    assert finding["rows"][0]["row_id"] == "r"
+    finding = summary.views["feature"].rejected[0]
+    assert finding.rows_affected == 77
+    assert finding.rows[0].row_id == "r"
 
 
 def test_what_was_not_assessed(summary):
-    entries = {(entry["what"], entry["count"]): entry["why"] for entry in summary["not_assessed"]}
+    entries = {(entry.what, entry.count): entry.why for entry in summary.not_assessed}
     assert entries["rows", 60] == "not retained: tie"
     assert "silent" in entries["rows", 11]
     assert entries["rows", 8].startswith("prompt longer than the window")
@@ -81,16 +83,16 @@ def test_what_was_not_assessed(summary):
 
 
 def test_nulls_give_no_finding(hypotheses, labels, health):
-    nothing = summarise(hypotheses.slice(1, 1), labels, health, HypothesisSettings(), rows_behind)
-    assert all(not view["chosen"] and not view["rejected"] for view in nothing["views"].values())
+    nothing = summarise(hypotheses.slice(1, 1), labels, health, HypothesisSettings(), find_rows, read_rows)
+    assert all(not view.chosen and not view.rejected for view in nothing.views.values())
     assert "Leaning to chosen: 0" in to_markdown(nothing)
 
 
 def test_only_so_many_are_kept_and_the_rest_is_counted(hypotheses, labels, health):
     many = hypotheses.from_pylist([hypothesis("feature", f"D{k}", "R1", 0.1 + k / 1000) for k in range(1, STORED + 6)])
-    view = summarise(many, labels, health, HypothesisSettings(), rows_behind)["views"]["feature"]
-    assert (len(view["chosen"]), view["found"]["chosen"]) == (STORED, STORED + 5)
-    assert view["chosen"][0]["context"] == f"D{STORED + 5}"
+    view = summarise(many, labels, health, HypothesisSettings(), find_rows, read_rows).views["feature"]
+    assert (len(view.chosen), view.found["chosen"]) == (STORED, STORED + 5)
+    assert view.chosen[0].context == f"D{STORED + 5}"
 
 
 def test_strongest_rows_by_hand():
@@ -102,7 +104,27 @@ def test_strongest_rows_by_hand():
 
 
 def test_summary_is_deterministic(hypotheses, labels, health, summary):
-    assert summarise(hypotheses, labels, health, HypothesisSettings(), rows_behind) == summary
+    assert summarise(hypotheses, labels, health, HypothesisSettings(), find_rows, read_rows) == summary
+
+
+def test_the_file_gives_the_same_summary_and_another_version_is_refused(tmp_path, summary):
+    path = tmp_path / "summary.json"
+    summary.write(path)
+    assert Summary.read(path) == summary
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    with pytest.raises(RunError, match=r"summary\.json: summary of schema version 0, and 1 is read here; run `anatomy"):
+        Summary.read(path)
+
+
+def test_rows_are_read_once_for_all_findings(hypotheses, labels, health):
+    asked = []
+
+    def read(rows):
+        asked.append(rows)
+        return read_rows(rows)
+
+    summarise(hypotheses, labels, health, HypothesisSettings(), find_rows, read)
+    assert asked == [{4}]
 
 
 def test_escaped_text_reads_the_same_and_does_nothing():
@@ -158,7 +180,7 @@ def test_markdown_lets_no_dataset_text_act(summary):
 def test_markdown_structure_is_independent_of_the_text(summary, hypotheses, labels, health):
     """Tags rendered from hostile labels are the tags rendered from plain ones."""
     plain_labels = {**labels, "response": {name: {**label, "label": "x"} for name, label in labels["response"].items()}}
-    behind = Evidence(77, [{"index": 4, "chosen": "x", "rejected": "y"}])
-    plain = summarise(hypotheses, plain_labels, health, HypothesisSettings(), lambda *_: behind)
+    texts = {4: EvidenceRow(row_id="r", index=4, chosen="x", rejected="y")}
+    plain = summarise(hypotheses, plain_labels, health, HypothesisSettings(), find_rows, lambda _: texts)
     tags = [re.findall(r"</?\w+", RENDER(to_markdown(document))) for document in (summary, plain)]
     assert tags[0] == tags[1]

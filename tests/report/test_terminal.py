@@ -69,7 +69,7 @@ def test_unknown_cluster_and_missing_files_are_one_line(run_dir):
     with pytest.raises(RunError, match=r"no cluster `R99`; there are R1–R2, S1–S1, D1–D3, P1–P1"):
         render(run_dir, cluster="R99")
     (run_dir / artifacts.SUMMARY).unlink()
-    with pytest.raises(RunError, match=r"summary\.json: not found"):
+    with pytest.raises(RunError, match=r"summary\.json: no summary here; run `anatomy audit`"):
         render(run_dir)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
-from support.run_samples import hypothesis, rows_behind
+from support.run_samples import find_rows, hypothesis, read_rows
 
 from anatomy.concepts.concept import load_library
 from anatomy.report.summary import summarise
@@ -14,24 +14,22 @@ from anatomy.settings import HypothesisSettings
 
 
 @pytest.fixture
-def told(summary, labels, health, hypotheses):
-    return verdict(summary, labels, health, hypotheses, None, False)
+def found_verdict(summary, labels, health, hypotheses):
+    return verdict(summary, labels, hypotheses, False, False)
 
 
-def test_a_trivial_rule_beyond_a_coin_is_the_first_risk(told):
-    assert told["risks"][0]["accuracy"] == 0.62
-    assert "agrees with 62%" in told["headline"]
+def test_a_trivial_rule_beyond_a_coin_is_the_first_risk(found_verdict):
+    assert found_verdict.risks[0].accuracy == 0.62
+    assert "agrees with 62%" in found_verdict.headline
 
 
 def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labels, health, hypotheses):
     for label in labels["response"].values():
         label["correlates"] = []
-    told = verdict(summary, labels, health, hypotheses, None, False)
-    assert [item["context"] for item in told["risks"] if "mostly length" in item["why"]] == ["D1"]
-    assert {item["context"] for item in told["signals"]} == {"all", "D1", "D2", "P1"}
-    assert told["n_risks"] + told["n_signals"] == 1 + sum(
-        sum(view["found"].values()) for view in summary["views"].values()
-    )
+    judged = verdict(summary, labels, hypotheses, False, False)
+    assert [item.context for item in judged.risks if "mostly length" in item.why] == ["D1"]
+    assert {item.context for item in judged.signals} == {"all", "D1", "D2", "P1"}
+    assert judged.n_risks + judged.n_signals == 1 + sum(sum(view.found.values()) for view in summary.views.values())
 
 
 @pytest.mark.parametrize(
@@ -52,27 +50,32 @@ def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labe
     ],
 )
 def test_shortcuts(response, direction, correlates, adjusted, why):
-    finding = {"response": response, "direction": direction, "mostly_length": adjusted < 0.5}
+    effect = 0.4 if direction == "chosen" else -0.4
+    tests = pa.Table.from_pylist(
+        [hypothesis("global", "all", response, effect, effect_length_adjusted=adjusted * effect)]
+    )
+    summary = summarise(tests, {}, {}, HypothesisSettings(), find_rows, read_rows)
+    (finding,) = summary.findings()
     found = shortcut(finding, {"correlates": correlates}, load_library())
     assert found.startswith(why)
     assert bool(found) == bool(why)
 
 
-def test_nothing_found_is_told_with_the_power_of_the_tests(labels, health):
+def test_nothing_found_is_reported_with_the_power_of_the_tests(labels, health):
     nothing = pa.Table.from_pylist(
         [hypothesis(view, "D1", "R1", 0.1, q=0.9) for view in ("global", "feature", "prompt")]
     )
     health = {**health, "baselines": {}}
-    summary = summarise(nothing, labels, health, HypothesisSettings(), rows_behind)
-    told = verdict(summary, labels, health, nothing, {"global": {}}, True)
-    assert told["headline"].startswith("Nothing stood out")
-    assert told["risks"] == told["signals"] == []
-    assert sum("no proof of absence" in item["why"] for item in told["open"]) == 3
-    assert not [item for item in told["open"] if item["what"] in ("null check", "predicted shift")]
+    summary = summarise(nothing, labels, health, HypothesisSettings(), find_rows, read_rows)
+    judged = verdict(summary, labels, nothing, True, True)
+    assert judged.headline.startswith("Nothing stood out")
+    assert judged.risks == judged.signals == ()
+    assert sum("no proof of absence" in item.why for item in judged.open) == 3
+    assert not [item for item in judged.open if item.what in ("null check", "predicted shift")]
 
 
-def test_missing_checks_are_told(told):
-    assert {"null check", "predicted shift", "names"} <= {item["what"] for item in told["open"]}
+def test_missing_checks_are_reported(found_verdict):
+    assert {"null check", "predicted shift", "names"} <= {item.what for item in found_verdict.open}
 
 
 def test_the_smallest_detectable_effect_passes_benjamini_hochberg_alone():
@@ -89,8 +92,6 @@ def test_the_smallest_detectable_effect_passes_benjamini_hochberg_alone():
 
 
 def test_evidence_takes_findings_first_then_each_clusters_nearest():
-    view = {"chosen": [{"rows": [{"row_id": "c"}, {"row_id": "a"}]}], "rejected": []}
-    summary = {"views": {"global": view, "feature": {"chosen": [], "rejected": []}, "prompt": view}}
     labels = {
         "response": {
             "R1": {"exemplars": [{"row_id": "b"}, {"row_id": "e"}]},
@@ -98,13 +99,11 @@ def test_evidence_takes_findings_first_then_each_clusters_nearest():
         }
     }
     row_ids = ["a", "b", "c", "d", "e"]
-    assert evidence_rows(summary, labels, row_ids, 10) == [2, 0, 1, 3, 4]
-    assert evidence_rows(summary, labels, row_ids, 3) == [2, 0, 1]
+    assert evidence_rows(["c", "a", "c", "a"], labels, row_ids, 10) == [2, 0, 1, 3, 4]
+    assert evidence_rows(["c", "a", "c", "a"], labels, row_ids, 3) == [2, 0, 1]
 
 
 def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
-    summary = {"views": {view: {"chosen": [], "rejected": []} for view in ("global", "feature", "prompt")}}
-
     def label(first, count):
         return {"exemplars": [{"row_id": str(number)} for number in range(first, first + count)]}
 
@@ -113,6 +112,6 @@ def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
         name: {**label(first, 30), "detector": "text"} for name, first in (("bold", 10_000), ("lists", 20_000))
     }
     row_ids = [str(number) for number in range(30_000)]
-    found = evidence_rows(summary, {"response": responses}, row_ids, 40)
+    found = evidence_rows([], {"response": responses}, row_ids, 40)
     assert found[:10] == [base + step for step in range(5) for base in (10_000, 20_000)]
     assert found[10:] == [100 * number for number in range(1, 31)]

@@ -1,6 +1,7 @@
 """Dataset text that tries to break out of Markdown, HTML and the terminal, and rows of a table of hypotheses."""
 
 from anatomy.report.summary import Evidence
+from anatomy.report.summary_record import EvidenceRow
 
 HOSTILE = "<script>alert(1)</script> | \x1b[31mred\x1b[0m \x9b2J \u202egnp [a](http://x.y) `c` **b**\n# head & www.a.b"
 
@@ -17,5 +18,9 @@ def hypothesis(view, context, response, effect, q=0.001, stable=True, **other):
     return {**row, "delta_min": min(abs(row["half_a"]), abs(row["half_b"]))}
 
 
-def rows_behind(view, context, response, direction):
-    return Evidence(77, [{"row_id": "r", "index": 4, "chosen": HOSTILE, "rejected": "plain"}])
+def find_rows(view, context, response, direction):
+    return Evidence(77, [4])
+
+
+def read_rows(rows):
+    return {row: EvidenceRow(row_id="r", index=row, chosen=HOSTILE, rejected="plain") for row in rows}

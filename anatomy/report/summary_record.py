@@ -1,0 +1,128 @@
+"""``summary.json``: the findings of an audit as a typed document.
+
+A finding is a tested combination of context and response cluster whose ``q`` is at most the threshold and whose two
+halves agree. Effects are signed: positive effects lean to the chosen side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from anatomy.artifacts import Artifact, OrNaN
+from anatomy.hypotheses.views import Direction, RankKey
+from anatomy.prediction.expected_shift import ExpectedShift
+
+View = Literal["global", "feature", "prompt"]
+VIEWS: tuple[View, ...] = get_args(View)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+Labels = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``labels.json``: kind (``response``, ``data``, ``prompt``) → cluster id → label."""
+
+
+class Record(BaseModel):
+    """Base of the parts of a document: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EvidenceRow(Record):
+    """A row behind a finding; ``index`` is its place in the source, from 0, and the texts are excerpts."""
+
+    row_id: str
+    index: int
+    chosen: str
+    rejected: str
+
+
+class Finding(Record):
+    """One finding: its sentence, its test (the columns of ``hypotheses.parquet``) and the rows behind it."""
+
+    sentence: str
+    context_label: str
+    response_label: str
+    view: View
+    context: str
+    response: str
+    n: int = Field(description="Rows in the context.")
+    prompts: int = Field(description="Distinct prompts among them.")
+    effect: float
+    effect_low: float = Field(description="Lower end of the 95 % interval.")
+    effect_high: float
+    effect_length_adjusted: OrNaN = Field(description="Effect at equal length of both sides.")
+    d: float = Field(description="Effect in standard deviations.")
+    z: float
+    z_welch: OrNaN
+    p: float
+    q: float = Field(description="Benjamini–Hochberg over the view.")
+    half_a: OrNaN
+    half_b: OrNaN
+    delta_min: OrNaN = Field(description="Smaller effect of the two halves (method.md §5).")
+    direction: Direction
+    mostly_length: bool = Field(description="Less than half of the effect is left at equal length.")
+    rows_affected: int = Field(description="Rows of the context whose signal has the sign of the effect.")
+    rows: tuple[EvidenceRow, ...]
+    expected_shift: ExpectedShift | None = None
+
+
+class ViewFindings(Record):
+    """The findings of one view, the strongest of each direction first; ``found`` counts all of them."""
+
+    tested: int
+    untestable: int
+    found: dict[Direction, int]
+    chosen: tuple[Finding, ...]
+    rejected: tuple[Finding, ...]
+
+    def leaning(self, direction: Direction) -> tuple[Finding, ...]:
+        """The findings of one direction."""
+        return self.chosen if direction == "chosen" else self.rejected
+
+
+class NotAssessed(Record):
+    """Something that the audit does not speak about; ``count`` is None if it cannot be counted."""
+
+    what: str
+    count: int | None
+    why: str
+
+
+class RuleAccuracy(Record):
+    """Share of the pairs in which a trivial rule picks the chosen side, with its 95 % interval.
+
+    ``decided`` is the share of pairs on which the rule decides at all.
+    """
+
+    rule: str | None = None
+    accuracy: float
+    low: float
+    high: float
+    decided: float | None = None
+
+
+class Summary(Artifact):
+    """What an audit found, in the order in which a person should read it."""
+
+    NAME: ClassVar[str] = "summary"
+
+    rows: int | None = Field(description="Rows of the source.")
+    retained: int | None = Field(description="Rows that could be used.")
+    q_threshold: float
+    rank_by: RankKey
+    views: dict[View, ViewFindings]
+    expected_shifts: dict[str, ExpectedShift] = Field(description="By response cluster and concept.")
+    baselines: dict[str, RuleAccuracy]
+    not_assessed: tuple[NotAssessed, ...]
+
+    def findings(self) -> Iterator[Finding]:
+        """All findings kept, view by view, chosen before rejected."""
+        for view in VIEWS:
+            for direction in DIRECTIONS:
+                yield from self.views[view].leaning(direction)
+
+    def evidence_ids(self) -> list[str]:
+        """Ids of the rows behind the findings, in the order of the findings; a row may come more than once."""
+        return [row.row_id for finding in self.findings() for row in finding.rows]
