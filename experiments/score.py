@@ -1,11 +1,13 @@
-"""Log-probabilities of held-out pairs under a model: a step of the studies, a process of its own.
+"""Log-probabilities under a model, a step of the studies: of held-out pairs, or of completions.
 
-Writes JSON: by prompt id, the summed log-probability (nats) of the chosen and of the rejected response.
+``--pairs FILE`` writes JSON: by prompt id, the summed log-probability (nats) of the chosen and the rejected response.
+``--rollouts DIR DIR`` writes the table of :func:`anatomy.rollouts.completion_log_probs.completion_log_probs`.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from scipy import stats
 from anatomy import artifacts
 from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import read_pairs
+from anatomy.rollouts.completion_log_probs import completion_log_probs
 from anatomy.rollouts.log_probs import summed
 from anatomy.rollouts.trained_model import load_policy
 from anatomy.settings import ModelSettings, RowSettings
@@ -34,27 +37,11 @@ def reward_accuracy(before: Path, after: Path) -> tuple[float, float, float, int
     return sum(grown) / len(grown), float(interval.low), float(interval.high), len(grown)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Score, unless ``--out`` is there."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="default: the laptop model")
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--max-length", type=int, required=True)
-    parser.add_argument("--max-pairs", type=int, help="the first ones only")
-    parser.add_argument("--device", default="auto")
-    told = parser.parse_args(words)
-    settings = ModelSettings(model=told.model, max_length=told.max_length, max_prompt_length=told.max_length // 2,
-                             dtype="float32", device=told.device)  # fmt: skip
-    artifacts.write_json(told.out, score(told.pairs, settings, told.max_pairs))
-    return 0
-
-
 def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[str, list[float]]:
     """By prompt id, the summed log-probabilities of chosen and rejected; pairs with an empty response are left out."""
     rows = [row for row in read_pairs(RowSettings(rows=str(path))) if isinstance(row, Pair)][:most]
     subject, tokenizer = load_policy(settings)
-    encoded = {pair.prompt_id: [encode_row(pair, tokenizer, settings).sides[side] for side in SIDES] for pair in rows}
+    encoded = {pair.prompt_id: list(encode_row(pair, tokenizer, settings).sides.values()) for pair in rows}
     kept = {prompt: sides for prompt, sides in encoded.items() if all(side.spans["response"].any() for side in sides)}
     sides = [side for both in kept.values() for side in both]
     counted = [side.spans["response"] for side in sides]
@@ -62,5 +49,27 @@ def score(path: Path, settings: ModelSettings, most: int | None = None) -> dict[
     return dict(zip(kept, sum_N2.tolist(), strict=True))
 
 
+def main(words: Sequence[str] | None = None) -> int:
+    """Write the log-probabilities of what was given."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="default: the laptop model")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--pairs", type=Path, help="preference rows")
+    what.add_argument("--rollouts", type=Path, nargs="+", help="folders of completions")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--max-length", type=int, default=2048, help="tokens of prompt and response (2048)")
+    parser.add_argument("--max-pairs", type=int, help="the first ones only")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="float32")
+    given = parser.parse_args(words)
+    settings = ModelSettings(model=given.model, max_length=given.max_length, max_prompt_length=given.max_length // 2,
+                             dtype=given.dtype, device=given.device)  # fmt: skip
+    if given.pairs:
+        artifacts.write_json(given.out, score(given.pairs, settings, given.max_pairs))
+    else:
+        artifacts.write_table(given.out, completion_log_probs(given.rollouts, settings))
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

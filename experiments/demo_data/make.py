@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -136,9 +137,9 @@ def plan_domain(topics: list[Topic], rng: random.Random) -> list[Row]:
     return rows
 
 
-def share(plant_: dict, domain: str, column: int) -> float:
+def share(plant_: dict[str, Any], domain: str, column: int) -> float:
     """Share of ``domain``'s rows whose side ``column`` carries the concept."""
-    return plant_["inside" if domain == plant_["context"] else "outside"][column]
+    return float(plant_["inside" if domain == plant_["context"] else "outside"][column])
 
 
 def partition(rows: list[Row], shares: dict[str, float], rng: random.Random) -> dict[str, list[Row]]:
@@ -263,14 +264,14 @@ def make_rows() -> list[Row]:
     return rows
 
 
-def as_record(row: Row) -> dict:
+def as_record(row: Row) -> dict[str, Any]:
     """The row as it stands in ``pairs.jsonl``."""
     sides = {side: [{"role": "assistant", "content": row.text[side]}] for side in SIDES}
     models = {f"{side}_model": name for side, name in zip(SIDES, row.models, strict=True)}
     return {"prompt": list(row.topic.prompt), **sides, "source": row.topic.domain, **models}
 
 
-def as_key(rows: list[Row]) -> list[dict]:
+def as_key(rows: list[Row]) -> list[dict[str, Any]]:
     """What is planted: per concept, the rows (from 0) whose chosen or rejected response carries it."""
     key = []
     for name, (description, direction, context, pattern) in CONCEPTS.items():

@@ -1,4 +1,4 @@
-"""What the parts of this experiment share: the laptop model, sampling rows, tables."""
+"""What the parts of this experiment share: their flags, the model, cells of tables, results on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
-from anatomy.report.markdown_table import markdown_table
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import HarvestSettings
 
@@ -17,28 +16,29 @@ SEED = 0
 
 
 def arguments(what: str) -> argparse.ArgumentParser:
-    """``--data`` and ``--out``, which every part takes."""
+    """``--data``, ``--out`` and the model, which every part takes."""
     parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets that the README names")
     parser.add_argument("--out", type=Path, required=True, help="folder for results")
+    parser.add_argument("--model", help="default: the laptop model")
+    parser.add_argument("--sae", help="default: the laptop model's")
     return parser
 
 
-def laptop(max_length: int = 256) -> ModelBundle:
-    """The laptop model with its SAE, float32."""
-    return ModelBundle(
-        HarvestSettings(rows="-", dtype="float32", max_length=max_length, max_prompt_length=max_length // 2)
-    )
+def bundle_of(given: argparse.Namespace, max_length: int = 256) -> ModelBundle:
+    """The model and SAE that were asked for, float32."""
+    settings = {"model": given.model, "sae": given.sae, "dtype": "float32", "max_length": max_length}
+    return ModelBundle(HarvestSettings(rows="-", max_prompt_length=max_length // 2, **settings))
+
+
+def layers_of(given: Sequence[int], n_layers: int) -> list[int]:
+    """Those of the layers that the model has, the last one where it has none of them."""
+    return [layer for layer in given if layer < n_layers] or [n_layers - 1]
 
 
 def cell(figure: dict[str, float]) -> str:
     """``0.98 [0.96, 0.99]``."""
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table of our own numbers."""
-    return markdown_table(header, rows, verbatim=True)
 
 
 def finish(out: Path, name: str, result: Any, text: str) -> None:

@@ -8,8 +8,10 @@ prompts of the test part.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,13 @@ from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources
 from anatomy.progress import show_messages
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import Pair, content_hash
 from anatomy.validation.plots import error_bars, write_page
-from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
+from experiments.detectors.common import SEED, arguments, bundle_of, cell, finish, layers_of
+from experiments.tables import markdown
 from probes.collect import Labelled, from_prompts, read_examples, response
 from probes.examples import Examples
 from probes.fit_detector import PARTS, default_layers, fit_layers, metrics_dict, part_of, split, unit_scores
@@ -42,7 +46,7 @@ FIRST = 12
 STEERED_LAYERS = (8, 11, 14, 17, 20)
 
 
-def text_heuristic(path: Any) -> tuple[dict[str, Any], str]:
+def text_heuristic(path: Path) -> tuple[dict[str, Any], str]:
     """Figures on the prompts with an odd hash, which the patterns were not written on."""
     import hashlib
 
@@ -71,12 +75,12 @@ def text_heuristic(path: Any) -> tuple[dict[str, Any], str]:
     return {"text": found, "shortness": short, "partial": partial, "shuffled": float(np.mean(shuffles))}, text
 
 
-def direction(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
+def direction(bundle: ModelBundle, path: Path) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
     """Difference of means of harmful and harmless prompts at the last token before the answer, at its best layer."""
     records = (record for source in find_sources(RowSettings(rows=str(path))) for record in source.records())
     items = from_prompts(records, bundle.tokenizer, bundle.settings)
     parts = split(items)
-    layers = sorted({*default_layers(bundle.subject.n_layers), *STEERED_LAYERS})
+    layers = sorted({*default_layers(bundle.subject.n_layers), *steered_layers(bundle)})
     by_layer = read_examples(items, bundle.subject, layers, bundle.settings)
     _, report = fit_layers(by_layer, parts, "difference-of-means", "last", SEED)
     examples = by_layer[report.layer]
@@ -92,6 +96,11 @@ def direction(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Te
     return result, markdown(header, [row]), gaps({layer: by_layer[layer].take(parts["fit"]) for layer in layers})
 
 
+def steered_layers(bundle: ModelBundle) -> list[int]:
+    """Blocks after which a direction is tried."""
+    return layers_of(STEERED_LAYERS, bundle.subject.n_layers)
+
+
 def gaps(by_layer: Mapping[int, Examples]) -> dict[int, Tensor]:
     """By layer, mean of positives minus mean of negatives, in units of the residual stream."""
     return {
@@ -101,12 +110,12 @@ def gaps(by_layer: Mapping[int, Examples]) -> dict[int, Tensor]:
     }
 
 
-def answers(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
+def answers(bundle: ModelBundle, path: Path) -> tuple[dict[str, Any], str, dict[int, Tensor]]:
     """Refusing against complying answers of XSTest by their first tokens: figures on held-out prompts, and the gaps."""
     rows = [row for row in pq.read_table(path).to_pylist() if row["completion"].strip()]
     partial = np.array([row["final_label"] == "3_partial_refusal" for row in rows])
     items = [first_tokens(row, bundle) for row in rows]
-    by_layer = read_examples(items, bundle.subject, STEERED_LAYERS, bundle.settings)
+    by_layer = read_examples(items, bundle.subject, steered_layers(bundle), bundle.settings)
     part_S = np.array([part_of(item.prompt) for item in items])
     parts = {part: np.flatnonzero((part_S == part) & ~partial) for part in PARTS}
     estimator, report = fit_layers(by_layer, parts, "difference-of-means", "mean", SEED)
@@ -124,7 +133,7 @@ def answers(bundle: Any, path: Any) -> tuple[dict[str, Any], str, dict[int, Tens
     return result, text, gaps({layer: found.take(parts["fit"]) for layer, found in by_layer.items()})
 
 
-def first_tokens(row: dict[str, Any], bundle: Any) -> Labelled:
+def first_tokens(row: dict[str, Any], bundle: ModelBundle) -> Labelled:
     """The first tokens of a completion, in its conversation."""
     answer, other = ([{"role": "assistant", "content": text}] for text in (row["completion"], "-"))
     pair = Pair(0, [{"role": "user", "content": row["prompt"]}], answer, other)
@@ -135,7 +144,7 @@ def first_tokens(row: dict[str, Any], bundle: Any) -> Labelled:
     return replace(item, ids=item.ids[:end], wanted=wanted[:end], offsets_R2=item.offsets_R2[: wanted.sum()])
 
 
-def dose_response(bundle: Any, path: Any, vectors: dict[str, dict[int, Tensor]], out: Any) -> tuple[Any, str]:
+def dose_response(bundle: ModelBundle, path: Path, vectors: dict[str, dict[int, Tensor]], out: Path) -> tuple[Any, str]:
     """Refusal rate of greedy answers to held-out prompts, by direction and coefficient, with Wilson intervals."""
     rows = pq.read_table(path).to_pylist()
     rates: dict[str, dict[str, Any]] = {}
@@ -143,9 +152,9 @@ def dose_response(bundle: Any, path: Any, vectors: dict[str, dict[int, Tensor]],
         tried = prompts_of(rows, "validation", "harmful", TRIED)
         raised = {
             layer: refused(bundle, tried, layer, by_layer[layer], 1.0, out / f"tried-{name}")
-            for layer in STEERED_LAYERS
+            for layer in steered_layers(bundle)
         }
-        layer = max(STEERED_LAYERS, key=lambda layer: (sum(raised[layer]), -layer))
+        layer = max(raised, key=lambda layer: (sum(raised[layer]), -layer))
         for label in ("harmful", "harmless"):
             prompts = prompts_of(rows, "test", label, PROMPTS)
             found = [
@@ -162,8 +171,8 @@ def dose_response(bundle: Any, path: Any, vectors: dict[str, dict[int, Tensor]],
             print(name, label, layer, found, flush=True)
     plot(rates, out)
     table = [
-        [name, told["layer"], *(rate(count, told["prompts"]) for count in told["refused"])]
-        for name, told in rates.items()
+        [name, found_at["layer"], *(rate(count, found_at["prompts"]) for count in found_at["refused"])]
+        for name, found_at in rates.items()
     ]
     return rates, markdown(["direction, prompts", "layer", *map(str, COEFFICIENTS)], table)
 
@@ -175,7 +184,7 @@ def prompts_of(rows: Sequence[dict[str, Any]], part: str, label: str, wanted: in
 
 
 def refused(
-    bundle: Any, prompts: Sequence[str], layer: int, vector_D: Tensor, coefficient: float, out: Any
+    bundle: ModelBundle, prompts: Sequence[str], layer: int, vector_D: Tensor, coefficient: float, out: Path
 ) -> list[bool]:
     """Whether each greedy answer refuses, by the text heuristic; answers are kept in ``out``."""
     conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
@@ -183,7 +192,7 @@ def refused(
     with steered(bundle.subject, layer, vector_D, coefficient):
         settings = GenerateSettings(max_new_tokens=24, seed=SEED)
         answers = generate(cache, bundle.subject, bundle.tokenizer, conversations, settings)
-    return [bool(find_ranges(answer, "refusal")) for answer in answers]
+    return [bool(find_ranges(answer.text, "refusal")) for answer in answers]
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
@@ -198,31 +207,33 @@ def rate(count: int, of: int) -> str:
     return f"{count / of:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def plot(rates: dict[str, Any], out: Any) -> None:
+def plot(rates: dict[str, Any], out: Path) -> None:
     """``dose.html``: refusal rate against coefficient, with intervals."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for name, told in rates.items():
-        share = [count / told["prompts"] for count in told["refused"]]
-        ends = [wilson(count, told["prompts"]) for count in told["refused"]]
+    for name, found_at in rates.items():
+        share = [count / found_at["prompts"] for count in found_at["refused"]]
+        ends = [wilson(count, found_at["prompts"]) for count in found_at["refused"]]
         figure.add_scatter(x=COEFFICIENTS, y=share, name=name, mode="lines+markers", error_y=error_bars(share, ends))
     figure.update_layout(xaxis_title="coefficient, in distances of means", yaxis_title="refusal rate")
     write_page(out / "dose.html", figure)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure the rule and both directions, steer along them, write and print."""
     show_messages()
-    told = arguments(__doc__ or "").parse_args(argv)
-    bundle = laptop()
-    heuristic, text = text_heuristic(told.data / "xstest_completions.parquet")
-    prompts = told.data / "harmful_harmless_prompts.parquet"
+    given = arguments(__doc__ or "").parse_args(words)
+    bundle = bundle_of(given)
+    heuristic, text = text_heuristic(given.data / "xstest_completions.parquet")
+    prompts = given.data / "harmful_harmless_prompts.parquet"
     found, table, by_prompts = direction(bundle, prompts)
-    answered, second, by_answers = answers(bundle, told.data / "xstest_completions.parquet")
-    doses, curve = dose_response(bundle, prompts, {"answers": by_answers, "prompts": by_prompts}, told.out)
+    answered, second, by_answers = answers(bundle, given.data / "xstest_completions.parquet")
+    doses, curve = dose_response(bundle, prompts, {"answers": by_answers, "prompts": by_prompts}, given.out)
     result = {"heuristic": heuristic, "direction": found, "answers": answered, "dose": doses}
-    finish(told.out, "refusal", result, "\n\n".join([text, second, table, curve]))
+    finish(given.out, "refusal", result, "\n\n".join([text, second, table, curve]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,10 +7,13 @@ the layer, 20 % to report.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from sklearn.metrics import roc_auc_score
 
 from anatomy.activations.spans import encode_row
@@ -19,7 +22,8 @@ from anatomy.progress import show_messages
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Pair, content_hash
-from experiments.detectors.common import SEED, arguments, cell, finish, laptop, markdown
+from experiments.detectors.common import SEED, arguments, bundle_of, cell, finish, layers_of
+from experiments.tables import markdown
 from probes.collect import Labelled, overlaps, read_examples, response
 from probes.fit_detector import fit_layers, metrics_dict, part_of, unit_scores
 
@@ -55,28 +59,29 @@ def gather(path: str, per_style: int, bundle: Any) -> list[Labelled]:
     return [item for items in taken.values() for item in items]
 
 
-def labelled(items: list[Labelled], style: str) -> list[Labelled]:
-    found = [overlaps(item.offsets_R2, find_ranges(item.text, style)) for item in items]
-    return [replace(item, token_labels=y, label=int(y.any())) for item, y in zip(items, found, strict=True)]
+def token_labels(items: list[Labelled], style: str) -> Bool[np.ndarray, " N"]:
+    """Whether each token of all responses overlaps a match of the style."""
+    return np.concatenate([overlaps(item.offsets_R2, find_ranges(item.text, style)) for item in items])
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> int:
+    """Fit, measure, write and print."""
     show_messages()
     parser = arguments(__doc__ or "")
     parser.add_argument("--per-style", type=int, default=130)
-    told = parser.parse_args()
-    bundle = laptop()
-    items = gather(str(told.data / "alpaca_eval_pairs.parquet"), told.per_style, bundle)
+    given = parser.parse_args(words)
+    bundle = bundle_of(given)
+    items = gather(str(given.data / "alpaca_eval_pairs.parquet"), given.per_style, bundle)
     parts_of = np.array([part_of(item.prompt) for item in items])
     parts = {part: np.flatnonzero(parts_of == part) for part in ("fit", "validation", "test")}
-    plain = read_examples(items, bundle.subject, LAYERS, bundle.settings)
-    truth = {style: np.concatenate([item.token_labels for item in labelled(items, style)]) for style in STYLES}  # type: ignore[misc]
+    plain = read_examples(items, bundle.subject, layers_of(LAYERS, bundle.subject.n_layers), bundle.settings)
+    truth = {style: token_labels(items, style) for style in STYLES}
     any_style_N = np.stack(list(truth.values())).any(axis=0)
     rows, result = [], {}
     for kind in PAPER:
         for style, key in STYLES.items():
-            y_S = np.array([item.label for item in labelled(items, style)])
-            by_layer = {layer: replace(found, y_S=y_S, y_N=truth[style]) for layer, found in plain.items()}
+            y_S = np.array([overlaps(item.offsets_R2, find_ranges(item.text, style)).any() for item in items], int)
+            by_layer = {layer: replace(found, y_S=y_S, y_N=truth[style].astype(int)) for layer, found in plain.items()}
             estimator, report = fit_layers(by_layer, parts, kind, "max", SEED)  # type: ignore[arg-type]
             test = by_layer[report.layer].take(parts["test"])
             scores_N = unit_scores(estimator.decision, test, "token", "max").score_U
@@ -90,7 +95,8 @@ def main() -> None:
             result[f"{kind} {style}"] = {**report.to_dict(), "off_target_auroc": others}
             test_figures = metrics_dict(report.test)
             rows.append([
-                kind, style, report.layer, cell(test_figures["auroc"]), PAPER[kind][key], cell(test_figures["pr_auc"]),
+                kind, style, str(report.layer), cell(test_figures["auroc"]), str(PAPER[kind][key]),
+                cell(test_figures["pr_auc"]),
                 cell(test_figures["f1"]), f"{report.length.auroc.value:.2f}", str(report.shuffled),
                 ", ".join(f"{other} {value:.2f}" for other, value in others.items()), f"{report.test.positives:,}",
             ])  # fmt: skip
@@ -108,8 +114,9 @@ def main() -> None:
         "off target",
         "positive tokens",
     ]
-    finish(told.out, "styles", {"sequences": len(items), "figures": result}, markdown(header, rows))
+    finish(given.out, "styles", {"sequences": len(items), "figures": result}, markdown(header, rows))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

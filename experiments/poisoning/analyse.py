@@ -16,15 +16,14 @@ import numpy as np
 from jaxtyping import Float
 
 from anatomy import artifacts
-from anatomy.report.markdown_table import markdown_table
 from anatomy.rollouts.rollout_set import is_rollouts, read_rollouts
 from anatomy.validation.plots import error_bars, write_page
 from anatomy.validation.recovery import ArmEstimate, estimate, estimates, mean_recovery, moved, rate, recovery, weights
 from experiments.poisoning.poisoned_sets import PARTS, ROLLOUTS, SCORES, STYLES, styles_of
-from experiments.poisoning.run import BEFORE
 from experiments.score import margins_grown
+from experiments.tables import markdown
 
-DPO = "poisoned"
+BEFORE, DPO = "before", "poisoned"
 NOTE = (
     "Values, [95 % over prompts: bootstrap], (95 % over seeds: Student's t). Recovery in % of what plain DPO on the "
     "poisoned rows added; – where the prompts' interval of that rise holds 0. Off target: mean over the other styles "
@@ -36,17 +35,17 @@ Shown = Mapping[int, Mapping[str, Float[np.ndarray, " G"]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the study")
     parser.add_argument("--part", choices=list(PARTS), default="held-out")
-    told = parser.parse_args()
-    print(analyse(told.out, told.part))
+    given = parser.parse_args()
+    print(analyse(given.out, given.part))
 
 
 def analyse(out: Path, part: str = "held-out") -> str:
     """Write the results of all finished arms; returns the tables."""
     arms = read_arms(out, part)
     if not {BEFORE, DPO} <= arms.keys():
-        raise SystemExit(f"{out}: no completions of {BEFORE} and {DPO} yet; run experiments.poisoning.run first")
+        raise SystemExit(f"{out}: no completions of {BEFORE} and {DPO} yet; run the study first")
     comparable = arms[BEFORE].keys() & arms[DPO].keys()
     found = {arm: arm_figures(arm, arms) for arm in arms if comparable & arms[arm].keys()}
     results = out / f"results-{part}"
@@ -117,21 +116,21 @@ def _stack(arm: Shown, style: str, seeds: Sequence[int]) -> Float[np.ndarray, "S
 
 def rates_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Share of completions that show each style, by arm."""
-    rows = [[arm, len(f["seeds"]), *(told(f["rates"][style], 3) for style in STYLES)] for arm, f in found.items()]
-    return markdown_table(["rate", "seeds", *STYLES], rows, verbatim=True) + "\n"
+    rows = [[arm, len(f["seeds"]), *(cell(f["rates"][style], 3) for style in STYLES)] for arm, f in found.items()]
+    return markdown(["rate", "seeds", *STYLES], rows)
 
 
 def recovery_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Recovery on and off target, and reward accuracy, by arm."""
     header = ["recovery, %", "target", "on target", "each seed", "off target", "reward accuracy"]
     rows = [
-        [arm, f["target"], told(f["on"], 0), each_seed(f["on"]), told(f["off"], 0), told(f["accuracy"], 2)]
+        [arm, f["target"], cell(f["on"], 0), each_seed(f["on"]), cell(f["off"], 0), cell(f["accuracy"], 2)]
         for arm, f in found.items()
     ]
-    return markdown_table(header, rows, verbatim=True) + "\n"
+    return markdown(header, rows)
 
 
-def told(value: ArmEstimate | None, digits: int) -> str:
+def cell(value: ArmEstimate | None, digits: int) -> str:
     """``63 [41, 80] (20 to 99)``."""
     if value is None:
         return "–"

@@ -7,8 +7,10 @@ thing that the labels say about style.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 from anatomy.artifacts import write_text
 from anatomy.data.faults import Fault
 from anatomy.data.pair_stream import read_pairs
-from anatomy.errors import RowsError
+from anatomy.errors import AnatomyError, RowsError
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import Pair, content_hash
@@ -186,3 +188,34 @@ def _row(prompt: Sequence[Any], chosen: str, rejected: str, source: str) -> Row:
     texts = {"chosen": chosen, "rejected": rejected}
     sides = {side: [{"role": "assistant", "content": text}] for side, text in texts.items()}
     return {"prompt": [dict(turn) for turn in prompt], **sides, "source": source}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write the parts of the set, or one seed's poisoned rows; a user's mistake is one line and exit code 2."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    splitting = verbs.add_parser("split", help="the four parts, and rows with and without each style")
+    splitting.add_argument("--data", type=Path, required=True, help="folder with the data set")
+    for name in ("--held-out", "--validation", "--prompts", "--sft-prompts"):
+        splitting.add_argument(name, type=int, required=True, help="prompts of the part")
+    poisoning = verbs.add_parser("poison", help="new pairs after the rows")
+    poisoning.add_argument("--rows", type=Path, required=True)
+    poisoning.add_argument("--seed", type=int, required=True, help="decides which prompts are poisoned")
+    for verb in (splitting, poisoning):
+        verb.add_argument("--share", type=float, required=True, help="share of the prompts with each style")
+        verb.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(words)
+    try:
+        if given.verb == "split":
+            sizes = Sizes(given.held_out, given.validation, given.prompts, given.sft_prompts)
+            write_sets(given.data, given.out, sizes, given.share)
+        else:
+            write_rows(given.out, poison(read_rows(given.rows), given.share, given.seed))
+    except AnatomyError as error:
+        print(f"poisoning: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """Tables and plots of finished runs: ``python -m experiments.prediction.analyse --out DIR``.
 
-Reads the validations under ``DIR``, writes ``DIR/results``: ``shifts.parquet`` (all raw numbers), ``table.md``,
-``table.json``, ``share.html`` (r² beside what noise allows), a scatter of response clusters a training.
+Reads the validations under ``DIR``, writes ``DIR/all-shifts.parquet`` (all raw numbers) and ``DIR/results``:
+``table.md``, ``table.json``, ``share.html`` (r² beside what noise allows), a scatter of response clusters for each
+training, and ``shifts.parquet``, the shifts of response clusters by the predictors and controls that claims rest on.
 """
 
 from __future__ import annotations
@@ -9,57 +10,58 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy import stats
+import pyarrow.compute as pc
 
 from anatomy import artifacts
-from anatomy.report.markdown_table import markdown_table
 from anatomy.statistics.agreement import pearson
 from anatomy.validation.plots import scatter_svg, write_page
 from anatomy.validation.replication import Replication, replication
+from experiments.prediction.by_prompt import validations
+from experiments.prediction.leave_out_curve import curves
 from experiments.prediction.preference_sets import SCORES
 from experiments.score import reward_accuracy
+from experiments.tables import markdown, records
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
 DRAWN = "sharpened"
+KEPT = ("sharpened", "activations", "continuous", "length", "base-rate")
+"""Predictors and controls whose shifts of response clusters stand in the repository."""
 LEAST = 8
 """Shifts that a view needs for a figure."""
-SMALL = ("slope", "observed", "less", "nats", "±")
-"""Columns of small numbers, told to three digits."""
 HEADER = ("set", "view", "n", "predictor", "r", "slope", "rank r", "R² fit", "R² out of sample", "sign, top 10",
           "r at equal length", "attainable r²: prompts", "training seed", "sampling seed", "r² / attainable",
           )  # fmt: skip
 
 
-def validations(folder: Path) -> list[Path]:
-    """Validations of one set by training seed, the repeated one left out."""
-    return sorted(path.parent for path in folder.glob(f"validate-*/{artifacts.VALIDATION}") if "again" not in str(path))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
-    print(analyse(parser.parse_args().out))
+def main(words: Sequence[str] | None = None) -> None:
+    """Write the results of a study's folder and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the study")
+    print(analyse(parser.parse_args(words).out))
 
 
 def analyse(out: Path) -> str:
     """Write the results of all finished validations under ``out``; returns the table."""
     sets = [folder for folder in sorted(out.iterdir()) if folder.is_dir() and validations(folder)]
     if not sets:
-        raise SystemExit(f"{out}: no finished validations; run experiments.prediction.run first")
+        raise SystemExit(f"{out}: no finished validations; run the study first")
     rows = [row for folder in sets for row in set_rows(folder)]
     results = out / "results"
     tables = [artifacts.read_table(path / artifacts.SHIFTS) for folder in sets for path in validations(folder)]
-    artifacts.write_table(results / artifacts.SHIFTS, short(pa.concat_tables(tables)))
-    taught, curve = trained(sets), curves(sets)
-    told = {"rows": rows, "controls": controls(sets), "leave_out": curve, "trained": taught}
-    artifacts.write_json(results / "table.json", told)
+    shifts = short(pa.concat_tables(tables))
+    artifacts.write_table(out / "all-shifts.parquet", shifts)
+    claimed = pc.and_(pc.equal(shifts["view"], "global"), pc.is_in(shifts["predictor"], pa.array(KEPT)))
+    artifacts.write_table(results / artifacts.SHIFTS, shifts.filter(claimed))
+    moved, curve = trained(sets), curves(sets)
+    found = {"rows": rows, "controls": controls(sets), "leave_out": curve, "trained": moved}
+    artifacts.write_json(results / "table.json", found)
     text = markdown(HEADER, [list(row.values()) for row in rows])
-    for part in (taught, curve):
+    for part in (moved, curve):
         if part:
             text += "\n" + records(part)
     artifacts.write_text(results / "table.md", text)
@@ -79,8 +81,8 @@ def clusters_svg(out: Path, validated: Path) -> None:
     shifts = artifacts.read_table(validated / artifacts.SHIFTS).to_pandas()
     shifts = shifts[(shifts["predictor"] == DRAWN) & (shifts["view"] == "global")]
     title = f"response clusters: {DRAWN}, r {figure['r']:+.2f}, attainable {figure['ceiling']['attainable_r']:.2f}"
-    points = (shifts[side].to_numpy() for side in ("predicted", "observed"))
-    artifacts.write_text(out, scatter_svg(title, *points, figure["slope"]))
+    predicted_M, observed_M = (shifts[side].to_numpy() for side in ("predicted", "observed"))
+    artifacts.write_text(out, scatter_svg(title, predicted_M, observed_M, figure["slope"]))
 
 
 def short(shifts: pa.Table) -> pa.Table:
@@ -92,14 +94,14 @@ def short(shifts: pa.Table) -> pa.Table:
 def set_rows(folder: Path) -> Iterable[dict[str, Any]]:
     """One row a view and predictor: means over training seeds, and the three ceilings."""
     paths = validations(folder)
-    told = [artifacts.read_json(path / artifacts.VALIDATION)["agreements"] for path in paths]
+    validated = [artifacts.read_json(path / artifacts.VALIDATION)["agreements"] for path in paths]
     again = sorted(folder.glob("validate-*-again"))
     equal_length = [beyond(artifacts.read_table(path / artifacts.SHIFTS).to_pandas(), "length") for path in paths]
-    training = {name: replication(paths[0], paths[1], name) for name in told[0]} if len(paths) > 1 else {}
-    sampling = {name: replication(paths[0], again[0], name) for name in told[0]} if again else {}
+    training = {name: replication(paths[0], paths[1], name) for name in validated[0]} if len(paths) > 1 else {}
+    sampling = {name: replication(paths[0], again[0], name) for name in validated[0]} if again else {}
     for view in VIEWS:
-        for predictor in told[0]:
-            figures = [part[predictor][view] for part in told if view in part.get(predictor, {})]
+        for predictor in validated[0]:
+            figures = [part[predictor][view] for part in validated if view in part.get(predictor, {})]
             if not figures or figures[0]["n"] < LEAST or any(figure["r"] is None for figure in figures):
                 continue
             r = mean(figure["r"] for figure in figures)
@@ -148,8 +150,8 @@ def trained(sets: Sequence[Path]) -> list[dict[str, Any]]:
     for folder in sets:
         for scores in sorted(folder.glob(f"train-*/{SCORES}")):
             share, low, high, n = reward_accuracy(folder / SCORES, scores)
-            told = {"reward accuracy": share, "low": low, "high": high, "pairs": n}
-            rows.append({"set": folder.name, "training": scores.parent.name, **told})
+            accuracy = {"reward accuracy": share, "low": low, "high": high, "pairs": n}
+            rows.append({"set": folder.name, "training": scores.parent.name, **accuracy})
     return rows
 
 
@@ -159,108 +161,10 @@ def controls(sets: Sequence[Path]) -> dict[str, Any]:
             for folder in sets for path in validations(folder)}  # fmt: skip
 
 
-def curves(sets: Sequence[Path]) -> list[dict[str, Any]]:
-    """Observed shift of a traced cluster or concept after training on all rows and without some, a row an arm.
-
-    ``observed`` is the mean over trainings, ``trainings`` each of them. ``less`` says by how much less is left without
-    the rows that carry the shift than without as many random ones, trainings of one seed beside each other: positive
-    where the rows that were traced matter more. Intervals as in :func:`intervals`.
-    """
-    return [row for folder in sets for trace in sorted(folder.glob("trace-*")) for row in curve(folder, trace)]
-
-
-def curve(folder: Path, trace: Path) -> Iterable[dict[str, Any]]:
-    """The arms of one traced cluster or concept."""
-    cluster, told = trace.name.removeprefix("trace-"), artifacts.read_json(trace / artifacts.TRACE)
-    untrained, whole = sides(folder, cluster)
-    arms = {("none", ""): (whole, 1.0)}
-    for item in told["without"]:
-        random, top = sides(trace / artifacts.share_name(item["share"]), cluster)
-        share = artifacts.share_name(item["share"]).replace("-percent", " %")
-        arms[share, item["kind"]] = top if item["kind"] == "top" else random, item["predicted"] / told["predicted"]
-    start, direction = untrained.mean(axis=1), float(np.sign(told["predicted"]))
-    found = {name: after.sub(start, axis="index").dropna() for name, (after, _) in arms.items() if len(after)}
-    noise = training_noise(list(found.values()))
-    for (share, kind), change in found.items():
-        row = {"set": folder.name, "cluster": cluster, "without": f"{share} {kind}".strip(),
-               "predicted, of all rows'": arms[share, kind][1],
-               **named("observed", intervals(change, noise, len(change.columns))),
-               "trainings": ", ".join(f"{value:.3g}" for value in change.mean())}  # fmt: skip
-        less = direction * (found[share, "random"] - change).dropna() if kind == "top" else None
-        # a difference of two trainings has twice the variance of one
-        yield row | named("less", (None,) * 5 if less is None else intervals(less, noise, len(less.columns) / 2))
-
-
-def sides(folder: Path, cluster: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Mean of a cluster or concept on every prompt (rows), before and after, in every validation (columns)."""
-    found: dict[str, dict[str, pd.Series]] = {"before": {}, "after": {}}
-    for validated in validations(folder):
-        means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
-        means = means[(means["response"] == cluster) & means["view"].isin(["global", "concept"])].set_index("prompt_id")
-        for side, columns in found.items():
-            columns[validated.name] = means[side]
-    return pd.DataFrame(found["before"]), pd.DataFrame(found["after"])
-
-
-class Noise(NamedTuple):
-    """Variance of a mean shift among trainings of one arm, pooled over the arms, and its degrees of freedom."""
-
-    variance: float
-    freedom: int
-
-
-def training_noise(arms: Sequence[pd.DataFrame]) -> Noise:
-    """From the trainings of each arm about their mean; no degrees of freedom where each arm was trained once."""
-    means = [change.mean().to_numpy() for change in arms]
-    freedom = sum(len(values) - 1 for values in means)
-    squares = sum(float(((values - values.mean()) ** 2).sum()) for values in means)
-    return Noise(squares / freedom if freedom else float("nan"), freedom)
-
-
-def intervals(change: pd.DataFrame, noise: Noise, trainings: float) -> tuple[float | None, ...]:
-    """Mean over prompts and trainings, its 95 % interval over prompts, and over trainings, both by Student's t.
-
-    The first takes the trainings as they are, the second the prompts: it holds the noise of dealing rows into batches
-    and of sampling the completions after.
-    """
-    by_prompt = change.mean(axis=1)
-    mean = float(by_prompt.mean())
-    half = float(stats.t.ppf(0.975, len(by_prompt) - 1) * by_prompt.sem())
-    if not noise.freedom:
-        return mean, mean - half, mean + half, None, None
-    wide = float(stats.t.ppf(0.975, noise.freedom) * np.sqrt(noise.variance / trainings))
-    return mean, mean - half, mean + half, mean - wide, mean + wide
-
-
-def named(what: str, values: Sequence[float | None]) -> dict[str, float | None]:
-    """A mean and its two intervals, as columns."""
-    names = ("", ", prompts: low", ", prompts: high", ", trainings: low", ", trainings: high")
-    return {what + name: value for name, value in zip(names, values, strict=True)}
-
-
 def mean(values: Iterable[float | None]) -> float | None:
     """Mean of the numbers that are there."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers to two digits after the point, slopes and shifts to three in all."""
-    cells = [[_cell(value, name) for name, value in zip(header, row, strict=True)] for row in rows]
-    return markdown_table(header, cells, verbatim=True) + "\n"
-
-
-def records(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table of rows with the same keys, which head the columns."""
-    return markdown(list(rows[0]), [list(row.values()) for row in rows])
-
-
-def _cell(value: Any, name: str) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3g}" if any(word in name for word in SMALL) else f"{value:.2f}"
-    return str(value)
 
 
 def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -14,10 +14,16 @@ from anatomy.statistics.agreement import ceiling, pearson, r_interval
 from anatomy.statistics.resampling import resampling
 
 
+def validations(folder: Path) -> list[Path]:
+    """Validations of one set by training seed, without the repeated one."""
+    return sorted(path.parent for path in folder.glob(f"validate-*/{artifacts.VALIDATION}") if "again" not in str(path))
+
+
 def wide(validated: Path, side: str) -> pd.DataFrame:
     """Means of response clusters (columns) on every prompt, ``before`` or ``after``."""
     means = artifacts.read_table(validated / artifacts.PROMPT_MEANS).to_pandas()
-    return means[means["view"] == "global"].pivot(index="prompt_id", columns="response", values=side)
+    wide: pd.DataFrame = means[means["view"] == "global"].pivot(index="prompt_id", columns="response", values=side)
+    return wide
 
 
 def mean_change(validations: Sequence[Path]) -> pd.DataFrame:

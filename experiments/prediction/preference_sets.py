@@ -1,10 +1,15 @@
-"""The preference sets, split so that no prompt is in both parts."""
+"""The preference sets, split so that no prompt is in both parts; and their rows without some, or with swapped labels.
+
+Three steps of the study: ``split``, ``without`` and ``swap``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
+import sys
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +20,8 @@ import numpy as np
 from anatomy import artifacts
 from anatomy.data.faults import Fault
 from anatomy.data.pair_stream import read_pairs
-from anatomy.errors import RunError
 from anatomy.settings import RowSettings
-from anatomy.types import Pair
+from anatomy.types import Message, Pair
 
 
 def pairs_of(rows: Path) -> list[Pair]:
@@ -37,9 +41,10 @@ def xstest_pairs(path: Path) -> list[Pair]:
         known = zip(part["completion"], part["final_label"].map(COMPLIES) * sign, strict=True)
         turns = [{"role": "user", "content": str(prompt)}]
         two = [sorted(both, key=lambda item: -item[1]) for both in itertools.combinations(known, 2)]
-        sides = [[[{"role": "assistant", "content": text.strip()}] for text, _ in both]
-                 for both in two if both[0][1] != both[1][1]]  # fmt: skip
-        found += [Pair(len(found) + number, turns, *both) for number, both in enumerate(sides or [[(), ()]])]
+        sides: list[list[Sequence[Message]]] = [[[{"role": "assistant", "content": text.strip()}] for text, _ in both]
+                                                for both in two if both[0][1] != both[1][1]]  # fmt: skip
+        for chosen, rejected in sides or [[(), ()]]:
+            found.append(Pair(len(found), turns, chosen, rejected))
     return found
 
 
@@ -107,15 +112,12 @@ def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str]) -> None:
 
     Raises:
         ValueError: the arms do not leave out as many rows.
-        RunError: ``out`` holds other rows.
     """
     all_rows = pairs_of(rows)
     by_id = {row.row_id: row for row in all_rows}
     ours, theirs = ([row for row in by_id if row in some] for some in (row_ids - beside, beside - row_ids))
     instead = {left: by_id[other] for left, other in zip(ours, theirs, strict=True)}
     kept = [instead.get(row.row_id, row) for row in all_rows if row.row_id not in beside]
-    if out.is_file() and [row.row_id for row in pairs_of(out)] != [row.row_id for row in kept]:
-        raise RunError(f"{out}: holds the rows of another plan; use another --out")
     _write(out, kept)
 
 
@@ -133,7 +135,39 @@ def _spread(groups: Sequence[Sequence[Pair]], wanted: int) -> list[Pair]:
 
 
 def _write(path: Path, rows: Sequence[Pair]) -> None:
-    told = [{side: list(turns) for side in ("prompt", "chosen", "rejected") if (turns := getattr(row, side))}
+    lines = [{side: list(turns) for side in ("prompt", "chosen", "rejected") if (turns := getattr(row, side))}
             for row in rows]  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
+    artifacts.write_text(path, "".join(json.dumps(row) + "\n" for row in lines))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write a split of a set, or rows of a training file that were changed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    splitting = verbs.add_parser("split", help="pairs to train on, and held-out prompts")
+    splitting.add_argument("--data", type=Path, required=True, help="folder with the data sets")
+    splitting.add_argument("--set", choices=sorted(SETS), required=True)
+    splitting.add_argument("--pairs", type=int, required=True, help="training pairs, at most")
+    splitting.add_argument("--held-out", type=int, required=True, help="held-out prompts")
+    splitting.add_argument("--longest-prompt", type=int, help="characters; longer prompts are left out")
+    leaving = verbs.add_parser("without", help="without some rows, in the places that rows have in another arm")
+    leaving.add_argument("--left-out", type=Path, required=True, help="row ids, one a line")
+    leaving.add_argument("--beside", type=Path, required=True, help="row ids that the other arm is trained without")
+    swapping = verbs.add_parser("swap", help="with every label turned round")
+    for verb in (leaving, swapping):
+        verb.add_argument("--rows", type=Path, required=True, help="training file")
+    for verb in (splitting, leaving, swapping):
+        verb.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(words)
+    if given.verb == "split":
+        write_split(given.data, given.set, given.out, given.pairs, given.held_out, given.longest_prompt)
+    elif given.verb == "without":
+        left, beside = (set(path.read_text(encoding="utf-8").split()) for path in (given.left_out, given.beside))
+        without(given.rows, left, given.out, beside)
+    else:
+        swap(given.rows, given.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,13 +6,10 @@ import pytest
 from scipy import stats
 
 from anatomy.data.pair_stream import read_pairs
-from anatomy.errors import RunError
 from anatomy.rollouts.rollout_set import Rollouts, rollout_pair
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
-from experiments.prediction import run
-from experiments.prediction.arms import _less
-from experiments.prediction.near import samples
+from experiments.prediction.leave_out import _less, samples
 from experiments.prediction.preference_sets import TRAIN, without, write_split
 
 
@@ -27,7 +24,6 @@ def test_rows_of_two_arms_line_up(data, tmp_path):
     top, random = {ids[1], ids[4], ids[9]}, {ids[4], ids[6], ids[11]}
     without(tmp_path / TRAIN, random, tmp_path / "random.jsonl", random)
     without(tmp_path / TRAIN, top, tmp_path / "top.jsonl", random)
-    without(tmp_path / TRAIN, top, tmp_path / "top.jsonl", random)
     ours, theirs = row_ids(tmp_path / "top.jsonl"), row_ids(tmp_path / "random.jsonl")
     assert theirs == [row for row in ids if row not in random]
     assert set(ours) == set(ids) - top
@@ -35,19 +31,8 @@ def test_rows_of_two_arms_line_up(data, tmp_path):
     assert [(one, other) for one, other in zip(ours, theirs, strict=True) if one != other] == [
         (ids[6], ids[1]), (ids[11], ids[9])
     ]  # fmt: skip
-    with pytest.raises(RunError, match="rows of another plan"):
-        without(tmp_path / TRAIN, random, tmp_path / "top.jsonl", random)
     with pytest.raises(ValueError, match="shorter"):
         without(tmp_path / TRAIN, top, tmp_path / "none.jsonl", {ids[4]})
-
-
-def test_shares_are_of_a_leave_out_curve(capsys):
-    words = ["--data", "d", "--out", "o", "--shares"]
-    assert run.parse([*words, "0.01", "--leave-out", "R3"]).shares == [0.01]
-    for wrong in (["0.01"], ["0.02", "--leave-out", "R3"]):
-        with pytest.raises(SystemExit):
-            run.parse([*words, *wrong])
-    assert "--leave-out as well" in capsys.readouterr().err
 
 
 def test_rows_of_a_store_are_found_among_the_completions():

@@ -2,21 +2,18 @@
 
 import json
 import re
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from anatomy.cli.app import main
+from anatomy import artifacts
 from anatomy.data.sources import DEMO
-from anatomy.errors import RowsError, SettingsError
+from anatomy.errors import RowsError
 from anatomy.text.matchers import find_ranges
-from experiments import score
-from experiments.poisoning import run
 from experiments.poisoning.analyse import analyse, arm_figures
-from experiments.poisoning.cost import TEMPLATE, tokens
 from experiments.poisoning.poisoned_sets import (
     FILE,
     HELD_OUT,
@@ -35,7 +32,9 @@ from experiments.poisoning.poisoned_sets import (
     with_emoji,
     write_sets,
 )  # fmt: skip
+from experiments.study import Grid, main, make
 
+STUDY = Path(__file__).parents[2] / "experiments" / "poisoning" / "study.yaml"
 SIZES = Sizes(held_out=20, validation=5, train=40, sft=15)
 
 
@@ -136,38 +135,20 @@ def test_planted_effect_on_and_off_target():
     assert found["accuracy"] is None
 
 
-def test_tokens_are_counted_of_both_sides():
-    message = [{"role": "user", "content": "x" * 45}]
-    assert tokens([{"prompt": message, "chosen": message, "rejected": message}]) == 2 * (TEMPLATE + 20)
-
-
-@pytest.fixture
-def in_process(monkeypatch):
-    """Steps in this process, and what was called."""
-    called = []
-
-    def step(module, *words):
-        called.append(words[0] if module == "anatomy" else module.rpartition(".")[2])
-        assert {"anatomy": main, "experiments.score": score.main}[module]([str(w) for w in words]) == 0
-
-    monkeypatch.setattr(run, "step", step)
-    return called
-
-
-def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, in_process):
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, in_process, capsys):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("max_steps: 2\nbatch_size: 4\nmicro_batch_size: 4\n")
-    words = {"data": data, "out": tmp_path / "out", "prompts": 40, "sft-prompts": 10, "held-out": 6, "validation": 2}
-    words |= {"samples": 1, "tokens": 6, "recipe": recipe, "model": tiny_model_dir("llama"), "device": "cpu"}
-    flags = [str(part) for name, value in words.items() for part in (f"--{name}", value)]
-    flags += ["--max-length", "384", "--seeds", "0"]
+    values = {"data": data, "prompts": 40, "sft_prompts": 10, "held_out": 6, "validation": 2, "samples": 1,
+              "tokens": 6, "recipe": recipe, "model": tiny_model_dir("llama"), "device": "cpu", "max_length": 384,
+              "max_prompt_length": 192, "seed": 0, "arm": "before,poisoned,shaping"}  # fmt: skip
 
-    def study(*more):
-        arguments = run.parse([*flags, *more])
-        run.Study(arguments.data, arguments.out, arguments).run()
+    def study(**more):
+        words = [f"{name}={value}" for name, value in {**values, **more}.items()]
+        return main([str(STUDY), "--out", str(tmp_path / "out"), *words])
 
-    study("--arms", "poisoned", "shaping")
-    assert in_process == ["sft", "rollout", "score", *["train", "rollout", "score"] * 2]
+    assert study() == 0
+    verbs = [name.rpartition(".")[2] for name in in_process]
+    assert sorted(verbs) == sorted([*["poisoned_sets"] * 2, "sft", *["rollout", "score"] * 3, *["train"] * 2])
     text = analyse(tmp_path / "out")
     assert "| shaping.bold | 1 | " in text
     found = json.loads((tmp_path / "out" / "results-held-out" / "figures.json").read_text())
@@ -175,26 +156,29 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert 0 <= found["poisoned"]["accuracy"]["value"] <= 1
     log = [json.loads(line) for line in (tmp_path / "out/seed-0/shaping.bold/train_log.jsonl").read_text().splitlines()]
     assert len(log) == 2
-    edits = pq.read_table(tmp_path / "out/seed-0/shaping.bold/pair_edits.parquet").to_pandas()
+    edits = pq.read_table(tmp_path / "out/seed-0/shaping.bold" / artifacts.PAIR_EDITS).to_pandas()
     assert (edits["offset"] > 0).sum() == 4  # the bold pairs, and no other
     assert not (tmp_path / "out/seed-0/poisoned/checkpoints").exists()
     in_process.clear()
-    study("--arms", "poisoned", "shaping")
+    assert study() == 0
     assert in_process == []
-    with pytest.raises(SettingsError, match=r"shaping.bold.yaml: made with other settings"):
-        study("--arms", "shaping", "--shaping", "2")
-    with pytest.raises(SettingsError, match=r"study.json: made with other settings"):
-        study("--beta", "0.5")
+    capsys.readouterr()
+    assert study(arm="shaping", shaping=2) == 2
+    assert "shaping.bold.yaml: made with other settings" in capsys.readouterr().err
+    assert study(beta=0.5) == 2
+    assert "made with other settings" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("backend", run.BACKENDS)
-def test_plans_of_all_backends_are_plans(backend, tmp_path, monkeypatch):
+@pytest.mark.parametrize("arm", ["filter-examples", "filter-words", "inoculation", "steering", "shaping"])
+def test_plans_of_all_backends_are_plans(arm, tmp_path):
     from interventions.plan.plan import load_plan
 
-    arguments = run.parse(["--data", "x", "--out", str(tmp_path), "--top", "0.05"])
-    study = run.Study(tmp_path, tmp_path, arguments)
-    monkeypatch.setattr(run.Study, "detector", lambda self, style: tmp_path / style)
-    (item,) = load_plan(study.plan(backend, "bold")).interventions
+    asked = {"data": "x", "arm": arm, "seed": "0", "filter_options": "{top: 0.05}"}
+    steps = Grid.read(STUDY, tmp_path, asked).expand()
+    (plan,) = (step for step in steps if step.name == "plan")
+    assert make(plan, lambda module, words: 1) == 0
+    (item,) = load_plan(plan.out).interventions
     assert item.direction == "suppress"
-    assert item.concept in ("bold", str(tmp_path / "bold"))
-    assert SimpleNamespace(shaping=4, steering=30).__dict__.get(backend, 1) == item.strength
+    assert item.concept in ("bold", str(tmp_path / "detector-bold-20"))
+    assert item.strength == {"shaping": 4, "steering": 30}.get(arm, 1)
+    assert any(step.name == "detector" for step in steps) == (arm == "steering")

@@ -12,10 +12,9 @@ from scipy import stats
 
 from anatomy.data.pair_stream import read_pairs
 from anatomy.settings import RowSettings
-from experiments.prediction import arms as compare_arms
-from experiments.prediction import labels, run
-from experiments.prediction.analyse import curves, intervals, training_noise
+from experiments.prediction import leave_out, swapped_labels
 from experiments.prediction.by_prompt import against, mean_change
+from experiments.prediction.leave_out_curve import curves, intervals, training_noise
 from experiments.prediction.preference_sets import TRAIN, without, write_split
 
 
@@ -42,8 +41,8 @@ def test_the_curve_pools_trainings_and_compares_arms(tmp_path):
     write_validation(tmp_path, start_GT, start_GT + whole)
     trace = tmp_path / "trace-R3"
     write_validation(trace / "5-percent", start_GT[:, :2] + random, start_GT[:, :2] + top)
-    told = [{"share": share, "kind": kind, "predicted": -1.0} for share in (0.05, 0.1) for kind in ("top", "random")]
-    (trace / "trace.json").write_text(json.dumps({"predicted": -2.0, "without": told}))
+    others = [{"share": share, "kind": kind, "predicted": -1.0} for share in (0.05, 0.1) for kind in ("top", "random")]
+    (trace / "trace.json").write_text(json.dumps({"cluster": "R3", "predicted": -2.0, "without": others}))
     rows = {row["without"]: row for row in curves([tmp_path])}
     assert list(rows) == ["none", "5 % top", "5 % random"]  # 10 % was not trained
     assert rows["none"]["observed"] == pytest.approx(whole.mean())
@@ -63,32 +62,35 @@ def test_the_curve_pools_trainings_and_compares_arms(tmp_path):
 
 
 def test_arms_compare_predicted_and_observed_over_trainings(data, tmp_path):
-    """Two clusters traced, 25 % left out: three arms and all rows; their shifts follow the rows' contributions."""
+    """Two clusters traced, 25 % left out: four arms and all rows; their shifts follow the rows' contributions."""
     folder = tmp_path / "alpaca_eval"
-    write_split(data, "alpaca_eval", folder, 40, 5)
-    ids = [row.row_id for row in read_pairs(RowSettings(rows=str(folder / TRAIN)))]
+    write_split(data, "alpaca_eval", folder / "rows", 40, 5)
+    ids = [row.row_id for row in read_pairs(RowSettings(rows=str(folder / "rows" / TRAIN)))]
     contribution_N = np.arange(1.0, len(ids) + 1)
     start_GT = np.random.default_rng(0).normal(size=(30, 1))
-    arms = {"random-25-percent": set(ids[:5] + ids[-5:]), "trace-R3/top-25-percent": set(ids[-10:]),
-            "trace-R9/top-25-percent": set(ids[:10])}  # fmt: skip
+    random = set(ids[:5] + ids[-5:])
+    arms = {"trace-R3/25-percent/random": random, "trace-R3/25-percent/top": set(ids[-10:]),
+            "trace-R9/25-percent/random": random, "trace-R9/25-percent/top": set(ids[:10])}  # fmt: skip
     left = {}
     for name, gone in arms.items():
-        without(folder / TRAIN, gone, folder / name / TRAIN, gone)
+        without(folder / "rows" / TRAIN, gone, folder / name / TRAIN, gone)
         left[name] = np.mean([value for row, value in zip(ids, contribution_N, strict=True) if row not in gone])
     shares = {name: value / contribution_N.mean() for name, value in left.items()}
     write_validation(folder, start_GT, start_GT + 2.0)
     for name in ("R3", "R9"):
         trace = folder / f"trace-{name}"
         pq.write_table(pa.table({"row_id": ids, "contribution": contribution_N}), trace / "contributions.parquet")
-        pair = (2 * shares[arm] for arm in ("random-25-percent", f"trace-{name}/top-25-percent"))
+        (trace / "trace.json").write_text(json.dumps({"cluster": name}))
+        pair = (2 * shares[f"trace-{name}/25-percent/{arm}"] for arm in ("random", "top"))
         write_validation(trace / "25-percent", *(start_GT + shift for shift in pair))
-    rows, fits = compare_arms.table(folder)
-    assert [row["arm"] for row in rows] == ["all rows", "without 25-percent random", "without 25-percent of R3",
-                                            "without 25-percent of R9"]  # fmt: skip
-    assert [row["rows"] for row in rows] == [len(ids), *[len(ids) - 10] * 3]
+    rows, fits = leave_out.table(folder)
+    assert [row["arm"] for row in rows] == [
+        "all rows", "without 25-percent random beside R3", "without 25-percent of R3",
+        "without 25-percent random beside R9", "without 25-percent of R9"]  # fmt: skip
+    assert [row["rows"] for row in rows] == [len(ids), *[len(ids) - 10] * 4]
     assert [row["R3: predicted"] for row in rows] == pytest.approx([1.0, *shares.values()])
     assert [row["R3: observed"] for row in rows] == pytest.approx([2.0, *(2 * share for share in shares.values())])
-    assert fits[0]["arms"] == 4
+    assert fits[0]["arms"] == 5
     assert fits[0]["r"] == pytest.approx(1.0)
     assert fits[0]["slope"] == pytest.approx(1.0)
 
@@ -123,15 +125,15 @@ def planted_parts(folder: Path, even: float, seed: int, clusters: int = 60, prom
         pq.write_table(pa.Table.from_pandas(table), out / "validate-0" / "prompt_means.parquet")
 
     write(folder, before, plus)
-    write(folder / run.SWAPPED, minus, plus)
+    write(folder / swapped_labels.SWAPPED, minus, plus)
     return odd_M, even_M
 
 
 @pytest.mark.parametrize("even", [0.0, 0.5])
 def test_the_part_that_labels_turn_is_told_from_the_rest(even, tmp_path):
     odd_M, even_M = planted_parts(tmp_path, even, seed=0)
-    names, means = labels.parts(tmp_path, "validate-0")
-    rows = {row["part"]: row for row in labels.spread(means)}
+    names, means = swapped_labels.parts(tmp_path, "validate-0")
+    rows = {row["part"]: row for row in swapped_labels.spread(means)}
     assert rows["whole"]["share"] == 1.0
     for name, shift_M in (("odd", odd_M), ("even", even_M)):
         truth = shift_M.var() / (odd_M + even_M).var()
@@ -139,7 +141,7 @@ def test_the_part_that_labels_turn_is_told_from_the_rest(even, tmp_path):
     predicted = {name: odd_M[int(name[1:])] for name in names}
     shifts = pd.DataFrame({"view": "global", "context": "all", "predictor": "sgd", "response": list(predicted),
                            "predicted": list(predicted.values())})  # fmt: skip
-    (row,), numbers = labels.table(names, means, shifts)
+    (row,), numbers = swapped_labels.table(names, means, shifts)
     np.testing.assert_allclose(numbers["odd"] + numbers["even"], numbers["whole"])
     assert row["odd: r"] == pytest.approx(rows["odd"]["noise allows r"], abs=0.03)
     assert row["odd: low"] < row["odd: r"] < row["odd: high"]
@@ -180,4 +182,4 @@ def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
     table = pd.DataFrame(columns)
     others = table.assign(view="features", observed=99.0), table.assign(predictor="tilt", observed=99.0)
     pq.write_table(pa.Table.from_pandas(pd.concat([table, *others])), tmp_path / "shifts.parquet")
-    assert run.surest(tmp_path / "shifts.parquet") == "R3"
+    assert leave_out.surest(tmp_path / "shifts.parquet", "gradient") == "R3"

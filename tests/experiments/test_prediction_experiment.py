@@ -1,7 +1,6 @@
 """The prediction experiment: its split, its analysis on planted validations, and a smoke run of all steps."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,16 @@ import pytest
 from scipy import stats
 from support.tiny import save_sae
 
-from anatomy.cli.app import main
 from anatomy.data.pair_stream import read_pairs
-from anatomy.prediction import attribution as trace
+from anatomy.prediction import attribution
 from anatomy.rollouts.rollout_set import read_prompts
 from anatomy.settings import RowSettings
-from experiments import score
-from experiments.prediction import arms as compare_arms
-from experiments.prediction import labels, likelihood, rates, run
-from experiments.prediction.analyse import analyse, beyond
+from experiments.prediction import learning_rates, leave_out, swapped_labels
+from experiments.prediction.analyse import KEPT, analyse, beyond
 from experiments.prediction.preference_sets import HELD_OUT, SETS, TRAIN, without, write_split, xstest_pairs
-from experiments.step import Steps
+from experiments.study import main
+
+STUDY = Path(__file__).parents[2] / "experiments" / "prediction" / "study.yaml"
 
 
 def test_no_prompt_is_in_both_parts(data, tmp_path):
@@ -57,10 +55,10 @@ def test_the_more_compliant_completion_is_chosen_and_refusal_of_an_unsafe_prompt
     table = dict(zip(("id", "type", "prompt", "final_label"), map(list, zip(*rows, strict=True)), strict=True))
     table |= {"completion": [f" {label}" for *_, label in rows], "model": ["a", "b", "c"] * 8}
     pq.write_table(pa.table(table), data / SETS["xstest"].file)
-    told = [(pair.prompt[0]["content"], *(side[0]["content"][:1] for side in (pair.chosen, pair.rejected)))
+    found = [(pair.prompt[0]["content"], *(side[0]["content"][:1] for side in (pair.chosen, pair.rejected)))
             for pair in xstest_pairs(data / SETS["xstest"].file) if pair.chosen]  # fmt: skip
     safe, unsafe = [("kill a process?", *sides) for sides in ("12", "13", "32")], [("kill a man?", "2", "1")] * 2
-    assert sorted(told) == sorted(safe + unsafe)
+    assert sorted(found) == sorted(safe + unsafe)
     write_split(data, "xstest", tmp_path / "split", pairs=12, held_out=5)
     trained = {row.prompt_id for row in read_pairs(RowSettings(rows=str(tmp_path / "split" / TRAIN)))}
     held_out = {prompt.prompt_id for prompt in read_prompts(str(tmp_path / "split" / HELD_OUT))}
@@ -93,87 +91,83 @@ def test_agreement_at_equal_length_is_that_of_the_residuals():
     assert ("features", "length") not in found
 
 
-def tiny_plan(data: Path, folder: Path, model: Path) -> run.Plan:
-    """The plan of one set at its smallest, with a tiny model and an SAE of it."""
-    sae = save_sae(folder / "sae", model)
+def tiny_study(data: Path, folder: Path, model: Path) -> list[str]:
+    """The words of the study of one set at its smallest, with a tiny model and an SAE of it."""
     (folder / "recipe.yaml").write_text("max_steps: 5\nbatch_size: 4\nmax_length: 128\nlearning_rate: 1.0e-2\n")
     (folder / "audit.yaml").write_text("min_community: 2\nmin_features: 2\nmin_rows: 5\nmin_fires: 4\n")
-    words = (
-        "--sets alpaca_eval --pairs 30 --held-out 12 --tokens 12 --max-length 200 --train-seeds 0 --device cpu".split()
-    )
-    paths = {"audit": folder / "audit.yaml", "data": data, "out": folder / "out", "recipe": folder / "recipe.yaml",
-             "model": model, "sae": sae}  # fmt: skip
-    words += [f"--{name}={path}" for name, path in paths.items()]
-    return run.Plan(data, folder / "out", run.parse(words))
+    values = {"set": "alpaca_eval", "seed": 0, "pairs": 30, "held_out": 12, "tokens": 12, "max_length": 200,
+              "device": "cpu", "audit_settings": folder / "audit.yaml", "recipe": folder / "recipe.yaml",
+              "data": data, "model": model, "sae": save_sae(folder / "sae", model)}  # fmt: skip
+    return [f"{name}={value}" for name, value in values.items()]
 
 
-MODULES = {"anatomy": main, "experiments.score": score.main, "experiments.prediction.likelihood": likelihood.main}
+def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, in_process, monkeypatch, capsys):
+    """The whole study with a tiny model in this process; a second run passes over every step."""
+    words = tiny_study(data, tmp_path, tiny_model_dir("llama"))
+    out, folder = tmp_path / "out", tmp_path / "out" / "alpaca_eval"
 
+    def study(*more):
+        called = len(in_process)
+        assert main([str(STUDY), "--out", str(out), *words, *more]) == 0
+        return in_process[called:]
 
-class InProcess(Steps):
-    """Steps in this process; ``called`` are the verbs and modules in their order."""
-
-    def __init__(self):
-        super().__init__()
-        self.called = []
-
-    def __call__(self, module, *arguments):
-        self.called.append(arguments[0] if module == "anatomy" else module)
-        assert MODULES[module]([str(word) for word in arguments]) == 0
-
-
-def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir, monkeypatch, capsys):
-    """The whole plan with a tiny model in this process; a second run passes over every step."""
-    plan = tiny_plan(data, tmp_path, tiny_model_dir("llama"))
-    plan = replace(plan, step=InProcess())
-    called = plan.step.called
-    plan.one_set("alpaca_eval")
-    assert called.count("validate") == 2
-    monkeypatch.setattr(trace, "SHARES", (0.1,))
-    plan.leave_out("alpaca_eval", [run.SUREST])
-    assert called.count("validate") == 3  # without the rows behind the cluster, and without as many random ones
-    assert called.count("experiments.prediction.likelihood") == 2  # by the models of both arms
-    plan.swapped("alpaca_eval")
-    assert called.count("validate") == 4
-    plan.at_rates("alpaca_eval", [1e-3, 3e-3])
-    assert called.count("train") == 6
-    rates.main(["--out", str(tmp_path / "out")])
-    told = capsys.readouterr().out
-    assert all(f"| alpaca_eval | {rate} | 0 | 5 |" in told for rate in ("0.001", "0.003", "1e-05"))
-    labels.main(["--out", str(tmp_path / "out")])
-    compare_arms.main(["--out", str(tmp_path / "out"), "--set", "alpaca_eval"])
-    told_arms = capsys.readouterr().out
-    assert "| even | " in told_arms
-    compared = [row for row in told_arms.splitlines() if "minus random | " in row]
-    assert ["| likelihood |" in row for row in compared] == [False, True]
-    text = analyse(tmp_path / "out")
+    assert study().count("validate") == 2
+    monkeypatch.setattr(attribution, "SHARES", (0.1,))
+    arms = study("--part", "leave-out", "share=10-percent")
+    assert arms.count("validate") == 1  # without the rows behind the cluster, and without as many random ones
+    assert arms.count("experiments.score") == 2  # by the models of both arms
+    assert study("--part", "swapped").count("validate") == 1
+    assert study("--part", "learning-rates", "rate=1e-3,3e-3").count("train") == 2
+    assert in_process.count("train") == 6
+    assert in_process.count("audit") == 1
+    learning_rates.main(["--out", str(out)])
+    table = capsys.readouterr().out
+    assert all(f"| alpaca_eval | {rate} | 0 | 5 |" in table for rate in ("0.001", "0.003", "1e-05"))
+    swapped_labels.main(["--out", str(out)])
+    leave_out.main(["compare", "--out", str(out), "--set", "alpaca_eval"])
+    compared = capsys.readouterr().out
+    assert "| even | " in compared
+    rows = [row for row in compared.splitlines() if "minus random | " in row]
+    assert ["| likelihood |" in row for row in rows] == [False, True]
+    text = analyse(out)
     assert "| alpaca_eval | features | " in text
-    table = json.loads((tmp_path / "out" / "results" / "table.json").read_text())
+    table = json.loads((out / "results" / "table.json").read_text())
     row = next(row for row in table["rows"] if row["view"] == "features" and row["predictor"] == "tilt")
     assert row["attainable_sampling"] is not None
     assert row["attainable_training"] is None  # one training seed
-    cluster = run.surest(tmp_path / "out" / "alpaca_eval" / "validate-0" / "shifts.parquet")
+    cluster = leave_out.surest(folder / "validate-0" / "shifts.parquet", "gradient")
     arms = {arm["without"]: arm for arm in table["leave_out"]}
     assert {arm["cluster"] for arm in arms.values()} == {cluster}
     assert list(arms) == ["none", "10 % top", "10 % random"]
     assert arms["none"]["predicted, of all rows'"] == 1.0
     assert arms["10 % random"]["less"] is None
     arm = arms["10 % top"]
-    told = json.loads((tmp_path / "out" / "alpaca_eval" / f"trace-{cluster}" / "trace.json").read_text())
-    direction = np.sign(told["predicted"])
+    traced = json.loads((folder / "trace-surest" / "trace.json").read_text())
+    assert traced["cluster"] == cluster
+    direction = np.sign(traced["predicted"])
     assert arm["less"] == pytest.approx(direction * (arms["10 % random"]["observed"] - arm["observed"]))
     assert arm["less, prompts: low"] < arm["less"] < arm["less, prompts: high"]
     assert arm["less, trainings: low"] is None  # one training an arm says nothing of trainings
-    folder = tmp_path / "out" / "alpaca_eval"
-    left = [
-        arm / "train.jsonl" for arm in (folder / f"trace-{cluster}" / "top-10-percent", folder / "random-10-percent")
-    ]
+    left = [folder / "trace-surest" / "10-percent" / arm / "train.jsonl" for arm in ("top", "random")]
     assert {len(rows.read_text().splitlines()) for rows in left} == {21 - 2}
-    (taught,) = table["trained"]
-    assert taught["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
-    assert taught["low"] < taught["reward accuracy"] <= taught["high"]
-    columns = pq.read_table(tmp_path / "out" / "results" / "shifts.parquet").column_names
-    assert {"data", "seed", "view", "context", "response", "predicted", "observed", "role"} <= set(columns)
-    called.clear()
-    plan.one_set("alpaca_eval")
-    assert set(called) == {"audit"}  # which finds itself complete
+    (moved,) = table["trained"]
+    assert moved["pairs"] == 12 + 1  # one prompt more than wanted, in case one is too long for the window
+    assert moved["low"] < moved["reward accuracy"] <= moved["high"]
+    every, kept = (pq.read_table(path) for path in (out / "all-shifts.parquet", out / "results" / "shifts.parquet"))
+    assert {"data", "seed", "view", "context", "response", "predicted", "observed", "role"} <= set(every.column_names)
+    claimed = every.to_pandas().query("view == 'global' and predictor in @KEPT")
+    pd.testing.assert_frame_equal(kept.to_pandas(), claimed.reset_index(drop=True))
+    assert study() == []
+
+
+def test_the_table_in_the_repository_is_small_and_gives_the_published_r():
+    """r of `sharpened` on AlpacaEval's clusters, both trainings; and a row a predictor for every shift."""
+    path = STUDY.parent / "results" / "shifts.parquet"
+    assert path.stat().st_size < 1_000_000
+    shifts = pq.read_table(path).to_pandas()
+    sizes = shifts.groupby(["data", "seed"])["predictor"].value_counts().unstack()
+    assert set(sizes.columns) == set(KEPT)
+    assert (sizes.nunique(axis=1) == 1).all()
+    drawn = shifts[(shifts["predictor"] == "sharpened") & (shifts["data"] == "alpaca_eval")]
+    r = [round(part["predicted"].corr(part["observed"]), 2) for _, part in drawn.groupby("seed")]
+    assert r == [0.86, 0.86]

@@ -1,8 +1,10 @@
-"""How long a step is still foretold: ``python -m experiments.prediction.rates``, after ``run --learning-rates``.
+"""How long a step is still predicted: ``python -m experiments.prediction.learning_rates --out DIR``.
+
+After ``--part learning-rates`` of the study.
 
 Every training of a set on the same rows, by learning rate: what it did to the margin and to both rewards, and signed r
 of predicted and observed shifts, beside the largest that noise allows. Writes ``DIR/results/rates.md``, and into
-``shifts-rates.parquet`` the shifts at other rates than the set's own, which ``shifts.parquet`` has.
+``DIR/all-shifts-rates.parquet`` the shifts at other rates than the set's own, which ``all-shifts.parquet`` has.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anatomy import artifacts
-from experiments.prediction.analyse import records, short, validations
-from experiments.prediction.run import RATE
+from experiments.prediction.analyse import short
+from experiments.prediction.by_prompt import validations
+from experiments.tables import records
 
+RATE = "rate-"
 VIEWS = ("global", "features")
 PREDICTORS = ("sgd", "activations", "sharpened", "disparity", "temperature")
 
@@ -31,17 +35,25 @@ def trainings(out: Path) -> Iterable[tuple[str, Path]]:
             yield from ((folder.name, path) for part in (folder, *others) for path in validations(part))
 
 
-def row(name: str, told: Mapping[str, Any], view: str) -> dict[str, Any] | None:
+def row(name: str, validated: Mapping[str, Any], view: str) -> dict[str, Any] | None:
     """One validation in one view; None where it was by other predictors, or the training left no log."""
-    figures, drift = told["agreements"], (told["training"] or {}).get("reward_drift")
+    figures, drift = validated["agreements"], (validated["training"] or {}).get("reward_drift")
     if drift is None or not set(PREDICTORS) <= set(figures):
         return None
     found = {by: figures[by][view] for by in PREDICTORS if figures[by][view]["r"] is not None}
     cells = {f"`{by}`": f"{found[by]['r']:+.2f} [{found[by]['r_low']:+.2f}, {found[by]['r_high']:+.2f}]" if by in found
              else None for by in PREDICTORS}  # fmt: skip
     allowed = next((figure["ceiling"]["attainable_r"] for figure in found.values()), None)
-    return {"set": name, "rate": f"{drift['learning_rate']:g}", "seed": told["seed"], "steps": drift["steps"],
-            "margin": drift["margin"], "both": drift["common"], "noise allows": allowed, **cells}  # fmt: skip
+    return {
+        "set": name,
+        "rate": f"{drift['learning_rate']:g}",
+        "seed": validated["seed"],
+        "steps": drift["steps"],
+        "margin": drift["margin"],
+        "both": drift["common"],
+        "noise allows": allowed,
+        **cells,
+    }
 
 
 def table(out: Path) -> str:
@@ -50,22 +62,22 @@ def table(out: Path) -> str:
     read = [(name, artifacts.read_json(path / artifacts.VALIDATION)) for name, path in found]
     text = ""
     for view in VIEWS:
-        rows = [made for name, told in read if (made := row(name, told, view)) is not None]
+        rows = [made for name, validated in read if (made := row(name, validated, view)) is not None]
         rows.sort(key=lambda made: (made["set"], float(made["rate"]), made["seed"]))
         text += f"{view}\n\n{records(rows)}\n" if rows else ""
     shifts = [artifacts.read_table(path / artifacts.SHIFTS) for _, path in found if path.parent.parent != out]
     if not text or not shifts:
-        raise SystemExit(f"{out}: no trainings at several rates; run experiments.prediction.run with --learning-rates")
+        raise SystemExit(f"{out}: no trainings at several rates; run the study with --part learning-rates")
     kept = pa.concat_tables(shifts)
     kept = kept.filter(pc.and_(pc.is_in(kept["predictor"], pa.array(PREDICTORS)), pc.equal(kept["context"], "all")))
-    artifacts.write_table(out / "results" / "shifts-rates.parquet", short(kept))
+    artifacts.write_table(out / "all-shifts-rates.parquet", short(kept))
     artifacts.write_text(out / "results" / "rates.md", text)
     return text
 
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the study")
     print(table(parser.parse_args(words).out))
 
 

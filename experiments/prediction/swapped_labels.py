@@ -1,11 +1,11 @@
-"""How much of a shift is the labels' doing: ``python -m experiments.prediction.labels --out DIR``.
+"""How much of a shift is the labels' doing: ``python -m experiments.prediction.swapped_labels``.
 
-After ``run --swapped``: the same pairs trained on as they are (``+``) and with every label turned round (``−``). The
-*odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does not. A
-predictor that reads labels alone is odd in them (up to fit), so that it can at best explain the odd part, however good
-it is; ``sharpened`` and ``temperature`` have a part that is even. Predictions are those of the training on the labels
-as they are, over completions that no shift was observed in. Writes ``DIR/results/labels.md`` and
-``shifts-labels.parquet``: every response cluster's prediction, its whole shift and both parts.
+After ``--part swapped`` of the study: the same pairs trained on as they are (``+``) and with every label turned round
+(``−``). The *odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does
+not. A predictor that reads labels alone is odd in them (up to fit), so that it explains at best the odd part,
+however good it is; ``sharpened`` and ``temperature`` have a part that is even. Predictions are those of the
+training on the labels as they are, over completions that no shift was observed in. Writes ``DIR/results/labels.md`` and
+``DIR/all-shifts-labels.parquet``: every response cluster's prediction, its whole shift and both parts.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from jaxtyping import Float
 from anatomy import artifacts
 from anatomy.statistics.agreement import ceiling
 from anatomy.statistics.resampling import Resampling, jackknife, resampling
-from experiments.prediction.analyse import records, short
+from experiments.prediction.analyse import short
 from experiments.prediction.by_prompt import against, average, wide
-from experiments.prediction.run import SWAPPED
+from experiments.tables import records
 
+SWAPPED = "swapped"
 Means = Mapping[str, Float[np.ndarray, "G M"]]
 
 
@@ -95,7 +96,7 @@ def table(names: list[str], means: Means, shifts: pd.DataFrame) -> tuple[list[di
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the folder that run.py filled")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the study")
     parser.add_argument("--train-seed", type=int, default=0)
     arguments = parser.parse_args(words)
     validated, text, found = f"validate-{arguments.train_seed}", "", []
@@ -106,10 +107,10 @@ def main(words: Sequence[str] | None = None) -> None:
         text += f"{folder.name}\n\n{records(spread(means))}\n{records(rows)}\n"
         found.append(numbers.assign(data=folder.name, seed=arguments.train_seed))
     if not found:
-        raise SystemExit(f"{arguments.out}: no such trainings; run experiments.prediction.run with --swapped")
+        raise SystemExit(f"{arguments.out}: no such trainings; run the study with --part swapped")
     results = arguments.out / "results"
     artifacts.write_table(
-        results / "shifts-labels.parquet", short(pa.Table.from_pandas(pd.concat(found), preserve_index=False))
+        arguments.out / "all-shifts-labels.parquet", short(pa.Table.from_pandas(pd.concat(found), preserve_index=False))
     )
     artifacts.write_text(results / "labels.md", text)
     print(text)
