@@ -21,11 +21,11 @@ $(PAGE_TOOLS): tests/report/page_tools/package-lock.json
 	npm ci --silent --no-fund --no-audit --prefix tests/report/page_tools
 
 benchmarks: $(STAMP)
-	$(PY) benchmarks/analysis.py
-	$(PY) benchmarks/harvest.py
-	$(PY) benchmarks/report.py
-	$(PY) benchmarks/sae_corpus.py
-	$(PY) benchmarks/scores.py
+	$(PY) -m benchmarks.analysis
+	$(PY) -m benchmarks.harvest
+	$(PY) -m benchmarks.report
+	$(PY) -m benchmarks.sae_corpus
+	$(PY) -m benchmarks.scores
 
 $(PY):
 	$(PYTHON) -m venv --system-site-packages $(ENV)

@@ -1,7 +1,7 @@
 """Speed of the analysis on synthetic sparse features, one core: CPU and wall seconds beside a named baseline.
 
-    python benchmarks/analysis.py            # 20,000 pairs, 8,192 features, 146 non-zeros a span
-    python benchmarks/analysis.py --growth   # and how each part grows with pairs and with features
+    python -m benchmarks.analysis            # 20,000 pairs, 8,192 features, 146 non-zeros a span
+    python -m benchmarks.analysis --growth   # and how each part grows with pairs and with features
 
 A baseline is the straightforward loop over the same statistic with a library function, run on a part and scaled to
 the whole (the share that was run is printed).
@@ -52,7 +52,7 @@ def synthetic_span(n: int, f: int, nonzeros: int, generator: np.random.Generator
     index = np.hstack(
         [20 * topics + generator.integers(0, 20, (n, half)), generator.integers(0, f, (n, nonzeros - half))]
     )
-    values = generator.uniform(0.002, 0.2, index.shape).astype(np.float32)
+    values = np.asarray(generator.uniform(0.002, 0.2, index.shape), np.float32)
     pointers = np.arange(0, index.size + 1, nonzeros)
     matrix = sp.csr_array((values.ravel(), index.ravel().astype(np.int32), pointers), shape=(n, f))
     matrix.sum_duplicates()

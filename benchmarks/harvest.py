@@ -1,6 +1,6 @@
 """Harvest against a bare forward pass of the Hugging Face model to the same layer, on the same padded batches.
 
-    python benchmarks/harvest.py [ROWS] [--pairs 48] [--repeats 2] [--sae SAE | --random-sae] [--model MODEL]
+    python -m benchmarks.harvest [ROWS] [--pairs 48] [--repeats 2] [--sae SAE | --random-sae] [--model MODEL]
 
 The harvest counts everything from messages to Parquet: template, tokens, forward pass, SAE, pooling, health, writing.
 Both are run in turn in one process, best of ``repeats``; the target is a ratio of tokens/s ≥ 0.85 with ≤ 10 % padding.
@@ -12,19 +12,22 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
-import anatomy.features.harvest as harvesting
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from anatomy.activations.batches import Batch
+from anatomy.activations.forward import residuals
 from anatomy.activations.model import Subject, load_subject, load_tokenizer, locate_model
+from anatomy.activations.spans import encode_row
 from anatomy.data.pair_stream import PairStream
 from anatomy.errors import SAEError
+from anatomy.features import harvesting
 from anatomy.features.pooling import Encoder
 from anatomy.settings import HarvestSettings
 from anatomy.types import Pair
@@ -53,10 +56,12 @@ class RandomSAE:
 
     def encode(self, x_BD: Tensor) -> Tensor:
         a_BF = x_BD @ self.W_DF
-        return torch.where(a_BF > 2.33 * a_BF.std(1, keepdim=True), a_BF, 0.0)
+        found_BF: Tensor = torch.where(a_BF > 2.33 * a_BF.std(1, keepdim=True), a_BF, 0.0)
+        return found_BF
 
     def decode(self, a_BF: Tensor) -> Tensor:
-        return a_BF @ self.W_DF.T
+        x_BD: Tensor = a_BF @ self.W_DF.T
+        return x_BD
 
 
 def timed(work: Callable[[], object]) -> Cost:
@@ -73,21 +78,17 @@ def timed(work: Callable[[], object]) -> Cost:
 def recorded_batches() -> Iterator[list[Batch]]:
     """The batches that the harvest runs, as it runs them."""
     batches: list[Batch] = []
-    residuals = harvesting.residuals
 
     def record(subject: Subject, batch: Batch, layer: int) -> Tensor:
         batches.append(batch)
         return residuals(subject, batch, layer)
 
-    harvesting.residuals = record
-    try:
+    with mock.patch.object(harvesting, "residuals", record):
         yield batches
-    finally:
-        harvesting.residuals = residuals
 
 
 @torch.inference_mode()
-def bare_forward(model: torch.nn.Module, batches: list[Batch], layer: int) -> None:
+def bare_forward(model: Any, batches: list[Batch], layer: int) -> None:
     """HF's own forward pass up to the end of block ``layer``, outputs thrown away."""
 
     def stop(*_: object) -> None:
@@ -120,8 +121,8 @@ def report(name: str, cost: Cost, tokens: int) -> None:
     print(f"{name:<28}{tokens / cost.wall:>12,.0f}{cost.wall:>10.1f}{cost.cpu:>10.1f}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("rows", nargs="?", default=str(DEMO))
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=2)
@@ -129,19 +130,18 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--sae")
     parser.add_argument("--batch-tokens", type=int, default=8192)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     settings = HarvestSettings(
         rows=options.rows, limit=options.pairs, model=options.model, sae=options.sae, batch_tokens=options.batch_tokens
     )
     tokenizer = load_tokenizer(settings)
     subject = load_subject(settings, tokenizer)
     source = locate_model(settings)
-    bare = AutoModelForCausalLM.from_pretrained(source.path, dtype=subject.dtype, **source.arguments)
+    bare: Any = AutoModelForCausalLM.from_pretrained(source.path, dtype=subject.dtype, **source.arguments)
     bare = bare.to(subject.device).eval()
     sae, sae_name = find_sae(settings, subject, options.random_sae)
-    judge = harvesting.encode_row
     pairs = [row for row in PairStream(settings) if isinstance(row, Pair)]
-    pairs = [pair for pair in pairs if judge(pair, tokenizer, settings).fault is None]
+    pairs = [pair for pair in pairs if encode_row(pair, tokenizer, settings).fault is None]
     with tempfile.TemporaryDirectory() as folder:
         runs = iter(range(10_000))
 

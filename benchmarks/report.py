@@ -1,7 +1,7 @@
 """Seconds until the report can be used, in a headless Chromium, from disk.
 
-    python benchmarks/report.py                        # a synthetic run of 100,000 rows, made in a temporary folder
-    python benchmarks/report.py --run runs/mine        # an audit of your own
+    python -m benchmarks.report                        # a synthetic run of 100,000 rows, made in a temporary folder
+    python -m benchmarks.report --run runs/mine        # an audit of your own
 
 Interactive: the script has run, the section is drawn and answers keys. Each figure is the median of five fresh
 browser contexts. Needs a Chromium (``$CHROMIUM``, or one in the path) and the package ``playwright``.
@@ -43,8 +43,8 @@ def pairs(generator: np.random.Generator) -> Iterator[Pair]:
     for number in range(ROWS):
         text = " ".join(WORDS[place] for place in generator.integers(0, len(WORDS), 90))
         prompt = [{"role": "user", "content": f"Question {number}: {text[:120]}"}]
-        sides = [[{"role": "assistant", "content": text[120 + 40 * side :]}] for side in (0, 1)]
-        yield Pair(number, prompt, *sides, {"source": f"source {number % 7}"})
+        chosen, rejected = ([{"role": "assistant", "content": text[120 + 40 * side :]}] for side in (0, 1))
+        yield Pair(number, prompt, chosen, rejected, {"source": f"source {number % 7}"})
 
 
 def span(generator: np.random.Generator) -> SpanFeatures:
@@ -78,7 +78,10 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
         for kind, prefixes in {"response": "RS", "data": "D", "prompt": "P"}.items()
     }
     health = {"rows": ROWS, "retained": ROWS}
-    stages = {name: {"status": "complete", "fingerprint": name} for name in ("rows", "harvest", "cluster")}
+    stages = {
+        name: {"status": "complete", "fingerprint": name, "outputs": {artifacts.CLUSTERS: name}}
+        for name in ("rows", "harvest", "cluster")
+    }
     settings = AuditSettings(rows="synthetic")
     documents = {
         artifacts.MANIFEST: {"stages": stages, "settings": settings.model_dump(mode="json")},
@@ -91,9 +94,9 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
     summary.write(run / artifacts.SUMMARY)
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
     start = time.perf_counter()
-    told = write_report(run, signals, clusters, store, 0)
-    print(f"report written in {time.perf_counter() - start:.1f} s: page {told['bytes'] / 1e6:.1f} MB, "
-          f"{told['files']} files beside it")  # fmt: skip
+    written = write_report(run, signals, clusters, store, 0)
+    print(f"report written in {time.perf_counter() - start:.1f} s: page {written['bytes'] / 1e6:.1f} MB, "
+          f"{written['files']} files beside it")  # fmt: skip
 
 
 def label(number: int, row_ids: list[str]) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Scoring by detectors against the harvest of the same pairs, in turn in one process.
 
-    python benchmarks/scores.py [ROWS] [--pairs 48] [--repeats 2] [--model MODEL]
+    python -m benchmarks.scores [ROWS] [--pairs 48] [--repeats 2] [--model MODEL]
 
 Detectors have random weights, which cost what fitted ones cost, and read the harvest's block. Several share one pass.
 """
@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import anatomy.features.harvest as harvesting
 import numpy as np
 import torch
-from harvest import DEMO, Cost, find_sae, report, timed
 
 from anatomy.activations.model import Subject, load_subject, load_tokenizer
+from anatomy.activations.spans import encode_row
 from anatomy.concepts.scores import score_rows
 from anatomy.data.pair_stream import PairStream
+from anatomy.features import harvesting
 from anatomy.settings import HarvestSettings
 from anatomy.types import Pair
+from benchmarks.harvest import DEMO, Cost, find_sae, report, timed
 from probes.attention_probe import AttentionProbe
-from probes.detector import Detector, Provenance
+from probes.detector import Detector, Estimator, Provenance
 from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
 from probes.linear_probe import LinearProbe
@@ -36,7 +37,7 @@ def detectors(subject: Subject, layer: int) -> list[Detector]:
         torch.randn(128, subject.width), np.arange(0, 129, 4), number % 2, number, np.full(32, -1), np.arange(128) % 2
     )
     made = Provenance(model=subject.name, model_fingerprint=subject.fingerprint)
-    estimators = {
+    estimators: dict[str, Estimator] = {
         "means": DifferenceOfMeans().fit(noise),
         "linear": LinearProbe().fit(noise),
         "attention": AttentionProbe().fit(noise),
@@ -44,20 +45,20 @@ def detectors(subject: Subject, layer: int) -> list[Detector]:
     return [Detector(found, name, layer, "max", 0.0, made) for name, found in estimators.items()]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("rows", nargs="?", default=str(DEMO))
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--model")
     parser.add_argument("--sae")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     settings = HarvestSettings(rows=options.rows, limit=options.pairs, model=options.model, sae=options.sae)
     tokenizer = load_tokenizer(settings)
     subject = load_subject(settings, tokenizer)
     sae, _ = find_sae(settings, subject, random=False)
     found = [row for row in PairStream(settings) if isinstance(row, Pair)]
-    encoded = [harvesting.encode_row(pair, tokenizer, settings) for pair in found]
+    encoded = [encode_row(pair, tokenizer, settings) for pair in found]
     pairs = [pair for pair, parts in zip(found, encoded, strict=True) if parts.fault is None]
     tokens = sum(
         len(parts.sides[side].ids) for parts in encoded if parts.fault is None for side in ("chosen", "rejected")
@@ -83,7 +84,7 @@ def main() -> None:
         for _ in range(options.repeats):
             for name, work in works.items():
                 costs[name].append(timed(work))
-    best = {name: Cost(min(c.wall for c in told), min(c.cpu for c in told)) for name, told in costs.items()}
+    best = {name: Cost(min(c.wall for c in found), min(c.cpu for c in found)) for name, found in costs.items()}
     print(f"{subject.name}, block {sae.layer}, {subject.dtype}, {subject.device}, {torch.get_num_threads()} threads")
     print(f"{len(pairs)} pairs, {tokens:,} tokens before equal sequences are shared")
     print(f"{'':<28}{'tokens/s':>12}{'wall s':>10}{'CPU s':>10}")

@@ -1,6 +1,6 @@
 """A training step with each backend against plain TRL DPO, on the same batches of the laptop model.
 
-    OMP_NUM_THREADS=1 python benchmarks/training.py [ROWS] [--steps 33] [--pairs 2] [--max-length 128] [--arms ARM ...]
+    OMP_NUM_THREADS=1 python -m benchmarks.training [ROWS] [--steps 33] [--pairs 2] [--max-length 128] [--arms ARM ...]
 
 Each arm runs beside plain TRL, both in processes of their own (so that peak memory is each one's own), and the two
 take turns step by step on the same batches: what else the machine does hits both. Told is the ratio of their times
@@ -55,7 +55,7 @@ def build(arm: str, options: argparse.Namespace, out: Path) -> Any:
     """The arm's trainer, on the first ``BATCHES × pairs`` rows."""
     import torch
     from datasets import Dataset
-    from trl import DPOTrainer
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     from anatomy.data.pair_stream import PairStream
     from anatomy.sae.model_bundle import ModelBundle
@@ -134,7 +134,7 @@ class Child:
     """An arm in a process of its own, which steps when it is told to."""
 
     def __init__(self, arm: str, words: list[str]) -> None:
-        command = [sys.executable, __file__, *words, "--arm", arm]
+        command = [sys.executable, "-m", "benchmarks.training", *words, "--arm", arm]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={**os.environ, **KEEP_MEMORY})  # fmt: skip
 
