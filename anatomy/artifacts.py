@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from anatomy.errors import RunError
 
@@ -132,7 +132,11 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
 
-OrNaN = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+OrNaN = Annotated[
+    float,
+    BeforeValidator(lambda value: math.nan if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
+]
 """A float field of an artifact: NaN and infinities stand as null in the file, and null is read as NaN."""
 
 

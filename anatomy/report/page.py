@@ -22,7 +22,9 @@ from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import to_json
-from anatomy.report.payload import data_clusters, main_part, parts, top_signals
+from anatomy.report.payload import main_part
+from anatomy.report.payload_parts import feature_columns, parts, top_signals
+from anatomy.report.payload_types import RowColumns, RowsOnPage
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
 from anatomy.report.summary_record import Summary
 from anatomy.report.token_table import concept_colours, evidence_rows, token_records
@@ -79,13 +81,19 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
     columns, row_ids, characters = column_parts(run_dir, signals.prompts)
     scales, codes = concept_colours(run_dir / artifacts.SCORED_TOKENS, row_ids, _thresholds(run_dir))
     tokens = list(token_records(run_dir / artifacts.TOKENS, store, codes))
-    main = main_part(run_dir, signals, clusters, seed)
     fit = characters <= TEXT_SHARE * BUDGET
-    known = [row for row, _ in tokens]
-    main["rows"] = {"n": len(row_ids), "piece": PIECE, "evidence": not fit, "tokens": known, "token_piece": TOKEN_PIECE,
-                    "scales": scales}  # fmt: skip
+    rows = RowsOnPage(
+        n=len(row_ids),
+        piece=PIECE,
+        evidence=not fit,
+        tokens=[row for row, _ in tokens],
+        token_piece=TOKEN_PIECE,
+        scales=scales,
+    )
+    main = main_part(run_dir, signals, seed, rows)
     placed = Parts(folder, to_json(main))
-    placed.add("columns", {**columns, **data_clusters(clusters, store), "top": top_signals(signals, TOP)})
+    every: RowColumns = {**columns, **feature_columns(clusters, store), "top": top_signals(signals, TOP)}
+    placed.add("columns", every)
     placed.add("ids", "".join(row_ids))
     for name, value in parts(run_dir, signals, clusters):
         placed.add(name, value)

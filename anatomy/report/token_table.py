@@ -19,7 +19,8 @@ from jaxtyping import Float, UInt8
 
 from anatomy.artifacts import read_table, write_table
 from anatomy.features.feature_store import FeatureShard, FeatureStore
-from anatomy.report.packing import counts, pack
+from anatomy.report.packing import Packed, counts, pack
+from anatomy.report.payload_types import ColourScale, RowTokens, SpanPeaks, SpanTokens
 from anatomy.types import SIDES, SPANS
 
 TOKEN_ROWS = 200
@@ -64,13 +65,13 @@ class ConceptColours(NamedTuple):
     holds the packed codes by row, side and concept; None where no token of the side is coloured.
     """
 
-    scales: dict[str, dict[str, float]]
-    codes: dict[int, dict[str, dict[str, Any]]]
+    scales: dict[str, ColourScale]
+    codes: dict[int, dict[str, dict[str, Packed | None]]]
 
 
 def concept_colours(path: Path, row_ids: Sequence[str], thresholds: Mapping[str, float | None]) -> ConceptColours:
     """Colours of the kept rows from ``scored_tokens.parquet``, by the detectors' thresholds; empty without the file."""
-    scales, codes = dict[str, dict[str, float]](), dict[int, dict[str, dict[str, Any]]]()
+    scales, codes = dict[str, ColourScale](), dict[int, dict[str, dict[str, Packed | None]]]()
     lines = read_table(path).to_pylist() if path.is_file() else []
     for concept, threshold in thresholds.items():
         own = [line for line in lines if line["concept"] == concept and line["row_id"] == row_ids[line["row"]]]
@@ -101,12 +102,11 @@ def colour_codes(
 
 
 def token_records(
-    path: Path, store: FeatureStore, codes: Mapping[int, Mapping[str, Mapping[str, Any]]]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row, record) ascending; for each span its ``tokens``, its ``peaks`` (see :func:`_peaks`) and ``concepts``.
+    path: Path, store: FeatureStore, codes: Mapping[int, dict[str, dict[str, Packed | None]]]
+) -> Iterator[tuple[int, RowTokens]]:
+    """Each row that has tokens, ascending, and its tokens; ``codes`` colour them.
 
-    ``concepts`` are the ``codes`` of the row's span. Nothing comes where there is no file; rows that are no longer
-    those of the store are left out.
+    Yields nothing if there is no file; rows that are no longer those of the store are left out.
     """
     if not path.is_file():
         return
@@ -116,16 +116,19 @@ def token_records(
         inside = [row for row in range(start, start + len(shard.row_ids)) if row in kept]
         peaks = {span: _peaks(shard, [row - start for row in inside], span) for span in SPANS} if inside else {}
         for place, row in enumerate(inside):
-            told, concepts = kept[row], codes.get(row, {})
-            yield row, {span: {"tokens": told[span], "peaks": peaks[span][place], "concepts": concepts.get(span, {})}
-                        for span in SPANS}  # fmt: skip
+            colours = codes.get(row, {})
+            prompt, chosen, rejected = (
+                SpanTokens(tokens=kept[row][span], peaks=peaks[span][place], concepts=colours.get(span, {}))
+                for span in SPANS
+            )
+            yield row, {"prompt": prompt, "chosen": chosen, "rejected": rejected}
         start += len(shard.row_ids)
 
 
-def _peaks(shard: FeatureShard, rows: Sequence[int], span: str) -> list[dict[str, Any]]:
-    """Per row, the features of the strongest peaks, their tokens, and activations in 1/255 of ``largest``."""
+def _peaks(shard: FeatureShard, rows: Sequence[int], span: str) -> list[SpanPeaks]:
+    """The strongest peaks of each row."""
     maximum, at = shard.matrix(span, "max"), shard.matrix(span, "at")
-    found = []
+    found: list[SpanPeaks] = []
     for row in rows:
         inside = slice(maximum.indptr[row], maximum.indptr[row + 1])
         order = np.sort(np.argsort(-maximum.data[inside], kind="stable")[:PEAKS])

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from support import page_run
 from support.page_run import Opened, decide
+from support.planted_arms import plant, training
 
 from anatomy import artifacts
 from anatomy.cli.app import main
@@ -305,15 +306,20 @@ def test_both_themes_and_print(opened):
 def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(audited, run)
-    figure = {"n": 3, "r": 0.5, "r_low": 0.1, "r_high": 0.8, "slope": 1.25, "r2_out": 0.2}
-    figure |= {"ceiling": {"attainable_r": 0.9}, "top": [{"same_sign": 0.7}]}
-    agreements = {"mean": dict.fromkeys(("global", "concept", "feature"), figure)}
-    document = {"prompts": 12, "pairs": 40, "agreements": agreements, "calibration": None}
+    figure = {"n": 3, "r": 0.5, "r_low": 0.1, "r_high": 0.8, "slope": 1.25, "r2_out": 0.2, "r2_fit": 0.25}
+    figure |= {"spearman": 0.5, "deciles": [], "share_of_attainable": 0.3}
+    figure |= {"ceiling": {"half_r": 0.7, "reliability": 0.8, "attainable_r": 0.9, "attainable_r2": 0.81}}
+    figure |= {"top": [{"k": 10, "same_sign": 0.7, "confirmed": 2, "refuted": 0}]}
     flipped = {"r": 0.0, "low": -0.31, "high": 0.33, "repetitions": 20}
-    document["controls"] = {"global": {"labels flipped": flipped}}
     drift = {"learning_rate": 2e-4, "steps": 29, "margin": 0.64, "common": -4.39}
-    document |= {"training": {"reward_drift": drift}, "warning": "both <b>fell</b>"}
-    artifacts.write_json(run / artifacts.VALIDATIONS / "first" / artifacts.VALIDATION, document)
+    plant(
+        run / artifacts.VALIDATIONS / "first",
+        {("concept", "bold"): 0.1},
+        training(reward_drift=drift),
+        agreements={"mean": dict.fromkeys(("global", "concept", "feature"), figure)},
+        controls={"global": {"labels flipped": flipped}},
+        warning="both <b>fell</b>",
+    )
     artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
     line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}
     lines = [{**line, "response": f"R{n}", "predicted": n / 10, "observed": n / 5} for n in (-1, 1, 2)]
