@@ -1,14 +1,15 @@
-"""Two runs beside each other: for the terminal, and as one small page without any script."""
+"""A comparison of two runs as text for the terminal, and as one small page without a script."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
-from typing import Any
 from xml.etree.ElementTree import Element
 
-from anatomy.report.elements import element, markup
+from anatomy.report.comparison_record import RunComparison, RunDifference, RunSide
+from anatomy.report.elements import Node, element, html_table, markup
 from anatomy.report.layout import WIDTH, count, fit, table, wrap
 from anatomy.statistics.differences import CHANGES, NO_CHANGE
 
@@ -34,77 +35,77 @@ td.what { min-width: 190px; } main { max-width: 1180px; }
 PICTURE = 190
 
 
-def terminal(told: Mapping[str, Any]) -> str:
+def terminal(found: RunComparison) -> str:
     """The comparison as text of at most 110 columns."""
-    lines = [fit(f"{letter.upper()}: {_about(told[letter])}", WIDTH) for letter in "ab"]
-    lines += [_overlap(told), headline(told)]
-    for change, group in groupby(told["differences"], key=lambda line: line["change"]):
+    lines = [fit(f"{letter}: {_about(side)}", WIDTH) for letter, side in (("A", found.a), ("B", found.b))]
+    lines += [_overlap(found), headline(found)]
+    for change, group in groupby(found.differences, key=lambda line: line.change):
         if change != NO_CHANGE:
             lines += ["", f"{change.upper()} ({MEANINGS[change]})", *_rows(list(group))]
     lines.append("")
-    for text in told["not_compared"]:
+    for text in found.not_compared:
         lines += wrap(text, indent="  ")
     return "\n".join(lines)
 
 
-def headline(told: Mapping[str, Any]) -> str:
+def headline(found: RunComparison) -> str:
     """How many changed, and how."""
-    changed = [f"{told['counts'][change]} {change}" for change in CHANGES if told["counts"][change]]
-    total = len(told["differences"])
+    changed = [f"{found.counts[change]} {change}" for change in CHANGES if found.counts[change]]
+    total = len(found.differences)
     if not changed:
         return f"No difference shown among {total} clusters, concepts and text rules."
-    lengths = sum(line["mostly_length"] for line in told["differences"] if line["change"] != NO_CHANGE)
-    told_lengths = f"; {lengths} of these mostly length" if lengths else ""
-    return f"{', '.join(changed)}, of {total} clusters, concepts and text rules{told_lengths}."
+    lengths = sum(line.mostly_length for line in found.differences if line.change != NO_CHANGE)
+    of_length = f"; {lengths} of these mostly length" if lengths else ""
+    return f"{', '.join(changed)}, of {total} clusters, concepts and text rules{of_length}."
 
 
-def _rows(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+def _rows(lines: Sequence[RunDifference]) -> list[str]:
     header = ("A", "B", "B − A", "95 % interval", "z", "q", "same length", "what")
     return table([header, *((*_numbers(line), _name(line)) for line in lines)], right=range(7))
 
 
-def _numbers(line: Mapping[str, Any]) -> list[str]:
+def _numbers(line: RunDifference) -> list[str]:
     """Effects in A and B, their difference, its interval, z, q, and what is left of it at equal length."""
-    effects = [signed(value) for value in (line["a"]["effect"], line["b"]["effect"], line["difference"])]
-    return [*effects, interval(line), signed(line["z"], 1), q_text(line["q"]), signed(line["adjusted"])]
+    effects = [signed(value) for value in (line.a.effect, line.b.effect, line.difference)]
+    return [*effects, interval(line), signed(line.z, 1), q_text(line.q), signed(line.adjusted)]
 
 
-def _name(line: Mapping[str, Any]) -> str:
-    kind = "" if line["kind"] == "cluster" else f" ({line['kind']})"
-    return f"{line['id']} {line['label']}".strip() + kind
+def _name(line: RunDifference) -> str:
+    kind = "" if line.kind == "cluster" else f" ({line.kind})"
+    return f"{line.id} {line.label}".strip() + kind
 
 
-def _about(side: Mapping[str, Any]) -> str:
-    return f"{side['path']}: {count(side['rows'])} rows, {count(side['prompts'])} prompts, read through {side['model']}"
+def _about(side: RunSide) -> str:
+    return f"{side.path}: {count(side.rows)} rows, {count(side.prompts)} prompts, read through {side.model}"
 
 
-def _overlap(told: Mapping[str, Any]) -> str:
-    shared = told["shared"]
-    if not shared["prompts"]:
+def _overlap(found: RunComparison) -> str:
+    shared = found.shared
+    if not shared.prompts:
         return "They share no prompt: two independent samples."
-    return (f"They share {count(shared['prompts'])} prompts and {count(shared['rows'])} whole rows, "
+    return (f"They share {count(shared.prompts)} prompts and {count(shared.rows)} whole rows, "
             "which the tests take into account.")  # fmt: skip
 
 
-def signed(value: float | None, digits: int = 3) -> str:
-    """A number with its sign; ``?`` where there is none."""
-    return "?" if value is None or value != value else f"{value:+.{digits}f}".replace("-", "−")
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign; ``?`` for NaN."""
+    return "?" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def interval(line: Mapping[str, Any]) -> str:
+def interval(line: RunDifference) -> str:
     """The interval of the difference."""
-    return f"[{signed(line['low'])}, {signed(line['high'])}]"
+    return f"[{signed(line.low)}, {signed(line.high)}]"
 
 
-def q_text(q: float | None) -> str:
-    """A q-value; ``?`` where no test was possible."""
-    return "?" if q is None or q != q else f"{q:.3f}" if q >= 0.001 else f"{q:.0e}"
+def q_text(q: float) -> str:
+    """A q-value; ``?`` if no test was possible."""
+    return "?" if math.isnan(q) else f"{q:.3f}" if q >= 0.001 else f"{q:.0e}"
 
 
-def page(told: Mapping[str, Any], report: str | None) -> str:
+def page(found: RunComparison, report: str | None) -> str:
     """The comparison as a page of its own; ``report``: where A's report is, seen from it."""
     style = (files("anatomy.report") / "page" / "style.css").read_text(encoding="utf-8")
-    title = f"{told['a']['name']} and {told['b']['name']}"
+    title = f"{found.a.name} and {found.b.name}"
     head = element(
         "head",
         {},
@@ -117,39 +118,39 @@ def page(told: Mapping[str, Any], report: str | None) -> str:
     sheet = Element("style")
     sheet.text = style + STYLE  # not through `visible`: line breaks count here
     head.append(sheet)
-    body = element("body", {}, _navigation(told, title), element("main", {}, *_sections(told, report)))
+    body = element("body", {}, _navigation(found, title), element("main", {}, *_sections(found, report)))
     return "<!doctype html>\n" + markup(element("html", {"lang": "en"}, head, body)) + "\n"
 
 
-def _navigation(told: Mapping[str, Any], title: str) -> Element:
-    kept = [change for change in (*CHANGES, NO_CHANGE) if told["counts"][change]]
-    links = [element("li", {}, element("a", {"href": f"#{_anchor(change)}"}, f"{change} {told['counts'][change]}"))
+def _navigation(found: RunComparison, title: str) -> Element:
+    kept = [change for change in (*CHANGES, NO_CHANGE) if found.counts[change]]
+    links = [element("li", {}, element("a", {"href": f"#{_anchor(change)}"}, f"{change} {found.counts[change]}"))
              for change in kept]  # fmt: skip
     brand = element("div", {"class": "brand"}, element("strong", {}, "anatomy"), element("span", {}, title))
     return element("nav", {"aria-label": "Sections"}, brand, element("ol", {}, *links))
 
 
-def _sections(told: Mapping[str, Any], report: str | None) -> Iterator[Element]:
-    yield element("h1", {}, headline(told))
-    for letter in "ab":
-        yield element("p", {"class": "note"}, element("strong", {}, letter.upper()), f" {_about(told[letter])}")
+def _sections(found: RunComparison, report: str | None) -> Iterator[Element]:
+    yield element("h1", {}, headline(found))
+    for letter, side in (("A", found.a), ("B", found.b)):
+        yield element("p", {"class": "note"}, element("strong", {}, letter), f" {_about(side)}")
     yield element(
         "p",
         {"class": "note"},
-        f"{_overlap(told)} A change has q of at most {told['q_threshold']:g} in the test of B − A itself; that it is a "
+        f"{_overlap(found)} A change has q of at most {found.q_threshold:g} in the test of B − A itself; that it is a "
         "finding in one run only does not make it one. Effects are chosen minus rejected over all rows: right of the "
         "line they favour the chosen side. Ring: A. Dot: B. Mostly length: less than half of the difference is left "
         "when chosen and rejected are equally long.",
     )
-    for change, group in groupby(told["differences"], key=lambda line: line["change"]):
+    for change, group in groupby(found.differences, key=lambda line: line.change):
         lines = list(group)
         heading = element("h2", {}, f"{change[0].upper()}{change[1:]}: {len(lines)}")
         parts = [element("p", {"class": "note"}, f"{MEANINGS[change][0].upper()}{MEANINGS[change][1:]}.")]
-        parts.append(element("div", {"class": "scroll"}, _table(lines, report)))
+        parts.append(_table(lines, report))
         if change == NO_CHANGE:
             parts = [element("details", {}, element("summary", {}, "show them"), *parts)]
         yield element("section", {"id": _anchor(change)}, heading, *parts)
-    notes = [element("li", {}, text) for text in told["not_compared"]]
+    notes = [element("li", {}, text) for text in found.not_compared]
     yield element("section", {}, element("h2", {}, "Not compared"), element("ul", {}, *notes))
 
 
@@ -157,42 +158,40 @@ def _anchor(change: str) -> str:
     return change.replace(" ", "-")
 
 
-def _table(lines: Sequence[Mapping[str, Any]], report: str | None) -> Element:
-    reach = {kind: max(abs(end or 0) for line in lines if line["kind"] == kind for side in "ab"
-                       for end in (line[side]["low"], line[side]["high"], line[side]["effect"]))
-             for kind in {line["kind"] for line in lines}}  # fmt: skip
-    names = ("what", "", "A", "B", "B − A", "95 % interval", "z", "q", "at equal length")
-    head = element("tr", {}, *(element("th", {"class": "num"} if place > 1 else {}, name)
-                               for place, name in enumerate(names)))  # fmt: skip
-    body = [_line(line, reach[line["kind"]] or 1.0, report) for line in lines]
-    return element("table", {}, element("thead", {}, head), element("tbody", {}, *body))
+def _table(lines: Sequence[RunDifference], report: str | None) -> Element:
+    reach = {kind: max(abs(end or 0) for line in lines if line.kind == kind for run in (line.a, line.b)
+                       for end in (run.low, run.high, run.effect))
+             for kind in {line.kind for line in lines}}  # fmt: skip
+    header = ("what", "", "A", "B", "B − A", "95 % interval", "z", "q", "at equal length")
+    rows: list[Sequence[Node]] = [
+        (_what(line, report), _forest(line, reach[line.kind] or 1.0), *_numbers(line)) for line in lines
+    ]
+    return html_table(header, rows, numeric=range(2, len(header)))
 
 
-def _line(line: Mapping[str, Any], reach: float, report: str | None) -> Element:
-    address = None if report is None or line["kind"] == "text rule" else f"{report}#view=global&cluster={line['id']}"
-    name = element("span", {"class": "id"}, line["id"])
+def _what(line: RunDifference, report: str | None) -> Element:
+    """Id and label, with a link to A's report."""
+    address = None if report is None or line.kind == "text rule" else f"{report}#view=global&cluster={line.id}"
+    name = element("span", {"class": "id"}, line.id)
     if address is not None:
         name = element("a", {"href": address}, name)
-    told = line["label"] or line["kind"]
-    cells = [element("td", {"class": "num"}, text) for text in _numbers(line)]
-    badge = element("span", {"class": "badge warn"}, "mostly length") if line["mostly_length"] else None
-    what = element("td", {"class": "what", "title": f"in {UNITS[line['kind']]}"}, name, f" {told}", badge)
-    return element("tr", {}, what, element("td", {}, _forest(line, reach)), *cells)
+    badge = element("span", {"class": "badge warn"}, "mostly length") if line.mostly_length else None
+    text = f" {line.label or line.kind}"
+    return element("td", {"class": "what", "title": f"in {UNITS[line.kind]}"}, name, text, badge)
 
 
-def _forest(line: Mapping[str, Any], reach: float) -> Element:
+def _forest(line: RunDifference, reach: float) -> Element:
     """Both effects with their intervals on one axis: A above as a ring, B below as a dot."""
 
     def x(value: float) -> str:
         return f"{PICTURE / 2 + value / reach * (PICTURE / 2 - 6):.1f}"
 
     shapes = [element("line", {"class": "zero", "x1": x(0), "x2": x(0), "y1": "0", "y2": "24"})]
-    for side, y in (("a", "7"), ("b", "17")):
-        own = line[side]
-        css = f"{side} {'chosen' if own['effect'] >= 0 else 'rejected'}"
-        if own["low"] is not None and own["low"] == own["low"]:
-            shapes.append(element("line", {"class": css, "x1": x(own["low"]), "x2": x(own["high"]), "y1": y, "y2": y}))
-        shapes.append(element("circle", {"class": css, "cx": x(own["effect"]), "cy": y, "r": "3.6"}))
-    told = f"A {signed(line['a']['effect'])}, B {signed(line['b']['effect'])}"
-    size = {"width": str(PICTURE), "height": "24", "role": "img", "aria-label": told}
+    for side, run, y in (("a", line.a, "7"), ("b", line.b, "17")):
+        css = f"{side} {'chosen' if run.effect >= 0 else 'rejected'}"
+        if math.isfinite(run.low):
+            shapes.append(element("line", {"class": css, "x1": x(run.low), "x2": x(run.high), "y1": y, "y2": y}))
+        shapes.append(element("circle", {"class": css, "cx": x(run.effect), "cy": y, "r": "3.6"}))
+    text = f"A {signed(line.a.effect)}, B {signed(line.b.effect)}"
+    size = {"width": str(PICTURE), "height": "24", "role": "img", "aria-label": text}
     return element("svg", {"class": "pair-forest", **size}, *shapes)

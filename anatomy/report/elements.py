@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from xml.etree.ElementTree import Element, tostring
 
 from anatomy.text.visible import visible
@@ -23,6 +24,27 @@ def element(tag: str, attributes: dict[str, str] | None = None, *children: Node)
             made.append(child)
             last = child
     return made
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[Node]], numeric: Collection[int] = ()) -> Element:
+    """A table that scrolls sideways where it is too wide; a cell may be a ``td`` of its own.
+
+    ``numeric`` are the numbers of the columns of numbers, from 0.
+    """
+
+    def line(tag: str, cells: Sequence[Node]) -> Element:
+        return element("tr", {}, *(_cell(tag, cell, place in numeric) for place, cell in enumerate(cells)))
+
+    head = element("thead", {}, line("th", header))
+    body = element("tbody", {}, *(line("td", cells) for cells in rows))
+    return element("div", {"class": "scroll"}, element("table", {}, head, body))
+
+
+def _cell(tag: str, content: Node, number: bool) -> Element:
+    if isinstance(content, Element) and content.tag == tag:
+        return content
+    scope = {"scope": "col"} if tag == "th" else {}
+    return element(tag, scope | ({"class": "num"} if number else {}), content)
 
 
 def markup(root: Element) -> str:

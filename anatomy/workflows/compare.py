@@ -25,11 +25,19 @@ from anatomy.hypotheses.views import Responses, responses
 from anatomy.naming.saved_names import read_names, verified_titles
 from anatomy.progress import progress_bar
 from anatomy.report.comparison_page import page, terminal
+from anatomy.report.comparison_record import (
+    DifferenceKind,
+    RunComparison,
+    RunDifference,
+    RunEffect,
+    RunSide,
+    SharedRows,
+)
 from anatomy.report.summary import mostly_length
 from anatomy.runs.run import Run, load_manifest
 from anatomy.settings import AuditSettings
 from anatomy.stages import read_clusters
-from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, SetSignals, differences
+from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, SetFindings, SetSignals, differences
 from anatomy.text.text_counts import TEXT_COUNTS
 from anatomy.workflows.outcome import Outcome, Where
 
@@ -63,10 +71,10 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
     a_dir, b_dir = Path(run), Path(other)
     a, b = _open(a_dir, "cluster"), _open(b_dir, "harvest")
     same = _lens(a) == _lens(b)
-    document = _document(a, b, same, list(_compared(a, b, same)))
+    document = _document(a, b, same, _compared(a, b, same))
     folder = a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run") if out is None else Path(out)
     artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(document, _report_link(a_dir, folder)))
-    artifacts.write_json(folder / artifacts.COMPARISON, document)
+    document.write(folder / artifacts.COMPARISON)
     return Outcome(folder, f"{terminal(document)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 
@@ -81,24 +89,24 @@ def _lens(side: ComparedRun) -> list[str]:
     return [side.run.manifest["inputs"][name]["fingerprint"] for name in ("model", "sae")]
 
 
-def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[dict[str, Any]]:
-    """One line for each cluster, concept and text rule; q-values are over each of the three kinds."""
+def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[RunDifference]:
+    """One difference for each cluster, concept and text rule; q-values are over each of the three kinds."""
     labels = artifacts.read_json(a.run.file(artifacts.LABELS)) if a.run.file(artifacts.LABELS).is_file() else {}
     threshold = a.settings.q_threshold
-    lines: list[dict[str, Any]] = []
+    compared: list[RunDifference] = []
     if same:
         clusters = read_clusters(a.run, a.store)
         tested = [_clusters(side, clusters, a.settings) for side in (a, b)]
         found = differences(a.measured(tested[0].values_NM), b.measured(tested[1].values_NM), threshold)
-        lines += _lines("cluster", tested[0].ids, found, _words(a, labels))
+        compared += _differences("cluster", tested[0].ids, found, _words(a, labels))
     names = [name for name in a.concepts() if name in b.concepts()]
     if names:
         # detectors of different models give one row two scores: its copies are kept apart, its prompt is not
         found = differences(*_scored(a, b, names, same), threshold)
-        lines += _lines("concept", names, found, {})
+        compared += _differences("concept", names, found, {})
     ours, theirs = _counted(a, b)
     found = differences(a.measured(ours), b.measured(theirs), threshold)
-    return lines + _lines("text rule", list(TEXT_COUNTS), found, {})
+    return compared + _differences("text rule", list(TEXT_COUNTS), found, {})
 
 
 def _clusters(side: ComparedRun, clusters: Clusters, settings: AuditSettings) -> Responses:
@@ -161,46 +169,64 @@ def _same_rows(side: ComparedRun, row_ids: Sequence[str], what: str) -> None:
         raise RunError(f"{side.run.path}: {what} and features are of different rows; run the audit again")
 
 
-def _lines(kind: str, ids: Sequence[str], found: Differences, words: Mapping[str, str]) -> list[dict[str, Any]]:
-    lines = []
-    for place, name in enumerate(ids):
-        both = {side: {key: part[place].item() for key, part in getattr(found, side)._asdict().items()}
-                for side in ("a", "b")}  # fmt: skip
-        own = {key: getattr(found, key)[place].item() for key in Differences._fields if key not in both}
-        own["mostly_length"] = mostly_length(own["difference"], own["adjusted"])
-        lines.append({"kind": kind, "id": name, "label": words.get(name, ""), **both, **own})
-    return lines
+def _differences(
+    kind: DifferenceKind, ids: Sequence[str], found: Differences, words: Mapping[str, str]
+) -> list[RunDifference]:
+    return [
+        RunDifference(
+            kind=kind,
+            id=name,
+            label=words.get(name, ""),
+            a=_effect(found.a, place),
+            b=_effect(found.b, place),
+            difference=found.difference[place],
+            low=found.low[place],
+            high=found.high[place],
+            d=found.d[place],
+            z=found.z[place],
+            p=found.p[place],
+            q=found.q[place],
+            adjusted=found.adjusted[place],
+            change=str(found.change[place]),
+            mostly_length=mostly_length(float(found.difference[place]), float(found.adjusted[place])),
+        )
+        for place, name in enumerate(ids)
+    ]
 
 
-def _document(a: ComparedRun, b: ComparedRun, same: bool, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The content of ``compare.json``: changes first, the strongest first."""
+def _effect(found: SetFindings, place: int) -> RunEffect:
+    return RunEffect.model_validate({name: values[place].item() for name, values in found._asdict().items()})
+
+
+def _document(a: ComparedRun, b: ComparedRun, same: bool, found: Sequence[RunDifference]) -> RunComparison:
+    """The comparison: changes first, the strongest first."""
     order = {change: place for place, change in enumerate((*CHANGES, NO_CHANGE))}
-    lines.sort(key=lambda line: (order[line["change"]], -abs(np.nan_to_num(line["z"]))))
-    return {
-        "a": _side(a),
-        "b": _side(b),
-        "clusters_compared": same,
-        "shared": {
-            "rows": len(set(a.store.row_ids) & set(b.store.row_ids)),
-            "prompts": len(set(a.store.prompt_ids) & set(b.store.prompt_ids)),
-        },
-        "q_threshold": a.settings.q_threshold,
-        "counts": {change: sum(line["change"] == change for line in lines) for change in order},
-        "not_compared": _not_compared(a, b, same),
-        "differences": lines,
-    }
+    return RunComparison(
+        a=_side(a),
+        b=_side(b),
+        clusters_compared=same,
+        shared=SharedRows(
+            rows=len(set(a.store.row_ids) & set(b.store.row_ids)),
+            prompts=len(set(a.store.prompt_ids) & set(b.store.prompt_ids)),
+        ),
+        q_threshold=a.settings.q_threshold,
+        counts={change: sum(one.change == change for one in found) for change in order},
+        not_compared=tuple(_not_compared(a, b, same)),
+        differences=tuple(sorted(found, key=lambda one: (order[one.change], -abs(np.nan_to_num(one.z))))),
+    )
 
 
-def _side(side: ComparedRun) -> dict[str, Any]:
+def _side(side: ComparedRun) -> RunSide:
     inputs = side.run.manifest["inputs"]
-    return {
-        "path": str(side.run.path),
-        "name": side.run.path.resolve().name,
-        "rows": side.store.n_rows,
-        "prompts": len(set(side.store.prompt_ids)),
-        **{name: inputs[name]["name"] for name in ("model", "sae")},
-        "features": side.run.require("harvest")["fingerprint"],
-    }
+    return RunSide(
+        path=str(side.run.path),
+        name=side.run.path.resolve().name,
+        rows=side.store.n_rows,
+        prompts=len(set(side.store.prompt_ids)),
+        model=inputs["model"]["name"],
+        sae=inputs["sae"]["name"],
+        features=side.run.require("harvest")["fingerprint"],
+    )
 
 
 def _not_compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[str]:
