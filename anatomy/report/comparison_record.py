@@ -7,12 +7,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from anatomy.artifacts import Artifact, OrNaN
-from anatomy.report.summary_record import Record
+from anatomy.report.summary_record import ReportRecord
 
 DifferenceKind = Literal["cluster", "concept", "text rule"]
 
 
-class RunEffect(Record):
+class RunEffect(ReportRecord):
     """The effect in one run, tested over all of its rows; above 0 it favours chosen."""
 
     effect: OrNaN
@@ -23,7 +23,7 @@ class RunEffect(Record):
     found: bool = Field(description="It is a finding of this run.")
 
 
-class RunDifference(Record):
+class RunDifference(ReportRecord):
     """One cluster, concept or text rule: its effect in A and in B, and the test of B − A."""
 
     kind: DifferenceKind
@@ -43,7 +43,7 @@ class RunDifference(Record):
     mostly_length: bool = Field(description="Less than half of the difference is left at equal length.")
 
 
-class RunSide(Record):
+class RunSide(ReportRecord):
     """One of the two runs; ``features`` is the fingerprint of its features."""
 
     path: str
@@ -55,7 +55,7 @@ class RunSide(Record):
     features: str
 
 
-class SharedRows(Record):
+class SharedRows(ReportRecord):
     """Rows and prompts that are in both runs."""
 
     rows: int

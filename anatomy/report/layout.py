@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
+import itertools
 from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
 
 from anatomy.text.visible import visible
 
@@ -12,13 +14,7 @@ WIDTH = 110
 
 def width(text: str) -> int:
     """Columns that printable ``text`` takes: two for wide (CJK, emoji) characters, none for combining marks."""
-    return sum(_columns(character) for character in text)
-
-
-def _columns(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return cell_len(text)
 
 
 def fit(text: object, columns: int) -> str:
@@ -26,13 +22,8 @@ def fit(text: object, columns: int) -> str:
     shown = visible(str(text))
     if width(shown) <= columns:
         return shown
-    used, kept = 0, []
-    for character in shown:
-        used += _columns(character)
-        if used > columns - 1:
-            break
-        kept.append(character)
-    return "".join(kept) + "…"
+    ends = itertools.accumulate(map(width, shown))
+    return "".join(character for character, end in zip(shown, ends, strict=True) if end < columns) + "…"
 
 
 def wrap(text: str, first: str = "", indent: str = "", columns: int = WIDTH) -> list[str]:

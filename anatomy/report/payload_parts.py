@@ -15,7 +15,7 @@ from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import top_rows
 from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import Packed, counts, pack, signed_bytes
-from anatomy.report.payload_types import FeatureClusters, FeatureColumns, TestColumns, TopSignals
+from anatomy.report.payload_types import ClustersOfFeatures, FeatureColumns, TestColumns, TopSignals
 from anatomy.report.summary_record import VIEWS
 
 KEPT_TESTS = 20_000
@@ -28,7 +28,7 @@ Part = tuple[str, Any]
 def parts(run_dir: Path, signals: Signals, clusters: Clusters) -> Iterator[Part]:
     """Tests, clusters of features, members of contexts, and the signal of each response."""
     yield "tests", tests_part(artifacts.read_table(run_dir / artifacts.HYPOTHESES))
-    features: FeatureClusters = {
+    features: ClustersOfFeatures = {
         "R": counts(clusters.response_F),
         "S": counts(clusters.shift_F),
         "P": counts(clusters.prompt_F),

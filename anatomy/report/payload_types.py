@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
-from anatomy.report.verdict import Verdict
+from anatomy.report.verdict import AuditVerdict
 from anatomy.validation.ablations import ArmComparisons
 from anatomy.validation.validation_record import Validation
 
@@ -181,7 +181,7 @@ class MainPart(TypedDict):
     validation: list[ShownValidation | OtherDocument]
     arms: ArmComparisons
     summary: SummaryCounts
-    verdict: Verdict
+    verdict: AuditVerdict
     responses: list[str]
     clusters: dict[str, ShownCluster]
     rows: RowsOnPage
@@ -258,7 +258,7 @@ class TestColumns(TypedDict):
 
 
 @closed
-class FeatureClusters(TypedDict):
+class ClustersOfFeatures(TypedDict):
     """For each SAE feature, the number of its response (R), shift (S) and prompt (P) cluster; 0: in none."""
 
     R: Packed
@@ -317,7 +317,7 @@ class PagePayload(TypedDict):
     columns: RowColumns
     ids: str
     tests: TestColumns
-    features: FeatureClusters
+    features: ClustersOfFeatures
     contexts: dict[str, Packed]
     signal: SignedBytes
     rows: list[RowText]

@@ -1,4 +1,4 @@
-"""Where clusters lie on a map: near each other when their signals move together over the rows."""
+"""Places of clusters on a map: clusters are near each other when their signals move together over the rows."""
 
 from __future__ import annotations
 

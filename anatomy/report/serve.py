@@ -25,7 +25,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not told."""
+        """Print nothing."""
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:

@@ -23,13 +23,13 @@ Labels = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """``labels.json``: kind (``response``, ``data``, ``prompt``) → cluster id → label."""
 
 
-class Record(BaseModel):
+class ReportRecord(BaseModel):
     """Base of the parts of a document: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EvidenceRow(Record):
+class EvidenceRow(ReportRecord):
     """A row behind a finding; ``index`` is its place in the source, from 0, and the texts are excerpts."""
 
     row_id: str
@@ -38,7 +38,7 @@ class EvidenceRow(Record):
     rejected: str
 
 
-class Finding(Record):
+class Finding(ReportRecord):
     """One finding: its sentence, its test (the columns of ``hypotheses.parquet``) and the rows behind it."""
 
     sentence: str
@@ -68,7 +68,7 @@ class Finding(Record):
     expected_shift: ExpectedShift | None = None
 
 
-class ViewFindings(Record):
+class ViewFindings(ReportRecord):
     """The findings of one view, the strongest of each direction first; ``found`` counts all of them."""
 
     tested: int
@@ -82,7 +82,7 @@ class ViewFindings(Record):
         return self.chosen if direction == "chosen" else self.rejected
 
 
-class NotAssessed(Record):
+class NotAssessed(ReportRecord):
     """Something that the audit does not speak about; ``count`` is None if it cannot be counted."""
 
     what: str
@@ -90,7 +90,7 @@ class NotAssessed(Record):
     why: str
 
 
-class RuleAccuracy(Record):
+class RuleAccuracy(ReportRecord):
     """Share of the pairs in which a trivial rule picks the chosen side, with its 95 % interval.
 
     ``decided`` is the share of pairs on which the rule decides at all.

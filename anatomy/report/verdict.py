@@ -19,7 +19,7 @@ from scipy.stats import norm
 from anatomy.artifacts import OrNaN
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.hypotheses.views import Direction
-from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, Record, RuleAccuracy, Summary, View
+from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
 
 FOLLOWS = 0.3
 """A cluster follows the text rule that it correlates with most, from this correlation on."""
@@ -42,7 +42,7 @@ RULES = {
 }
 
 
-class RuleRisk(Record):
+class RuleRisk(ReportRecord):
     """A trivial rule that agrees or disagrees with the labels too often; effects are accuracies minus one half."""
 
     view: Literal["baseline"] = "baseline"
@@ -57,7 +57,7 @@ class RuleRisk(Record):
     action: str
 
 
-class JudgedFinding(Record):
+class JudgedFinding(ReportRecord):
     """A finding, why it looks like a shortcut (empty if nothing says so), and the usual action."""
 
     view: View
@@ -83,7 +83,7 @@ class JudgedFinding(Record):
         return cls(**finding.model_dump(include=kept), why=why, action=_action(finding, why))
 
 
-class Verdict(Record):
+class AuditVerdict(ReportRecord):
     """The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``)."""
 
     headline: str
@@ -101,14 +101,14 @@ def verdict(
     null_checked: bool,
     validated: bool,
     names: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Verdict:
+) -> AuditVerdict:
     """The verdict of an audit, from its summary, labels, tests and verified names, and which checks were made."""
     rules = list(_rule_risks(summary.baselines))
     library = load_library()
     judged = [JudgedFinding.of(one, shortcut(one, labels["response"].get(one.response, {}), library))
               for one in summary.findings()]  # fmt: skip
     shortcuts, signals = [one for one in judged if one.why], [one for one in judged if not one.why]
-    return Verdict(
+    return AuditVerdict(
         headline=_headline(summary, rules, len(judged), len(signals)),
         risks=(*rules, *_strongest(shortcuts)),
         signals=tuple(_strongest(signals)),

@@ -72,8 +72,8 @@ def test_a_number_over_fewer_seeds_than_the_arm_has_says_so(run, browser):
     """Plain DPO and capability are there for seed 0 only."""
     clusters = artifacts.read_json(run / artifacts.MANIFEST)["stages"]["cluster"]["outputs"][artifacts.CLUSTERS]
     shifts = {place: 0.5 * shift for place, shift in READ.items()}
-    told = training([UNTRUSTED], 1)
-    plant(run / artifacts.VALIDATIONS / "shaped-1", shifts, told, 3, noise=0.1, clusters=clusters)
+    record = training([UNTRUSTED], 1)
+    plant(run / artifacts.VALIDATIONS / "shaped-1", shifts, record, 3, noise=0.1, clusters=clusters)
     page = (found := opened(run, browser)).page
     cells = [line.locator("td").all_inner_texts() for line in page.locator(".arms").first.locator("tbody tr").all()]
     assert cells[2][1].split() == ["2", "with", "plain", "DPO:", "1"]
@@ -109,8 +109,8 @@ def test_a_single_training_and_foreign_files_leave_the_report_as_it_was(run, bro
     page = found.go("view=shift")
     page.wait_for_selector("details.validation")
     assert found.count(".arms table") == 0
-    for told in page.locator("details.validation > summary").all():
-        told.click()
+    for line in page.locator("details.validation > summary").all():
+        line.click()
     text = page.locator("main").inner_text()
     assert text.count("cannot be read") == 3
     assert "too large" in text

@@ -42,7 +42,7 @@ def test_colours_start_at_the_threshold_or_above_the_lowest_kept_score(path):
         "cluster": {"from": -4.0, "to": 6.0},
         "silent": {"from": 0.5, "to": 0.5},
     }
-    found = {row: {side: {name: unpacked(code) for name, code in told.items()} for side, told in sides.items()}
+    found = {row: {side: {name: unpacked(code) for name, code in by_name.items()} for side, by_name in sides.items()}
              for row, sides in codes.items()}  # fmt: skip
     assert found == {
         0: {

@@ -103,8 +103,8 @@ def test_a_detector_with_a_threshold_colours_from_there_and_tells_its_scores(bro
     opened = Opened(browser, copied)
     page = opened.go(f"view=rows&row={kept[0]}&color=bold")
     page.wait_for_selector(".side.chosen .hot")
-    told = "[...document.querySelectorAll('.side.chosen .hot')].map((node) => [node.title, node.style.cssText])"
-    assert page.evaluate(told) == [
+    marked = "[...document.querySelectorAll('.side.chosen .hot')].map((node) => [node.title, node.style.cssText])"
+    assert page.evaluate(marked) == [
         ["score 2.00; its threshold is 2.00", "--heat: 0.15;"],
         ["score 3.50; its threshold is 2.00", "--heat: 0.58;"],
         ["score 5.00; its threshold is 2.00", "--heat: 1.00;"],
@@ -136,9 +136,9 @@ def test_token_scores_outlive_a_new_analysis_and_change_with_the_concepts(audite
     assert path.read_bytes() == before  # no detector at hand: what was read stays
     capfd.readouterr()
     audit(copied, "bold,length")
-    told = capfd.readouterr().err
-    assert "harvest: unchanged" in told
-    assert "cluster: unchanged" in told
+    messages = capfd.readouterr().err
+    assert "harvest: unchanged" in messages
+    assert "cluster: unchanged" in messages
     found = artifacts.read_table(path)
     assert set(found["concept"].to_pylist()) == {"bold", "length"}
     assert set(found["row"].to_pylist()) == set(artifacts.read_table(copied / artifacts.TOKENS)["row"].to_pylist())

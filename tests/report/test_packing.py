@@ -1,4 +1,4 @@
-"""What the page is told is what was computed: arrays survive, no text can end its script, places repeat."""
+"""The page gets what was computed: arrays survive, no text can end its script, places repeat."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from anatomy.report.positions import map_positions
 DTYPES = {"i8": "<i1", "u8": "<u1", "u16": "<u2", "i32": "<i4", "u32": "<u4", "f32": "<f4"}
 
 
-def unpack(told):
-    return np.frombuffer(base64.b64decode(told["b"]), DTYPES[told["t"]])
+def unpack(packed):
+    return np.frombuffer(base64.b64decode(packed["b"]), DTYPES[packed["t"]])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "uint16", "int32", "uint32", "float32"])
@@ -26,9 +26,9 @@ def test_arrays_survive(dtype):
 
 @pytest.mark.parametrize(("largest", "kind"), [(0, "u8"), (255, "u8"), (256, "u16"), (65_535, "u16"), (65_536, "u32")])
 def test_counts_take_the_smallest_type(largest, kind):
-    told = counts(np.array([0, largest]))
-    assert told["t"] == kind
-    assert unpack(told).tolist() == [0, largest]
+    packed = counts(np.array([0, largest]))
+    assert packed["t"] == kind
+    assert unpack(packed).tolist() == [0, largest]
 
 
 def test_an_empty_array_is_packed():
@@ -37,11 +37,11 @@ def test_an_empty_array_is_packed():
 
 def test_signals_keep_their_sign_and_half_a_step():
     values = np.concatenate([np.random.default_rng(0).normal(size=500), [0, 1e-9, -1e-9]])
-    told = signed_bytes(values)
-    back = unpack(told["v"]) * told["scale"]
+    packed = signed_bytes(values)
+    back = unpack(packed["v"]) * packed["scale"]
     assert np.array_equal(np.sign(back), np.sign(values))
-    assert np.abs(back - values).max() <= told["scale"]
-    assert np.abs((back - values)[np.abs(values) > told["scale"]]).max() <= told["scale"] / 2 + 1e-12
+    assert np.abs(back - values).max() <= packed["scale"]
+    assert np.abs((back - values)[np.abs(values) > packed["scale"]]).max() <= packed["scale"] / 2 + 1e-12
     assert unpack(signed_bytes(np.zeros(3))["v"]).tolist() == [0, 0, 0]
 
 
@@ -49,10 +49,10 @@ def test_signals_keep_their_sign_and_half_a_step():
     "text", ["</script><script>alert(1)</script>", "<!--", "\u2028\u2029", "\ud800 lone", 'quote " \\ \x00 \x1b', "😀"]
 )
 def test_no_text_ends_its_script(text):
-    told = to_json({text: [text, float("nan"), np.float32(1.5)]})
-    assert not set("<\u2028\u2029") & set(told)
-    told.encode("utf-8")
-    assert json.loads(told) == {text: [text, None, 1.5]}
+    packed = to_json({text: [text, float("nan"), np.float32(1.5)]})
+    assert not set("<\u2028\u2029") & set(packed)
+    packed.encode("utf-8")
+    assert json.loads(packed) == {text: [text, None, 1.5]}
 
 
 def test_clusters_that_move_together_lie_together():
