@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +27,7 @@ from anatomy.report.payload_types import RowColumns, RowsOnPage
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
 from anatomy.report.summary_record import Summary
 from anatomy.report.token_table import concept_colours, evidence_rows, token_records
+from anatomy.validation.plots import write_library
 
 BUDGET = 15_000_000
 """Bytes of ``index.html``, at most."""
@@ -38,7 +38,6 @@ TOKEN_PIECE = 16
 MARGIN = 2_000
 """Bytes kept free for the title."""
 TOP = 6
-PLOTLY = "plotly.js"
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=async function|function|const|let|class)", re.MULTILINE)
 POLICY = (
@@ -121,10 +120,9 @@ def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> N
 
 def _finish(folder: Path, placed: Parts, name: str) -> dict[str, Any]:
     """Remove files of an earlier report, add the plot library, write the page."""
-    for left in {path.name for path in folder.glob("*.js")} - {*placed.beside, PLOTLY}:
+    for left in {path.name for path in folder.glob("*.js")} - {*placed.beside, artifacts.PLOTLY}:
         (folder / left).unlink()
-    with artifacts.atomic_path(folder / PLOTLY) as temporary:
-        shutil.copyfile(str(files("plotly") / "package_data" / "plotly.min.js"), temporary)
+    write_library(folder)
     page = html(name, placed.inside)
     artifacts.write_text(folder / artifacts.REPORT_PAGE, page)
     return {"bytes": len(page.encode()), "files": len(placed.beside) + 1}

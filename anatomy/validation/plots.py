@@ -15,26 +15,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from anatomy.artifacts import atomic_path, write_text
+from anatomy.artifacts import PLOTLY, atomic_path, write_text
 from anatomy.text.visible import visible
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-LIBRARY = "plotly.js"
 SIZE, MARGIN = 480, 56
 
 
 def write_library(folder: Path) -> None:
-    """Write plotly's library into ``folder`` for the pages there, as ``plotly.js``."""
-    with atomic_path(folder / LIBRARY) as temporary:
+    """Write plotly's library into ``folder`` for the pages there."""
+    with atomic_path(folder / PLOTLY) as temporary:
         shutil.copyfile(str(files("plotly") / "package_data" / "plotly.min.js"), temporary)
 
 
 def write_page(path: Path, figure: go.Figure, *, still: bool = False) -> None:
     """Write ``figure`` as the page ``path``, and the library beside it; a ``still`` figure does not react to clicks."""
     write_library(path.parent)
-    write_text(path, figure.to_html(include_plotlyjs=LIBRARY, config={"staticPlot": True} if still else None))
+    write_text(path, figure.to_html(include_plotlyjs=PLOTLY, config={"staticPlot": True} if still else None))
 
 
 def error_bars(

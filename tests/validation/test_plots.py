@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from anatomy.validation.plots import LIBRARY, error_bars, write_page, write_scatter
+from anatomy.artifacts import PLOTLY
+from anatomy.validation.plots import error_bars, write_page, write_scatter
 
 HOSTILE = "<b onmouseover=alert(1)>R1</b>"
 
@@ -20,10 +21,10 @@ def folder(tmp_path):
 
 def test_the_library_is_written_once_for_all_pages(folder):
     assert sorted(path.name for path in folder.iterdir()) == [
-        LIBRARY, "scatter-feature.html", "scatter-feature.svg", "scatter-global.html", "scatter-global.svg",
+        PLOTLY, "scatter-feature.html", "scatter-feature.svg", "scatter-global.html", "scatter-global.svg",
     ]  # fmt: skip
     assert (folder / "scatter-global.html").stat().st_size < 50_000
-    assert (folder / LIBRARY).stat().st_size > 1_000_000
+    assert (folder / PLOTLY).stat().st_size > 1_000_000
 
 
 def test_a_page_draws_from_disk_without_a_network(folder, browser):
