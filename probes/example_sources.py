@@ -8,19 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anatomy import artifacts
 from anatomy.activations.generate import GenerateSettings
 from anatomy.activations.spans import encode_row
 from anatomy.concepts.concept import Concept, load_questions
 from anatomy.data.pair_stream import PairStream
-from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import find_sources
 from anatomy.errors import ProbeError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.judge.judge import Judge, Question
 from anatomy.judge.judge_settings import JudgeSettings
 from anatomy.progress import logger, progress_bar
-from anatomy.runs.run import load_manifest
+from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import RowSettings
 from anatomy.text.matchers import MATCHERS
@@ -115,30 +112,17 @@ def _judging(concept: Concept, settings: ExampleSettings, folder: Path) -> Judgi
     return judging
 
 
-def _cluster(settings: ExampleSettings) -> tuple[Path, list[int]]:
-    """The audit's directory and the features of the cluster."""
+def _cluster(settings: ExampleSettings) -> tuple[Run, list[int]]:
+    """The audit and the features of the cluster."""
     if settings.run is None or settings.cluster is None:
         raise ProbeError("examples by `cluster` need --run RUN and --cluster R12")
-    load_manifest(settings.run)
-    return settings.run, cluster_features(settings.run, settings.cluster)
+    run = Run.at(settings.run)
+    return run, run.cluster_features(settings.cluster)
 
 
-def cluster_features(run: Path, cluster: str) -> list[int]:
-    """Features of a response cluster of an audit.
-
-    Raises:
-        ProbeError: the run has no such cluster.
-    """
-    table = artifacts.read_table(run / artifacts.CLUSTERS).to_pydict()
-    features = [f for f, name in zip(table["feature"], table["cluster"], strict=True) if name == cluster]
-    if not features:
-        raise ProbeError(f"{run}: no cluster `{cluster}`; `anatomy show {run}` lists them")
-    return features
-
-
-def from_cluster(run: Path, features: Sequence[int], wanted: int, seed: int, bundle: ModelBundle) -> list[Labelled]:
+def from_cluster(run: Run, features: Sequence[int], wanted: int, seed: int, bundle: ModelBundle) -> list[Labelled]:
     """Responses of an audit on which the cluster fires most (positive) and never (negative), one a prompt."""
-    store = FeatureStore(run / artifacts.FEATURES)
+    store = run.features
     activity_N2 = np.concatenate(
         [
             np.stack([shard.matrix(side, "freq")[:, features].sum(axis=1) for side in SIDES], axis=1)
@@ -153,7 +137,7 @@ def from_cluster(run: Path, features: Sequence[int], wanted: int, seed: int, bun
     chosen[0] = _one_a_prompt(silent, store.prompt_ids, half)
     label_of = {place: label for label, places in chosen.items() for place in places}
     items = []
-    for row, stored in enumerate(read_rows(run / artifacts.ROWS)):
+    for row, stored in enumerate(run.rows()):
         for column, side in enumerate(SIDES):
             if 2 * row + column in label_of:
                 part = encode_row(stored.pair, bundle.tokenizer, bundle.settings).sides[side]

@@ -8,11 +8,10 @@ from pathlib import Path
 from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import ProbeError
-from anatomy.runs.run import load_manifest
+from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from probes.detector import Detector, Provenance
 from probes.detector_files import CARD, load_detector, read_card
-from probes.example_sources import cluster_features
 from probes.sae_detector import SAEDetector
 from probes.text_heuristic import TextHeuristic
 
@@ -66,12 +65,12 @@ def of_cluster(name: str, bundle: ModelBundle) -> Detector:
         ProbeError: no such cluster, or the audit read another model or SAE.
     """
     folder, _, cluster = name.rpartition(CLUSTER_OF)
-    inputs = load_manifest(Path(folder)).get("inputs", {})
-    features = cluster_features(Path(folder), cluster)
-    for what, found in (("model", bundle.subject.fingerprint), ("sae", bundle.sae.fingerprint)):
-        if (made := inputs.get(what, {})).get("fingerprint") != found:
+    run = Run.at(Path(folder))
+    features = run.cluster_features(cluster)
+    for what, made, here in (("model", run.model, bundle.subject), ("sae", run.sae, bundle.sae)):
+        if made.fingerprint != here.fingerprint:
             raise ProbeError(
-                f"{folder}: made with another {what} ({made.get('name')}) than this one or another numeric type; give "
+                f"{folder}: made with another {what} ({made.name}) than this one or another numeric type; give "
                 f"the audit's --{what} and --dtype"
             )
     estimator = SAEDetector(bundle.sae, features)

@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "types", "errors", "artifacts", "settings", "progress", "text", "data", "activations", "sae", "features",
-    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "rollouts", "prediction", "validation",
-    "report", "runs", "stages", "probes", "interventions", "workflows", "cli",
+    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "runs", "rollouts", "prediction",
+    "validation", "report", "stages", "probes", "interventions", "workflows", "cli",
 ]  # fmt: skip
 """A module imports from its own package and those before it; `probes` and `interventions` stand side by side."""
 TORCH_FREE = (

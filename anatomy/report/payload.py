@@ -14,7 +14,6 @@ from pydantic import TypeAdapter
 from anatomy import artifacts
 from anatomy.errors import AnatomyError
 from anatomy.hypotheses.testing import Signals
-from anatomy.naming.saved_names import read_names
 from anatomy.report.payload_types import (
     MainPart,
     OtherDocument,
@@ -30,6 +29,7 @@ from anatomy.report.payload_types import (
 from anatomy.report.positions import map_positions
 from anatomy.report.summary_record import Labels, Summary
 from anatomy.report.verdict import verdict
+from anatomy.runs.saved_names import read_names
 from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.validation_record import Validation

@@ -9,10 +9,10 @@ from typing import Any
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.naming.saved_names import read_names, verified_titles
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
+from anatomy.runs.saved_names import read_names, verified_titles
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
 EXEMPLARS = 10

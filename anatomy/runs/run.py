@@ -13,15 +13,31 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 import anatomy
 from anatomy import artifacts
+from anatomy.clusters.assignments import Clusters
+from anatomy.concepts.scores import Scores, read_scores
+from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
+from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.testing import Signals, read_signals
+from anatomy.hypotheses.views import Responses
 from anatomy.progress import logger
+from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageRecord
+from anatomy.settings import AuditSettings
 from anatomy.types import content_hash, file_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IdentityT = TypeVar("IdentityT", ModelIdentity, SAEIdentity)
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
@@ -29,6 +45,14 @@ STAGES = (
     "rows", "harvest", "scores", "own", "cluster", "hypotheses", "labels", "summary", "tokens", "scored_tokens",
     "report",
 )  # fmt: skip
+
+MADE_BY = {
+    "harvest": ("features", "clusters", "signals"),
+    "scores": ("signals",),
+    "cluster": ("clusters", "signals"),
+    "hypotheses": ("findings",),
+}
+"""Stage → what :class:`Run` keeps of its outputs in memory."""
 
 
 @contextmanager
@@ -54,28 +78,32 @@ def locked(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[No
 
 
 class Run:
-    """A run directory and its manifest.
+    """A run directory: its manifest, and typed access to its artifacts.
 
     Use as ``with Run.open(path) as run:``, and a second process that opens the same directory is refused; or as ``with
-    Run.read(path) as run:``, and only those that would write there are.
+    Run.read(path) as run:``, and only those that would write there are. Artifacts are read once, when first asked for,
+    and again after a stage that makes them has run.
     """
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Run]:
-        """Create or reopen the run at ``path``, locked against other processes until the block ends.
+    def open(cls, path: Path, new: bool = True) -> Iterator[Run]:
+        """Create (if ``new``) or reopen the run at ``path``, locked against other processes until the block ends.
 
         Raises:
             RunError: the path is a file, cannot be written, or another process works there.
         """
+        manifest = Manifest()
+        if not new or (path / artifacts.MANIFEST).exists():
+            manifest = Manifest.of(path)
         with locked(path):
             for left in path.rglob(".*.part"):  # of a killed process
                 left.unlink()
-            yield cls(path, load_manifest(path) if (path / artifacts.MANIFEST).exists() else {"stages": {}})
+            yield cls(path, Manifest.of(path) if (path / artifacts.MANIFEST).exists() else manifest)
 
     @classmethod
     @contextmanager
@@ -85,24 +113,159 @@ class Run:
         Raises:
             RunError: there is none, or another process writes there.
         """
-        load_manifest(path)
+        Manifest.of(path)
         with locked(path, shared=True):
-            yield cls(path, load_manifest(path))
+            yield cls.at(path)
+
+    @classmethod
+    def at(cls, path: Path) -> Run:
+        """The run at ``path``, to look something up in it while others may write.
+
+        Raises:
+            RunError: there is none.
+        """
+        return cls(path, Manifest.of(path))
 
     def file(self, name: str) -> Path:
         """Path of an artifact."""
         return self.path / name
 
-    def save(self, **entries: Any) -> None:
-        """Update top-level entries and write the manifest."""
-        self.manifest.update(entries)
-        self.manifest.update(
-            {
-                "anatomy": anatomy.__version__,
-                "versions": {name: _version(name) for name in LIBRARIES} | {"python": sys.version.split()[0]},
-            }
+    @property
+    def settings(self) -> AuditSettings:
+        """The settings of the audit.
+
+        Raises:
+            RunError: nothing was run here yet.
+        """
+        if self.manifest.settings is None:
+            raise RunError(f"{self.path}: no stage was run here; run `anatomy audit` first")
+        return self.manifest.settings
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model that the rows were read with.
+
+        Raises:
+            RunError: the rows were not harvested yet.
+        """
+        return self._read_with(self.manifest.inputs.model)
+
+    @property
+    def sae(self) -> SAEIdentity:
+        """The SAE that the rows were read with; raises as :attr:`model`."""
+        return self._read_with(self.manifest.inputs.sae)
+
+    def _read_with(self, found: IdentityT | None) -> IdentityT:
+        if found is None:
+            raise RunError(f"{self.path}: not harvested; run `anatomy audit` first")
+        return found
+
+    def rows(self) -> Iterator[StoredPair]:
+        """The retained rows, in the order of the features."""
+        return read_rows(self.file(artifacts.ROWS))
+
+    @cached_property
+    def features(self) -> FeatureStore:
+        """Pooled features of the rows."""
+        return FeatureStore(self.file(artifacts.FEATURES))
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """The clusterings of features and rows, as arrays of numbers (0: in no cluster).
+
+        Raises:
+            RunError: they are missing, or of other rows than the features.
+        """
+        labels = {kind: np.zeros(self.features.n_features, np.int64) for kind in ("response", "prompt", "shift")}
+        table = artifacts.read_table(self.file(artifacts.CLUSTERS)).to_pydict()
+        for feature, kind, cluster in zip(table["feature"], table["kind"], table["cluster"], strict=True):
+            labels[kind][feature] = int(cluster[1:])
+        data = artifacts.read_table(self.file(artifacts.DATA_CLUSTERS)).to_pydict()
+        self._same_rows(data["row_id"], "data clusters")
+        return Clusters(
+            response_F=labels["response"],
+            shift_F=labels["shift"],
+            prompt_F=labels["prompt"],
+            data_N=np.array([int(cluster[1:]) for cluster in data["cluster"]], np.int64),
+            cosine_N=np.array(data["cosine"], np.float32),
         )
-        artifacts.write_json(self.file(artifacts.MANIFEST), self.manifest)
+
+    @property
+    def cluster_ids(self) -> set[str]:
+        """Ids of all clusters: R (response), S (shift), P (prompt) and D (rows; D0 are those in no test)."""
+        names: set[str] = set()
+        for file in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS):
+            names |= set(artifacts.read_table(self.file(file), ["cluster"])["cluster"].to_pylist())
+        return names
+
+    def cluster_features(self, cluster: str) -> list[int]:
+        """Features of a response, shift or prompt cluster, ascending.
+
+        Raises:
+            RunError: the run has no such cluster.
+        """
+        table = artifacts.read_table(self.file(artifacts.CLUSTERS)).to_pydict()
+        features = [f for f, name in zip(table["feature"], table["cluster"], strict=True) if name == cluster]
+        if not features:
+            raise RunError(f"{self.path}: no cluster `{cluster}`; `anatomy show {self.path}` lists them")
+        return features
+
+    @property
+    def concepts(self) -> dict[str, ScoredConcept]:
+        """The concepts that were scored, and what is known of their detectors."""
+        record = self.manifest.stages.get("scores")
+        found = record.facts.get("concepts", {}) if record else {}
+        return {name: ScoredConcept.model_validate(facts) for name, facts in found.items()}
+
+    def scores(self, concept: str) -> Scores:
+        """Scores of the rows' responses by a concept's detector.
+
+        Raises:
+            RunError: they are missing, or of other rows than the features.
+        """
+        scores = read_scores(self.file(artifacts.SCORES) / concept)
+        self._same_rows(scores.row_ids, f"scores of `{concept}`")
+        return scores
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Signals of every row: those of the clusters, and next to them those of the concepts that were scored.
+
+        Memory is rows × clusters.
+        """
+        names = list(self.concepts)
+        columns = [self.scores(name).standardised_difference() for name in names]
+        values_NM = np.stack(columns, axis=1) if columns else np.zeros((self.features.n_rows, 0))
+        return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names))
+
+    @cached_property
+    def findings(self) -> pa.Table:
+        """Every hypothesis that was tested: ``hypotheses.parquet``."""
+        return artifacts.read_table(self.file(artifacts.HYPOTHESES))
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Label of every cluster by its id; empty if the run has none."""
+        path = self.file(artifacts.LABELS)
+        labels = artifacts.read_json(path) if path.is_file() else {}
+        return {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
+
+    def _same_rows(self, row_ids: Sequence[str], what: str) -> None:
+        if list(row_ids) != list(self.features.row_ids):
+            raise RunError(f"{self.path}: {what} and features are of different rows; run the audit again")
+
+    def save(self, **entries: Any) -> None:
+        """Replace top-level entries of the manifest and write it."""
+        versions = {name: _version(name) for name in LIBRARIES} | {"python": sys.version.split()[0]}
+        entries |= {"anatomy": anatomy.__version__, "versions": versions}
+        self.manifest = self.manifest.model_copy(update=entries)
+        if "settings" in entries:
+            self.__dict__.pop("signals", None)
+        self.manifest.write(self.file(artifacts.MANIFEST))
+
+    def save_inputs(self, **inputs: Any) -> None:
+        """Replace some of the manifest's inputs and write it."""
+        self.save(inputs=self.manifest.inputs.model_copy(update=inputs))
 
     def stage(
         self,
@@ -110,90 +273,77 @@ class Run:
         depends: Mapping[str, Any],
         outputs: Sequence[str],
         work: Callable[[], Mapping[str, Any] | None],
-    ) -> dict[str, Any]:
+    ) -> StageRecord:
         """Run ``work`` unless this stage is complete with the same fingerprint and all its outputs exist.
 
         Args:
             depends: everything that can change the outputs: settings read and hashes of inputs (JSON-able).
             outputs: artifact names that ``work`` writes (files, or folders that hold their own completeness check).
             work: does the stage; may return small facts (resolved settings, counts) kept in the manifest.
-
-        Returns:
-            The manifest record: ``status``, ``fingerprint``, ``outputs`` (file → SHA-256), ``facts``, ``command``,
-            ``seconds``, ``peak_memory_mb``.
         """
         fingerprint = content_hash([name, depends])
-        record = self.manifest["stages"].get(name)
-        if record and record["status"] != "running" and record["fingerprint"] == fingerprint and self._intact(record):
+        record = self.manifest.stages.get(name)
+        if record and record.status != "running" and record.fingerprint == fingerprint and self._intact(record):
             logger.info(f"{name}: unchanged")
-            record["status"] = "complete"
-            self.save()
-            return dict(record)
+            return self._record(name, record.model_copy(update={"status": "complete"}))
         self._mark_stale(name)
-        self.manifest["stages"][name] = {"status": "running", "fingerprint": fingerprint}
         command = shlex.join(["anatomy", *sys.argv[1:]])
-        self.save(command=command)
+        self._record(name, StageRecord(status="running", fingerprint=fingerprint), command=command)
         start = time.monotonic()
         facts = dict(work() or {})
-        record = {
-            "status": "complete",
-            "fingerprint": fingerprint,
-            "outputs": {output: self._hash(output) for output in outputs},
-            "facts": facts,
-            "command": command,
-            "seconds": round(time.monotonic() - start, 2),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        }
-        self.manifest["stages"][name] = record
-        self.save()
-        logger.info(f"{name}: {record['seconds']:.1f} s")
+        record = StageRecord(
+            status="complete",
+            fingerprint=fingerprint,
+            outputs={output: self._hash(output) for output in outputs},
+            facts=facts,
+            command=command,
+            seconds=round(time.monotonic() - start, 2),
+            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        )
+        logger.info(f"{name}: {record.seconds:.1f} s")
+        return self._record(name, record)
+
+    def _record(self, name: str, record: StageRecord, **entries: Any) -> StageRecord:
+        self.save(stages={**self.manifest.stages, name: record}, **entries)
         return record
 
     def _mark_stale(self, name: str) -> None:
         """Later stages must confirm their inputs before anybody reads their outputs again."""
-        for later in STAGES[STAGES.index(name) + 1 :]:
-            record = self.manifest["stages"].get(later)
-            if record and record["status"] == "complete":
-                record["status"] = "stale"
+        for accessor in MADE_BY.get(name, ()):
+            self.__dict__.pop(accessor, None)
+        later = STAGES[STAGES.index(name) + 1 :]
+        stages = {
+            other: record.model_copy(update={"status": "stale"})
+            if other in later and record.status == "complete"
+            else record
+            for other, record in self.manifest.stages.items()
+        }
+        self.manifest = self.manifest.model_copy(update={"stages": stages})
 
     def _hash(self, output: str) -> str | None:
         path = self.file(output)
         return file_hash(path) if path.is_file() else None
 
-    def _intact(self, record: Mapping[str, Any]) -> bool:
+    def _intact(self, record: StageRecord) -> bool:
         return all(
             self.file(name).exists() and (digest is None or self._hash(name) == digest)
-            for name, digest in record["outputs"].items()
+            for name, digest in record.outputs.items()
         )
 
     def output_hash(self, stage: str, output: str) -> str:
         """SHA-256 of an output of a complete stage; what depends on it puts this into its own ``depends``."""
-        return str(self.require(stage)["outputs"][output])
+        return str(self.require(stage).outputs[output])
 
-    def require(self, stage: str) -> dict[str, Any]:
+    def require(self, stage: str) -> StageRecord:
         """The record of a complete stage.
 
         Raises:
             RunError: the stage has not been run to its end here.
         """
-        record = self.manifest["stages"].get(stage)
-        if not record or record["status"] != "complete":
+        record = self.manifest.stages.get(stage)
+        if not record or record.status != "complete":
             raise RunError(f"{self.path}: stage `{stage}` is not complete; run `anatomy audit` first")
-        return dict(record)
-
-
-def load_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the run at ``path``.
-
-    Raises:
-        RunError: there is none, or it is not a manifest.
-    """
-    if not (path / artifacts.MANIFEST).is_file():
-        raise RunError(f"{path}: not a run directory (no {artifacts.MANIFEST}); make one with `anatomy audit`")
-    manifest = artifacts.read_json(path / artifacts.MANIFEST)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("stages"), dict):
-        raise RunError(f"{path / artifacts.MANIFEST}: not a manifest of this tool; choose another --out")
-    return manifest
+        return record
 
 
 def _version(name: str) -> str | None:

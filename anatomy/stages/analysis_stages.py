@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from anatomy import artifacts
-from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.clusterings import cluster_features, cluster_rows
-from anatomy.concepts.scores import read_scores
-from anatomy.data.rows_table import read_rows
 from anatomy.errors import RunError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.baselines import trivial_baselines
 from anatomy.hypotheses.signals import response_signals
-from anatomy.hypotheses.testing import Signals, read_signals
-from anatomy.hypotheses.views import Responses
 from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings, ClusterSettings, HypothesisSettings
 from anatomy.stages.health_file import write_health
 
 
-def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> None:
+def cluster_stage(run: Run, settings: AuditSettings) -> None:
     """``features/`` → ``clusters.parquet`` (feature → cluster) and ``data_clusters.parquet`` (row → cluster)."""
 
     def work() -> dict[str, Any]:
-        statistic = settings.prompt_statistic
+        store, statistic = run.features, settings.prompt_statistic
         found = cluster_features(store.shards, store.n_rows, settings, statistic, settings.seed)
         kinds = {"R": found.response_F, "P": found.prompt_F, "S": found.shift_F}
         if not found.response_F.any():
@@ -55,7 +48,7 @@ def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Non
         return {**found.resolved, **counts}
 
     depends = {
-        "features": run.require("harvest")["fingerprint"],
+        "features": run.require("harvest").fingerprint,
         "settings": settings.model_dump(
             mode="json", include=set(ClusterSettings.model_fields) | {"prompt_statistic", "seed"}
         ),
@@ -63,46 +56,11 @@ def cluster_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Non
     run.stage("cluster", depends, [artifacts.CLUSTERS, artifacts.DATA_CLUSTERS], work)
 
 
-def read_clusters(run: Run, store: FeatureStore) -> Clusters:
-    """The clusterings of a run as arrays of numbers."""
-    table = artifacts.read_table(run.file(artifacts.CLUSTERS)).to_pydict()
-    labels = {kind: np.zeros(store.n_features, np.int64) for kind in ("response", "prompt", "shift")}
-    for feature, kind, cluster in zip(table["feature"], table["kind"], table["cluster"], strict=True):
-        labels[kind][feature] = int(cluster[1:])
-    data = artifacts.read_table(run.file(artifacts.DATA_CLUSTERS)).to_pydict()
-    if data["row_id"] != list(store.row_ids):
-        raise RunError(f"{run.path}: data clusters and features are of different rows; run `anatomy cluster` again")
-    return Clusters(
-        response_F=labels["response"],
-        shift_F=labels["shift"],
-        prompt_F=labels["prompt"],
-        data_N=np.array([int(cluster[1:]) for cluster in data["cluster"]], np.int64),
-        cosine_N=np.array(data["cosine"], np.float32),
-    )
-
-
-def concept_responses(run: Run, store: FeatureStore) -> Responses:
-    """Standardised chosen-minus-rejected scores of the run's concepts, one column each (none: no columns)."""
-    names = list(run.require("scores")["facts"]["concepts"])
-    columns = []
-    for name in names:
-        scores = read_scores(run.file(artifacts.SCORES) / name)
-        if scores.row_ids != list(store.row_ids):
-            raise RunError(f"{run.path}: scores of `{name}` and features are of different rows; run the audit again")
-        columns.append(scores.standardised_difference())
-    return Responses(np.stack(columns, axis=1) if columns else np.zeros((store.n_rows, 0)), names)
-
-
-def run_signals(run: Run, settings: AuditSettings, store: FeatureStore) -> Signals:
-    """Signals of every row: clusters', and those of the concepts that were scored."""
-    return read_signals(store, read_clusters(run, store), settings, concept_responses(run, store))
-
-
-def hypotheses_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> Signals:
-    """Clusters → ``hypotheses.parquet`` and the trivial baselines; returns the signals of every row."""
-    signals = run_signals(run, settings, store)
+def hypotheses_stage(run: Run, settings: AuditSettings) -> None:
+    """Clusters → ``hypotheses.parquet`` and the trivial baselines."""
 
     def work() -> dict[str, Any]:
+        signals = run.signals
         found = signals.tested()
         artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
         baselines = trivial_baselines(_response_texts(run), signals.prompts)
@@ -114,15 +72,14 @@ def hypotheses_stage(run: Run, settings: AuditSettings, store: FeatureStore) -> 
 
     depends = {
         "clusters": [run.output_hash("cluster", name) for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)],
-        "features": run.require("harvest")["fingerprint"],
-        "scores": run.require("scores")["fingerprint"],
+        "features": run.require("harvest").fingerprint,
+        "scores": run.require("scores").fingerprint,
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields) | {"seed"}),
     }
     run.stage("hypotheses", depends, [artifacts.HYPOTHESES], work)
     write_health(run)
-    return signals
 
 
 def _response_texts(run: Run) -> Iterator[tuple[str, str]]:
-    for stored in read_rows(run.file(artifacts.ROWS)):
+    for stored in run.rows():
         yield str(stored.pair.chosen[-1]["content"]), str(stored.pair.rejected[-1]["content"])

@@ -11,11 +11,11 @@ from anatomy import artifacts
 from anatomy.concepts.scorer import Measured, Scorer
 from anatomy.concepts.scores import score_rows
 from anatomy.data.ingest import ingest
-from anatomy.data.rows_table import read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError, SAEError, SettingsError
 from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import Rollouts, own_responses, read_rollouts
+from anatomy.runs.manifest import ModelIdentity, SAEIdentity, ScoredConcept
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings
@@ -38,7 +38,7 @@ def rows_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> None:
         "tokens": bundle.token_settings(),
     }
     run.stage("rows", depends, [artifacts.ROWS], work)
-    run.save(inputs={**run.manifest.get("inputs", {}), "rows": depends["source"], **bundle.token_settings()})
+    run.save_inputs(rows=depends["source"], **bundle.token_settings())
     write_health(run)
 
 
@@ -71,12 +71,12 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         return {**asdict(health), "faults": faults}
 
     def work() -> dict[str, Any]:
-        health = run.require("rows")["facts"]["health"]
+        health = run.require("rows").facts["health"]
         retained, means = health["retained"], {span: told["mean"] for span, told in health["lengths"].items()}
         read = {side: min(means[side], settings.max_response_length or means[side]) for side in SIDES}
         tokens = retained * sum(min(settings.max_length, means["prompt"] + read[side]) for side in SIDES)
         logger.info(f"harvest: {retained:,} rows, at most {tokens:,.0f} tokens through the model")
-        pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
+        pairs = (stored.pair for stored in run.rows())
         fingerprint = content_hash(depends)
         with progress_bar("harvest", "row", retained) as bar:
             sums = harvest(
@@ -93,15 +93,11 @@ def harvest_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> Non
         return {"sae": measured(sums), "features": bundle.sae.n_features}
 
     run.stage("harvest", depends, [artifacts.FEATURES], work)
-    identity = {
-        "model": {
-            "name": bundle.subject.name,
-            "origin": bundle.subject.origin,
-            "fingerprint": bundle.subject.fingerprint,
-        },
-        "sae": {"name": bundle.sae.name, "fingerprint": bundle.sae.fingerprint, "layer": bundle.sae.layer},
-    }
-    run.save(inputs={**run.manifest.get("inputs", {}), **identity})
+    model, sae = bundle.subject, bundle.sae
+    run.save_inputs(
+        model=ModelIdentity(name=model.name, origin=model.origin, fingerprint=model.fingerprint),
+        sae=SAEIdentity(name=sae.name, fingerprint=sae.fingerprint, layer=sae.layer),
+    )
     write_health(run)
 
 
@@ -113,9 +109,9 @@ def scores_stage(run: Run, settings: AuditSettings, bundle: ModelBundle, scorers
 
     def work() -> dict[str, Any]:
         run.file(artifacts.SCORED_TOKENS).unlink(missing_ok=True)  # of other rows or detectors
-        pairs = (stored.pair for stored in read_rows(run.file(artifacts.ROWS)))
+        pairs = (stored.pair for stored in run.rows())
         if scorers:
-            with progress_bar("scores", "row", run.require("rows")["facts"]["health"]["retained"]) as bar:
+            with progress_bar("scores", "row", run.require("rows").facts["health"]["retained"]) as bar:
                 mark = content_hash(made_of)
                 score_rows(
                     pairs,
@@ -127,7 +123,7 @@ def scores_stage(run: Run, settings: AuditSettings, bundle: ModelBundle, scorers
                     settings,
                     bar.update,
                 )
-        return {"concepts": {scorer.concept: _of_scorer(scorer) for scorer in scorers}}
+        return {"concepts": {scorer.concept: _scored(scorer).model_dump() for scorer in scorers}}
 
     depends = {
         "rows": run.output_hash("rows", artifacts.ROWS),
@@ -150,8 +146,8 @@ def own_stage(
 
     made_of = {
         "rollouts": None if own is None else own.manifest.fingerprint,
-        "harvest": run.require("harvest")["fingerprint"],
-        "scores": run.require("scores")["fingerprint"],
+        "harvest": run.require("harvest").fingerprint,
+        "scores": run.require("scores").fingerprint,
     }
 
     def work() -> dict[str, Any]:
@@ -198,6 +194,11 @@ def read_own(settings: AuditSettings, bundle: ModelBundle) -> Rollouts | None:
     return own
 
 
-def _of_scorer(scorer: Scorer) -> dict[str, Any]:
-    told = {"detector": scorer.kind, "layer": scorer.layer, "pooling": scorer.pooling, "threshold": scorer.threshold}
-    return {**told, "held_out": dict(scorer.held_out) if isinstance(scorer, Measured) else {}}
+def _scored(scorer: Scorer) -> ScoredConcept:
+    return ScoredConcept(
+        detector=scorer.kind,
+        layer=scorer.layer,
+        pooling=scorer.pooling,
+        threshold=scorer.threshold,
+        held_out=artifacts.finite(dict(scorer.held_out)) if isinstance(scorer, Measured) else {},
+    )

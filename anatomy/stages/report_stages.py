@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from anatomy import artifacts
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Scorer
-from anatomy.concepts.scores import read_scores
-from anatomy.data.rows_table import StoredPair, read_rows
-from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.testing import Signals
+from anatomy.data.rows_table import StoredPair
 from anatomy.naming.cluster_names import Rows, label_clusters, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
@@ -23,7 +20,6 @@ from anatomy.report.token_table import TOKEN_ROWS, evidence_rows, write_tokens
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HypothesisSettings
-from anatomy.stages.analysis_stages import read_clusters
 from anatomy.stages.run_expectation import calibration_of, expected_of_run
 from anatomy.text.text_counts import TEXT_COUNTS
 from anatomy.types import SIDES, SPANS, content_hash, file_hash
@@ -31,44 +27,39 @@ from anatomy.types import SIDES, SPANS, content_hash, file_hash
 EXCERPT = 300
 
 
-def cluster_words(run: Run) -> dict[str, str]:
-    """Label of every cluster by its id; empty where the run has none."""
-    labels = artifacts.read_json(run.file(artifacts.LABELS)) if run.file(artifacts.LABELS).is_file() else {}
-    return {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
-
-
-def labels_stage(run: Run, settings: AuditSettings, store: FeatureStore, bundle: ModelBundle) -> None:
+def labels_stage(run: Run, settings: AuditSettings, bundle: ModelBundle) -> None:
     """Clusters, features and texts → ``labels.json``."""
 
     def work() -> None:
-        clusters = read_clusters(run, store)
-        concepts = run.require("scores")["facts"]["concepts"]
-        places = {name: highest(read_scores(run.file(artifacts.SCORES) / name)) for name in concepts}
+        store, clusters, concepts = run.features, run.clusters, run.concepts
+        places = {name: highest(run.scores(name)) for name in concepts}
         needed = set(sampled_rows(store.prompt_ids, clusters, settings.seed).tolist())
-        rows = text_rows(run, store, bundle, needed | {row for found in places.values() for row, _, _ in found})
+        rows = text_rows(run, bundle, needed | {row for found in places.values() for row, _, _ in found})
         with progress_bar("labels", "cluster"):
             labels = label_clusters(store.shards, rows, clusters, TEXT_COUNTS, settings.seed)
         for name, facts in concepts.items():
-            labels["response"][name] = concept_label(f"concept ({facts['detector']})", facts, places[name], rows)
+            labels["response"][name] = concept_label(
+                f"concept ({facts.detector})", facts.model_dump(), places[name], rows
+            )
         artifacts.write_json(run.file(artifacts.LABELS), labels)
 
     depends = {
         "clusters": [run.output_hash("cluster", name) for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)],
-        "features": run.require("harvest")["fingerprint"],
-        "scores": run.require("scores")["fingerprint"],
+        "features": run.require("harvest").fingerprint,
+        "scores": run.require("scores").fingerprint,
         "seed": settings.seed,
     }
     run.stage("labels", depends, [artifacts.LABELS], work)
 
 
-def text_rows(run: Run, store: FeatureStore, bundle: ModelBundle, needed: set[int]) -> Rows:
+def text_rows(run: Run, bundle: ModelBundle, needed: set[int]) -> Rows:
     """Texts and tokens of the needed rows, encoded as they were for the model."""
     from anatomy.activations.spans import encode_row, span_text, span_tokens
 
     pieces: dict[tuple[int, str], list[str]] = {}
     texts: dict[tuple[int, str], str] = {}
     indices = []
-    for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
+    for position, stored in enumerate(run.rows()):
         indices.append(stored.pair.index)
         if position in needed:
             encoded = encode_row(stored.pair, bundle.tokenizer, bundle.settings)
@@ -76,15 +67,15 @@ def text_rows(run: Run, store: FeatureStore, bundle: ModelBundle, needed: set[in
                 pieces[position, span] = span_tokens(encoded, span, bundle.tokenizer)
                 texts[position, span] = span_text(encoded, span, bundle.tokenizer)
     return Rows(
-        row_ids=store.row_ids,
+        row_ids=run.features.row_ids,
         indices=indices,
-        prompt_ids=store.prompt_ids,
+        prompt_ids=run.features.prompt_ids,
         text_of=lambda row, span: texts[row, span],
         tokens_of=lambda row, span: pieces[row, span],
     )
 
 
-def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Signals) -> None:
+def summary_stage(run: Run, settings: AuditSettings) -> None:
     """Everything → ``summary.json`` and ``summary.md``."""
 
     def work() -> None:
@@ -92,19 +83,17 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         health = artifacts.read_json(run.file(artifacts.HEALTH))
 
         def find_rows(view: str, context: str, response: str, direction: str) -> Evidence:
-            count, strongest = strongest_rows(*signals.of(view, context, response), direction)
+            count, strongest = strongest_rows(*run.signals.of(view, context, response), direction)
             return Evidence(count, strongest.tolist())
 
         def read_excerpts(wanted: set[int]) -> dict[int, EvidenceRow]:
-            stored = enumerate(read_rows(run.file(artifacts.ROWS)))
-            return {row: _excerpt(one) for row, one in stored if row in wanted}
+            return {row: _excerpt(one) for row, one in enumerate(run.rows()) if row in wanted}
 
-        table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
-        inputs, expected = run.manifest["inputs"], None
-        calibration = calibration_of(settings, inputs["model"]["fingerprint"], inputs["sae"]["fingerprint"])
+        expected = None
+        calibration = calibration_of(settings, run.model.fingerprint, run.sae.fingerprint)
         if calibration is not None:
-            expected = expected_of_run(run, settings, store, read_clusters(run, store), calibration)
-        summary = summarise(table, labels, health, settings, find_rows, read_excerpts, expected)
+            expected = expected_of_run(run, settings, run.features, run.clusters, calibration)
+        summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected)
         summary.write(run.file(artifacts.SUMMARY))
         artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))
 
@@ -114,26 +103,26 @@ def summary_stage(run: Run, settings: AuditSettings, store: FeatureStore, signal
         "health": file_hash(run.file(artifacts.HEALTH)),
         "settings": settings.model_dump(mode="json", include=set(HypothesisSettings.model_fields)),
         "calibration": None if settings.calibration is None else artifacts.read_json(settings.calibration),
-        "own": None if settings.base_rollouts is None else run.require("own")["fingerprint"],
+        "own": None if settings.base_rollouts is None else run.require("own").fingerprint,
     }
     run.stage("summary", depends, [artifacts.SUMMARY, artifacts.SUMMARY_TEXT], work)
 
 
-def tokens_stage(run: Run, store: FeatureStore, bundle: ModelBundle) -> None:
+def tokens_stage(run: Run, bundle: ModelBundle) -> None:
     """Rows behind the findings → ``tokens.parquet``: their tokens as the model read them, for the report."""
 
     def work() -> dict[str, Any]:
         found, labels = Summary.read(run.file(artifacts.SUMMARY)), artifacts.read_json(run.file(artifacts.LABELS))
-        wanted = evidence_rows(found.evidence_ids(), labels, store.row_ids, TOKEN_ROWS)
-        rows = text_rows(run, store, bundle, set(wanted))
+        wanted = evidence_rows(found.evidence_ids(), labels, run.features.row_ids, TOKEN_ROWS)
+        rows = text_rows(run, bundle, set(wanted))
         tokens = {row: {span: rows.tokens_of(row, span) for span in SPANS} for row in wanted}
-        write_tokens(run.file(artifacts.TOKENS), tokens, store.row_ids)
+        write_tokens(run.file(artifacts.TOKENS), tokens, run.features.row_ids)
         return {"rows": len(wanted)}
 
     depends = {
         "summary": run.output_hash("summary", artifacts.SUMMARY),
         "labels": run.output_hash("labels", artifacts.LABELS),
-        "features": run.require("harvest")["fingerprint"],
+        "features": run.require("harvest").fingerprint,
     }
     run.stage("tokens", depends, [artifacts.TOKENS], work)
 
@@ -145,7 +134,7 @@ def scored_tokens_stage(run: Run, bundle: ModelBundle, scorers: Sequence[Scorer]
         if not scorers:
             return {}
         kept = set(artifacts.read_table(run.file(artifacts.TOKENS), ["row"])["row"].to_pylist())
-        rows = enumerate(read_rows(run.file(artifacts.ROWS)))
+        rows = enumerate(run.rows())
         pairs = {row: stored.pair for row, stored in rows if row in kept}
         path = run.file(artifacts.SCORED_TOKENS)
         with progress_bar("token scores", "row", len(pairs)) as bar:
@@ -156,20 +145,20 @@ def scored_tokens_stage(run: Run, bundle: ModelBundle, scorers: Sequence[Scorer]
 
     depends = {
         "tokens": run.output_hash("tokens", artifacts.TOKENS),
-        "scores": run.require("scores")["fingerprint"],
+        "scores": run.require("scores").fingerprint,
     }
     run.stage("scored_tokens", depends, [artifacts.SCORED_TOKENS] if scorers else [], work)
 
 
-def report_stage(run: Run, settings: AuditSettings, store: FeatureStore, signals: Callable[[], Signals]) -> None:
-    """Everything → ``report/``. The null check, names and a validation are told of where they are there."""
+def report_stage(run: Run, settings: AuditSettings) -> None:
+    """Everything → ``report/``. The null check, names and validations appear if they are there."""
     extra = [
         *map(run.file, (artifacts.NULL, artifacts.TOKENS, artifacts.SCORED_TOKENS, artifacts.NAMES)),
         *run.file(artifacts.VALIDATIONS).rglob("*.json"),
     ]
 
     def work() -> dict[str, Any]:
-        return write_report(run.path, signals(), read_clusters(run, store), store, settings.seed)
+        return write_report(run.path, run.signals, run.clusters, run.features, settings.seed)
 
     depends = {
         "summary": run.output_hash("summary", artifacts.SUMMARY),

@@ -49,10 +49,10 @@ def open_material(run: Run, window: int, out: Path) -> Material:
         ModelError: model or SAE are not those of the run.
     """
     run.require("cluster")
-    settings = AuditSettings.model_validate({**run.manifest["settings"], "max_response_length": window})
+    settings = run.settings.model_copy(update={"max_response_length": window})
     bundle = ModelBundle(settings)
-    for what, found in (("model", bundle.subject.fingerprint), ("sae", bundle.sae.fingerprint)):
-        if run.manifest["inputs"][what]["fingerprint"] != found:
+    for what, made, here in (("model", run.model, bundle.subject), ("sae", run.sae, bundle.sae)):
+        if made.fingerprint != here.fingerprint:
             raise ModelError(
                 f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
             )

@@ -23,11 +23,11 @@ def stored_concepts(run: Run, where: str = artifacts.SCORES) -> tuple[Readout, d
     Args:
         where: the scores of the run's rows, or of the model's own responses; thresholds and deviations are the rows'.
     """
-    facts = run.manifest["stages"].get("scores", {}).get("facts", {}).get("concepts", {})
+    facts = run.concepts
     spreads = [float(read_scores(run.file(artifacts.SCORES) / name).score_NS.std()) or 1.0 for name in facts]
-    cuts = [Cut(fact["threshold"], spread) for fact, spread in zip(facts.values(), spreads, strict=True)]
+    cuts = [Cut(fact.threshold, spread) for fact, spread in zip(facts.values(), spreads, strict=True)]
     scores = [read_scores(run.file(where) / name).score_NS for name in facts]
-    units = {name: DEVIATIONS if fact["threshold"] is None else POINTS for name, fact in facts.items()}
+    units = {name: DEVIATIONS if fact.threshold is None else POINTS for name, fact in facts.items()}
     return concept_readout(list(facts), scores, cuts), units
 
 

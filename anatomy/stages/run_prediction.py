@@ -16,7 +16,6 @@ from anatomy.prediction.predictors import Predictor, Sharpened, build
 from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, shift_readout
 from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings
-from anatomy.stages import read_clusters
 from anatomy.stages.run_expectation import stored_concepts
 
 
@@ -39,14 +38,14 @@ class Prediction(NamedTuple):
         Raises:
             SettingsError: no such predictor, or one over the model's own responses in a run without them.
         """
-        settings = AuditSettings.model_validate(run.manifest["settings"])
-        store = FeatureStore(run.file(artifacts.FEATURES))
+        settings, store = run.settings, run.features
         made = build(tilt_c)
         if predictor not in made:
             part = "; what rows do to sharpened is `activations`" if predictor == Sharpened.name else ""
             raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}{part}")
         fitting = made[predictor]()
-        if fitting.own and not run.manifest["stages"].get("own", {}).get("outputs"):
+        own = run.manifest.stages.get("own")
+        if fitting.own and not (own and own.outputs):
             raise SettingsError(
                 f"predictor {predictor} reads the model's own responses; run the audit with --base-rollouts"
             )
@@ -59,7 +58,7 @@ class Prediction(NamedTuple):
             pool = read(FeatureStore(run.file(artifacts.OWN_FEATURES)))
             scores = artifacts.OWN_SCORES
         concepts = stored_concepts(run, scores)[0]
-        return cls(run, settings, store, read_clusters(run, store), data, fitting.fit(data), pool, concepts)
+        return cls(run, settings, store, run.clusters, data, fitting.fit(data), pool, concepts)
 
     def responses(self, min_features: int = 1) -> Readout:
         """Response clusters of every response of the pool, in the predictor's statistic."""

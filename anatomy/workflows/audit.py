@@ -32,7 +32,7 @@ def audit(rows: str, *, out: Where | None = None, settings: Where | None = None,
     asked = load_settings(AuditSettings, {"rows": rows, **flags}, settings)
     folder = default_run_dir(asked) if out is None else Path(out)
     with Run.open(folder) as run:
-        run.save(settings=asked.model_dump(mode="json"), seed=asked.seed)
+        run.save(settings=asked)
         bundle = ModelBundle(asked)
         rows_stage(run, asked, bundle)
         detectors = resolve(asked.concepts, bundle, asked.concepts_file)  # a wrong name stops here, before any cost

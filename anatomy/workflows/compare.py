@@ -10,19 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
-from anatomy.concepts.scores import read_scores
-from anatomy.data.rows_table import read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses, responses
-from anatomy.naming.saved_names import read_names, verified_titles
 from anatomy.progress import progress_bar
 from anatomy.report.comparison_page import page, terminal
 from anatomy.report.comparison_record import (
@@ -34,9 +31,9 @@ from anatomy.report.comparison_record import (
     SharedRows,
 )
 from anatomy.report.summary import mostly_length
-from anatomy.runs.run import Run, load_manifest
+from anatomy.runs.run import Run
+from anatomy.runs.saved_names import read_names, verified_titles
 from anatomy.settings import AuditSettings
-from anatomy.stages import read_clusters
 from anatomy.statistics.differences import CHANGES, NO_CHANGE, Differences, SetFindings, SetSignals, differences
 from anatomy.text.text_counts import TEXT_COUNTS
 from anatomy.workflows.outcome import Outcome, Where
@@ -57,9 +54,9 @@ class ComparedRun(NamedTuple):
         length_N = np.log(self.store.tokens("chosen")) - np.log(self.store.tokens("rejected"))
         return SetSignals(values_NM, [mark + name for name in self.store.row_ids], self.store.prompt_ids, length_N)
 
-    def concepts(self) -> Mapping[str, Any]:
+    def concepts(self) -> list[str]:
         """The concepts that it scored."""
-        return dict(self.run.manifest["stages"].get("scores", {}).get("facts", {}).get("concepts", {}))
+        return list(self.run.concepts)
 
 
 def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
@@ -79,26 +76,24 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
 
 
 def _open(path: Path, stage: str) -> ComparedRun:
-    run = Run(path, load_manifest(path))
+    run = Run.at(path)
     run.require(stage)
-    settings = AuditSettings.model_validate(run.manifest["settings"])
-    return ComparedRun(run, settings, FeatureStore(run.file(artifacts.FEATURES)))
+    return ComparedRun(run, run.settings, run.features)
 
 
 def _lens(side: ComparedRun) -> list[str]:
-    return [side.run.manifest["inputs"][name]["fingerprint"] for name in ("model", "sae")]
+    return [side.run.model.fingerprint, side.run.sae.fingerprint]
 
 
 def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[RunDifference]:
     """One difference for each cluster, concept and text rule; q-values are over each of the three kinds."""
-    labels = artifacts.read_json(a.run.file(artifacts.LABELS)) if a.run.file(artifacts.LABELS).is_file() else {}
     threshold = a.settings.q_threshold
     compared: list[RunDifference] = []
     if same:
-        clusters = read_clusters(a.run, a.store)
+        clusters = a.run.clusters
         tested = [_clusters(side, clusters, a.settings) for side in (a, b)]
         found = differences(a.measured(tested[0].values_NM), b.measured(tested[1].values_NM), threshold)
-        compared += _differences("cluster", tested[0].ids, found, _words(a, labels))
+        compared += _differences("cluster", tested[0].ids, found, _words(a))
     names = [name for name in a.concepts() if name in b.concepts()]
     if names:
         # detectors of different models give one row two scores: its copies are kept apart, its prompt is not
@@ -114,10 +109,9 @@ def _clusters(side: ComparedRun, clusters: Clusters, settings: AuditSettings) ->
     return responses("R", values_NM, clusters.response_F, settings.min_features)
 
 
-def _words(side: ComparedRun, labels: Mapping[str, Any]) -> dict[str, str]:
+def _words(side: ComparedRun) -> dict[str, str]:
     """Verified names, else offline labels."""
-    words = {name: str(label["label"]) for name, label in labels.get("response", {}).items()}
-    return words | verified_titles(read_names(side.run.path))
+    return side.run.words | verified_titles(read_names(side.run.path))
 
 
 def _scored(a: ComparedRun, b: ComparedRun, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
@@ -133,9 +127,7 @@ def _scored(a: ComparedRun, b: ComparedRun, names: Sequence[str], same: bool) ->
 
 
 def _scores(side: ComparedRun, name: str) -> np.ndarray:
-    scores = read_scores(side.run.file(artifacts.SCORES) / name)
-    _same_rows(side, scores.row_ids, f"scores of `{name}`")
-    return scores.score_NS
+    return side.run.scores(name).score_NS
 
 
 def _counted(a: ComparedRun, b: ComparedRun) -> list[np.ndarray]:
@@ -155,7 +147,7 @@ def _counts(side: ComparedRun) -> np.ndarray:
     """Counts of each text rule in both responses of each row: [N, 2, M]."""
     row_ids, counts = [], []
     with progress_bar(f"texts of {side.run.path.name}", "row", side.store.n_rows) as bar:
-        for stored in read_rows(side.run.file(artifacts.ROWS)):
+        for stored in side.run.rows():
             row_ids.append(stored.row_id)
             texts = [str(messages[-1]["content"]) for messages in (stored.pair.chosen, stored.pair.rejected)]
             counts.append([[rule(text) for rule in TEXT_COUNTS.values()] for text in texts])
@@ -217,15 +209,14 @@ def _document(a: ComparedRun, b: ComparedRun, same: bool, found: Sequence[RunDif
 
 
 def _side(side: ComparedRun) -> RunSide:
-    inputs = side.run.manifest["inputs"]
     return RunSide(
         path=str(side.run.path),
         name=side.run.path.resolve().name,
         rows=side.store.n_rows,
         prompts=len(set(side.store.prompt_ids)),
-        model=inputs["model"]["name"],
-        sae=inputs["sae"]["name"],
-        features=side.run.require("harvest")["fingerprint"],
+        model=side.run.model.name,
+        sae=side.run.sae.name,
+        features=side.run.require("harvest").fingerprint,
     )
 
 
@@ -238,7 +229,8 @@ def _not_compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[str]:
             notes.append("Concepts are in each run's own standard deviations: their detectors are of different models.")
     else:
         notes.append("Groups of features are those of A; `anatomy compare B A` reads both sets through those of B.")
-        differ = [name for name in WINDOW if a.run.manifest["inputs"].get(name) != b.run.manifest["inputs"].get(name)]
+        read = [side.run.manifest.inputs for side in (a, b)]
+        differ = [name for name in WINDOW if getattr(read[0], name) != getattr(read[1], name)]
         if differ:
             notes.append(
                 f"The runs cut texts differently ({', '.join(differ)}): part of a difference may be the window."

@@ -20,7 +20,6 @@ from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run
 from anatomy.settings import load_settings
-from anatomy.stages import cluster_words
 from anatomy.stages.run_prediction import Prediction
 from anatomy.workflows.outcome import Outcome, Where
 
@@ -60,7 +59,7 @@ def forecast(
             found = explain_away.forecast(
                 made.predictor, made.data, made.pool, readout, concept_J, asked.strength, asked.seed, bar.update
             )
-        words = cluster_words(opened)
+        words = opened.words
     change_M = found.without_M - found.predicted_M
     table = pd.DataFrame(
         {

@@ -27,7 +27,7 @@ def harvest(rows: str, *, out: Where | None = None, settings: Where | None = Non
     folder = default_run_dir(asked) if out is None else Path(out)
     full = AuditSettings.model_validate(asked.model_dump())
     with Run.open(folder) as run:
-        run.save(settings=full.model_dump(mode="json"), seed=full.seed)
+        run.save(settings=full)
         bundle = ModelBundle(full)
         rows_stage(run, full, bundle)
         harvest_stage(run, full, bundle)

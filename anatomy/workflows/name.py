@@ -11,20 +11,19 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.judge.judge import Judge
 from anatomy.judge.judge_settings import JudgeSettings
 from anatomy.naming.cluster_names import Rows
 from anatomy.naming.held_out import Case, cases, texts_of, with_tokens
 from anatomy.naming.llm_names import PER_REQUEST, Name, NameItem, Tested, TestItem, balanced_accuracy
 from anatomy.naming.name_settings import NameSettings
-from anatomy.naming.saved_names import named_clusters
 from anatomy.progress import logger, progress_bar
 from anatomy.report.layout import WIDTH, fit
-from anatomy.runs.run import Run, load_manifest
+from anatomy.runs.manifest import Manifest
+from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
-from anatomy.stages import read_clusters, text_rows
+from anatomy.stages import text_rows
 from anatomy.workflows.outcome import Outcome, Where
 
 FEWEST = 5
@@ -60,13 +59,13 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
         JudgeError: the endpoint refuses key, model or address, or cannot be reached; nothing is written.
     """
     run_dir, asked = Path(run), load_settings(NameSettings, flags, settings)
-    load_manifest(run_dir)
+    Manifest.of(run_dir)
     options = {"base_url": asked.judge_url, "model": asked.judge_model}
     options |= asked.model_dump(include=set(JudgeSettings.model_fields))
     judge = Judge(load_settings(JudgeSettings, options), run_dir / artifacts.NAME_ANSWERS)
     with Run.open(run_dir) as opened:
         opened.require("cluster")
-        audited = AuditSettings.model_validate(opened.manifest["settings"])
+        audited = opened.settings
         texts = _texts(opened, asked, audited)
         named = [item for item in texts.values() if item is not None]
         logger.info(f"to name: {judge.estimate([item.naming for item in named])}")
@@ -78,7 +77,7 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
         artifacts.write_json(
             opened.file(artifacts.NAMES),
             {
-                "made_of": named_clusters(opened.manifest),
+                "made_of": opened.manifest.cluster_hashes(),
                 "settings": asked.model_dump(mode="json", exclude={"key_variable"}),
                 "seed": audited.seed,
                 "names": names,
@@ -90,12 +89,11 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
 
 def _texts(run: Run, settings: NameSettings, audited: AuditSettings) -> dict[str, Texts | None]:
     """Cluster id → its texts; None where there are too few."""
-    store = FeatureStore(run.file(artifacts.FEATURES))
-    clusters = read_clusters(run, store)
+    store, clusters = run.features, run.clusters
     wanted = _wanted(run, settings.clusters)
     found = cases(store, clusters, wanted, settings.exemplars, settings.held_out, audited.seed)
     rows = {place.row for case in found.values() for sorts in case for part in sorts for place in part}
-    read = text_rows(run, store, ModelBundle(audited), rows)
+    read = text_rows(run, ModelBundle(audited), rows)
     return {cluster: _of_case(cluster, found[cluster], read, audited.seed) for cluster in wanted}
 
 
@@ -123,9 +121,7 @@ def _mixed(strong: Sequence[str], quiet: Sequence[str], rng: np.random.Generator
 
 def _wanted(run: Run, asked: str | None) -> list[str]:
     """Ids of the clusters to name, in order; those without rows or features are none."""
-    table = artifacts.read_table(run.file(artifacts.CLUSTERS), ["cluster"])["cluster"].to_pylist()
-    data = artifacts.read_table(run.file(artifacts.DATA_CLUSTERS), ["cluster"])["cluster"].to_pylist()
-    known = sorted({*table, *data} - {"D0"}, key=lambda cluster: ("RSDP".index(cluster[0]), int(cluster[1:])))
+    known = sorted(run.cluster_ids - {"D0"}, key=lambda cluster: ("RSDP".index(cluster[0]), int(cluster[1:])))
     if asked is None:
         return known
     words = {word.strip() for word in asked.split(",") if word.strip()}

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anatomy import artifacts
-from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.testing import null_report
 from anatomy.report.layout import table
-from anatomy.runs.run import Run, load_manifest
-from anatomy.settings import AuditSettings
-from anatomy.stages import run_signals
+from anatomy.runs.run import Run
 from anatomy.workflows.outcome import Where
 
 
@@ -42,11 +39,8 @@ def null(run: Where, *, repetitions: int = 20, seed: int = 0) -> NullCheck:
     Raises:
         RunError: there is no tested run there.
     """
-    load_manifest(Path(run))
-    with Run.open(Path(run)) as opened:
+    with Run.open(Path(run), new=False) as opened:
         opened.require("hypotheses")
-        settings = AuditSettings.model_validate(opened.manifest["settings"])
-        store = FeatureStore(opened.file(artifacts.FEATURES))
-        rates = run_signals(opened, settings, store).null(repetitions, seed)
+        rates = opened.signals.null(repetitions, seed)
         artifacts.write_json(opened.file(artifacts.NULL), null_report(rates))
     return NullCheck(rates)

@@ -9,17 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from anatomy import artifacts
-from anatomy.data.rows_table import read_rows
 from anatomy.errors import RunError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.testing import Signals
 from anatomy.hypotheses.views import Hypotheses, findings, rank
-from anatomy.naming.saved_names import read_names, verified_titles
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
-from anatomy.runs.run import Run, load_manifest
-from anatomy.settings import AuditSettings
-from anatomy.stages import cluster_words, read_clusters, run_signals
+from anatomy.runs.run import Run
+from anatomy.runs.saved_names import read_names, verified_titles
 from anatomy.workflows.outcome import Where
 from anatomy.workflows.report import report
 from anatomy.workflows.show import show
@@ -45,9 +40,8 @@ class AuditedRun:
         """
         with Run.read(self.path) as run:
             run.require("hypotheses")
-            settings = AuditSettings.model_validate(run.manifest["settings"])
-            table = artifacts.read_table(run.file(artifacts.HYPOTHESES))
-            words = cluster_words(run) | verified_titles(read_names(self.path))
+            settings, table = run.settings, run.findings
+            words = run.words | verified_titles(read_names(self.path))
         tested = Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
         found = tested.take(findings(tested, settings.q_threshold))
         order = [
@@ -75,14 +69,11 @@ class AuditedRun:
         """
         with Run.read(self.path) as run:
             run.require("hypotheses")
-            settings = AuditSettings.model_validate(run.manifest["settings"])
-            store = FeatureStore(run.file(artifacts.FEATURES))
-            signals = run_signals(run, settings, store)
-            picked = _picked(signals, cluster, read_clusters(run, store).cosine_N)
+            picked = _picked(run.signals, cluster, run.clusters.cosine_N)
             if picked is None:
                 raise RunError(f"{self.path}: no tested cluster `{cluster}`; `anatomy show {self.path}` lists them")
             order = picked.rows[np.argsort(-picked.value_N[picked.rows], kind="stable")]
-            stored = list(read_rows(run.file(artifacts.ROWS)))
+            stored = list(run.rows())
         pairs = [stored[row].pair for row in order]
         texts = {
             span: [str(getattr(pair, span)[-1]["content"]) if getattr(pair, span) else "" for pair in pairs]
@@ -127,5 +118,5 @@ def open_run(path: Where) -> AuditedRun:
     Raises:
         RunError: there is none.
     """
-    load_manifest(Path(path))
+    Run.at(Path(path))
     return AuditedRun(path)

@@ -11,6 +11,7 @@ from anatomy.activations.spans import template_hash
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.errors import ProbeError
 from anatomy.progress import progress_bar
+from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import load_settings
 from anatomy.types import content_hash
@@ -18,7 +19,7 @@ from anatomy.workflows.outcome import Outcome, Where
 from probes.collect import Labelled, read_examples
 from probes.detector import Detector, Provenance, package_versions
 from probes.detector_files import save_detector
-from probes.example_sources import cluster_features, gather
+from probes.example_sources import gather
 from probes.fit_detector import FitReport, Kind, default_layers, fit_layers, measure, part_of, split
 from probes.probe_report import fit_text
 from probes.probe_settings import ProbeFitSettings
@@ -69,7 +70,7 @@ def _sae_detector(concept: Concept, settings: ProbeFitSettings, bundle: ModelBun
     """A detector that is a cluster of an audit: nothing is fitted; examples of another making measure it."""
     if settings.run is None or settings.cluster is None:
         raise ProbeError("an SAE detector needs --run RUN and --cluster R12")
-    estimator = SAEDetector(bundle.sae, cluster_features(settings.run, settings.cluster))
+    estimator = SAEDetector(bundle.sae, Run.at(settings.run).cluster_features(settings.cluster))
     facts: dict[str, Any] = {"run": str(settings.run), "cluster": settings.cluster}
     report = None
     items: list[Labelled] = []

@@ -43,7 +43,7 @@ def probe_score(rows: str, *, out: Where, settings: Where | None = None, **flags
         return Outcome(Path(out), f"{count:,} rows with `score` and `flag`: {out}")
     full = AuditSettings.model_validate(asked.model_dump(exclude={"concept", "concepts_file"}))
     with Run.open(Path(out)) as run:
-        run.save(settings=full.model_dump(mode="json"), seed=full.seed)
+        run.save(settings=full)
         rows_stage(run, full, bundle)
         scores_stage(run, full, bundle, scorers)
     names = ", ".join(f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers)

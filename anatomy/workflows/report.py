@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from anatomy import artifacts
-from anatomy.features.feature_store import FeatureStore
-from anatomy.runs.run import Run, load_manifest
-from anatomy.settings import AuditSettings
-from anatomy.stages import report_stage, run_signals
+from anatomy.runs.run import Run
+from anatomy.stages import report_stage
 from anatomy.workflows.outcome import Where
 
 
@@ -18,10 +16,7 @@ def report(run: Where) -> Path:
     Raises:
         RunError: there is no complete run there.
     """
-    load_manifest(Path(run))
-    with Run.open(Path(run)) as opened:
+    with Run.open(Path(run), new=False) as opened:
         opened.require("summary")
-        settings = AuditSettings.model_validate(opened.manifest["settings"])
-        store = FeatureStore(opened.file(artifacts.FEATURES))
-        report_stage(opened, settings, store, lambda: run_signals(opened, settings, store))
+        report_stage(opened, opened.settings)
     return Path(run) / artifacts.REPORT / artifacts.REPORT_PAGE

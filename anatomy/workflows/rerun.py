@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anatomy.runs.run import Run, load_manifest
+from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, Settings, load_settings
 from anatomy.stages import analysis_stages, scores_stage
@@ -21,13 +21,12 @@ def rerun(folder: Path, kind: type[Settings], flags: dict[str, Any], config: Whe
     """
     asked = load_settings(kind, flags, config)
     changes = {name: getattr(asked, name) for name in asked.model_fields_set}
-    load_manifest(folder)
-    with Run.open(folder) as run:
+    with Run.open(folder, new=False) as run:
         run.require("harvest")
-        settings = AuditSettings.model_validate({**run.manifest["settings"], **changes})
-        run.save(settings=settings.model_dump(mode="json"))
+        settings = AuditSettings.model_validate({**run.settings.model_dump(), **changes})
+        run.save(settings=settings)
         bundle = ModelBundle(settings)
-        if "scores" not in run.manifest["stages"]:  # harvested only
+        if "scores" not in run.manifest.stages:  # harvested only
             scores_stage(run, settings, bundle, ())
         run.require("scores")
         analysis_stages(run, settings, bundle, None, until)

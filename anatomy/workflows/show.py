@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anatomy.report.summary_record import View
 from anatomy.report.terminal import render
-from anatomy.runs.run import load_manifest
+from anatomy.runs.run import Run
 from anatomy.workflows.outcome import Where
 
 
@@ -22,5 +22,5 @@ def show(run: Where, cluster: str | None = None, *, view: View | None = None, to
     Raises:
         RunError: there is no such run, it is not complete, or it has no such cluster.
     """
-    load_manifest(Path(run))
+    Run.at(Path(run))
     return render(Path(run), cluster=cluster, view=view, top=top)

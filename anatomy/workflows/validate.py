@@ -14,7 +14,6 @@ from anatomy import artifacts
 from anatomy.clusters.feature_clusters import default_min_fires, shift_moments
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import AnatomyError, RunError, SettingsError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.prediction.calibration import Calibration, Line, calibrated
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor, build
@@ -30,8 +29,7 @@ from anatomy.rollouts.rollout_set import (
 )
 from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.runs.run import Run
-from anatomy.settings import AuditSettings, ModelSettings, load_settings
-from anatomy.stages import cluster_words, read_clusters
+from anatomy.settings import ModelSettings, load_settings
 from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
 from anatomy.statistics.resampling import resampling
 from anatomy.types import Response, Row
@@ -112,7 +110,7 @@ def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: 
         return read_rollouts(Path(which).expanduser())
     if settings.prompts is None:
         raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
-    audited = AuditSettings.model_validate(run.manifest["settings"])
+    audited = run.settings
     sampling = settings.model_dump(include=set(SampleSettings.model_fields))
     shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
     if which != BASE:
@@ -128,15 +126,15 @@ def _validated(
     scorers: Sequence[Scorer],
 ) -> str:
     before, after, base = sides
-    audited, original = material.settings, FeatureStore(material.run.file(artifacts.FEATURES))
+    audited, original = material.settings, material.run.features
     seen = set(original.prompt_ids)
     pairs, left = rollout_pairs(before, after, seen, material.bundle.has_response)
     logger.info("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()))
-    own_window = AuditSettings.model_validate(material.run.manifest["settings"]).max_response_length
+    own_window = material.run.settings.max_response_length
     store = original
     if own_window != audited.max_response_length:
         store = encoded(material, material.rows(), original.n_rows, "data")
-    clusters = read_clusters(material.run, original)
+    clusters = material.run.clusters
     known = _known(settings)
     residuals = any(known[name]().residuals for name in _names(settings))
     reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
@@ -269,7 +267,7 @@ def _reported(
     calibration = _calibration(material, settings, data, best, results.calibration_line(comparison, best, found), drift)
     if calibration is not None:
         calibration.write(out / artifacts.CALIBRATION)
-    results.plots(out, cluster_words(run), best.name, found, agreements)
+    results.plots(out, run.words, best.name, found, agreements)
     validation = Validation(
         data=data,
         seed=settings.train_seed,

@@ -27,8 +27,6 @@ from anatomy.prediction.response_pool import Pool, cluster_readout
 from anatomy.rollouts.completion_log_probs import read_completion_log_probs
 from anatomy.rollouts.rollout_set import Rollouts, read_rollouts, rollout_pair
 from anatomy.runs.run import Run
-from anatomy.settings import AuditSettings
-from anatomy.stages import read_clusters
 from anatomy.stages.run_prediction import Prediction
 from anatomy.validation.importance_weighting import Distance, distance, weighted_difference
 from anatomy.workflows.trace import trace
@@ -183,8 +181,7 @@ def difference(run: Run, validated: Path, rollouts: tuple[Path, Path], untrained
     before, after = map(read_rollouts, rollouts)
     store = FeatureStore(validated / "rollout-features")
     keys = samples(store.row_ids, before, after)
-    settings = AuditSettings.model_validate(run.manifest["settings"])
-    labels_F = read_clusters(run, FeatureStore(run.file(artifacts.FEATURES))).response_F
+    settings, labels_F = run.settings, run.clusters.response_F
     readout = cluster_readout(Pool.read(store, ["freq"], settings.tau), labels_F, "freq", settings.min_features)
     values = pd.DataFrame(np.asarray(readout.values_JM, np.float64), columns=list(readout.ids))[untrained.columns]
     sides = (before, after)

@@ -62,7 +62,7 @@ def plan_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -
         raise PlanError(f"{out}: is the plan's audit; choose another directory for what follows from the plan")
     full = AuditSettings.model_validate(settings.model_dump())
     with Run.open(out) as run:
-        run.save(settings=full.model_dump(mode="json"), seed=full.seed)
+        run.save(settings=full)
         bundle = ModelBundle(full)
         scorers = scorers_of(
             plan, bundle, resolve, full.concepts_file
@@ -136,7 +136,7 @@ def directions_of(plan: Plan, scorers: Mapping[str, Scorer], bundle: ModelBundle
 def _announce(run: Run, settings: AuditSettings, scorers: Sequence[Scorer]) -> None:
     """What scoring will cost at most, on standard error."""
     if any(scorer.layer is not None for scorer in scorers):
-        health = run.require("rows")["facts"]["health"]
+        health = run.require("rows").facts["health"]
         lengths = {span: told["mean"] for span, told in health["lengths"].items()}
         tokens = sum(min(settings.max_length, lengths["prompt"] + lengths[side]) for side in SIDES)
         told = f"{health['retained']:,} rows, at most {health['retained'] * tokens:,.0f} tokens through the model"

@@ -9,10 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anatomy import artifacts
 from anatomy.concepts.concept import load_library
 from anatomy.errors import PlanError
-from anatomy.runs.run import load_manifest
+from anatomy.runs.run import Run
 from interventions.plan.plan import CLUSTER, Decision, Mark, Plan, faults_of
 
 
@@ -65,9 +64,7 @@ def check_targets(run: Path, targets: Iterable[str], concepts_file: Path | None 
     Raises:
         PlanError: some target is unknown.
     """
-    load_manifest(run)
-    clusters = set(artifacts.read_table(run / artifacts.CLUSTERS, ["cluster"])["cluster"].to_pylist())
-    clusters |= set(artifacts.read_table(run / artifacts.DATA_CLUSTERS, ["cluster"])["cluster"].to_pylist())
+    clusters = Run.at(run).cluster_ids
     library = load_library(concepts_file)
     unknown = []
     for target in targets:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from anatomy.runs.run import load_manifest
+from anatomy.runs.run import Run
 from anatomy.settings import HarvestSettings, RowSettings, load_settings
 from interventions.plan.plan import Plan
 
@@ -27,7 +27,7 @@ def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None =
         RunError: the plan names an audit that is not there.
         SettingsError: a value is wrong, or no rows are named by either.
     """
-    audited: dict[str, Any] = load_manifest(plan.run)["settings"] if plan.run is not None else {}
+    audited: dict[str, Any] = Run.at(plan.run).settings.model_dump(mode="json") if plan.run is not None else {}
     rows = {"rows": audited["rows"]} if audited and flags.get("rows") is None and config is None else {}
     given = load_settings(PlanSettings, {**flags, **rows}, config)
     own = {name: getattr(given, name) for name in given.model_fields_set}

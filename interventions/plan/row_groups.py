@@ -12,11 +12,9 @@ from jaxtyping import Bool
 
 from anatomy import artifacts
 from anatomy.errors import PlanError
-from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import prompt_scores, top_rows
 from anatomy.hypotheses.views import default_top_rows
-from anatomy.runs.run import load_manifest
-from anatomy.settings import AuditSettings
+from anatomy.runs.run import Run
 from anatomy.statistics.prompts import Prompts
 from interventions.plan.plan import Plan
 
@@ -79,14 +77,10 @@ def _data_cluster(cluster: str, run: Path) -> dict[str, bool]:
 
 def _prompt_cluster(cluster: str, run: Path) -> dict[str, bool]:
     """By row id of the audit, whether the row is in the cluster's context: its top rows by score (method.md §6)."""
-    settings = AuditSettings.model_validate(load_manifest(run)["settings"])
-    store = FeatureStore(run / artifacts.FEATURES)
-    table = artifacts.read_table(run / artifacts.CLUSTERS).to_pydict()
-    features = [f for f, name in zip(table["feature"], table["cluster"], strict=True) if name == cluster]
-    if not features:
-        raise PlanError(f"{run}: no prompt cluster `{cluster}`; `anatomy show {run}` lists them")
+    audit = Run.at(run)
+    settings, store = audit.settings, audit.features
     labels_F = np.zeros(store.n_features, np.int64)
-    labels_F[features] = 1
+    labels_F[audit.cluster_features(cluster)] = 1
     score_N1 = prompt_scores(store.shards(), labels_F, settings.prompt_statistic, settings.prompt_score)
     wanted = settings.top_rows or default_top_rows(store.n_rows)
     inside_N = np.zeros(store.n_rows, bool)

@@ -74,7 +74,7 @@ def read_task(settings: SFTSettings, out: Path, bundle: ModelBundle, resolve: Re
         return Task(list(read_rows(out / artifacts.ROWS)), by_row, planned.vectors)
     full = AuditSettings.model_validate(read.model_dump())
     with Run.open(out) as run:
-        run.save(settings=full.model_dump(mode="json"), seed=full.seed)
+        run.save(settings=full)
         rows_stage(run, full, bundle)
     return Task(list(read_rows(out / artifacts.ROWS)), {}, ())
 

@@ -6,7 +6,8 @@ import pytest
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.runs.run import Run, load_manifest
+from anatomy.runs.manifest import Manifest
+from anatomy.runs.run import Run
 
 
 def write(run, name, text, calls):
@@ -31,7 +32,7 @@ def test_an_unchanged_stage_is_not_run_again(tmp_path):
     first = two_stages(tmp_path, calls)
     assert two_stages(tmp_path, calls) == first
     assert [name for name, _ in calls] == ["rows", "harvest"]
-    assert first["facts"] == {"length": 1}
+    assert first.facts == {"length": 1}
 
 
 def test_a_changed_setting_reruns_its_stage_and_only_what_its_output_changes(tmp_path):
@@ -58,9 +59,9 @@ def test_a_failed_stage_is_not_complete_and_later_ones_are_stale(tmp_path):
     two_stages(tmp_path, [])
     with Run.open(tmp_path) as run, pytest.raises(ZeroDivisionError):
         run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0})
-    stages = load_manifest(tmp_path)["stages"]
-    assert stages["rows"]["status"] == "running"
-    assert stages["harvest"]["status"] == "stale"
+    stages = Manifest.of(tmp_path).stages
+    assert stages["rows"].status == "running"
+    assert stages["harvest"].status == "stale"
     with Run.open(tmp_path) as run, pytest.raises(RunError, match="`harvest` is not complete"):
         run.require("harvest")
 
@@ -84,10 +85,10 @@ def test_several_read_a_run_at_once_and_none_writes_meanwhile(tmp_path):
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="not a run directory"):
-        load_manifest(tmp_path)
+        Manifest.of(tmp_path)
     (tmp_path / "manifest.json").write_text("[]")
-    with pytest.raises(RunError, match="not a manifest"):
-        load_manifest(tmp_path)
+    with pytest.raises(RunError, match="manifest without a schema version"):
+        Manifest.of(tmp_path)
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):

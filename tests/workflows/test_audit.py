@@ -15,7 +15,8 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
-from anatomy.runs.run import STAGES, Run, load_manifest
+from anatomy.runs.manifest import Manifest
+from anatomy.runs.run import STAGES, Run
 
 PAIRS, PER_PROMPT = 240, 2
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
@@ -68,8 +69,8 @@ def contents(run: Path) -> dict[str, bytes]:
 
 
 def test_everything_is_written_and_complete(reference):
-    stages = load_manifest(reference)["stages"]
-    assert [stages[name]["status"] for name in STAGES] == ["complete"] * len(STAGES)
+    stages = Manifest.of(reference).stages
+    assert [stages[name].status for name in STAGES] == ["complete"] * len(STAGES)
     assert pq.read_table(reference / artifacts.ROWS).num_rows == PAIRS
     health = json.loads((reference / artifacts.HEALTH).read_text())
     assert health["retained"] == PAIRS
@@ -127,7 +128,7 @@ def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, refere
     out = tmp_path / "run"
     script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), moment, stage]
     assert subprocess.run([*script, *command, "--out", str(out)], capture_output=True).returncode == -9
-    assert load_manifest(out)["stages"][stage]["status"] == "running"
+    assert Manifest.of(out).stages[stage].status == "running"
     shards = sorted(path.name for path in (out / artifacts.FEATURES).iterdir())
     assert shards == ["shard-00000.parquet", "shard-00001.parquet"][: 1 if moment == "shard" else 2]
     assert main([*command, "--out", str(out)]) == 0
@@ -159,7 +160,7 @@ def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, refe
             patch.setattr(Run, "stage", stopping)
             with pytest.raises(Stopped):
                 main([*command, "--out", str(out)])
-        assert load_manifest(out)["stages"][last]["status"] == "running"
+        assert Manifest.of(out).stages[last].status == "running"
     assert Counter(worked) == {name: 2 if name != STAGES[-1] else 1 for name in STAGES}
     assert main([*command, "--out", str(out)]) == 0
     assert contents(out) == contents(reference)

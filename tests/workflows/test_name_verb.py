@@ -14,10 +14,9 @@ from anatomy.cli.app import main
 from anatomy.features.feature_store import FeatureStore
 from anatomy.judge.endpoint import Endpoint
 from anatomy.naming.held_out import cases
-from anatomy.naming.saved_names import read_names
 from anatomy.report.terminal import render
-from anatomy.runs.run import Run, load_manifest
-from anatomy.stages import read_clusters
+from anatomy.runs.run import Run
+from anatomy.runs.saved_names import read_names
 from anatomy.workflows import cluster as cluster_workflow
 from anatomy.workflows.report import report
 
@@ -76,7 +75,7 @@ def record(run):
 
 def test_names_and_tests_share_no_prompt(audited):
     store = FeatureStore(audited / artifacts.FEATURES)
-    clusters = read_clusters(Run(audited, load_manifest(audited)), store)
+    clusters = Run.at(audited).clusters
     found = cases(store, clusters, ["R1", "S1", "P1", "D1"], 12, 20, 0)
     for case in found.values():
         naming, testing = ([store.prompt_ids[place.row] for part in sorts for place in part] for sorts in case)
@@ -89,7 +88,7 @@ def test_names_and_tests_share_no_prompt(audited):
 def test_strong_texts_are_more_active_than_quiet_ones(audited):
     """Against activity added up from the feature store."""
     store = FeatureStore(audited / artifacts.FEATURES)
-    clusters = read_clusters(Run(audited, load_manifest(audited)), store)
+    clusters = Run.at(audited).clusters
     activity = {side: store.matrix(side, "freq")[:, clusters.response_F == 1].sum(1) for side in ("chosen", "rejected")}
     for sorts in cases(store, clusters, ["R1"], 12, 20, 0)["R1"]:
         strong, quiet = ([float(activity[place.span][place.row]) for place in part] for part in sorts)

@@ -19,8 +19,7 @@ from anatomy.data.pair_stream import read_pairs
 from anatomy.data.shard_cache import ShardCache
 from anatomy.features.feature_store import FeatureStore
 from anatomy.runs.run import Run
-from anatomy.settings import AuditSettings, RowSettings
-from anatomy.stages import run_signals
+from anatomy.settings import RowSettings
 from interventions.backends.pair_edits import read_edits
 from interventions.plan.plan import load_plan
 
@@ -172,7 +171,7 @@ def test_rows_of_clusters_are_the_contexts_that_the_audit_tested(run, tmp_path, 
     assert main(["plan", "check", str(path), "--out", str(tmp_path / "work")]) == 0
     store = FeatureStore(run / artifacts.FEATURES)
     with Run.open(run) as opened:
-        signals = run_signals(opened, AuditSettings.model_validate(opened.manifest["settings"]), store)
+        signals = opened.signals
     tested = signals.shift if view == "prompt" else signals.disparity
     _, inside_N = signals.of(view, cluster, tested.ids[0])
     assert 0 < inside_N.sum() < len(inside_N)
