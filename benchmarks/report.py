@@ -28,7 +28,7 @@ from anatomy.data.shard_cache import SHARD_ROWS, ShardCache
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_shard
 from anatomy.hypotheses.testing import read_signals
 from anatomy.report.page import write_report
-from anatomy.report.summary import Evidence, summarise
+from anatomy.report.summary import RowsBehind, summarise
 from anatomy.sae.reconstruction import HealthSums
 from anatomy.settings import AuditSettings, HypothesisSettings
 from anatomy.types import SPANS, Pair
@@ -90,7 +90,7 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
     }
     for name, value in documents.items():
         artifacts.write_json(run / name, value)
-    summary = summarise(hypotheses, labels, health, settings, lambda *_: Evidence(0, []), lambda _: {})
+    summary = summarise(hypotheses, labels, health, settings, lambda *_: RowsBehind(0, []), lambda _: {})
     summary.write(run / artifacts.SUMMARY)
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
     start = time.perf_counter()

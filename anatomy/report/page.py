@@ -26,7 +26,7 @@ from anatomy.report.payload_parts import feature_columns, parts, top_signals
 from anatomy.report.payload_types import RowColumns, RowsOnPage
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
 from anatomy.report.summary_record import Summary
-from anatomy.report.token_table import concept_colours, evidence_rows, token_records
+from anatomy.report.token_table import concept_colours, rows_behind_report, token_records
 from anatomy.validation.plots import write_library
 
 BUDGET = 15_000_000
@@ -112,7 +112,7 @@ def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> N
     """All texts inside, or those of the rows behind the findings inside and all of them beside."""
     if not fit:
         found, labels = Summary.read(run_dir / artifacts.SUMMARY), artifacts.read_json(run_dir / artifacts.LABELS)
-        rows = evidence_rows(found.evidence_ids(), labels, row_ids, EVIDENCE_ROWS)
+        rows = rows_behind_report(found.row_ids(), labels, row_ids, EVIDENCE_ROWS)
         placed.add("evidence", some_rows(run_dir, rows))
     for name, value in text_parts(run_dir):
         placed.add(name, value, inside=fit)

@@ -18,8 +18,8 @@ from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
 from anatomy.report.summary_record import (
     DIRECTIONS,
     VIEWS,
-    EvidenceRow,
     Finding,
+    FindingRow,
     Labels,
     NotAssessed,
     RuleAccuracy,
@@ -40,16 +40,16 @@ MOSTLY_LENGTH = 0.5
 EXCERPTS = 3
 
 
-class Evidence(NamedTuple):
+class RowsBehind(NamedTuple):
     """Rows of the context whose signal has the finding's sign: how many, and the positions of the strongest."""
 
     n_rows: int
     strongest: Sequence[int]
 
 
-FindRows = Callable[[str, str, str, str], Evidence]
+FindRows = Callable[[str, str, str, str], RowsBehind]
 """(view, context, response, direction) → the rows behind a finding."""
-ReadRows = Callable[[set[int]], Mapping[int, EvidenceRow]]
+ReadRows = Callable[[set[int]], Mapping[int, FindingRow]]
 """Positions of rows → their excerpts."""
 
 
@@ -105,18 +105,18 @@ def _hypotheses(table: pa.Table) -> Hypotheses:
 
 
 class _Kept(NamedTuple):
-    """The tests of one view that are shown, by direction, each with its evidence."""
+    """The tests of one view that are shown, by direction, each with the rows behind it."""
 
     tested: int
     untestable: int
     found: dict[Direction, int]
-    shown: dict[Direction, list[tuple[dict[str, Any], Evidence]]]
+    shown: dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]
 
     @classmethod
     def of(cls, table: Hypotheses, settings: HypothesisSettings, find_rows: FindRows) -> _Kept:
         tested = int(np.isfinite(table.p).sum())
         found = table.take(findings(table, settings.q_threshold))
-        counted, shown = dict[Direction, int](), dict[Direction, list[tuple[dict[str, Any], Evidence]]]()
+        counted, shown = dict[Direction, int](), dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]()
         for direction in DIRECTIONS:
             leaning = found.take(rank(found, settings.rank_by, direction))
             counted[direction] = len(leaning.p)
@@ -127,14 +127,14 @@ class _Kept(NamedTuple):
 
     def rows(self) -> set[int]:
         """Positions of the rows behind the tests."""
-        return {row for tests in self.shown.values() for _, evidence in tests for row in evidence.strongest}
+        return {row for tests in self.shown.values() for _, behind in tests for row in behind.strongest}
 
     def findings(
-        self, labels: Labels, rows: Mapping[int, EvidenceRow], expected: Mapping[str, ExpectedShift]
+        self, labels: Labels, rows: Mapping[int, FindingRow], expected: Mapping[str, ExpectedShift]
     ) -> ViewFindings:
         """The tests as findings; those of which a shift is expected say so."""
         leaning = {
-            direction: tuple(_finding(test, evidence, labels, rows, expected) for test, evidence in tests)
+            direction: tuple(_finding(test, behind, labels, rows, expected) for test, behind in tests)
             for direction, tests in self.shown.items()
         }
         return ViewFindings.model_validate(
@@ -147,9 +147,9 @@ _PLACE = ("view", "context", "response", "direction")
 
 def _finding(
     test: Mapping[str, Any],
-    evidence: Evidence,
+    behind: RowsBehind,
     labels: Labels,
-    rows: Mapping[int, EvidenceRow],
+    rows: Mapping[int, FindingRow],
     expected: Mapping[str, ExpectedShift],
 ) -> Finding:
     context_kind = {"feature": "data", "prompt": "prompt"}.get(test["view"], "")
@@ -163,8 +163,8 @@ def _finding(
         **names,
         **test,
         mostly_length=mostly_length(test["effect"], test["effect_length_adjusted"]),
-        rows_affected=evidence.n_rows,
-        rows=tuple(rows[row] for row in evidence.strongest),
+        rows_affected=behind.n_rows,
+        rows=tuple(rows[row] for row in behind.strongest),
         expected_shift=shift,
     )
 

@@ -29,7 +29,7 @@ class ReportRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class EvidenceRow(ReportRecord):
+class FindingRow(ReportRecord):
     """A row behind a finding; ``index`` is its place in the source, from 0, and the texts are excerpts."""
 
     row_id: str
@@ -64,7 +64,7 @@ class Finding(ReportRecord):
     direction: Direction
     mostly_length: bool = Field(description="Less than half of the effect is left at equal length.")
     rows_affected: int = Field(description="Rows of the context whose signal has the sign of the effect.")
-    rows: tuple[EvidenceRow, ...]
+    rows: tuple[FindingRow, ...]
     expected_shift: ExpectedShift | None = None
 
 
@@ -123,6 +123,6 @@ class Summary(Artifact):
             for direction in DIRECTIONS:
                 yield from self.views[view].leaning(direction)
 
-    def evidence_ids(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         """Ids of the rows behind the findings, in the order of the findings; a row may come more than once."""
         return [row.row_id for finding in self.findings() for row in finding.rows]

@@ -29,7 +29,7 @@ PEAKS = 2_000
 """Peaks kept for one span, the strongest."""
 
 
-def evidence_rows(
+def rows_behind_report(
     finding_ids: Sequence[str], labels: Mapping[str, Mapping[str, Any]], row_ids: Sequence[str], limit: int
 ) -> list[int]:
     """Positions of at most ``limit`` rows behind the report: those of findings, then exemplars of all clusters.

@@ -14,9 +14,9 @@ from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.page import html, write_report
-from anatomy.report.summary import Evidence, strongest_rows, summarise
-from anatomy.report.summary_record import EvidenceRow, Summary
-from anatomy.report.token_table import TOKEN_ROWS, evidence_rows, write_tokens
+from anatomy.report.summary import RowsBehind, strongest_rows, summarise
+from anatomy.report.summary_record import FindingRow, Summary
+from anatomy.report.token_table import TOKEN_ROWS, rows_behind_report, write_tokens
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HypothesisSettings
@@ -82,11 +82,11 @@ def summary_stage(run: Run, settings: AuditSettings) -> None:
         labels = artifacts.read_json(run.file(artifacts.LABELS))
         health = artifacts.read_json(run.file(artifacts.HEALTH))
 
-        def find_rows(view: str, context: str, response: str, direction: str) -> Evidence:
+        def find_rows(view: str, context: str, response: str, direction: str) -> RowsBehind:
             count, strongest = strongest_rows(*run.signals.of(view, context, response), direction)
-            return Evidence(count, strongest.tolist())
+            return RowsBehind(count, strongest.tolist())
 
-        def read_excerpts(wanted: set[int]) -> dict[int, EvidenceRow]:
+        def read_excerpts(wanted: set[int]) -> dict[int, FindingRow]:
             return {row: _excerpt(one) for row, one in enumerate(run.rows()) if row in wanted}
 
         expected = None
@@ -113,7 +113,7 @@ def tokens_stage(run: Run, bundle: ModelBundle) -> None:
 
     def work() -> dict[str, Any]:
         found, labels = Summary.read(run.file(artifacts.SUMMARY)), artifacts.read_json(run.file(artifacts.LABELS))
-        wanted = evidence_rows(found.evidence_ids(), labels, run.features.row_ids, TOKEN_ROWS)
+        wanted = rows_behind_report(found.row_ids(), labels, run.features.row_ids, TOKEN_ROWS)
         rows = text_rows(run, bundle, set(wanted))
         tokens = {row: {span: rows.tokens_of(row, span) for span in SPANS} for row in wanted}
         write_tokens(run.file(artifacts.TOKENS), tokens, run.features.row_ids)
@@ -170,6 +170,6 @@ def report_stage(run: Run, settings: AuditSettings) -> None:
     run.stage("report", depends, [f"{artifacts.REPORT}/{artifacts.REPORT_PAGE}"], work)
 
 
-def _excerpt(stored: StoredPair) -> EvidenceRow:
+def _excerpt(stored: StoredPair) -> FindingRow:
     chosen, rejected = (str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in SIDES)
-    return EvidenceRow(row_id=stored.row_id, index=stored.pair.index, chosen=chosen, rejected=rejected)
+    return FindingRow(row_id=stored.row_id, index=stored.pair.index, chosen=chosen, rejected=rejected)

@@ -11,7 +11,7 @@ from anatomy.errors import RunError
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.report.summary import STORED, strongest_rows, summarise
-from anatomy.report.summary_record import EvidenceRow, Summary
+from anatomy.report.summary_record import FindingRow, Summary
 from anatomy.settings import HypothesisSettings
 from anatomy.text.visible import visible
 
@@ -180,7 +180,7 @@ def test_markdown_lets_no_dataset_text_act(summary):
 def test_markdown_structure_is_independent_of_the_text(summary, hypotheses, labels, health):
     """Tags rendered from hostile labels are the tags rendered from plain ones."""
     plain_labels = {**labels, "response": {name: {**label, "label": "x"} for name, label in labels["response"].items()}}
-    texts = {4: EvidenceRow(row_id="r", index=4, chosen="x", rejected="y")}
+    texts = {4: FindingRow(row_id="r", index=4, chosen="x", rejected="y")}
     plain = summarise(hypotheses, plain_labels, health, HypothesisSettings(), find_rows, lambda _: texts)
     tags = [re.findall(r"</?\w+", RENDER(to_markdown(document))) for document in (summary, plain)]
     assert tags[0] == tags[1]

@@ -8,7 +8,7 @@ from support.run_samples import find_rows, hypothesis, read_rows
 
 from anatomy.concepts.concept import load_library
 from anatomy.report.summary import summarise
-from anatomy.report.token_table import evidence_rows
+from anatomy.report.token_table import rows_behind_report
 from anatomy.report.verdict import shortcut, smallest_detectable, verdict
 from anatomy.settings import HypothesisSettings
 
@@ -99,8 +99,8 @@ def test_evidence_takes_findings_first_then_each_clusters_nearest():
         }
     }
     row_ids = ["a", "b", "c", "d", "e"]
-    assert evidence_rows(["c", "a", "c", "a"], labels, row_ids, 10) == [2, 0, 1, 3, 4]
-    assert evidence_rows(["c", "a", "c", "a"], labels, row_ids, 3) == [2, 0, 1]
+    assert rows_behind_report(["c", "a", "c", "a"], labels, row_ids, 10) == [2, 0, 1, 3, 4]
+    assert rows_behind_report(["c", "a", "c", "a"], labels, row_ids, 3) == [2, 0, 1]
 
 
 def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
@@ -112,6 +112,6 @@ def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
         name: {**label(first, 30), "detector": "text"} for name, first in (("bold", 10_000), ("lists", 20_000))
     }
     row_ids = [str(number) for number in range(30_000)]
-    found = evidence_rows([], {"response": responses}, row_ids, 40)
+    found = rows_behind_report([], {"response": responses}, row_ids, 40)
     assert found[:10] == [base + step for step in range(5) for base in (10_000, 20_000)]
     assert found[10:] == [100 * number for number in range(1, 31)]

@@ -1,7 +1,7 @@
 """Dataset text that tries to break out of Markdown, HTML and the terminal, and rows of a table of hypotheses."""
 
-from anatomy.report.summary import Evidence
-from anatomy.report.summary_record import EvidenceRow
+from anatomy.report.summary import RowsBehind
+from anatomy.report.summary_record import FindingRow
 
 HOSTILE = "<script>alert(1)</script> | \x1b[31mred\x1b[0m \x9b2J \u202egnp [a](http://x.y) `c` **b**\n# head & www.a.b"
 
@@ -19,8 +19,8 @@ def hypothesis(view, context, response, effect, q=0.001, stable=True, **other):
 
 
 def find_rows(view, context, response, direction):
-    return Evidence(77, [4])
+    return RowsBehind(77, [4])
 
 
 def read_rows(rows):
-    return {row: EvidenceRow(row_id="r", index=row, chosen=HOSTILE, rejected="plain") for row in rows}
+    return {row: FindingRow(row_id="r", index=row, chosen=HOSTILE, rejected="plain") for row in rows}
