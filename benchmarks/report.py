@@ -29,6 +29,7 @@ from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_sha
 from anatomy.hypotheses.testing import read_signals
 from anatomy.report.page import write_report
 from anatomy.report.summary import RowsBehind, summarise
+from anatomy.runs.manifest import Manifest
 from anatomy.sae.reconstruction import HealthSums
 from anatomy.settings import AuditSettings, HypothesisSettings
 from anatomy.types import SPANS, Pair
@@ -84,7 +85,6 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
     }
     settings = AuditSettings(rows="synthetic")
     documents = {
-        artifacts.MANIFEST: {"stages": stages, "settings": settings.model_dump(mode="json")},
         artifacts.LABELS: labels,
         artifacts.HEALTH: health,
     }
@@ -92,6 +92,7 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
         artifacts.write_json(run / name, value)
     summary = summarise(hypotheses, labels, health, settings, lambda *_: RowsBehind(0, []), lambda _: {})
     summary.write(run / artifacts.SUMMARY)
+    Manifest.model_validate({"stages": stages, "settings": settings}).write(run / artifacts.MANIFEST)
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
     start = time.perf_counter()
     written = write_report(run, signals, clusters, store, 0)

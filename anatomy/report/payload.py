@@ -29,6 +29,7 @@ from anatomy.report.payload_types import (
 from anatomy.report.positions import map_positions
 from anatomy.report.summary_record import Labels, Summary
 from anatomy.report.verdict import verdict
+from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import read_names
 from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
@@ -50,22 +51,21 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> A
     Raises:
         RunError: an artifact of the audit is missing.
     """
-    documents = (artifacts.MANIFEST, artifacts.LABELS, artifacts.HEALTH)
-    manifest, labels, health = (artifacts.read_json(run_dir / name) for name in documents)
+    labels, health = (artifacts.read_json(run_dir / name) for name in (artifacts.LABELS, artifacts.HEALTH))
+    manifest = Manifest.of(run_dir)
     summary = Summary.read(run_dir / artifacts.SUMMARY)
     null = artifacts.read_json(run_dir / artifacts.NULL) if (run_dir / artifacts.NULL).is_file() else None
     validation, names = validations(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
-    stages = {name: record for name, record in manifest["stages"].items() if name != "report"}  # still running
-    clusters_now = stages["cluster"]["outputs"][artifacts.CLUSTERS]
-    identity = [stages[name]["fingerprint"] for name in ("rows", "harvest", "cluster")]
+    stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running
+    identity = [stages[name].fingerprint for name in ("rows", "harvest", "cluster")]
     main: MainPart = {
         "run": RunName(id=content_hash(identity)[:12], path=str(run_dir), name=run_dir.resolve().name),
-        "manifest": {**manifest, "stages": stages},
+        "manifest": manifest.model_copy(update={"stages": stages}),
         "health": health,
         "null": null,
         "validation": validation,
-        "arms": compare_arms(run_dir / artifacts.VALIDATIONS, clusters_now),
+        "arms": compare_arms(run_dir / artifacts.VALIDATIONS, manifest.cluster_hashes()[artifacts.CLUSTERS]),
         "summary": _counts(summary),
         "verdict": verdict(summary, labels, hypotheses, null is not None, bool(validation), names),
         "responses": list(dict.fromkeys([*signals.disparity.ids, *signals.shift.ids])),

@@ -16,6 +16,7 @@ from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
+from anatomy.runs.manifest import Manifest
 from anatomy.validation.ablations import ArmComparisons
 from anatomy.validation.validation_record import Validation
 
@@ -175,7 +176,7 @@ class MainPart(TypedDict):
     """The document that the page opens with."""
 
     run: RunName
-    manifest: dict[str, Json]
+    manifest: Manifest
     health: dict[str, Json]
     null: dict[str, Json] | None
     validation: list[ShownValidation | OtherDocument]

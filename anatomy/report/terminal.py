@@ -12,6 +12,7 @@ from anatomy.errors import RunError
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
+from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import read_names, verified_titles
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
@@ -35,24 +36,26 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
         tests = _tests(run_dir, cluster, labels, verified_titles(names), view, top)
         return "\n".join([*_cluster(labels, names, cluster, run_dir), *tests])
     summary, titles = Summary.read(run_dir / artifacts.SUMMARY), verified_titles(names)
-    lines = [*_manifest(artifacts.read_json(run_dir / artifacts.MANIFEST), run_dir), ""]
+    lines = [*_manifest(Manifest.of(run_dir), run_dir), ""]
     lines += [format_health(artifacts.read_json(run_dir / artifacts.HEALTH)), ""]
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
 
 
-def _manifest(manifest: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
+def _manifest(manifest: Manifest, run_dir: Path) -> Iterator[str]:
     yield fit(f"Run {run_dir}", WIDTH)
-    settings, inputs = manifest.get("settings") or {}, manifest.get("inputs") or {}
-    named = {name: (inputs.get(name) or {}).get("name") for name in ("model", "sae")}
-    for name, value in ({"rows": settings.get("rows"), **named, "seed": settings.get("seed")}).items():
+    settings, inputs = manifest.settings, manifest.inputs
+    facts = {
+        "rows": settings and settings.rows,
+        "model": inputs.model and inputs.model.name,
+        "sae": inputs.sae and inputs.sae.name,
+        "seed": settings and settings.seed,
+    }
+    for name, value in facts.items():
         if value is not None:
             yield fit(f"  {name}: {value}", WIDTH)
-    stages = manifest.get("stages") or {}
-    unfinished = [
-        f"{name} {record.get('status')}" for name, record in stages.items() if record.get("status") != "complete"
-    ]
+    unfinished = [f"{name} {record.status}" for name, record in manifest.stages.items() if record.status != "complete"]
     yield fit(f"  not complete: {', '.join(unfinished)}" if unfinished else "  all stages complete", WIDTH)
 
 

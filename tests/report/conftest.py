@@ -7,6 +7,7 @@ from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 from anatomy import artifacts
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
+from anatomy.runs.manifest import Manifest
 from anatomy.settings import HypothesisSettings
 
 
@@ -71,14 +72,12 @@ def summary(hypotheses, labels, health):
 
 @pytest.fixture
 def run_dir(tmp_path, hypotheses, labels, health, summary):
-    inputs = {"model": {"name": "laptop"}, "sae": {"name": "its own"}}
-    manifest = {
-        "settings": {"rows": "set.jsonl", "seed": 0},
-        "inputs": inputs,
-        "stages": {"rows": {"status": "complete"}},
-    }
+    model, sae = {"name": "laptop", "origin": "test"}, {"name": "its own", "layer": 1}
+    inputs = {"model": {**model, "fingerprint": "model"}, "sae": {**sae, "fingerprint": "sae"}}
+    stages = {"rows": {"status": "complete", "fingerprint": "rows"}}
+    made = {"settings": {"rows": "set.jsonl", "seed": 0}, "inputs": inputs, "stages": stages}
+    Manifest.model_validate(made).write(tmp_path / artifacts.MANIFEST)
     documents = {
-        artifacts.MANIFEST: manifest,
         artifacts.HEALTH: health,
         artifacts.LABELS: labels,
     }
