@@ -119,7 +119,7 @@ def test_table_aligns_wide_characters():
 
 
 def test_report_and_labels_load_no_torch():
-    names = "anatomy.report.terminal, anatomy.report.markdown_summary, anatomy.naming.cluster_names"
+    names = "anatomy.report.page, anatomy.report.terminal, anatomy.report.comparison_page, anatomy.naming.cluster_names"
     code = f"import {names}, sys; print([m for m in ('torch', 'transformers', 'sae_lens') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
