@@ -1,1 +1,1 @@
-"""What a person reads: terminal, Markdown. Needs no torch."""
+"""The results of a run for people: the page, text for the terminal, Markdown. Needs no torch."""

@@ -23,7 +23,7 @@ from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import to_json
 from anatomy.report.payload import main_part
 from anatomy.report.payload_parts import feature_columns, parts, top_signals
-from anatomy.report.payload_types import RowColumns, RowsOnPage
+from anatomy.report.payload_types import RowColumns, RowsOnPage, plain
 from anatomy.report.row_parts import PIECE, column_parts, some_rows, text_parts
 from anatomy.report.summary_record import Summary
 from anatomy.report.token_table import concept_colours, rows_behind_report, token_records
@@ -90,7 +90,7 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
         scales=scales,
     )
     main = main_part(run_dir, signals, seed, rows)
-    placed = Parts(folder, to_json(main))
+    placed = Parts(folder, to_json(plain(main)))
     every: RowColumns = {**columns, **feature_columns(clusters, store), "top": top_signals(signals, TOP)}
     placed.add("columns", every)
     placed.add("ids", "".join(row_ids))

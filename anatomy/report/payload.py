@@ -45,8 +45,8 @@ KEPT_SHIFTS = 300
 SHIFT_COLUMNS = list(ShownShift.__annotations__)
 
 
-def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> Any:
-    """The document that the page opens with, a :class:`MainPart`, as JSON values.
+def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> MainPart:
+    """The document that the page opens with.
 
     Raises:
         RunError: an artifact of the audit is missing.
@@ -59,7 +59,7 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> A
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
     stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running
     identity = [stages[name].fingerprint for name in ("rows", "harvest", "cluster")]
-    main: MainPart = {
+    return {
         "run": RunName(id=content_hash(identity)[:12], path=str(run_dir), name=run_dir.resolve().name),
         "manifest": manifest.model_copy(update={"stages": stages}),
         "health": health,
@@ -72,7 +72,6 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> A
         "clusters": _clusters(labels, names, signals, seed),
         "rows": rows,
     }
-    return TypeAdapter(MainPart).dump_python(main)
 
 
 def _counts(summary: Summary) -> SummaryCounts:

@@ -326,6 +326,11 @@ class PagePayload(TypedDict):
     evidence: NotRequired[dict[int, RowText]]
 
 
+def plain(main: MainPart) -> Json:
+    """The document with its models as JSON values."""
+    return TypeAdapter(MainPart).dump_python(main)
+
+
 def payload_schema() -> str:
     """The JSON Schema of the page's data, as the text of ``page/payload.schema.json``."""
     schema = TypeAdapter(PagePayload).json_schema(mode="serialization")

@@ -1,4 +1,4 @@
-"""Which tokens of a row a cluster is strongest at: ``tokens.parquet`` and the pooled features, no model.
+"""The tokens of a row at which a cluster or concept is strongest, from ``tokens.parquet`` and the pooled features.
 
 ``tokens.parquet`` holds the token strings of a bounded number of rows, as the model read them. The feature store knows
 for each feature its greatest activation in a span and the token where it was reached (its *peak*), so that a cluster
