@@ -63,7 +63,8 @@ PAIR_EDITS = "pair_edits.parquet"
 FILTER_LOG = "filter_log.parquet"
 CLEANED = "data/train.parquet"
 CARD = "README.md"
-TRAINED = "trained.json"
+WORK = "work"
+TRAINING = "training.json"
 TRAIN_LOG = "train_log.jsonl"
 
 
@@ -179,18 +180,6 @@ class Artifact(BaseModel):
     def write(self, path: Path) -> None:
         """Write the artifact as JSON, atomically."""
         write_json(path, {"schema_version": self.VERSION, **self.model_dump(mode="json", by_alias=True)})
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``train_log.jsonl``, up to one that a killed process left half written."""
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
-    return lines
 
 
 def write_table(path: Path, table: pa.Table) -> None:

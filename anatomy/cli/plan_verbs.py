@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from anatomy.cli.flags import RunDir, flags_of
 from anatomy.errors import SettingsError
-from interventions.plan.plan_settings import PlanSettings
+from interventions.plan.audited_plan import PlanSettings
 from interventions.training.train_settings import SFTSettings, TrainSettings
 
 TARGETS = "with commas: clusters (R12, D4, P7) or concepts."

@@ -13,8 +13,8 @@ from statistics import fmean
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from anatomy import artifacts
 from anatomy.errors import RunError
+from anatomy.rollouts.training_folder import read_train_log
 from anatomy.settings import Settings
 
 END = 0.25
@@ -62,7 +62,7 @@ def read_reward_drift(log: Path) -> RewardDrift | None:
         RunError: the log is not one of a DPO training.
     """
     try:
-        lines = TypeAdapter(list[_Line]).validate_python(artifacts.read_log(log))
+        lines = TypeAdapter(list[_Line]).validate_python([step.values for step in read_train_log(log)])
     except ValidationError:
         raise RunError(f"{log}: not the log of a DPO training; train again") from None
     if not lines:

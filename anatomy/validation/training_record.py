@@ -1,21 +1,21 @@
 """The training that made a model, read from the folder around the model.
 
-``anatomy train`` leaves ``X/model`` next to ``trained.json`` (hashes of the training's inputs, and its settings),
-``manifest.json`` and, if there was a plan, ``plan.yaml``. Two trainings are *twins* when all hashes but the plan's are
-equal: they have the same rows, start, settings and seed, so they differ in the interventions and in nothing else.
+``anatomy train`` leaves ``X/model`` next to ``training.json``: what was asked for, and hashes of all that the weights
+depend on. Two trainings are *twins* when all hashes but the plan's are equal: they have the same rows, start, settings
+and seed, so they differ in the interventions and in nothing else.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.prediction.reward_drift import RewardDrift, read_reward_drift
-from anatomy.settings import Settings, read_yaml
+from anatomy.rollouts.training_folder import TrainedIntervention, read_identity
+from anatomy.settings import Settings
 from anatomy.types import content_hash
 
 DETECTOR = "detector.json"
@@ -45,61 +45,6 @@ class TrainingRecord(Settings):
     reward_drift: RewardDrift | None = Field(description="Length and end of the training; None without its log.")
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class _Trained(_File):
-    """``trained.json``."""
-
-    rows: str
-    model: str
-    template: str
-    settings: str
-    learnt_by: dict[str, Any]
-
-
-class _Asked(_File):
-    """Settings in ``manifest.json``."""
-
-    rows: str
-
-
-class _Manifest(_File):
-    settings: _Asked
-
-
-class _Item(_File):
-    """One intervention in ``plan.yaml``."""
-
-    direction: str
-    backend: str
-    strength: float = 1.0
-    options: dict[str, Any] | None = None
-    concept: str | None = None
-    cluster: str | None = None
-    source: str | None = None
-    rows: list[str] | None = None
-
-    @model_validator(mode="after")
-    def _has_target(self) -> Self:
-        if not (self.concept or self.cluster or self.source or self.rows):
-            raise ValueError("names no target")
-        return self
-
-
-class _Plan(_File):
-    run: str | None = None
-    interventions: tuple[_Item, ...] = ()
-
-
-class _Detector(_File):
-    concept: str
-
-
-FileT = TypeVar("FileT", bound=_File)
-
-
 def read_training(model: Path, run: Path) -> TrainingRecord:
     """The DPO training that made a model.
 
@@ -111,47 +56,32 @@ def read_training(model: Path, run: Path) -> TrainingRecord:
         RunError: no training is known, with the reason.
     """
     folder = model.parent
-    if not (folder / artifacts.TRAINED).is_file():
-        raise RunError(f"{folder}: no {artifacts.TRAINED}; `anatomy train` leaves it next to the model")
-    trained = _checked(_Trained, folder / artifacts.TRAINED, artifacts.read_json(folder / artifacts.TRAINED))
-    learnt = dict(trained.learnt_by)
-    if not {"beta", "seed"} <= learnt.keys():
+    identity = read_identity(folder)
+    if identity is None:
+        raise RunError(f"{folder}: no {artifacts.TRAINING}; `anatomy train` leaves it next to the model")
+    if identity.kind != "dpo":
         raise RunError(f"{folder}: supervised fine-tuning; only DPO trainings are compared")
-    manifest = _checked(_Manifest, folder / artifacts.MANIFEST, artifacts.read_json(folder / artifacts.MANIFEST))
-    plan = _read_plan(folder / artifacts.PLAN)
-    items = [item for item in plan.interventions if item.strength > 0]
-    inputs = [trained.rows, trained.model, trained.template]
-    audited = None if plan.run is None else str(Path(plan.run).resolve())
-    seed = int(learnt.pop("seed"))
+    if not identity.finished:
+        raise RunError(f"{folder}: a training that is not finished; run the same `anatomy train` again")
+    items = [item for item in identity.interventions if item.strength > 0]
+    inputs = [identity.prepared.rows, identity.asked.model, identity.asked.template]
+    but_seed = {name: value for name, value in identity.settings.items() if name != "seed"}
     return TrainingRecord(
         folder=str(folder),
-        rows=Path(manifest.settings.rows).name,
-        seed=seed,
-        interventions=tuple(_intervention(item, audited == str(run.resolve())) for item in items),
+        rows=Path(identity.source).name,
+        seed=identity.seed,
+        interventions=tuple(_intervention(item, identity.audit == str(run.resolve())) for item in items),
         # R12 of another audit is another cluster
-        plan=content_hash([[item.model_dump(mode="json") for item in items], audited] if items else []),
-        twin=content_hash([*inputs, trained.settings]),
-        recipe=content_hash([*inputs, learnt]),
+        plan=content_hash([[item.model_dump(mode="json") for item in items], identity.audit] if items else []),
+        twin=content_hash([*inputs, identity.asked.settings]),
+        recipe=content_hash([*inputs, but_seed]),
         reward_drift=read_reward_drift(folder / artifacts.TRAIN_LOG),
     )
 
 
-def _checked(kind: type[FileT], path: Path, content: object) -> FileT:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise RunError(f"{path}: not as `anatomy train` writes it ({where}: {first['msg']}); train again") from None
-
-
-def _read_plan(path: Path) -> _Plan:
-    return _checked(_Plan, path, read_yaml(path, "plan", RunError)) if path.is_file() else _Plan()
-
-
-def _intervention(item: _Item, same_audit: bool) -> PlannedIntervention:
+def _intervention(item: TrainedIntervention, same_audit: bool) -> PlannedIntervention:
     target, response = _target(item, same_audit)
-    given = {name: value for name, value in (item.options or {}).items() if value not in (None, False)}
+    given = {name: value for name, value in item.options.items() if value not in (None, False)}
     options = ", ".join(name if value is True else f"{name} {_short(value)}" for name, value in given.items())
     dose = f" {item.strength:g}" if item.backend in DOSED else ""
     how = f"{item.backend.replace('_', ' ')}{dose}" + (f" ({options})" if options else "")
@@ -159,7 +89,7 @@ def _intervention(item: _Item, same_audit: bool) -> PlannedIntervention:
     return PlannedIntervention(words=words, direction=item.direction, response=response)
 
 
-def _target(item: _Item, same_audit: bool) -> tuple[str, str | None]:
+def _target(item: TrainedIntervention, same_audit: bool) -> tuple[str, str | None]:
     """The target in words; and the concept or response cluster that it is, or None."""
     if item.concept:
         concept = _concept(item.concept)
@@ -169,10 +99,19 @@ def _target(item: _Item, same_audit: bool) -> tuple[str, str | None]:
     return item.source or f"{len(item.rows or ()):,} rows", None
 
 
+class _Detector(BaseModel):
+    concept: str
+
+
 def _concept(name: str) -> str:
     """The concept of a saved detector's folder; any other name is a concept itself."""
     path = Path(name).expanduser() / DETECTOR
-    return _checked(_Detector, path, artifacts.read_json(path)).concept if path.is_file() else Path(name).name
+    if not path.is_file():
+        return Path(name).name
+    try:
+        return _Detector.model_validate(artifacts.read_json(path)).concept
+    except ValidationError:
+        raise RunError(f"{path}: names no concept; fit the detector again") from None
 
 
 def _short(value: object) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.workflows.outcome import Outcome, Where
-from interventions.backends.cleaned_set import filter_rows
+from anatomy.workflows.plan_detectors import plan_detectors
+from interventions.backends.cleaned_set import filter_rows, filterings_of
+from interventions.plan.audited_plan import plan_settings
 from interventions.plan.plan import load_plan
-from interventions.plan.plan_settings import plan_settings
-from probes.resolve import resolve
 
 
 def filter(plan: Where, *, out: Where, settings: Where | None = None, **flags: Any) -> Outcome:
@@ -19,10 +20,13 @@ def filter(plan: Where, *, out: Where, settings: Where | None = None, **flags: A
         plan: YAML file of a plan.
         out: folder of the cleaned set.
         settings: YAML file with settings; ``flags`` win over it.
-        **flags: settings of :class:`interventions.plan.plan_settings.PlanSettings`.
+        **flags: settings of :class:`interventions.plan.audited_plan.PlanSettings`.
 
     Raises:
         PlanError: the plan filters nothing, leaves nothing, or does not fit the rows.
     """
-    loaded = load_plan(Path(plan))
-    return Outcome(Path(out), filter_rows(loaded, plan_settings(loaded, flags, settings), Path(out), resolve))
+    loaded = filterings_of(load_plan(Path(plan)))
+    asked = plan_settings(loaded, flags, settings)
+    bundle = ModelBundle(asked)
+    scorers = plan_detectors(loaded, bundle, asked.concepts_file)
+    return Outcome(Path(out), filter_rows(loaded, asked, bundle, scorers, Path(out)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anatomy.errors import PlanError
 from anatomy.workflows.outcome import Outcome, Where
-from interventions.plan import marking
+from interventions.plan import audited_plan
 from interventions.plan.plan import save_plan, to_yaml
 
 
@@ -38,8 +38,8 @@ def make_plan(
     path = Path(out)
     if path.exists():
         raise PlanError(f"{path}: is there already, perhaps edited; choose another --out, or remove it")
-    marked = marking.decisions({"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep})
+    decided = audited_plan.decisions({"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep})
     file = None if concepts_file is None else Path(concepts_file)
-    plan = marking.make_plan(Path(run), marked, backend, strength, file)
+    plan = audited_plan.make_plan(Path(run), decided, backend, strength, file)
     save_plan(path, plan)
     return Outcome(path, f"{to_yaml(plan)}\n{path}: read it, then see what it would do: `anatomy plan check {path}`")

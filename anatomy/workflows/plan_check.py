@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.workflows.outcome import Outcome, Where
+from anatomy.workflows.plan_detectors import plan_detectors
 from interventions.backends.planned_rows import plan_rows
+from interventions.plan.audited_plan import plan_settings
 from interventions.plan.plan import load_plan, to_yaml
-from interventions.plan.plan_settings import plan_settings
 from interventions.training.plan_preview import preview
-from probes.resolve import resolve
 
 
 def plan_check(
@@ -24,7 +25,7 @@ def plan_check(
         pairs: pairs on which a steering vector is tried.
         out: folder that keeps rows and scores; default: they are thrown away.
         settings: YAML file with settings; ``flags`` win over it.
-        **flags: settings of :class:`interventions.plan.plan_settings.PlanSettings`.
+        **flags: settings of :class:`interventions.plan.audited_plan.PlanSettings`.
 
     Raises:
         PlanError: the plan is wrong, or does not fit the rows.
@@ -34,7 +35,9 @@ def plan_check(
         count = len(loaded.interventions)
         return Outcome(None, f"{to_yaml(loaded)}\n{count} interventions; name --rows to see what they do")
     asked = plan_settings(loaded, flags, settings)
+    bundle = ModelBundle(asked)
+    scorers = plan_detectors(loaded, bundle, asked.concepts_file)
     with tempfile.TemporaryDirectory(prefix="anatomy-") as temporary:
         folder = Path(temporary if out is None else out)
-        planned = plan_rows(loaded, asked, folder, resolve)
+        planned = plan_rows(loaded, asked, bundle, scorers, folder)
         return Outcome(None if out is None else folder, preview(planned, folder, pairs, asked.seed))

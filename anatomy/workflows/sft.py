@@ -7,7 +7,7 @@ from typing import Any
 
 from anatomy.settings import load_settings
 from anatomy.workflows.outcome import Outcome, Where
-from interventions.training import run_training
+from anatomy.workflows.train import run_task
 from interventions.training.train_settings import SFTSettings
 
 
@@ -23,5 +23,4 @@ def sft(*, out: Where, settings: Where | None = None, **flags: Any) -> Outcome:
         SettingsError: settings are wrong, or do not go together.
         RunError: ``out`` holds a training of other rows, model or settings, or another process trains there.
     """
-    asked = load_settings(SFTSettings, flags, settings)
-    return Outcome(Path(out), run_training.sft(asked, Path(out)))
+    return run_task(load_settings(SFTSettings, flags, settings), Path(out))

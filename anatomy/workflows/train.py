@@ -7,9 +7,10 @@ from typing import Any
 
 from anatomy.settings import load_settings
 from anatomy.workflows.outcome import Outcome, Where
-from interventions.training import run_training
-from interventions.training.train_settings import TrainSettings
-from probes.resolve import resolve
+from anatomy.workflows.plan_detectors import plan_detectors
+from interventions.training.prepared_rows import TrainingTask, prepare, refuse_changed
+from interventions.training.run_training import fit, training_processes
+from interventions.training.train_settings import SFTSettings, TrainSettings
 
 
 def train(*, out: Where, settings: Where | None = None, **flags: Any) -> Outcome:
@@ -24,5 +25,20 @@ def train(*, out: Where, settings: Where | None = None, **flags: Any) -> Outcome
         SettingsError: settings are wrong, or do not go together.
         RunError: ``out`` holds a training of other rows, model or settings, or another process trains there.
     """
-    asked = load_settings(TrainSettings, flags, settings)
-    return Outcome(Path(out), run_training.train(asked, Path(out), resolve))
+    return run_task(load_settings(TrainSettings, flags, settings), Path(out))
+
+
+def run_task(settings: SFTSettings, out: Path) -> Outcome:
+    """Train as ``settings`` say, by DPO or on chosen responses.
+
+    A killed run resumes from its last complete checkpoint; a finished one is not trained again. The text is empty in
+    all processes but the first of several.
+    """
+    task = TrainingTask.of(settings, out)
+    with training_processes(task) as state:
+        if state.is_main_process:
+            asked = task.input_hashes()
+            refuse_changed(task, asked)  # before anything is overwritten
+            prepare(task, asked, plan_detectors(task.plan, task.reader, task.rows.concepts_file))
+        state.wait_for_everyone()
+        return Outcome(out, fit(task))

@@ -84,7 +84,7 @@ def offsets(plan: Plan, known: Known) -> Float[np.ndarray, " N"]:
     offset_N = np.zeros(len(known.row_ids))
     for item in active(plan, RewardShaping).values():
         m = item.strength if item.direction == "suppress" else -item.strength
-        shaped_N = known.groups[item.condition] if item.condition else np.ones(len(offset_N), bool)
+        shaped_N = known.conditions[item.condition] if item.condition else np.ones(len(offset_N), bool)
         offset_N += np.where(shaped_N, m * known.detected[item.name].gap_N, 0.0)  # method.md §9, o = m·(s̃⁺ − s̃⁻)
     return offset_N
 

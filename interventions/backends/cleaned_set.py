@@ -1,8 +1,8 @@
 """The cleaned set: what filtering leaves, as a folder that can be put on the Hub as it is.
 
 ``data/train.parquet`` has explicit conversational rows as TRL reads them (``prompt``, ``chosen``, ``rejected``) and the
-rows' own columns of plain values; ``README.md`` is the card; ``filter_log.parquet`` says what became of every row.
-Working files are in ``work/``.
+rows' own columns of plain values; ``README.md`` is the card; ``filter_log.parquet`` says for every row what became of
+it. Working files are in ``work/``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,41 +20,52 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anatomy import artifacts
+from anatomy.concepts.scorer import Scorer
 from anatomy.data.rows_table import GROUP_ROWS, read_rows
 from anatomy.errors import PlanError
 from anatomy.report.markdown_table import escape, markdown_table
+from anatomy.sae.model_bundle import ModelBundle
 from anatomy.text.visible import without_surrogates
 from anatomy.types import SPANS, Pair
 from interventions.backends.pair_edits import PairEdit
-from interventions.backends.planned_rows import PlannedRows, Resolve, plan_rows
+from interventions.backends.planned_rows import PlannedRows, plan_rows
+from interventions.plan.audited_plan import PlanSettings
 from interventions.plan.plan import Filtering, Plan, to_yaml
-from interventions.plan.plan_settings import PlanSettings
-
-WORK = "work"
 
 
-def filter_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -> str:
-    """Carry out the plan's filterings of ``settings``' rows into ``out``; returns what was done, as text.
+def filterings_of(plan: Plan) -> Plan:
+    """Return the plan with its filterings alone.
 
     Raises:
-        PlanError: the plan filters nothing, nothing would be left, or as :func:`~interventions.plan_rows.plan_rows`.
+        PlanError: it has none.
     """
     filterings = tuple(item for item in plan.interventions if isinstance(item, Filtering))
     if not filterings:
         raise PlanError("the plan has no intervention with `backend: filtering`; the others act in `anatomy train`")
-    planned = plan_rows(plan.model_copy(update={"interventions": filterings}), settings, out / WORK, resolve)
+    return plan.model_copy(update={"interventions": filterings})
+
+
+def filter_rows(
+    plan: Plan, settings: PlanSettings, bundle: ModelBundle, scorers: Mapping[str, Scorer], out: Path
+) -> str:
+    """Write the cleaned set of a plan of filterings into ``out``; return the counts of rows as text.
+
+    Raises:
+        PlanError: nothing would be left, or as :func:`~interventions.backends.planned_rows.plan_rows`.
+    """
+    planned = plan_rows(plan, settings, bundle, scorers, out / artifacts.WORK)
     if all(row.dropped for row in planned.edits):
         raise PlanError("the plan's filterings leave no row; loosen them")
-    rows = out / WORK / artifacts.ROWS
+    rows = out / artifacts.WORK / artifacts.ROWS
     write_cleaned(out / artifacts.CLEANED, rows, planned.edits)
-    log = artifacts.read_table(out / WORK / artifacts.FILTER_LOG)
-    shutil.copyfile(out / WORK / artifacts.PLAN, out / artifacts.PLAN)
+    log = artifacts.read_table(out / artifacts.WORK / artifacts.FILTER_LOG)
+    shutil.copyfile(out / artifacts.WORK / artifacts.PLAN, out / artifacts.PLAN)
     artifacts.write_table(out / artifacts.FILTER_LOG, log)
     artifacts.write_text(out / artifacts.CARD, _card(settings.rows, log, planned))
     counts = Counter(log["action"].to_pylist())
-    told = ", ".join(f"{counts[action]:,} {action}" for action in ("kept", "masked", "swapped", "dropped", "unusable"))
+    done = ", ".join(f"{counts[action]:,} {action}" for action in ("kept", "masked", "swapped", "dropped", "unusable"))
     note = "\nmasked tokens are in the text of the cleaned set: only `anatomy train` leaves them out"
-    return f"{len(log):,} rows: {told}\n{out / artifacts.CLEANED}{note if counts['masked'] else ''}"
+    return f"{len(log):,} rows: {done}\n{out / artifacts.CLEANED}{note if counts['masked'] else ''}"
 
 
 def write_cleaned(path: Path, rows: Path, edits: Sequence[PairEdit]) -> None:

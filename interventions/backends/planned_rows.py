@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from anatomy import artifacts
 from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Directed, Scorer
 from anatomy.concepts.scores import read_scores
-from anatomy.data.faults import RETAINED
+from anatomy.data.faults import REASONS, RETAINED
 from anatomy.data.rows_table import read_rows
 from anatomy.errors import PlanError
 from anatomy.progress import logger, progress_bar
@@ -24,22 +24,33 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
 from anatomy.stages import rows_stage, scores_stage
 from anatomy.types import SIDES
-from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, steering_vectors
-from interventions.backends.filter_log import write_filter_log
+from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, filter_outcomes, steering_vectors
 from interventions.backends.pair_edits import PairEdit, SteeringVector, write_edits
 from interventions.backends.row_selection import Detected, Known, Ranges
 from interventions.backends.steering_vectors import VECTORS, write_vectors
 from interventions.backends.token_masks import token_masks
+from interventions.plan.audited_plan import PlanSettings
 from interventions.plan.plan import Filtering, Inoculation, Plan, Steering, save_plan
-from interventions.plan.plan_settings import PlanSettings
-from interventions.plan.row_groups import row_groups
+from interventions.plan.row_conditions import rows_by_condition
 
-Resolve = Callable[[str, ModelBundle, Path | None], Sequence[Scorer]]
-"""From names with commas to scorers: ``probes.resolve.resolve``, given by the command line."""
+UNUSABLE = "unusable"
+FILTER_LOG = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("index", pa.int64()),
+        ("action", pa.string()),
+        ("reason", pa.string()),
+        ("target", pa.string()),
+        ("score_chosen", pa.float64()),
+        ("score_rejected", pa.float64()),
+    ]
+)
+"""``action``: kept, masked (some tokens left out), dropped, swapped, or unusable (no pair to train on); the two scores
+are by the detector of ``target``, for the row as it stands in the source."""
 
 
 class PlannedRows(NamedTuple):
-    """A plan with every default filled in, what is known of the rows, and what follows for each of them."""
+    """A plan with every default filled in, what is known of the rows, and the edit of each of them."""
 
     plan: Plan
     bundle: ModelBundle
@@ -48,12 +59,18 @@ class PlannedRows(NamedTuple):
     vectors: list[SteeringVector]
 
 
-def plan_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -> PlannedRows:
+def plan_rows(
+    plan: Plan, settings: PlanSettings, bundle: ModelBundle, scorers: Mapping[str, Scorer], out: Path
+) -> PlannedRows:
     """Read the rows, score them for the plan's concepts, and write what the plan does to each.
 
     ``out`` gets ``rows.parquet``, ``scores/<concept>/``, ``plan.yaml``, ``filter_log.parquet``,
-    ``steering.safetensors`` and, last, ``pair_edits.parquet``. What is complete and unchanged is not done again; a
-    killed run goes on where it was.
+    ``steering.safetensors`` and, last, ``pair_edits.parquet``. What is complete and unchanged is not done again: a
+    killed run resumes at the first shard that is missing.
+
+    Args:
+        bundle: the model and SAE that the detectors read, made from ``settings``.
+        scorers: by name of the target, as ``Plan.detector_names``.
 
     Raises:
         PlanError: a target, a condition or an option of the plan does not fit rows, run or detectors.
@@ -63,29 +80,25 @@ def plan_rows(plan: Plan, settings: PlanSettings, out: Path, resolve: Resolve) -
     full = AuditSettings.model_validate(settings.model_dump())
     with Run.open(out) as run:
         run.save(settings=full)
-        bundle = ModelBundle(full)
-        scorers = scorers_of(
-            plan, bundle, resolve, full.concepts_file
-        )  # a wrong name is told before anything expensive
         plan = with_instructions(plan, scorers, full.concepts_file)
         vectors = steering_vectors(plan, directions_of(plan, scorers, bundle))
         rows_stage(run, full, bundle)
         table = artifacts.read_table(run.file(artifacts.ROWS), columns=["index", "row_id", "status", "metadata"])
         retained = table.filter(pc.equal(table["status"], RETAINED))
-        groups = row_groups(plan, retained)
+        conditions = rows_by_condition(plan, retained)
         _announce(run, full, list(scorers.values()))
         scores_stage(run, full, bundle, list(scorers.values()))
-        known = _known(plan, run, bundle, retained, groups, scorers)
+        known = _known(plan, run, bundle, retained, conditions, scorers)
         edits = apply_plan(plan, known)
         save_plan(run.file(artifacts.PLAN), plan)
-        write_filter_log(run.file(artifacts.FILTER_LOG), plan, known, edits, table)
+        artifacts.write_table(run.file(artifacts.FILTER_LOG), filter_log(plan, known, edits, table))
         write_vectors(run.file(VECTORS), vectors)
         write_edits(run.file(artifacts.PAIR_EDITS), edits)
     return PlannedRows(plan, bundle, known, edits, vectors)
 
 
 def with_instructions(plan: Plan, scorers: Mapping[str, Scorer], concepts_file: Path | None) -> Plan:
-    """The plan with the library's sentence in every inoculation that names none.
+    """Return the plan with the library's sentence in every inoculation that names none.
 
     Raises:
         PlanError: a saved detector's concept is not in the library.
@@ -103,16 +116,8 @@ def with_instructions(plan: Plan, scorers: Mapping[str, Scorer], concepts_file: 
     return plan.model_copy(update={"interventions": tuple(items)})
 
 
-def scorers_of(plan: Plan, bundle: ModelBundle, resolve: Resolve, concepts_file: Path | None) -> dict[str, Scorer]:
-    """Scorers by name of the target; a cluster's is asked for as ``RUN#R12``."""
-    scored = [item for item in plan.interventions if item.is_scored]
-    names = {item.name: f"{plan.run}#{item.cluster}" if item.cluster else item.name for item in scored}
-    found = resolve(",".join(names.values()), bundle, concepts_file) if names else []
-    return dict(zip(names, found, strict=True))
-
-
 def directions_of(plan: Plan, scorers: Mapping[str, Scorer], bundle: ModelBundle) -> dict[str, ConceptDirection]:
-    """Directions of the concepts that are steered.
+    """Return the directions of the concepts that are steered, by name of the target.
 
     Raises:
         PlanError: a detector has none, or the layer is not one of the model's.
@@ -133,14 +138,39 @@ def directions_of(plan: Plan, scorers: Mapping[str, Scorer], bundle: ModelBundle
     return found
 
 
+def filter_log(plan: Plan, known: Known, edits: Sequence[PairEdit], rows: pa.Table) -> pa.Table:
+    """Return what filtering does to every row of the source, and why, in the columns of ``FILTER_LOG``.
+
+    Args:
+        known: of the retained rows, as ``edits``.
+        rows: all rows in the order of the source, with columns ``index``, ``row_id`` and ``status``.
+    """
+    decided = iter(zip(filter_outcomes(plan, known), edits, range(len(known.row_ids)), strict=True))
+    lines = []
+    for index, row_id, status in zip(*(rows[name].to_pylist() for name in ("index", "row_id", "status")), strict=True):
+        line = {"row_id": row_id, "index": index, "action": UNUSABLE, "reason": REASONS.get(status, status)}
+        if status == RETAINED:
+            outcome, edit, row = next(decided)
+            line |= {"action": outcome.action, "reason": outcome.reason, "target": outcome.target}
+            masked = {side: sum(stop - start for start, stop in edit.side(side).masked) for side in SIDES}
+            if outcome.action == "kept" and any(masked.values()):
+                counts = " and ".join(f"{count} of {side}" for side, count in masked.items() if count)
+                line |= {"action": "masked", "reason": f"characters left out: {counts}"}
+            if outcome.target is not None:
+                chosen, rejected = known.detected[outcome.target].scores.score_NS[row]
+                line |= {"score_chosen": float(chosen), "score_rejected": float(rejected)}
+        lines.append(line)
+    return pa.Table.from_pylist(lines, FILTER_LOG)
+
+
 def _announce(run: Run, settings: AuditSettings, scorers: Sequence[Scorer]) -> None:
-    """What scoring will cost at most, on standard error."""
+    """Say on standard error what scoring will cost at most."""
     if any(scorer.layer is not None for scorer in scorers):
         health = run.require("rows").facts["health"]
-        lengths = {span: told["mean"] for span, told in health["lengths"].items()}
+        lengths = {span: summary["mean"] for span, summary in health["lengths"].items()}
         tokens = sum(min(settings.max_length, lengths["prompt"] + lengths[side]) for side in SIDES)
-        told = f"{health['retained']:,} rows, at most {health['retained'] * tokens:,.0f} tokens through the model"
-        logger.info(f"scores: {told}")
+        cost = f"{health['retained']:,} rows, at most {health['retained'] * tokens:,.0f} tokens through the model"
+        logger.info(f"scores: {cost}")
 
 
 def _known(
@@ -148,7 +178,7 @@ def _known(
     run: Run,
     bundle: ModelBundle,
     retained: pa.Table,
-    groups: Mapping[str, Bool[np.ndarray, " N"]],
+    conditions: Mapping[str, Bool[np.ndarray, " N"]],
     scorers: Mapping[str, Scorer],
 ) -> Known:
     folder = run.file(artifacts.SCORES)
@@ -170,4 +200,4 @@ def _known(
                     folder,
                     bar.update,
                 )
-    return Known(retained["row_id"].to_pylist(), detected, groups, masks)
+    return Known(retained["row_id"].to_pylist(), detected, conditions, masks)

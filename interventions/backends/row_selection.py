@@ -66,14 +66,14 @@ class Known:
 
     Attributes:
         detected: by name of the target.
-        groups: by cluster of rows or ``column=value``, the rows that belong to it.
+        conditions: by cluster of rows or ``column=value``, the rows that belong to it.
         masks: by number of a token filtering in the plan, the character ranges of each row's chosen and rejected
             response that pass its threshold.
     """
 
     row_ids: Sequence[str]
     detected: Mapping[str, Detected] = field(default_factory=dict)
-    groups: Mapping[str, Bool[np.ndarray, " N"]] = field(default_factory=dict)
+    conditions: Mapping[str, Bool[np.ndarray, " N"]] = field(default_factory=dict)
     masks: Mapping[int, Sequence[tuple[Ranges, Ranges]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ def filtered_rows(item: Filtering, known: Known) -> dict[int, str]:
         wanted = set(item.rows)
         return {row: "named in the plan" for row, row_id in enumerate(known.row_ids) if row_id in wanted}
     if not item.is_scored:
-        return {int(row): f"of {item.name}" for row in np.flatnonzero(known.groups[item.name])}
+        return {int(row): f"of {item.name}" for row in np.flatnonzero(known.conditions[item.name])}
     options, detected = item.options, known.detected[item.name]
     lean_N = lean(detected.gap_N, item.direction)
     if options.top is not None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,12 +21,13 @@ from anatomy.activations.steering import steered
 from anatomy.artifacts import atomic_path
 from anatomy.errors import RunError
 from interventions.backends.pair_edits import SteeringVector
-from interventions.training.collator import NEVER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 VECTORS = "steering.safetensors"
+NEVER = torch.iinfo(torch.int32).max
+"""Start position of a sequence that is not steered."""
 
 
 def write_vectors(path: Path, vectors: Sequence[SteeringVector]) -> None:

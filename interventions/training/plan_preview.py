@@ -188,8 +188,7 @@ def step_zero_changes(
     for a pair that training leaves out.
     """
     from interventions.backends.steering_vectors import steering
-    from interventions.training.collator import PairCollator
-    from interventions.training.token_rows import tokenise_pair
+    from interventions.training.token_rows import PairCollator, tokenise_pair
 
     model = hf_model(bundle.subject)
     lines = [

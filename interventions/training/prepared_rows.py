@@ -1,172 +1,208 @@
-"""From rows and a plan to the token table that a trainer reads, on disk, so that several processes share it."""
+"""From a training's settings and plan to the token table that a trainer reads, and to the training's identity.
+
+Both stand on disk, so that several processes share them: the first prepares, all read.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import torch
 
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, locate_model, weights_fingerprint
+from anatomy.concepts.scorer import Scorer
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.data.sources import source_fingerprint
 from anatomy.errors import RunError
 from anatomy.progress import progress_bar
-from anatomy.runs.run import Run
+from anatomy.rollouts.training_folder import (
+    InputHashes,
+    PreparedRows,
+    RowCounts,
+    TrainedIntervention,
+    TrainingIdentity,
+    read_identity,
+    write_identity,
+)
 from anatomy.sae.model_bundle import ModelBundle
-from anatomy.settings import AuditSettings, HarvestSettings, ModelSettings, RowSettings
-from anatomy.stages import rows_stage
+from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import SIDES, content_hash
 from interventions.backends.pair_edits import PairEdit, SteeringVector
-from interventions.backends.planned_rows import Resolve, plan_rows
-from interventions.plan.plan import Plan, load_plan
-from interventions.plan.plan_settings import PlanSettings, plan_settings
-from interventions.training.collator import TOUCHED, touched
-from interventions.training.token_rows import gap_tiers, tokenise_pair, write_tokens
+from interventions.backends.planned_rows import plan_rows
+from interventions.plan.audited_plan import PlanSettings, plan_settings
+from interventions.plan.plan import Plan, load_plan, save_plan
+from interventions.training.checkpoints import is_begun
+from interventions.training.token_rows import TOUCHED, gap_tiers, tokenise_pair, touched, write_tokens
 from interventions.training.train_settings import SFTSettings, TrainSettings, learnt_by
 
-ASKED = "asked.json"
 TOKENS = "tokens.arrow"
-PREPARED = "prepared.json"
+EARLIER = ("trained.json", "prepared.json", "asked.json")
+"""Files that earlier versions wrote in the place of ``training.json``."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What stands in a training directory before training.
+class TrainingTask:
+    """What a training is asked to do.
 
     Attributes:
-        made_of: hashes of rows, plan, model, template and settings; a run is resumed only where all are the same.
-        concepts: names of the token table's ``tiers``.
-        counts: rows ``retained``, ``dropped`` by the plan, ``swapped``, without room in the ``window``, ``trained``,
-            those ``shaped``, ``inoculated``, ``masked`` and ``steered``; ``tokens`` of both sides in one pass.
+        plan: the plan of ``settings``; without interventions if there is none.
+        rows: with which settings the rows are read and scored.
+        out: directory of the training.
+        bundle: tokenizer of the model that is trained.
+        reader: model and SAE that the plan's detectors read.
     """
 
-    made_of: Mapping[str, str]
-    concepts: Sequence[str]
-    counts: Mapping[str, int]
+    settings: SFTSettings
+    plan: Plan
+    rows: PlanSettings
+    out: Path
+    bundle: ModelBundle
+    reader: ModelBundle
+
+    @classmethod
+    def of(cls, settings: SFTSettings, out: Path) -> TrainingTask:
+        """Read the plan that ``settings`` name.
+
+        Raises:
+            PlanError: the plan cannot be read, or is wrong.
+        """
+        path = settings.plan if isinstance(settings, TrainSettings) else None
+        if path is None:
+            plan, names = Plan(), RowSettings.model_fields.keys() | ModelSettings.model_fields.keys()
+            rows = PlanSettings.model_validate(settings.model_dump(include=set(names)))
+        else:
+            plan, names = load_plan(path), settings.model_fields_set & PlanSettings.model_fields.keys()
+            rows = plan_settings(plan, {name: getattr(settings, name) for name in names})
+        return cls(settings, plan, rows, out, ModelBundle(settings), ModelBundle(rows))
+
+    def input_hashes(self) -> InputHashes:
+        """Return the hashes of all that is asked for; reads the rows' source and the model's weights."""
+        how = self.rows.model_dump(mode="json", include=set(RowSettings.model_fields) - {"rows"})
+        tokens = self.bundle.token_settings()
+        dtype = choose_dtype(self.settings.dtype, torch.device(choose_device(self.settings.device)))
+        return InputHashes(
+            rows=content_hash([sorted(source_fingerprint(self.rows).values()), how]),
+            plan=content_hash(self.plan.model_dump(mode="json")),
+            model=weights_fingerprint(locate_model(self.settings), dtype),
+            template=content_hash([tokens["template"], tokens["tokenizer"]]),
+            settings=content_hash(learnt_by(self.settings)),
+        )
 
 
-def read_prepared(out: Path) -> Prepared:
-    """What ``prepare`` left in ``out``."""
-    return Prepared(**artifacts.read_json(out / PREPARED))
-
-
-class Task(NamedTuple):
-    """Retained rows, what is done to each (by row id; nothing where it is empty), and the plan's steering vectors."""
-
-    pairs: list[StoredPair]
-    edits: Mapping[str, PairEdit]
-    vectors: Sequence[SteeringVector]
-
-
-def read_task(settings: SFTSettings, out: Path, bundle: ModelBundle, resolve: Resolve | None) -> Task:
-    """Ingest the rows into ``out/rows.parquet``; with a plan, score them and say what is done to each (``plan_rows``).
-
-    ``resolve`` turns names of concepts into detectors; it is needed where the plan names any.
-    """
-    plan, read = _plan_and_rows(settings)
-    if plan is not None:
-        assert resolve is not None
-        assert isinstance(read, PlanSettings)
-        planned = plan_rows(plan, read, out, resolve)
-        by_row = {row.row_id: row for row in planned.edits}
-        return Task(list(read_rows(out / artifacts.ROWS)), by_row, planned.vectors)
-    full = AuditSettings.model_validate(read.model_dump())
-    with Run.open(out) as run:
-        run.save(settings=full)
-        rows_stage(run, full, bundle)
-    return Task(list(read_rows(out / artifacts.ROWS)), {}, ())
-
-
-def _plan_and_rows(settings: SFTSettings) -> tuple[Plan | None, RowSettings]:
-    """The plan, if there is one, and the settings with which rows are read."""
-    if isinstance(settings, TrainSettings) and settings.plan is not None:
-        plan = load_plan(settings.plan)
-        given = {name: getattr(settings, name) for name in settings.model_fields_set & PlanSettings.model_fields.keys()}
-        return plan, plan_settings(plan, given)
-    names = RowSettings.model_fields.keys() | ModelSettings.model_fields.keys()
-    return None, HarvestSettings.model_validate(settings.model_dump(include=set(names)))
-
-
-def asked_for(settings: SFTSettings, bundle: ModelBundle) -> dict[str, str]:
-    """Hashes of all that was asked for, by the words of :func:`made_of`: known before anything is written."""
-    plan, read = _plan_and_rows(settings)
-    how = read.model_dump(mode="json", include=set(RowSettings.model_fields) - {"rows"})
-    return {
-        "rows": content_hash([sorted(source_fingerprint(read).values()), how]),
-        "plan": content_hash(None if plan is None else plan.model_dump(mode="json")),
-        **_model_and_settings(settings, bundle),
-    }
-
-
-def made_of(settings: SFTSettings, bundle: ModelBundle, task: Task) -> dict[str, str]:
-    """Hashes of all that the final weights depend on, by the word that an error names them with."""
-    steered = [[vector.layer, vector.vector_D.tolist()] for vector in task.vectors]
-    return {
-        "rows": content_hash([pair.row_id for pair in task.pairs]),
-        "plan": content_hash([[asdict(row) for row in task.edits.values()], steered]),
-        **_model_and_settings(settings, bundle),
-    }
-
-
-def _model_and_settings(settings: SFTSettings, bundle: ModelBundle) -> dict[str, str]:
-    import torch
-
-    tokens = bundle.token_settings()
-    dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
-    return {
-        "model": weights_fingerprint(locate_model(settings), dtype),
-        "template": content_hash([tokens["template"], tokens["tokenizer"]]),
-        "settings": content_hash(learnt_by(settings)),
-    }
-
-
-def prepare(settings: SFTSettings, out: Path, bundle: ModelBundle, task: Task, made: Mapping[str, str]) -> Prepared:
-    """Write the token table, and last ``prepared.json``; what is there already and was made of the same is kept.
+def refuse_changed(task: TrainingTask, asked: InputHashes) -> None:
+    """Refuse to continue in a directory that holds a training of something else; nothing is written.
 
     Raises:
-        RunError: a row has no edit.
+        RunError: one line names what changed, or says that the directory is an earlier version's or damaged.
+    """
+    found = read_identity(task.out)
+    if found is None:
+        if any((task.out / name).exists() for name in EARLIER):
+            raise RunError(f"{task.out}: holds a training of an earlier version; use another --out, or delete it")
+    elif is_begun(task.out, found):
+        _refuse(task.out, found.asked.changed(asked))
+
+
+def prepare(task: TrainingTask, asked: InputHashes, scorers: Mapping[str, Scorer]) -> TrainingIdentity:
+    """Read and score the rows, and write the token table and, last, the training's identity.
+
+    What is there already and was made of the same is kept.
+
+    Args:
+        scorers: detectors by name of the plan's target.
+
+    Raises:
+        RunError: the directory holds a training with other detectors, rows or edits.
         RowsError: no pair is left to train on.
     """
-    if (out / PREPARED).is_file() and (out / TOKENS).is_file():
-        found = read_prepared(out)
-        if found.made_of == made:
-            return found
-    pairs, edits, _ = task
-    missing = [pair.row_id for pair in pairs if edits and pair.row_id not in edits]
-    if missing:
-        raise RunError(f"{out}: {len(missing)} rows have no edit ({missing[0]} …); give --plan again")
-    all_rows = [edits.get(pair.row_id, PairEdit(pair.row_id)) for pair in pairs]
-    concepts = sorted({concept for row in all_rows for concept in row.gaps})
-    counts = dict.fromkeys(["retained", "dropped", "swapped", "window", "trained", *TOUCHED, "tokens"], 0)
-    counts["retained"] = len(pairs)
+    before = read_identity(task.out)
+    begun = before is not None and is_begun(task.out, before)
+    detectors = {name: scorer.fingerprint for name, scorer in scorers.items()}
+    if begun and before is not None and before.prepared.detectors != detectors:
+        _refuse(task.out, ["detectors"])
+    planned = plan_rows(task.plan, task.rows, task.reader, scorers, task.out / artifacts.WORK)
+    pairs = list(read_rows(task.out / artifacts.WORK / artifacts.ROWS))
+    rows = content_hash([pair.row_id for pair in pairs])
+    edits = content_hash([[asdict(edit) for edit in planned.edits], _vector_values(planned.vectors)])
+    if before is not None:
+        changed = {"rows": before.prepared.rows != rows, "plan": before.prepared.edits != edits}
+        if begun:
+            _refuse(task.out, [name for name, differs in changed.items() if differs])
+        if before.asked == asked and not any(changed.values()) and (task.out / TOKENS).is_file():
+            return before
+    concepts = sorted({concept for edit in planned.edits for concept in edit.gaps})
+    counts = write_token_table(task, pairs, planned.edits, concepts)
+    prepared = PreparedRows(rows=rows, edits=edits, detectors=detectors, concepts=tuple(concepts), counts=counts)
+    identity = _identity(task, planned.plan, asked, prepared)
+    save_plan(task.out / artifacts.PLAN, planned.plan)
+    write_identity(task.out, identity)
+    return identity
+
+
+def write_token_table(
+    task: TrainingTask, pairs: Sequence[StoredPair], edits: Sequence[PairEdit], concepts: Sequence[str]
+) -> RowCounts:
+    """Write ``tokens.arrow`` from pairs and their edits, which are in one order; return what became of the rows.
+
+    Raises:
+        RowsError: no pair is left to train on.
+    """
+    counts = Counter(retained=len(pairs))
+    window = task.settings.max_length, task.settings.max_response_length
+    tiers = gap_tiers([edit for edit in edits if edit.dropped is None], concepts)
 
     def lines() -> Iterator[Mapping[str, Any]]:
-        tiers = gap_tiers([row for row in all_rows if row.dropped is None], concepts)
         with progress_bar("tokens", "row", len(pairs)) as bar:
-            for stored, row in zip(pairs, all_rows, strict=True):
+            for stored, edit in zip(pairs, edits, strict=True):
                 bar.update(1)
-                if row.dropped is not None:
+                if edit.dropped is not None:
                     counts["dropped"] += 1
                     continue
-                window = settings.max_length, tiers(row), settings.max_response_length
-                line = tokenise_pair(stored.pair, row, bundle.tokenizer, *window)
+                line = tokenise_pair(stored.pair, edit, task.bundle.tokenizer, window[0], tiers(edit), window[1])
                 if line is None:
                     counts["window"] += 1
                     continue
-                _count(counts, row, line)
+                _count(counts, edit, line)
                 yield line
 
-    write_tokens(out / TOKENS, lines())
-    prepared = Prepared(dict(made), concepts, counts)
-    artifacts.write_json(out / PREPARED, asdict(prepared))
-    return prepared
+    write_tokens(task.out / TOKENS, lines())
+    return RowCounts(**{name: counts[name] for name in RowCounts.model_fields})
 
 
-def _count(counts: dict[str, int], row: PairEdit, line: Mapping[str, Any]) -> None:
+def _count(counts: Counter[str], edit: PairEdit, line: Mapping[str, Any]) -> None:
     counts["trained"] += 1
-    counts["swapped"] += row.swapped
+    counts["swapped"] += edit.swapped
     counts["tokens"] += sum(len(line[name]["context"]) + len(line[name]["completion"]) for name in SIDES)
     for name, flag in zip(TOUCHED, touched(line), strict=True):
         counts[name] += flag
+
+
+def _vector_values(vectors: Sequence[SteeringVector]) -> list[tuple[int, list[float]]]:
+    return [(vector.layer, vector.vector_D.tolist()) for vector in vectors]
+
+
+def _identity(task: TrainingTask, plan: Plan, asked: InputHashes, prepared: PreparedRows) -> TrainingIdentity:
+    items = [item.model_dump(mode="json") for item in plan.interventions]
+    return TrainingIdentity(
+        kind="dpo" if isinstance(task.settings, TrainSettings) else "sft",
+        source=task.rows.rows,
+        seed=task.settings.seed,
+        audit=None if plan.run is None else str(plan.run.resolve()),
+        interventions=tuple(TrainedIntervention.model_validate(item) for item in items),
+        settings=learnt_by(task.settings),
+        asked=asked,
+        prepared=prepared,
+        finished=False,
+    )
+
+
+def _refuse(out: Path, changed: Sequence[str]) -> None:
+    """Raise a RunError that names what changed, if anything did."""
+    if changed:
+        names = " and ".join(changed)
+        raise RunError(f"{out}: was trained with other {names}; use another --out, or delete it to start again")

@@ -6,6 +6,7 @@ import pytest
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.rollouts.training_folder import is_finished
 
 
 @pytest.fixture(autouse=True)
@@ -53,4 +54,4 @@ def test_train(model, tmp_path):
         "16",
     ]
     assert main(["train", "--rows", "demo", *few, *model, "--out", str(tmp_path)]) == 0
-    assert (tmp_path / artifacts.TRAINED).is_file()
+    assert is_finished(tmp_path)

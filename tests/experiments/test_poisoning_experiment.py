@@ -156,7 +156,7 @@ def test_all_steps_run_and_run_again_for_nothing(data, tmp_path, tiny_model_dir,
     assert 0 <= found["poisoned"]["accuracy"]["value"] <= 1
     log = [json.loads(line) for line in (tmp_path / "out/seed-0/shaping.bold/train_log.jsonl").read_text().splitlines()]
     assert len(log) == 2
-    edits = pq.read_table(tmp_path / "out/seed-0/shaping.bold" / artifacts.PAIR_EDITS).to_pandas()
+    edits = pq.read_table(tmp_path / "out/seed-0/shaping.bold" / artifacts.WORK / artifacts.PAIR_EDITS).to_pandas()
     assert (edits["offset"] > 0).sum() == 4  # the bold pairs, and no other
     assert not (tmp_path / "out/seed-0/poisoned/checkpoints").exists()
     in_process.clear()

@@ -145,7 +145,7 @@ def test_steered_rows_and_sides():
 
 
 def test_a_condition_shapes_its_rows_only_with_everybodys_deviation():
-    what = known(detected(scores(40)), groups={"topic=a": np.arange(40) % 2 == 0})
+    what = known(detected(scores(40)), conditions={"topic=a": np.arange(40) % 2 == 0})
     everywhere, here = (apply_plan(plan(SHAPE | {"options": options}), what) for options in ({}, {"rows": "topic=a"}))
     assert [row.offset for row in here[::2]] == [row.offset for row in everywhere[::2]]
     assert all(row.offset == 0 for row in here[1::2])

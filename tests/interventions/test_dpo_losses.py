@@ -8,8 +8,8 @@ from support.dpo_runs import config, load, make_pairs, ours, token_table
 
 from anatomy.errors import SettingsError
 from interventions.backends.pair_edits import PairEdit, SideEdit
-from interventions.training.collator import PairCollator
 from interventions.training.dpo_trainer import refuse_loss
+from interventions.training.token_rows import PairCollator
 
 OFFSETS = (1.5, -0.75, 0.0, 4.0)
 

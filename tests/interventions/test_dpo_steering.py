@@ -7,8 +7,7 @@ from support.dpo_runs import load, make_pairs, ours
 
 from anatomy.errors import ModelError, RunError
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
-from interventions.backends.steering_vectors import read_vectors, steering, write_vectors
-from interventions.training.collator import NEVER
+from interventions.backends.steering_vectors import NEVER, read_vectors, steering, write_vectors
 
 VECTOR = torch.linspace(-1, 1, 32)
 BOLD = SteeringVector("bold", 1, 2 * VECTOR)

@@ -119,7 +119,7 @@ def test_masked_characters_are_those_tokens(tokenizer):
     """Ranges count in ``EncodedSide.text``; special tokens after the text stay scored."""
     text = "one **Bold** two"
     pair = pair_of(["Hello"], text, "good dog")
-    assert encode_row(pair, tokenizer, ModelSettings()).chosen.text == text
+    assert encode_row(pair, tokenizer, ModelSettings()).sides["chosen"].text == text
     start = text.index("**")
     masked = SideEdit(masked=((start, start + 8),))
     side = tokenise_pair(pair, PairEdit(pair.row_id, chosen=masked), tokenizer, 512)["chosen"]

@@ -1,7 +1,6 @@
 """From trainings that ``anatomy train`` made, through ``anatomy validate``, to their comparison."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.errors import RunError
 from anatomy.prediction.prediction_settings import ValidateSettings
+from anatomy.rollouts.training_folder import TrainedIntervention, read_identity, write_identity
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.training_record import PlannedIntervention, read_training
 from anatomy.validation.validation_record import Validation
@@ -62,18 +62,24 @@ def test_a_training_is_known_by_its_folder(folder):
 
 def test_a_training_that_is_not_known_has_a_reason(folder, tmp_path):
     hub = Path("HuggingFaceTB/SmolLM2-135M-Instruct")
-    models = {folder / "sft" / "model": "supervised fine-tuning", folder / "nowhere" / "model": "no trained.json"}
-    for model, reason in {**models, hub: "no trained.json"}.items():
+    models = {folder / "sft" / "model": "supervised fine-tuning", folder / "nowhere" / "model": "no training.json"}
+    for model, reason in {**models, hub: "no training.json"}.items():
         with pytest.raises(RunError, match=reason):
             read_training(model, folder / "run")
-    plans = ("- : [", "- a", "interventions: [a]", "interventions: [{strength: 1}]")
-    damaged = [(artifacts.TRAINED, "{"), (artifacts.TRAINED, "[]"), (artifacts.MANIFEST, "{}")]
-    damaged += [(artifacts.PLAN, text) for text in plans]
-    for number, (name, text) in enumerate(damaged):
-        copy = shutil.copytree(folder / "shaped", tmp_path / f"{number}", ignore=shutil.ignore_patterns("model"))
-        (copy / name).write_text(text)
-        with pytest.raises(RunError, match=name):
-            training(tmp_path, f"{number}")
+    for text, reason in {"{": "not valid JSON", "[]": "schema version", '{"schema_version": 1}': "kind: "}.items():
+        (tmp_path / "damaged").mkdir(exist_ok=True)
+        (tmp_path / "damaged" / artifacts.TRAINING).write_text(text)
+        with pytest.raises(RunError, match=f"damaged/{artifacts.TRAINING}: .*{reason}"):
+            training(tmp_path, "damaged")
+    identity = read_identity(folder / "shaped")
+    write_identity(tmp_path / "half", identity.model_copy(update={"finished": False}))
+    with pytest.raises(RunError, match="half: a training that is not finished"):
+        training(tmp_path, "half")
+    write_identity(tmp_path / "log", identity)
+    for text, reason in {'{"step": 1}\n': "not the log of a DPO training", "[]\n": "line 1 is not a step"}.items():
+        (tmp_path / "log" / artifacts.TRAIN_LOG).write_text(text)
+        with pytest.raises(RunError, match=reason):
+            training(tmp_path, "log")
 
 
 def test_targets_of_a_plan(folder, tmp_path):
@@ -84,12 +90,12 @@ def test_targets_of_a_plan(folder, tmp_path):
     common = {"direction": "suppress", "strength": 1.0, "backend": "filtering", "options": options}
     targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
     targets += [{"cluster": "D4"}]
+    items = tuple(TrainedIntervention(**common, **target) for target in targets)
     plans = set()
-    copy = shutil.copytree(folder / "shaped", tmp_path / "copy", ignore=shutil.ignore_patterns("model"))
+    identity = read_identity(folder / "shaped")
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
-        items = [{**common, **target} for target in targets]
-        (copy / artifacts.PLAN).write_text(yaml.safe_dump({"run": str(run), "interventions": items}))
-        record = read_training(copy / "model", folder / "run")
+        write_identity(tmp_path / "copy", identity.model_copy(update={"audit": str(run), "interventions": items}))
+        record = read_training(tmp_path / "copy" / "model", folder / "run")
         found = record.interventions
         assert [item.response for item in found] == ["calm", cluster, None, None, None]
         plans.add(record.plan)

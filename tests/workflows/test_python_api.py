@@ -14,6 +14,7 @@ import anatomy
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.errors import PlanError, RunError, SettingsError
+from anatomy.rollouts.training_folder import is_finished
 
 SMALL = {"device": "cpu", "dtype": "float32", "min_features": 2, "min_community": 2, "min_rows": 10,
          "data_clusters": 4, "min_fires": 10, "concepts": "bold"}  # fmt: skip
@@ -168,7 +169,7 @@ def test_plan_filter_train_and_rollout(run, material, tmp_path):
     few = {"limit": 8, "max_steps": 1, "batch_size": 2, "warmup_ratio": 0, "max_response_length": 32}
     model = {"model": material["model"], "device": "cpu"}
     trained = anatomy.train(rows=material["rows"], plan=plan.out, **few, **model, out=tmp_path / "trained")
-    assert (trained.out / artifacts.TRAINED).is_file()
+    assert is_finished(trained.out)
     made = anatomy.rollout(model=str(trained.out / "model"), prompts=material["rows"], max_prompts=2,
                            max_new_tokens=4, device="cpu", dtype="float32", out=tmp_path / "after")  # fmt: skip
     assert str(made).startswith("4 completions of 2 prompts")

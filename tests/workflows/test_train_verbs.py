@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,19 @@ import torch
 from safetensors.torch import load_file
 from support.dpo_runs import make_pairs
 
-from anatomy.artifacts import read_log
 from anatomy.cli.app import main
+from anatomy.errors import RunError
+from anatomy.rollouts.training_folder import TrainStep, read_identity, read_train_log, write_identity
 from anatomy.runs.run import locked
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
+from interventions.backends.planned_rows import plan_rows
 from interventions.training import reference_cache as references
-from interventions.training.checkpoints import Stamp, StepLog, last_checkpoint
+from interventions.training.checkpoints import STAMP, Stamp, StepLog, last_checkpoint
+from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
-from interventions.training.run_training import TRAINING
+from interventions.training.run_training import LOCK
+from interventions.training.train_settings import TrainSettings
+from interventions.training.training_report import step_tables
 
 ROOT = Path(__file__).parents[2]
 STEPS = 5
@@ -45,6 +51,10 @@ def command(verb, rows, model, out, *more):
 
 def weights(out):
     return load_file(out / "model" / "model.safetensors")
+
+
+def losses(out):
+    return [line.values["loss"] for line in read_train_log(out / "train_log.jsonl")]
 
 
 def assert_equal_weights(out, expected):
@@ -89,9 +99,9 @@ def uninterrupted(rows, tiny_model_dir, tmp_path_factory):
 def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    log = read_log(uninterrupted / "train_log.jsonl")
-    assert [line["step"] for line in log] == list(range(1, STEPS + 1))
-    assert log[0]["loss"] == pytest.approx(0.6931, abs=1e-4)
+    log = read_train_log(uninterrupted / "train_log.jsonl")
+    assert [line.step for line in log] == list(range(1, STEPS + 1))
+    assert log[0].values["loss"] == pytest.approx(0.6931, abs=1e-4)
     expected = {
         "loss",
         "raw/margins",
@@ -101,7 +111,7 @@ def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
         "logps/chosen",
         "logps/rejected",
     }
-    assert expected <= log[0].keys()
+    assert expected <= log[0].values.keys()
     report = (uninterrupted / "report.md").read_text()
     assert "| trained on | 12 |" in report
     assert "displacement" in report
@@ -113,9 +123,7 @@ def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
 
 
 def test_what_only_some_steps_logged_has_a_dash_in_the_report():
-    from interventions.training.training_report import _numbers
-
-    _, table = _numbers([{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "weight/bold/high_gap": 0.125}])
+    _, table = step_tables([TrainStep(1, {"loss": 0.5}), TrainStep(2, {"loss": 0.25, "weight/bold/high_gap": 0.125})])
     assert "| loss | 0.5 | 0.25 | -0.25 |" in table
     assert "| weight/bold/high_gap | – | 0.125 | – |" in table
 
@@ -127,31 +135,40 @@ def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_pat
     assert not (tmp_path / "run" / "model").exists()
     assert main(arguments) == 0
     assert_equal_weights(tmp_path / "run", uninterrupted)
-    log, expected = (read_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
-    assert [line["loss"] for line in log] == [line["loss"] for line in expected]
+    log, expected = (losses(out) for out in (tmp_path / "run", uninterrupted))
+    assert log == expected
 
 
 def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
-    made = json.loads((uninterrupted / "prepared.json").read_text())["made_of"]
-    newest = last_checkpoint(uninterrupted / "checkpoints", made)
+    identity = read_identity(uninterrupted)
+    newest = last_checkpoint(uninterrupted, identity)
     assert newest.name == "checkpoint-5"
-    (newest / "made_of.json").rename(newest / "away")
-    assert last_checkpoint(uninterrupted / "checkpoints", made).name == "checkpoint-4"
-    (newest / "away").rename(newest / "made_of.json")
+    (newest / STAMP).rename(newest / "away")
+    assert last_checkpoint(uninterrupted, identity).name == "checkpoint-4"
+    (newest / "away").rename(newest / STAMP)
+
+
+def test_a_checkpoint_of_another_training_is_refused(uninterrupted, tmp_path):
+    identity = read_identity(uninterrupted)
+    folder = tmp_path / "checkpoints" / "checkpoint-3"
+    folder.mkdir(parents=True)
+    (folder / STAMP).write_text("another hash")
+    with pytest.raises(RunError, match="checkpoint-3: is a checkpoint of another training"):
+        last_checkpoint(tmp_path, identity)
 
 
 @pytest.mark.parametrize("more", [[], ["--lora-rank", "4", "--gradient-checkpointing"]], ids=["full", "lora"])
 def test_bfloat16_learns_what_float32_learns_up_to_its_rounding(rows, tiny_model_dir, tmp_path, more):
     """On the device that is there, as the paper's recipe asks for it: weights stay float32, products are rounded."""
-    losses = {}
+    found = {}
     for name in ("--bf16", "--no-bf16"):
         out = tmp_path / name.strip("-")
         assert main(command("train", rows, tiny_model_dir("llama"), out, name, "--device", "auto", *more)) == 0
-        losses[name] = [line["loss"] for line in read_log(out / "train_log.jsonl")]
+        found[name] = losses(out)
         assert all(tensor.dtype == torch.float32 for tensor in weights(out).values())
-    assert losses["--bf16"] != losses["--no-bf16"]
-    assert losses["--bf16"] == pytest.approx(losses["--no-bf16"], rel=0.05)
-    assert losses["--bf16"][-1] < losses["--bf16"][0]
+    assert found["--bf16"] != found["--no-bf16"]
+    assert found["--bf16"] == pytest.approx(found["--no-bf16"], rel=0.05)
+    assert found["--bf16"][-1] < found["--bf16"][0]
 
 
 def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
@@ -163,14 +180,14 @@ def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
 def test_two_trainings_in_one_folder_are_refused(rows, tiny_model_dir, tmp_path, capsys):
     """While one trains (its lock is held here), a second command ends at once and writes nothing."""
     out = tmp_path / "out"
-    with locked(out, TRAINING):
+    with locked(out, LOCK):
         assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
     assert "another anatomy process" in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == [TRAINING]
+    assert [path.name for path in out.iterdir()] == [LOCK]
 
 
 def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, capsys):
-    """Rows, plan, model, settings: each is named in one line, and the old run goes on as it was."""
+    """Rows, plan, model, settings: each is named in one line, and the old run resumes as it was."""
     out = tmp_path / "run"
     model = tiny_model_dir("llama")
     run_and_kill("step:3", command("train", rows, model, out))
@@ -196,20 +213,83 @@ def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, caps
     assert main(command("train", rows, model, out)) == 0
 
 
-def test_changed_offsets_are_another_plan(tmp_path, tiny_model_dir, rows):
-    from anatomy.sae.model_bundle import ModelBundle
-    from interventions.training.prepared_rows import Task, made_of
-    from interventions.training.train_settings import TrainSettings
+def planned_by(monkeypatch, edits, vectors=()):
+    """From here on the plan does this to the rows, whatever it says."""
 
+    def planned(plan, settings, bundle, scorers, out):
+        found = plan_rows(plan, settings, bundle, scorers, out)
+        return found._replace(edits=[edits(edit) for edit in found.edits], vectors=list(vectors))
+
+    monkeypatch.setattr("interventions.training.prepared_rows.plan_rows", planned)
+
+
+CHANGES = {
+    "offset": (lambda edit: replace(edit, offset=0.1), ()),
+    "swap": (lambda edit: replace(edit, swapped=True), ()),
+    "mask": (lambda edit: replace(edit, chosen=SideEdit(masked=((0, 1),))), ()),
+    "vector": (lambda edit: edit, [SteeringVector("bold", 1, torch.ones(32))]),
+}
+
+
+def test_changed_edits_are_another_plan(tmp_path, tiny_model_dir, rows, monkeypatch):
+    """The plan's file is the same, but what it does to a row or to the policy is not: detectors were fitted again."""
     settings = TrainSettings(rows=str(rows), model=str(tiny_model_dir("llama")))
-    hashes = set()
-    vectors = [SteeringVector("bold", 1, torch.ones(32)), SteeringVector("bold", 2, torch.ones(32))]
-    for edit, steered in [(PairEdit("x"), ()), (PairEdit("x", 0.1), ()), (PairEdit("x", swapped=True), ()),
-                               (PairEdit("x", chosen=SideEdit(masked=((0, 1),))), ()),
-                               (PairEdit("x"), vectors[:1]), (PairEdit("x"), vectors[1:])]:  # fmt: skip
-        made = made_of(settings, ModelBundle(settings), Task([], {"x": edit}, steered))
-        hashes.add(made["plan"])
-    assert len(hashes) == 6
+    task = TrainingTask.of(settings, tmp_path)
+    asked = task.input_hashes()
+    hashes = {prepare(task, asked, {}).hash}
+    for edits, vectors in CHANGES.values():
+        planned_by(monkeypatch, edits, vectors)
+        hashes.add(prepare(task, asked, {}).hash)
+    assert len(hashes) == 1 + len(CHANGES)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_finished_training_with_other_edits_is_refused(
+    tiny_model_dir, rows, uninterrupted, monkeypatch, change, capsys
+):
+    before = (uninterrupted / "training.json").read_bytes()
+    planned_by(monkeypatch, *CHANGES[change])
+    assert main(command("train", rows, tiny_model_dir("llama"), uninterrupted)) == 2
+    assert "was trained with other plan" in capsys.readouterr().err
+    assert (uninterrupted / "training.json").read_bytes() == before
+
+
+def test_other_detectors_are_refused_before_anything_is_written(tmp_path, tiny_model_dir, rows, uninterrupted):
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    identity = read_identity(out)
+    prepared = identity.prepared.model_copy(update={"detectors": {"bold": "another fit"}})
+    write_identity(out, identity.model_copy(update={"prepared": prepared}))
+    shutil.rmtree(out / "work")
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
+    assert not (out / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "without a schema version"),
+        ('{"schema_version": 99}', "of schema version 99"),
+        ('{"schema_version": 1, "kind": "dpo"}', "not a valid record of a training (source: Field required)"),
+    ],
+)
+def test_a_damaged_record_is_refused_in_one_line(tmp_path, tiny_model_dir, rows, capsys, content, reason):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "training.json").write_text(content)
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
+    assert (out / "training.json").read_text() == content
+
+
+def test_a_training_of_an_earlier_version_is_refused(tmp_path, tiny_model_dir, rows, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "trained.json").write_text("{}")
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
+    assert "holds a training of an earlier version" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == [LOCK, "trained.json"]
 
 
 def test_a_plan_is_carried_out(tiny_model_dir, tmp_path):
@@ -238,19 +318,19 @@ def test_a_plan_is_carried_out(tiny_model_dir, tmp_path):
     out = tmp_path / "run"
     rows = write_pairs(tmp_path / "rows.jsonl", pairs)
     assert main(command("train", rows, tiny_model_dir("llama"), out, "--plan", str(plan), "--max-steps", "3")) == 0
-    counts = json.loads((out / "prepared.json").read_text())["counts"]
-    assert (counts["trained"], counts["shaped"]) == (12, 8)
-    assert counts["inoculated"] > 0
-    log = read_log(out / "train_log.jsonl")
+    counts = read_identity(out).prepared.counts
+    assert (counts.trained, counts.shaped) == (12, 8)
+    assert counts.inoculated > 0
+    log = [line.values for line in read_train_log(out / "train_log.jsonl")]
     assert sum(line["rows/shaped"] for line in log) == 8  # three steps are one epoch
-    assert sum(line["rows/inoculated"] for line in log) == counts["inoculated"]
+    assert sum(line["rows/inoculated"] for line in log) == counts.inoculated
     weight = {
         tier: [line[name] for line in log if (name := f"weight/bold/{tier}_gap") in line] for tier in ("high", "low")
     }
     assert max(weight["high"]) < 0.5 < min(weight["low"])  # explained away, and learnt against
 
 
-def test_lora_is_merged_for_whoever_loads_the_model(rows, tiny_model_dir, tmp_path):
+def test_lora_is_merged_into_the_model(rows, tiny_model_dir, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -283,7 +363,7 @@ def test_sft_trains_on_chosen_responses(rows, tiny_model_dir, tmp_path):
         return scores[len(side["context"]) - 1 :].mean().item()
 
     assert logp(out / "model", "chosen") > logp(tiny_model_dir("llama"), "chosen") + 0.1
-    assert read_log(out / "train_log.jsonl")[0]["loss"] > read_log(out / "train_log.jsonl")[-1]["loss"]
+    assert losses(out)[0] > losses(out)[-1]
 
 
 def test_two_processes_are_one(rows, tiny_model_dir, tmp_path, uninterrupted):
@@ -293,9 +373,9 @@ def test_two_processes_are_one(rows, tiny_model_dir, tmp_path, uninterrupted):
     launched = [sys.executable, *environment, "-m", "anatomy", *arguments]
     done = subprocess.run(launched, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    log, expected = (read_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
-    assert [line["step"] for line in log] == [line["step"] for line in expected]
-    for line, other in zip(log, expected, strict=True):
+    log, expected = (read_train_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
+    assert [line.step for line in log] == [line.step for line in expected]
+    for (_, line), (_, other) in zip(log, expected, strict=True):
         for name in ("loss", "raw/margins", "weight/mean", "logps/chosen"):
             assert line[name] == pytest.approx(other[name], rel=1e-3, abs=1e-3), name
         assert line["rows/shaped"] == other["rows/shaped"]
@@ -311,7 +391,7 @@ def test_a_batch_that_cannot_be_divided(rows, tiny_model_dir, tmp_path, capsys):
 def test_half_a_line_of_the_log_is_dropped(tmp_path):
     path = tmp_path / "train_log.jsonl"
     path.write_text('{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6}\n{"step": 3, "lo')
-    assert [line["step"] for line in read_log(path)] == [1, 2]
+    assert [line.step for line in read_train_log(path)] == [1, 2]
     state = type("State", (), {"is_world_process_zero": True, "global_step": 1, "max_steps": 5})()
     StepLog(path).on_train_begin(None, state, None)
     assert path.read_text() == '{"step": 1, "loss": 0.7}\n'

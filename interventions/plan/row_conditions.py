@@ -21,8 +21,8 @@ from interventions.plan.plan import Plan
 SHOWN = 5
 
 
-def row_groups(plan: Plan, rows: pa.Table) -> dict[str, Bool[np.ndarray, " N"]]:
-    """For every condition of the plan, which of ``rows`` (columns ``row_id`` and ``metadata``, as JSON) meet it.
+def rows_by_condition(plan: Plan, rows: pa.Table) -> dict[str, Bool[np.ndarray, " N"]]:
+    """Return for each condition of the plan which of ``rows`` (columns ``row_id`` and ``metadata``, as JSON) meet it.
 
     Raises:
         PlanError: a row id, a column, a value or a cluster that is not there, or rows that the audit did not see.
