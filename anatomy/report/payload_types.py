@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypeAlias
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from anatomy.hypotheses.views import Direction, RankKey
+from anatomy.report.health_types import Health, ShownNullRate, closed
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
@@ -21,8 +22,6 @@ from anatomy.validation.ablations import ArmComparisons
 from anatomy.validation.validation_record import Validation
 
 SCHEMA = Path(__file__).parent / "page" / "payload.schema.json"
-
-closed = with_config(ConfigDict(extra="forbid", protected_namespaces=()))
 
 Json: TypeAlias = Any
 """A JSON value of any form: what stands in a file that somebody else wrote."""
@@ -177,8 +176,8 @@ class MainPart(TypedDict):
 
     run: RunName
     manifest: Manifest
-    health: dict[str, Json]
-    null: dict[str, Json] | None
+    health: Health
+    null: dict[View, ShownNullRate] | None
     validation: list[ShownValidation | OtherDocument]
     arms: ArmComparisons
     summary: SummaryCounts
