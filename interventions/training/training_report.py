@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from anatomy.report.markdown_table import markdown_table
 from anatomy.rollouts.training_folder import RowCounts, TrainingIdentity, TrainStep
 
 ENDS = 0.1
@@ -34,7 +35,8 @@ FALLS = (
 
 def training_report(identity: TrainingIdentity, steps: Sequence[TrainStep]) -> str:
     """Return the report as Markdown."""
-    parts = ["# Training report", _table(["rows", ""], _rows(identity.prepared.counts)), *step_tables(steps)]
+    counts = markdown_table(["rows", ""], _rows(identity.prepared.counts), verbatim=True)
+    parts = ["# Training report", counts, *step_tables(steps)]
     values = ", ".join(f"{name} {value}" for name, value in identity.settings.items() if value is not None)
     return "\n\n".join([*parts, "## Settings", values]) + "\n"
 
@@ -56,7 +58,8 @@ def step_tables(steps: Sequence[TrainStep]) -> list[str]:
         [name, _number(first[name], ".4g"), _number(last[name], ".4g"), _number(last[name] - first[name], "+.3g")]
         for name in names
     ]
-    head = [f"## {len(steps)} steps", _table(["mean of", f"first {size}", f"last {size}", "change"], table)]
+    header = ["mean of", f"first {size}", f"last {size}", "change"]
+    head = [f"## {len(steps)} steps", markdown_table(header, table, verbatim=True)]
     return head + (_displacement(first, last) if "logps/chosen" in first else [])
 
 
@@ -79,7 +82,3 @@ def _mean(steps: Sequence[TrainStep], name: str) -> float:
 def _number(value: float, form: str) -> str:
     """Return the number, or a dash if no step logged it."""
     return "–" if math.isnan(value) else format(value, form)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
