@@ -9,12 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.hypotheses.testing import Signals
 from anatomy.hypotheses.views import Hypotheses, findings, rank
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
 from anatomy.runs.run import Run
 from anatomy.runs.saved_names import read_names, verified_titles
+from anatomy.settings import AuditSettings
+from anatomy.validation.ablations import compare_arms
+from anatomy.validation.recovery import ArmEstimate
 from anatomy.workflows.outcome import Where
 from anatomy.workflows.report import report
 from anatomy.workflows.show import show
@@ -38,11 +42,7 @@ class AuditedRun:
         Raises:
             RunError: the run has not been tested.
         """
-        with Run.read(self.path) as run:
-            run.require("hypotheses")
-            settings, table = run.settings, run.findings
-            words = run.words | verified_titles(read_names(self.path))
-        tested = Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
+        tested, settings = self._tested()
         found = tested.take(findings(tested, settings.q_threshold))
         order = [
             place
@@ -51,10 +51,66 @@ class AuditedRun:
             for place in rank(found, settings.rank_by, direction)
             if found.view[place] == view
         ]
-        frame = pd.DataFrame(found.take(np.array(order, np.int64)).columns())
+        return self._labelled(found.take(np.array(order, np.int64)))
+
+    def tests(self) -> pd.DataFrame:
+        """Return every test that was made, finding or not, in the order of ``hypotheses.parquet``.
+
+        The columns are those of :meth:`findings`; a test that was not possible has an empty ``p``.
+
+        Raises:
+            RunError: the run has not been tested.
+        """
+        return self._labelled(self._tested()[0])
+
+    def _tested(self) -> tuple[Hypotheses, AuditSettings]:
+        with Run.read(self.path) as run:
+            run.require("hypotheses")
+            settings, table = run.settings, run.findings
+        return Hypotheses(
+            **{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)}
+        ), settings
+
+    def _labelled(self, found: Hypotheses) -> pd.DataFrame:
+        with Run.read(self.path) as run:
+            words = run.words | verified_titles(read_names(self.path))
+        frame = pd.DataFrame(found.columns())
         for part in ("context", "response"):
             frame[f"{part}_label"] = [words.get(name, "") for name in frame[part]]
         return frame
+
+    def arms(self) -> pd.DataFrame:
+        """Return what each validated training changed, one readout of one arm a line.
+
+        An arm is a plan (``arm``: its words; plain DPO has none), ``comparison`` numbers the arms that can be held
+        against each other. ``shift`` is after minus before, ``against`` the difference from plain DPO, and
+        ``recovery`` the percent of plain DPO's shift that the arm takes back (method.md §10); each has ``_low`` and
+        ``_high``, a 95 % interval over prompts. ``target`` marks what the plan names.
+
+        Raises:
+            RunError: the run has no clusters.
+        """
+        with Run.read(self.path) as run:
+            clusters, words = run.manifest.cluster_hashes()[artifacts.CLUSTERS], run.words
+        compared = compare_arms(self.path / artifacts.VALIDATIONS, clusters).comparisons
+        return pd.DataFrame(
+            [
+                {
+                    "comparison": number,
+                    "arm": "plain DPO" if arm.plain else "; ".join(arm.words),
+                    "seeds": len(arm.seeds),
+                    "response": response,
+                    "label": words.get(response, ""),
+                    "target": response in {target.response for target in arm.on},
+                    **_ends("shift", readout.shift),
+                    **_ends("against", readout.against),
+                    **_ends("recovery", readout.recovery),
+                }
+                for number, comparison in enumerate(compared)
+                for arm in comparison.arms
+                for response, readout in arm.responses.items()
+            ]
+        )
 
     def rows(self, cluster: str) -> pd.DataFrame:
         """Return the rows behind a cluster or concept, the highest ``value`` first.
@@ -89,6 +145,12 @@ class AuditedRun:
     def report(self) -> Path:
         """Write the page again where something changed; see :func:`anatomy.workflows.report.report`."""
         return report(self.path)
+
+
+def _ends(name: str, estimate: ArmEstimate | None) -> dict[str, float]:
+    """An estimate and its interval as three columns; NaN where there is none."""
+    values = (np.nan,) * 3 if estimate is None else (estimate.value, estimate.low, estimate.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
 
 
 class _Picked(NamedTuple):
