@@ -112,8 +112,8 @@ class ClusterSettings(Settings):
     )
 
 
-class HypothesisSettings(Settings):
-    """Statistics (method.md §5–6)."""
+class EffectSettings(Settings):
+    """What decides the tests and their numbers (method.md §5–6)."""
 
     tau: float = Field(0.01, gt=0, lt=1, description="A feature is present when it fires on more than this share.")
     min_features: int = Field(10, ge=1, description="Features a response cluster needs to be tested.")
@@ -121,11 +121,20 @@ class HypothesisSettings(Settings):
     prompt_statistic: Literal["max", "freq"] = Field("freq", description="Pooled statistic of the prompt view.")
     prompt_score: Literal["fires", "value"] = Field("fires", description="Prompt score: firing indicator or value.")
     top_rows: int | None = Field(None, ge=2, description="Rows in a prompt context; default: 2 % of rows, at least 50.")
+
+
+class FindingSettings(Settings):
+    """What decides which tests are reported, in which order, and what is expected of them."""
+
     rank_by: Literal["delta_min", "effect", "d", "z"] = Field("delta_min", description="Ranking key.")
     calibration: Path | None = Field(
         None, description="File that `anatomy validate` wrote for this model: findings say what shift to expect."
     )
     q_threshold: float = Field(0.05, gt=0, lt=1, description="False discovery rate of what is reported as a finding.")
+
+
+class HypothesisSettings(FindingSettings, EffectSettings):
+    """Tests and findings."""
 
 
 class ConceptSettings(Settings):

@@ -126,7 +126,9 @@ def prompt_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: 
     score, ranking = timed("prompt scores", lambda: prompt_scores(shards, labels_F))
     tested = Responses(shift, [f"S{m}" for m in range(PROMPT_CLUSTERS)])
     n_top = default_top_rows(n)
-    _, testing = timed("every test", lambda: prompt_view(tested, score, prompts, np.zeros(n), n_top))
+    _, testing = timed(
+        "every test", lambda: prompt_view(tested, top_rows(score, n_top, prompts.rank_N), prompts, np.zeros(n))
+    )
     if baseline:
         inside = top_rows(score[:, :8], n_top, prompts.rank_N).toarray()
         timed("baseline: scipy ttest_ind by prompt cluster (Welch alone)", lambda: [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from anatomy.clusters.assignments import Clusters
@@ -22,7 +25,7 @@ from anatomy.hypotheses.views import (
     prompt_view,
     responses,
 )
-from anatomy.settings import HypothesisSettings
+from anatomy.settings import EffectSettings
 from anatomy.statistics.prompts import Prompts
 
 
@@ -58,6 +61,18 @@ class Signals:
     top_rows: int
     min_rows: int
 
+    @cached_property
+    def context_KN(self) -> sp.csr_array:
+        """The rows of each prompt context P1..PK: those of highest score (method.md §6)."""
+        return top_rows(self.score_NK, self.top_rows, self.prompts.rank_N)
+
+    def context_table(self) -> pa.Table:
+        """The content of ``contexts.parquet``: each prompt context with the ascending places of its rows."""
+        member_KN = self.context_KN
+        names = [f"P{number + 1}" for number in range(member_KN.shape[0])]
+        rows = pa.ListArray.from_arrays(member_KN.indptr.astype(np.int32), member_KN.indices.astype(np.int64))
+        return pa.table({"context": pa.array(names, pa.string()), "rows": rows})
+
     def views(
         self, disparity: Responses, shift: Responses, length_N: np.ndarray
     ) -> dict[str, Callable[[], Hypotheses]]:
@@ -65,7 +80,7 @@ class Signals:
         return {
             "global": lambda: global_view(disparity, self.prompts, length_N),
             "feature": lambda: feature_view(disparity, self.data_N, self.prompts, length_N, self.min_rows),
-            "prompt": lambda: prompt_view(shift, self.score_NK, self.prompts, length_N, self.top_rows, self.min_rows),
+            "prompt": lambda: prompt_view(shift, self.context_KN, self.prompts, length_N, self.min_rows),
         }
 
     def tested(self) -> Hypotheses:
@@ -99,14 +114,13 @@ class Signals:
         number = int(context[1:])
         if view == "feature":
             return signal_N, self.data_N == number
-        member_1N = top_rows(self.score_NK[:, number - 1 : number], self.top_rows, self.prompts.rank_N)
         inside_N = np.zeros(len(signal_N), bool)
-        inside_N[member_1N.indices] = True
+        inside_N[self.context_KN.indices[slice(*self.context_KN.indptr[number - 1 : number + 1])]] = True
         return signal_N, inside_N
 
 
 def read_signals(
-    store: Store, clusters: Clusters, settings: HypothesisSettings, concepts: Responses | None = None
+    store: Store, clusters: Clusters, settings: EffectSettings, concepts: Responses | None = None
 ) -> Signals:
     """Signals of every row from pooled features; memory is rows × clusters.
 

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int, Num
 
 from anatomy.clusters.label_ids import sizes
-from anatomy.hypotheses.signals import members, top_rows
+from anatomy.hypotheses.signals import members
 from anatomy.statistics.clustered import q_values
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
@@ -110,14 +110,12 @@ def feature_view(
 
 def prompt_view(
     tested: Responses,
-    score_NK: Float[np.ndarray, "N K"],
+    member_KN: sp.csr_array,
     prompts: Prompts,
     length_N: Float[np.ndarray, " N"],
-    n_top: int,
     min_rows: int = 25,
 ) -> Hypotheses:
-    """The ``n_top`` rows of highest score in each prompt cluster P1..PK against all other rows."""
-    member_KN = top_rows(score_NK, n_top, prompts.rank_N)
+    """The rows of each prompt context P1..PK (:func:`top_rows`) against all other rows."""
     return _contexts("prompt", "P", tested, member_KN, prompts, length_N, min_rows)
 
 

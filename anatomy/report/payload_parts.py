@@ -12,7 +12,6 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.signals import top_rows
 from anatomy.hypotheses.testing import Signals
 from anatomy.report.packing import Packed, counts, pack, signed_bytes
 from anatomy.report.payload_types import ClustersOfFeatures, FeatureColumns, TestColumns, TopSignals
@@ -89,7 +88,7 @@ def _strongest(hypotheses: pa.Table) -> pa.Table:
 
 def _contexts(signals: Signals) -> dict[str, Packed]:
     """Rows of each prompt context, ascending; the rows' column ``data`` says which are in a data cluster."""
-    member_KN = top_rows(signals.score_NK, signals.top_rows, signals.prompts.rank_N)
+    member_KN = signals.context_KN
     bounds = zip(member_KN.indptr, member_KN.indptr[1:], strict=False)
     return {f"P{k + 1}": counts(member_KN.indices[start:stop].astype(np.int64))
             for k, (start, stop) in enumerate(bounds)}  # fmt: skip

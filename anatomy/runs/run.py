@@ -11,7 +11,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
@@ -41,16 +41,11 @@ IdentityT = TypeVar("IdentityT", ModelIdentity, SAEIdentity)
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
-STAGES = (
-    "rows", "harvest", "scores", "own", "cluster", "hypotheses", "labels", "summary", "tokens", "scored_tokens",
-    "report",
-)  # fmt: skip
-
 MADE_BY = {
     "harvest": ("features", "clusters", "signals"),
     "scores": ("signals",),
     "cluster": ("clusters", "signals"),
-    "hypotheses": ("findings",),
+    "hypotheses": ("findings", "contexts"),
 }
 """Stage → what :class:`Run` keeps of its outputs in memory."""
 
@@ -243,6 +238,12 @@ class Run:
         """Every hypothesis that was tested: ``hypotheses.parquet``."""
         return artifacts.read_table(self.file(artifacts.HYPOTHESES))
 
+    @cached_property
+    def contexts(self) -> dict[str, list[int]]:
+        """Rows of every prompt context (P1 and on), as ascending places in the order of the features (method.md §6)."""
+        table = artifacts.read_table(self.file(artifacts.CONTEXTS)).to_pydict()
+        return dict(zip(table["context"], table["rows"], strict=True))
+
     @property
     def words(self) -> dict[str, str]:
         """Label of every cluster by its id; empty if the run has none."""
@@ -273,6 +274,7 @@ class Run:
         depends: Mapping[str, Any],
         outputs: Sequence[str],
         work: Callable[[], Mapping[str, Any] | None],
+        later: Collection[str] = (),
     ) -> StageRecord:
         """Run ``work`` unless this stage is complete with the same fingerprint and all its outputs exist.
 
@@ -280,13 +282,14 @@ class Run:
             depends: everything that can change the outputs: settings read and hashes of inputs (JSON-able).
             outputs: artifact names that ``work`` writes (files, or folders that hold their own completeness check).
             work: does the stage; may return small facts (resolved settings, counts) kept in the manifest.
+            later: stages that read its outputs, directly or through others.
         """
         fingerprint = content_hash([name, depends])
         record = self.manifest.stages.get(name)
         if record and record.status != "running" and record.fingerprint == fingerprint and self._intact(record):
             logger.info(f"{name}: unchanged")
             return self._record(name, record.model_copy(update={"status": "complete"}))
-        self._mark_stale(name)
+        self._mark_stale(name, later)
         command = shlex.join(["anatomy", *sys.argv[1:]])
         self._record(name, StageRecord(status="running", fingerprint=fingerprint), command=command)
         start = time.monotonic()
@@ -307,11 +310,10 @@ class Run:
         self.save(stages={**self.manifest.stages, name: record}, **entries)
         return record
 
-    def _mark_stale(self, name: str) -> None:
+    def _mark_stale(self, name: str, later: Collection[str]) -> None:
         """Later stages must confirm their inputs before anybody reads their outputs again."""
         for accessor in MADE_BY.get(name, ()):
             self.__dict__.pop(accessor, None)
-        later = STAGES[STAGES.index(name) + 1 :]
         stages = {
             other: record.model_copy(update={"status": "stale"})
             if other in later and record.status == "complete"
@@ -329,10 +331,6 @@ class Run:
             self.file(name).exists() and (digest is None or self._hash(name) == digest)
             for name, digest in record.outputs.items()
         )
-
-    def output_hash(self, stage: str, output: str) -> str:
-        """SHA-256 of an output of a complete stage; what depends on it puts this into its own ``depends``."""
-        return str(self.require(stage).outputs[output])
 
     def require(self, stage: str) -> StageRecord:
         """The record of a complete stage.

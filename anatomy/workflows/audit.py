@@ -8,8 +8,11 @@ from typing import Any
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings, load_settings
-from anatomy.stages import analysis_stages, harvest_stage, own_stage, read_own, rows_stage, scores_stage
+from anatomy.stages.audit_stages import STAGES, perform
+from anatomy.stages.own_stage import read_own
+from anatomy.stages.rows_stage import ROWS_STAGE
 from anatomy.stages.run_expectation import calibration_of
+from anatomy.stages.stage import Audit
 from anatomy.workflows.open_run import AuditedRun
 from anatomy.workflows.outcome import Where
 from probes.resolve import resolve
@@ -34,14 +37,11 @@ def audit(rows: str, *, out: Where | None = None, settings: Where | None = None,
     with Run.open(folder) as run:
         run.save(settings=asked)
         bundle = ModelBundle(asked)
-        rows_stage(run, asked, bundle)
+        perform(Audit(run, asked, bundle), ROWS_STAGE)
         detectors = resolve(asked.concepts, bundle, asked.concepts_file)  # a wrong name stops here, before any cost
         own = read_own(asked, bundle)
         calibration_of(asked, bundle.subject.fingerprint, bundle.sae.fingerprint)
-        harvest_stage(run, asked, bundle)
-        scores_stage(run, asked, bundle, detectors)
-        own_stage(run, asked, bundle, detectors, own)
-        analysis_stages(run, asked, bundle, detectors)
+        perform(Audit(run, asked, bundle, detectors, own), *(stage for stage in STAGES if stage is not ROWS_STAGE))
     return AuditedRun(folder)
 
 

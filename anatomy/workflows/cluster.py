@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy.settings import ClusterSettings
+from anatomy.stages.cluster_stage import CLUSTER_STAGE
 from anatomy.workflows.open_run import AuditedRun
 from anatomy.workflows.outcome import Where
 from anatomy.workflows.rerun import rerun
@@ -18,5 +19,5 @@ def cluster(run: Where, *, settings: Where | None = None, **flags: Any) -> Audit
         RunError: there is no harvested run there.
         SettingsError: a setting is wrong or unknown.
     """
-    rerun(Path(run), ClusterSettings, flags, settings, until="cluster")
+    rerun(Path(run), ClusterSettings, flags, settings, until=CLUSTER_STAGE)
     return AuditedRun(Path(run))

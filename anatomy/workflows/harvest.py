@@ -8,7 +8,10 @@ from typing import Any
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HarvestSettings, load_settings
-from anatomy.stages import harvest_stage, rows_stage
+from anatomy.stages.audit_stages import perform
+from anatomy.stages.harvest_stage import HARVEST_STAGE
+from anatomy.stages.rows_stage import ROWS_STAGE
+from anatomy.stages.stage import Audit
 from anatomy.workflows.audit import default_run_dir
 from anatomy.workflows.open_run import AuditedRun
 from anatomy.workflows.outcome import Where
@@ -28,7 +31,5 @@ def harvest(rows: str, *, out: Where | None = None, settings: Where | None = Non
     full = AuditSettings.model_validate(asked.model_dump())
     with Run.open(folder) as run:
         run.save(settings=full)
-        bundle = ModelBundle(full)
-        rows_stage(run, full, bundle)
-        harvest_stage(run, full, bundle)
+        perform(Audit(run, full, ModelBundle(full)), ROWS_STAGE, HARVEST_STAGE)
     return AuditedRun(folder)

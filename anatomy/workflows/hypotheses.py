@@ -18,5 +18,5 @@ def hypotheses(run: Where, *, settings: Where | None = None, **flags: Any) -> Au
         RunError: there is no harvested run there.
         SettingsError: a setting is wrong or unknown.
     """
-    rerun(Path(run), HypothesisSettings, flags, settings, until="summary")
+    rerun(Path(run), HypothesisSettings, flags, settings)
     return AuditedRun(Path(run))

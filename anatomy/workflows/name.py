@@ -23,7 +23,7 @@ from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
-from anatomy.stages import text_rows
+from anatomy.stages.text_rows import text_rows
 from anatomy.workflows.outcome import Outcome, Where
 
 FEWEST = 5

@@ -11,7 +11,10 @@ from anatomy.progress import progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
-from anatomy.stages import rows_stage, scores_stage
+from anatomy.stages.audit_stages import perform
+from anatomy.stages.rows_stage import ROWS_STAGE
+from anatomy.stages.scores_stage import SCORES_STAGE
+from anatomy.stages.stage import Audit
 from anatomy.workflows.outcome import Outcome, Where
 from probes.probe_settings import ProbeScoreSettings
 from probes.resolve import only, resolve
@@ -44,7 +47,6 @@ def probe_score(rows: str, *, out: Where, settings: Where | None = None, **flags
     full = AuditSettings.model_validate(asked.model_dump(exclude={"concept", "concepts_file"}))
     with Run.open(Path(out)) as run:
         run.save(settings=full)
-        rows_stage(run, full, bundle)
-        scores_stage(run, full, bundle, scorers)
+        perform(Audit(run, full, bundle, scorers), ROWS_STAGE, SCORES_STAGE)
     names = ", ".join(f"{artifacts.SCORES}/{scorer.concept}" for scorer in scorers)
     return Outcome(Path(out), f"scores of chosen and rejected by row_id: {out}/{{{names}}}")

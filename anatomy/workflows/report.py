@@ -6,7 +6,10 @@ from pathlib import Path
 
 from anatomy import artifacts
 from anatomy.runs.run import Run
-from anatomy.stages import report_stage
+from anatomy.sae.model_bundle import ModelBundle
+from anatomy.stages.audit_stages import perform
+from anatomy.stages.report_stage import REPORT_STAGE
+from anatomy.stages.stage import Audit
 from anatomy.workflows.outcome import Where
 
 
@@ -18,5 +21,5 @@ def report(run: Where) -> Path:
     """
     with Run.open(Path(run), new=False) as opened:
         opened.require("summary")
-        report_stage(opened, opened.settings)
+        perform(Audit(opened, opened.settings, ModelBundle(opened.settings)), REPORT_STAGE)
     return Path(run) / artifacts.REPORT / artifacts.REPORT_PAGE

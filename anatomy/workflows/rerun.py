@@ -8,12 +8,20 @@ from typing import Any
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, Settings, load_settings
-from anatomy.stages import analysis_stages, scores_stage
+from anatomy.stages.audit_stages import dependents, perform
+from anatomy.stages.cluster_stage import CLUSTER_STAGE
+from anatomy.stages.scored_tokens_stage import SCORED_TOKENS_STAGE
+from anatomy.stages.scores_stage import SCORES_STAGE
+from anatomy.stages.stage import Audit, Stage
 from anatomy.workflows.outcome import Where
 
 
-def rerun(folder: Path, kind: type[Settings], flags: dict[str, Any], config: Where | None, until: str) -> None:
-    """Run the stages from the clusters up to ``until``; settings that are not given stay as the run has them.
+def rerun(
+    folder: Path, kind: type[Settings], flags: dict[str, Any], config: Where | None, until: Stage | None = None
+) -> None:
+    """Run the analysis from the clusters on, up to ``until``; settings that are not given stay as the run has them.
+
+    Scores of single tokens need the detectors: rows keep those that they have.
 
     Raises:
         RunError: there is no harvested run at ``folder``.
@@ -25,8 +33,11 @@ def rerun(folder: Path, kind: type[Settings], flags: dict[str, Any], config: Whe
         run.require("harvest")
         settings = AuditSettings.model_validate({**run.settings.model_dump(), **changes})
         run.save(settings=settings)
-        bundle = ModelBundle(settings)
+        audit = Audit(run, settings, ModelBundle(settings))
         if "scores" not in run.manifest.stages:  # harvested only
-            scores_stage(run, settings, bundle, ())
-        run.require("scores")
-        analysis_stages(run, settings, bundle, None, until)
+            perform(audit, SCORES_STAGE)
+        for stage in (CLUSTER_STAGE, *dependents(CLUSTER_STAGE)):
+            if stage is not SCORED_TOKENS_STAGE:
+                perform(audit, stage)
+            if stage is until:
+                break

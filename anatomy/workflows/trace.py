@@ -17,8 +17,8 @@ from anatomy.prediction.prediction_settings import TraceSettings
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.run import Run
 from anatomy.settings import load_settings
-from anatomy.stages import EXCERPT
 from anatomy.stages.run_prediction import Prediction
+from anatomy.stages.summary_stage import EXCERPT
 from anatomy.workflows.outcome import Outcome, Where
 
 

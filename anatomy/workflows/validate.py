@@ -185,7 +185,7 @@ def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], mea
     return PromptReading(
         statistic=statistic,
         window=material.settings.max_response_length,
-        clusters=material.run.output_hash("cluster", artifacts.CLUSTERS),
+        clusters=material.run.manifest.cluster_hashes()[artifacts.CLUSTERS],
         concepts=tuple(flags),
         table=write_means(material.out / artifacts.PROMPT_MEANS, means),
     )

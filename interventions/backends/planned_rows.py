@@ -22,7 +22,10 @@ from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages import rows_stage, scores_stage
+from anatomy.stages.audit_stages import perform
+from anatomy.stages.rows_stage import ROWS_STAGE
+from anatomy.stages.scores_stage import SCORES_STAGE
+from anatomy.stages.stage import Audit
 from anatomy.types import SIDES
 from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, filter_outcomes, steering_vectors
 from interventions.backends.pair_edits import PairEdit, SteeringVector, write_edits
@@ -82,12 +85,13 @@ def plan_rows(
         run.save(settings=full)
         plan = with_instructions(plan, scorers, full.concepts_file)
         vectors = steering_vectors(plan, directions_of(plan, scorers, bundle))
-        rows_stage(run, full, bundle)
+        audit = Audit(run, full, bundle, list(scorers.values()))
+        perform(audit, ROWS_STAGE)
         table = artifacts.read_table(run.file(artifacts.ROWS), columns=["index", "row_id", "status", "metadata"])
         retained = table.filter(pc.equal(table["status"], RETAINED))
         conditions = rows_by_condition(plan, retained)
         _announce(run, full, list(scorers.values()))
-        scores_stage(run, full, bundle, list(scorers.values()))
+        perform(audit, SCORES_STAGE)
         known = _known(plan, run, bundle, retained, conditions, scorers)
         edits = apply_plan(plan, known)
         save_plan(run.file(artifacts.PLAN), plan)

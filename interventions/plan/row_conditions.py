@@ -12,10 +12,7 @@ from jaxtyping import Bool
 
 from anatomy import artifacts
 from anatomy.errors import PlanError
-from anatomy.hypotheses.signals import prompt_scores, top_rows
-from anatomy.hypotheses.views import default_top_rows
 from anatomy.runs.run import Run
-from anatomy.statistics.prompts import Prompts
 from interventions.plan.plan import Plan
 
 SHOWN = 5
@@ -78,11 +75,7 @@ def _data_cluster(cluster: str, run: Path) -> dict[str, bool]:
 def _prompt_cluster(cluster: str, run: Path) -> dict[str, bool]:
     """By row id of the audit, whether the row is in the cluster's context: its top rows by score (method.md §6)."""
     audit = Run.at(run)
-    settings, store = audit.settings, audit.features
-    labels_F = np.zeros(store.n_features, np.int64)
-    labels_F[audit.cluster_features(cluster)] = 1
-    score_N1 = prompt_scores(store.shards(), labels_F, settings.prompt_statistic, settings.prompt_score)
-    wanted = settings.top_rows or default_top_rows(store.n_rows)
-    inside_N = np.zeros(store.n_rows, bool)
-    inside_N[top_rows(score_N1, wanted, Prompts.from_ids(store.prompt_ids).rank_N).indices] = True
-    return dict(zip(store.row_ids, inside_N.tolist(), strict=True))
+    if cluster not in audit.contexts:
+        raise PlanError(f"{run}: no prompt cluster `{cluster}`; `anatomy show {run}` lists them")
+    row_ids, inside = audit.features.row_ids, set(audit.contexts[cluster])
+    return {row_id: row in inside for row, row_id in enumerate(row_ids)}

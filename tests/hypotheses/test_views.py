@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from anatomy.hypotheses.signals import top_rows
 from anatomy.hypotheses.views import (
     Hypotheses,
     Responses,
@@ -45,7 +46,7 @@ def table() -> Hypotheses:
     views = [
         global_view(tested, prompts, length),
         feature_view(tested, label, prompts, length, min_rows=25),
-        prompt_view(tested, score, prompts, length, n_top=60, min_rows=25),
+        prompt_view(tested, top_rows(score, 60, prompts.rank_N), prompts, length, min_rows=25),
     ]
     return Hypotheses.concatenate(views)
 
@@ -113,7 +114,8 @@ def test_no_context_or_no_response_is_an_empty_table() -> None:
     assert len(feature_view(Responses(u, ["R1", "R2"]), np.zeros(40, int), prompts, np.zeros(40)).p) == 0
     assert len(feature_view(Responses(u, ["R1", "R2"]), np.ones(40, int), prompts, np.zeros(40)).p) == 0  # no outside
     assert len(global_view(Responses(u[:, :0], []), prompts, np.zeros(40)).p) == 0
-    assert len(prompt_view(Responses(u, ["R1", "R2"]), np.zeros((40, 3)), prompts, np.zeros(40), 10).p) == 0
+    nowhere = top_rows(np.zeros((40, 3)), 10, prompts.rank_N)
+    assert len(prompt_view(Responses(u, ["R1", "R2"]), nowhere, prompts, np.zeros(40)).p) == 0
 
 
 def test_default_top_rows() -> None:

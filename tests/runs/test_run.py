@@ -22,8 +22,8 @@ def write(run, name, text, calls):
 def two_stages(path, calls, settings="a"):
     """`rows` reads ``settings``; `harvest` reads the content that `rows` wrote."""
     with Run.open(path) as run:
-        run.stage("rows", {"settings": settings}, ["rows.txt"], write(run, "rows", settings[:1], calls))
-        depends = {"rows": run.output_hash("rows", "rows.txt")}
+        run.stage("rows", {"settings": settings}, ["rows.txt"], write(run, "rows", settings[:1], calls), ["harvest"])
+        depends = {"rows": run.require("rows").outputs["rows.txt"]}
         return run.stage("harvest", depends, ["harvest.txt"], write(run, "harvest", settings, calls))
 
 
@@ -58,7 +58,7 @@ def test_a_lost_or_edited_output_is_made_again(tmp_path, damage):
 def test_a_failed_stage_is_not_complete_and_later_ones_are_stale(tmp_path):
     two_stages(tmp_path, [])
     with Run.open(tmp_path) as run, pytest.raises(ZeroDivisionError):
-        run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0})
+        run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0}, ["harvest"])
     stages = Manifest.of(tmp_path).stages
     assert stages["rows"].status == "running"
     assert stages["harvest"].status == "stale"

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from anatomy.hypotheses.null_rates import flip_signs, null_rates
-from anatomy.hypotheses.signals import members
+from anatomy.hypotheses.signals import members, top_rows
 from anatomy.hypotheses.views import Responses, feature_view, findings, global_view, prompt_view
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
@@ -149,11 +149,11 @@ def test_sign_agreement_alone_calls_half_of_all_nulls_stable_and_q_does_not() ->
 def views_with(u: np.ndarray, label: np.ndarray, prompts: Prompts) -> dict:
     zeros = np.zeros(len(u))
     ids = [f"R{m}" for m in range(u.shape[1])]
-    score = np.eye(label.max())[label - 1]
+    inside = top_rows(np.eye(label.max())[label - 1], 200, prompts.rank_N)
     return {
         "global": lambda sign: global_view(Responses(u * sign[:, None], ids), prompts, zeros),
         "feature": lambda sign: feature_view(Responses(u * sign[:, None], ids), label, prompts, zeros),
-        "prompt": lambda sign: prompt_view(Responses(u * sign[:, None], ids), score, prompts, zeros, 200),
+        "prompt": lambda sign: prompt_view(Responses(u * sign[:, None], ids), inside, prompts, zeros),
     }
 
 

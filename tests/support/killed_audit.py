@@ -26,7 +26,7 @@ def write(self, number, table, **options):
     ordinary_write(self, number, table, **options)
 
 
-def dying(self, name, depends, outputs, work):
+def dying(self, name, depends, outputs, work, later):
     def killed():
         if moment == "before":
             die()
@@ -35,7 +35,7 @@ def dying(self, name, depends, outputs, work):
         work()
         die()
 
-    return ordinary_stage(self, name, depends, outputs, killed if name == stage else work)
+    return ordinary_stage(self, name, depends, outputs, killed if name == stage else work, later)
 
 
 Run.stage = dying

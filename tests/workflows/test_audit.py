@@ -16,8 +16,10 @@ from support.tiny import save_sae
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.runs.manifest import Manifest
-from anatomy.runs.run import STAGES, Run
+from anatomy.runs.run import Run
+from anatomy.stages import audit_stages
 
+STAGES = [stage.name for stage in audit_stages.STAGES]
 PAIRS, PER_PROMPT = 240, 2
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 FLAGS = ["--device", "cpu", "--dtype", "float32", "--min-features", "2", "--min-community", "2", "--min-rows", "10",
@@ -123,6 +125,17 @@ def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     assert contents(run)["features/shard-00000.parquet"] == contents(reference)["features/shard-00000.parquet"]
 
 
+@pytest.mark.parametrize("change", [["--rank-by", "effect"], ["--q-threshold", "0.01"]])
+def test_what_only_decides_what_is_shown_tests_nothing_again(change, reference, tmp_path, capfd):
+    run = shutil.copytree(reference, tmp_path / "run")
+    assert main(["hypotheses", str(run), *change]) == 0
+    record = capfd.readouterr().err
+    assert "hypotheses: unchanged" in record
+    assert "summary: unchanged" not in record
+    assert (run / artifacts.HYPOTHESES).read_bytes() == (reference / artifacts.HYPOTHESES).read_bytes()
+    assert (run / artifacts.SUMMARY).read_bytes() != (reference / artifacts.SUMMARY).read_bytes()
+
+
 @pytest.mark.parametrize(("moment", "stage"), [("before", "cluster"), ("shard", "harvest"), ("written", "hypotheses")])
 def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, reference, tmp_path):
     out = tmp_path / "run"
@@ -146,7 +159,7 @@ def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, refe
 
     for last in STAGES:
 
-        def stopping(self, name, depends, outputs, work, last=last):
+        def stopping(self, name, depends, outputs, work, later, last=last):
             def stopped():
                 facts = work()
                 worked.append(name)
@@ -154,7 +167,7 @@ def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, refe
                     raise Stopped
                 return facts
 
-            return ordinary(self, name, depends, outputs, stopped)
+            return ordinary(self, name, depends, outputs, stopped, later)
 
         with monkeypatch.context() as patch:
             patch.setattr(Run, "stage", stopping)

@@ -1,0 +1,92 @@
+"""All stages of an audit in the order that their declarations give, and how one is performed."""
+
+from __future__ import annotations
+
+from functools import partial
+from graphlib import TopologicalSorter
+from typing import Any
+
+from anatomy.runs.run import Run
+from anatomy.stages.cluster_stage import CLUSTER_STAGE
+from anatomy.stages.harvest_stage import HARVEST_STAGE
+from anatomy.stages.hypotheses_stage import HYPOTHESES_STAGE
+from anatomy.stages.labels_stage import LABELS_STAGE
+from anatomy.stages.own_stage import OWN_STAGE
+from anatomy.stages.report_stage import REPORT_STAGE
+from anatomy.stages.rows_stage import ROWS_STAGE
+from anatomy.stages.scored_tokens_stage import SCORED_TOKENS_STAGE
+from anatomy.stages.scores_stage import SCORES_STAGE
+from anatomy.stages.stage import Audit, Stage
+from anatomy.stages.summary_stage import SUMMARY_STAGE
+from anatomy.stages.tokens_stage import TOKENS_STAGE
+from anatomy.types import file_hash
+
+DECLARED = (
+    CLUSTER_STAGE, HARVEST_STAGE, HYPOTHESES_STAGE, LABELS_STAGE, OWN_STAGE, REPORT_STAGE, ROWS_STAGE,
+    SCORED_TOKENS_STAGE, SCORES_STAGE, SUMMARY_STAGE, TOKENS_STAGE,
+)  # fmt: skip
+MAKER = {output: stage for stage in DECLARED for output in stage.outputs}
+"""Artifact → the stage that writes it."""
+
+
+def _before(stage: Stage) -> list[Stage]:
+    """Stages whose outputs a stage reads."""
+    return [MAKER[name] for name in dict.fromkeys((*stage.inputs, *stage.optional)) if name in MAKER]
+
+
+def _ordered() -> tuple[Stage, ...]:
+    by_name = {stage.name: stage for stage in DECLARED}
+    graph = {stage.name: sorted(earlier.name for earlier in _before(stage)) for stage in DECLARED}
+    return tuple(by_name[name] for name in TopologicalSorter(graph).static_order())
+
+
+STAGES = _ordered()
+"""All stages; each stands behind those whose outputs it reads."""
+
+
+def dependents(stage: Stage) -> tuple[Stage, ...]:
+    """The stages that read an output of this one, directly or through others, in order."""
+    found = {stage.name}
+    for later in STAGES:
+        if any(earlier.name in found for earlier in _before(later)):
+            found.add(later.name)
+    return tuple(later for later in STAGES if later.name in found - {stage.name})
+
+
+def perform(audit: Audit, *stages: Stage) -> None:
+    """Do stages, in the order given, unless they are complete and what they read is unchanged.
+
+    Raises:
+        RunError: a stage whose output is read is not complete.
+        AnatomyError: as the stage's work.
+    """
+    for stage in stages:
+        written = stage.outputs if stage.written is None else stage.written(audit)
+        later = [other.name for other in dependents(stage)]
+        audit.run.stage(stage.name, _fingerprint_parts(audit, stage), written, partial(stage.work, audit), later)
+        stage.after(audit)
+
+
+def _fingerprint_parts(audit: Audit, stage: Stage) -> dict[str, Any]:
+    """Everything that can change a stage's outputs: settings, hashes of what it reads, and what it computes."""
+    return {
+        "inputs": {name: _input_hash(audit.run, name) for name in stage.inputs},
+        "optional": {name: _optional_hashes(audit.run, name) for name in stage.optional},
+        "settings": audit.settings.model_dump(mode="json", include=set(stage.settings)),
+        **stage.computed(audit),
+    }
+
+
+def _input_hash(run: Run, name: str) -> str:
+    """Hash of a file, or what the folder's stage was made of."""
+    record = run.require(MAKER[name].name)
+    return record.outputs.get(name) or record.fingerprint
+
+
+def _optional_hashes(run: Run, name: str) -> dict[str, str]:
+    maker = MAKER.get(name)
+    record = None if maker is None else run.manifest.stages.get(maker.name)
+    if record is not None and name in record.outputs and record.outputs[name] is None:
+        return {name: record.fingerprint}
+    paths = sorted(path for path in run.path.glob(name) if path.is_file())
+    return {str(path.relative_to(run.path)): file_hash(path) for path in paths}

@@ -1,0 +1,42 @@
+"""Hypotheses: every response is tested in every context, and trivial rules are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from anatomy import artifacts
+from anatomy.hypotheses.baselines import trivial_baselines
+from anatomy.runs.run import Run
+from anatomy.settings import EffectSettings
+from anatomy.stages.health_record import write_health
+from anatomy.stages.stage import Audit, Facts, Stage
+
+
+def _work(audit: Audit) -> Facts:
+    run, signals = audit.run, audit.run.signals
+    found = signals.tested()
+    artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
+    artifacts.write_table(run.file(artifacts.CONTEXTS), signals.context_table())
+    baselines = trivial_baselines(_response_texts(run), signals.prompts)
+    return {
+        "baselines": {item.rule: item._asdict() for item in baselines},
+        "tested": {view: int((found.view == view).sum()) for view in ("global", "feature", "prompt")},
+        "top_rows": signals.top_rows,
+    }
+
+
+def _response_texts(run: Run) -> Iterator[tuple[str, str]]:
+    for stored in run.rows():
+        yield str(stored.pair.chosen[-1]["content"]), str(stored.pair.rejected[-1]["content"])
+
+
+HYPOTHESES_STAGE = Stage(
+    name="hypotheses",
+    work=_work,
+    outputs=(artifacts.HYPOTHESES, artifacts.CONTEXTS),
+    inputs=(artifacts.ROWS, artifacts.FEATURES, artifacts.SCORES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS),
+    settings=frozenset(EffectSettings.model_fields) | {"seed"},
+    after=lambda audit: write_health(audit.run),
+)

@@ -1,0 +1,35 @@
+"""Labels: clusters and concepts get words, without a language model."""
+
+from __future__ import annotations
+
+from anatomy import artifacts
+from anatomy.naming.cluster_names import label_clusters, sampled_rows
+from anatomy.naming.concept_labels import concept_label, highest
+from anatomy.progress import progress_bar
+from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.text_rows import text_rows
+from anatomy.text.text_counts import TEXT_COUNTS
+
+
+def _work(audit: Audit) -> Facts:
+    run, seed = audit.run, audit.settings.seed
+    store, clusters, concepts = run.features, run.clusters, run.concepts
+    places = {name: highest(run.scores(name)) for name in concepts}
+    needed = set(sampled_rows(store.prompt_ids, clusters, seed).tolist())
+    rows = text_rows(run, audit.bundle, needed | {row for found in places.values() for row, _, _ in found})
+    with progress_bar("labels", "cluster"):
+        labels = label_clusters(store.shards, rows, clusters, TEXT_COUNTS, seed)
+    for name, facts in concepts.items():
+        title = f"concept ({facts.detector})"
+        labels["response"][name] = concept_label(title, facts.model_dump(), places[name], rows)
+    artifacts.write_json(run.file(artifacts.LABELS), labels)
+    return {}
+
+
+LABELS_STAGE = Stage(
+    name="labels",
+    work=_work,
+    outputs=(artifacts.LABELS,),
+    inputs=(artifacts.ROWS, artifacts.FEATURES, artifacts.SCORES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS),
+    settings=frozenset({"seed"}),
+)

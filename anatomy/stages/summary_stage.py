@@ -1,0 +1,59 @@
+"""Summary: the findings, each with its strongest rows and, with a calibration, the shift to expect."""
+
+from __future__ import annotations
+
+from anatomy import artifacts
+from anatomy.data.rows_table import StoredPair
+from anatomy.report.markdown_summary import to_markdown
+from anatomy.report.summary import RowsBehind, strongest_rows, summarise
+from anatomy.report.summary_record import FindingRow
+from anatomy.settings import HypothesisSettings
+from anatomy.stages.run_expectation import calibration_of, expected_of_run
+from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.types import SIDES
+
+EXCERPT = 300
+"""Characters of a response that are kept with a finding."""
+
+
+def _work(audit: Audit) -> Facts:
+    run, settings = audit.run, audit.settings
+    labels = artifacts.read_json(run.file(artifacts.LABELS))
+    health = artifacts.read_json(run.file(artifacts.HEALTH))
+
+    def find_rows(view: str, context: str, response: str, direction: str) -> RowsBehind:
+        count, strongest = strongest_rows(*run.signals.of(view, context, response), direction)
+        return RowsBehind(count, strongest.tolist())
+
+    def read_excerpts(wanted: set[int]) -> dict[int, FindingRow]:
+        return {row: _excerpt(one) for row, one in enumerate(run.rows()) if row in wanted}
+
+    expected = None
+    calibration = calibration_of(settings, run.model.fingerprint, run.sae.fingerprint)
+    if calibration is not None:
+        expected = expected_of_run(run, settings, run.features, run.clusters, calibration)
+    summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected)
+    summary.write(run.file(artifacts.SUMMARY))
+    artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))
+    return {}
+
+
+def _excerpt(stored: StoredPair) -> FindingRow:
+    chosen, rejected = (str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in SIDES)
+    return FindingRow(row_id=stored.row_id, index=stored.pair.index, chosen=chosen, rejected=rejected)
+
+
+def _computed(audit: Audit) -> Facts:
+    path = audit.settings.calibration
+    return {"calibration": None if path is None else artifacts.read_json(path)}
+
+
+SUMMARY_STAGE = Stage(
+    name="summary",
+    work=_work,
+    outputs=(artifacts.SUMMARY, artifacts.SUMMARY_TEXT),
+    inputs=(artifacts.HYPOTHESES, artifacts.LABELS),
+    optional=(artifacts.HEALTH, artifacts.OWN_FEATURES),
+    settings=frozenset(HypothesisSettings.model_fields),
+    computed=_computed,
+)
