@@ -327,7 +327,7 @@ class PagePayload(TypedDict):
 
 def plain(main: MainPart) -> Json:
     """The document with its models as JSON values."""
-    return TypeAdapter(MainPart).dump_python(main)
+    return TypeAdapter(MainPart).dump_python(main, mode="json")  # settings hold paths
 
 
 def payload_schema() -> str:
