@@ -107,6 +107,17 @@ def test_every_module_has_a_name_of_its_own():
     assert [stem for stem, count in stems.items() if count > 1] == []
 
 
+def test_every_class_has_a_name_of_its_own():
+    """One noun means one thing: no class name occurs twice."""
+    found = Counter(
+        node.name
+        for path in sources(*SHIPPED, "experiments")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in found.items() if count > 1] == []
+
+
 def test_every_package_is_shipped():
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     found = {module_name(path) for path in sources(*SHIPPED) if path.name == "__init__.py"}

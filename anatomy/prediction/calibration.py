@@ -9,7 +9,6 @@ another set are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -20,7 +19,7 @@ from scipy import stats
 
 from anatomy.artifacts import Artifact
 from anatomy.errors import SettingsError
-from anatomy.prediction.predictors import Predictor, build
+from anatomy.prediction.predictor_specs import spec_of
 from anatomy.prediction.reward_drift import RewardDrift
 
 LEAST = 8
@@ -83,13 +82,6 @@ def fit_line(
     return Line(slope, residual, len(x), float(np.corrcoef(x, y)[0, 1]))
 
 
-def calibrated(
-    tilt_c: float, own_likely: Callable[[], Float[np.ndarray, "N S"]] = lambda: np.zeros((0, 2))
-) -> dict[str, Callable[[], Predictor]]:
-    """Predictors that an audit can predict by, unfitted; ``own_likely`` as of :func:`build`."""
-    return build(tilt_c, own_likely=own_likely)
-
-
 def read_calibration(
     path: Path, model_fingerprint: str, sae_fingerprint: str, window: int | None, has_own: bool
 ) -> Calibration:
@@ -110,10 +102,10 @@ def read_calibration(
     if window != found.window:
         raise SettingsError(f"{path}: holds for the first {found.window} tokens of a response; audit with "
                             f"--max-response-length {found.window}")  # fmt: skip
-    known = calibrated(found.tilt_c)
-    if found.predictor not in known:
+    spec = spec_of(found.predictor)
+    if not spec.is_auditable:
         raise SettingsError(f"{path}: predictor {found.predictor} cannot be calibrated; validate with --best tilt")
-    if known[found.predictor]().own and not has_own:
+    if spec.needs_base_rollouts and not has_own:
         raise SettingsError(f"{path}: predictor {found.predictor} reads the model's own responses; make them with "
                             "`anatomy rollout` and name the folder with --base-rollouts")  # fmt: skip
     return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from anatomy.prediction.predictor_specs import names
 from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.settings import Settings
 
-PREDICTORS = "tilt,disparity,continuous,tilt-within,gradient"
-OWN_PREDICTORS = "sharpened,activations,sgd"
-"""Default predictors, the best first; and those that need the model's own responses, which come before them."""
+
+def _listed(**facts: object) -> str:
+    return ", ".join(names(**facts))
 
 
 class PredictSettings(Settings):
@@ -33,8 +34,10 @@ class ValidateSettings(PredictSettings, SampleSettings):
     )
     predictors: str | None = Field(
         None,
-        description=f"Predictors, with commas; default: {PREDICTORS}, with base rollouts also {OWN_PREDICTORS}. "
-        "Further ones: on-policy and, with base rollouts, adam, tilt-policy, temperature.",
+        description=f"Predictors, with commas; default: {_listed(is_default=True, needs_base_rollouts=False)}, with "
+        f"base rollouts also {_listed(is_default=True, needs_base_rollouts=True)}. Further ones: "
+        f"{_listed(is_default=False, is_control=False, needs_base_rollouts=False)} and, with base rollouts, "
+        f"{_listed(is_default=False, is_control=False, needs_base_rollouts=True)}.",
     )
     best: str | None = Field(
         None,
@@ -50,7 +53,7 @@ class ValidateSettings(PredictSettings, SampleSettings):
     @property
     def names(self) -> list[str]:
         """The predictors asked for, the best first: ``best``, or the first of the usual ones that is asked for."""
-        usual = (PREDICTORS if self.base_rollouts is None else f"{OWN_PREDICTORS},{PREDICTORS}").split(",")
+        usual = names(is_default=True, **({"needs_base_rollouts": False} if self.base_rollouts is None else {}))
         asked = usual if self.predictors is None else [*filter(None, map(str.strip, self.predictors.split(",")))]
         best = self.best or next((name for name in usual if name in asked), "tilt")
         return list(dict.fromkeys([best, *asked]))

@@ -35,7 +35,6 @@ The unit of a tilt is arbitrary (λ is how far training goes): a slope, not the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -110,7 +109,7 @@ def predict(predictor: Predictor, pool: Pool, readout: Readout, inside_N: Bool[n
 
 
 @dataclass(frozen=True)
-class Difference:
+class MeanDifference:
     """Mean over pairs of chosen minus rejected; ``likely_N2`` (mean log-probability per token) weighs the pairs."""
 
     name: str
@@ -120,7 +119,7 @@ class Difference:
     own: ClassVar[bool] = False
     residuals: ClassVar[bool] = False
 
-    def fit(self, data: Pool, sign_N: Signs | None = None) -> Difference:
+    def fit(self, data: Pool, sign_N: Signs | None = None) -> MeanDifference:
         """Keeps the signs: nothing is learnt."""
         return replace(self, sign_N=sign_N)
 
@@ -322,35 +321,3 @@ class BaseRate:
         """``1/J`` over the responses inside."""
         inside_J = pool.of_responses(inside_N).astype(np.float64)
         return np.asarray(inside_J / max(inside_J.sum(), 1.0))
-
-
-def build(
-    c: float,
-    likely: Callable[[], Float[np.ndarray, "N 2"]] | None = None,
-    own_likely: Callable[[], Float[np.ndarray, "N S"]] | None = None,
-) -> dict[str, Callable[[], Predictor]]:
-    """Unfitted predictors by name.
-
-    Args:
-        likely: gives the mean log-probabilities per token of the data's responses, that ``on-policy`` needs.
-        own_likely: gives those of the model's own responses, that ``sharpened`` and ``temperature`` need.
-    """
-    made: dict[str, Callable[[], Predictor]] = {
-        "disparity": lambda: Difference("disparity", "present"),
-        "continuous": lambda: Difference("continuous"),
-        "tilt": lambda: Tilt("tilt", c),
-        "tilt-within": lambda: Tilt("tilt-within", c, within=True),
-        "tilt-policy": lambda: Tilt("tilt-policy", c, own=True),
-        "gradient": lambda: Tilt("gradient", c, kind="gradient"),
-        "sgd": lambda: Tilt("sgd", c, kind="sgd", own=True),
-        "activations": lambda: Activations(),
-        "adam": lambda: Tilt("adam", c, kind="adam", within=True, own=True),
-        "length": lambda: LengthTilt(),
-        "base-rate": lambda: BaseRate(),
-    }
-    if likely is not None:
-        made["on-policy"] = lambda: Difference("on-policy", likely_N2=likely())
-    if own_likely is not None:
-        made["sharpened"] = lambda: Sharpened(own_likely())
-        made["temperature"] = lambda: Temperature(own_likely())
-    return made

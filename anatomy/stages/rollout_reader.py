@@ -21,10 +21,10 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
 from anatomy.types import Pair, Row, content_hash
 from anatomy.validation.context_rule import ContextRule
-from anatomy.validation.shift_comparison import Side
+from anatomy.validation.shift_comparison import PoolInContexts
 
 
-class Material(NamedTuple):
+class RunInWindow(NamedTuple):
     """A run read in the window of the rollouts: its settings and bundle so changed, and where results go."""
 
     run: Run
@@ -42,7 +42,7 @@ class Material(NamedTuple):
         return content_hash(self.made_of)
 
 
-def open_material(run: Run, window: int, out: Path) -> Material:
+def run_in_window(run: Run, window: int, out: Path) -> RunInWindow:
     """The run with responses cut to ``window`` tokens, its bundle checked against what made the run.
 
     Raises:
@@ -57,54 +57,54 @@ def open_material(run: Run, window: int, out: Path) -> Material:
                 f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
             )
     made_of = {"tokens": bundle.token_settings(), "model": bundle.subject.fingerprint, "sae": bundle.sae.fingerprint}
-    return Material(run, settings, bundle, out, made_of)
+    return RunInWindow(run, settings, bundle, out, made_of)
 
 
-def encoded(material: Material, rows: Iterable[Row], count: int, name: str) -> FeatureStore:
+def encoded(audited_run: RunInWindow, rows: Iterable[Row], count: int, name: str) -> FeatureStore:
     """Pooled features of rows under ``out/name``, through the run's model and SAE; resumes by shard."""
     from anatomy.features.harvesting import harvest
 
-    bundle, folder = material.bundle, material.out / f"{name}-features"
+    bundle, folder = audited_run.bundle, audited_run.out / f"{name}-features"
     logger.info(f"{name}: {count:,} rows through the model")
     with progress_bar(name, "row", count) as bar:
         harvest(
-            rows, bundle.tokenizer, bundle.subject, bundle.sae, folder, material.mark(), bundle.settings, bar.update
+            rows, bundle.tokenizer, bundle.subject, bundle.sae, folder, audited_run.mark(), bundle.settings, bar.update
         )
     return FeatureStore(folder)
 
 
-class Reader:
+class RolloutReader:
     """Reads any pool as the run reads its own: contexts, features, concepts with the data's thresholds and spreads."""
 
     def __init__(
-        self, material: Material, rule: ContextRule, scorers: Sequence[Scorer], residuals: bool = False
+        self, audited_run: RunInWindow, rule: ContextRule, scorers: Sequence[Scorer], residuals: bool = False
     ) -> None:
-        self.material, self.rule, self.scorers, self.residuals = material, rule, scorers, residuals
+        self.audited_run, self.rule, self.scorers, self.residuals = audited_run, rule, scorers, residuals
         self.cuts: list[Cut] = []
 
-    def data(self, store: FeatureStore) -> Side:
+    def data(self, store: FeatureStore) -> PoolInContexts:
         """The run's rows, in their own clusters."""
-        scores = self._scores(self.material.rows(), "data")
+        scores = self._scores(self.audited_run.rows(), "data")
         pairs = zip(self.scorers, scores, strict=True)
         self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
         return self._side(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
 
-    def other(self, store: FeatureStore, rows: Sequence[Row], name: str) -> Side:
+    def other(self, store: FeatureStore, rows: Sequence[Row], name: str) -> PoolInContexts:
         """Rollouts, in the clusters that the rule gives them."""
         scores = self._scores(rows, name)
         return self._side(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
 
     def _side(
         self, store: FeatureStore, scores: Sequence[np.ndarray], label_N: np.ndarray, member_KN: np.ndarray
-    ) -> Side:
-        settings = self.material.settings
+    ) -> PoolInContexts:
+        settings = self.audited_run.settings
         pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau, self.residuals)
         concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
-        return Side(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
+        return PoolInContexts(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
 
     def _scores(self, rows: Iterable[Row], name: str) -> list[np.ndarray]:
-        bundle, folder = self.material.bundle, self.material.out / f"{name}-scores"
+        bundle, folder = self.audited_run.bundle, self.audited_run.out / f"{name}-scores"
         if self.scorers:
-            mark = self.material.mark()
+            mark = self.audited_run.mark()
             score_rows(rows, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
         return [read_scores(folder / scorer.concept).score_NS for scorer in self.scorers]

@@ -9,8 +9,9 @@ from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.concepts.scores import read_scores
 from anatomy.features.feature_store import FeatureStore
-from anatomy.prediction.calibration import Calibration, calibrated, read_calibration
+from anatomy.prediction.calibration import Calibration, read_calibration
 from anatomy.prediction.expected_shift import DEVIATIONS, POINTS, TOKENS, Expected, Unit, expected_shifts
+from anatomy.prediction.predictor_specs import PredictorInputs, spec_of
 from anatomy.prediction.response_pool import Cut, Pool, Readout, cluster_readout, concept_readout
 from anatomy.rollouts.log_probs import read_log_probs
 from anatomy.runs.run import Run
@@ -48,7 +49,7 @@ def expected_of_run(
 ) -> Expected:
     """Expected shifts of the run's response clusters and concepts by a calibration."""
     own_likely = partial(read_log_probs, run.file(artifacts.OWN_LOG_PROBS))
-    predictor = calibrated(calibration.tilt_c, own_likely)[calibration.predictor]()
+    predictor = spec_of(calibration.predictor).build(PredictorInputs(calibration.tilt_c, base_log_probs=own_likely))
 
     def read(folder: FeatureStore, concepts: Readout) -> tuple[Pool, Sequence[Readout]]:
         pool = Pool.read(folder, ["freq"], settings.tau, predictor.residuals)

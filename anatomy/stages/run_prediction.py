@@ -12,7 +12,8 @@ from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.feature_clusters import shift_moments
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.prediction.predictors import Predictor, Sharpened, build
+from anatomy.prediction.predictor_specs import PredictorInputs, names, spec_of
+from anatomy.prediction.predictors import Predictor
 from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, shift_readout
 from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings
@@ -39,21 +40,22 @@ class Prediction(NamedTuple):
             SettingsError: no such predictor, or one over the model's own responses in a run without them.
         """
         settings, store = run.settings, run.features
-        made = build(tilt_c)
-        if predictor not in made:
-            part = "; what rows do to sharpened is `activations`" if predictor == Sharpened.name else ""
-            raise SettingsError(f"no predictor {predictor} here; there are {', '.join(made)}{part}")
-        fitting = made[predictor]()
+        spec = spec_of(predictor)
+        if spec.reads_log_probs is not None:
+            known = ", ".join(names(reads_log_probs=None))
+            part = "; what rows do to sharpened is `activations`" if predictor == "sharpened" else ""
+            raise SettingsError(f"predictor {predictor} cannot be traced to rows; use one of {known}{part}")
+        fitting = spec.build(PredictorInputs(tilt_c))
         own = run.manifest.stages.get("own")
-        if fitting.own and not (own and own.outputs):
+        if spec.needs_base_rollouts and not (own and own.outputs):
             raise SettingsError(
                 f"predictor {predictor} reads the model's own responses; run the audit with --base-rollouts"
             )
         statistics = sorted({"freq", settings.prompt_statistic})
-        read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=fitting.residuals)
+        read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=spec.reads_residuals)
         data = pool = read(store)
         scores = artifacts.SCORES
-        if fitting.own:
+        if spec.needs_base_rollouts:
             run.require("own")
             pool = read(FeatureStore(run.file(artifacts.OWN_FEATURES)))
             scores = artifacts.OWN_SCORES

@@ -23,7 +23,7 @@ from anatomy.types import file_hash
 
 if TYPE_CHECKING:
     from anatomy.rollouts.rollout_set import Rollouts
-    from anatomy.validation.shift_comparison import Definition, Side
+    from anatomy.validation.shift_comparison import Definition, PoolInContexts
 
 VIEWS = ("concept", "global")
 COLUMNS = ["prompt_id", "view", "response", "before", "after"]
@@ -43,7 +43,7 @@ class PromptMeans(NamedTuple):
 
 
 def prompt_means(
-    side: Side,
+    side: PoolInContexts,
     run: Definition,
     statistic: str,
     prompt_ids: Sequence[str],

@@ -47,7 +47,7 @@ class Definition:
 
 
 @dataclass(frozen=True)
-class Side:
+class PoolInContexts:
     """One pool of responses with its contexts (in the order of the run's clusters) and concept scores."""
 
     pool: Pool
@@ -84,7 +84,7 @@ class Shifts(NamedTuple):
     observed: Observed
 
 
-class Comparison:
+class ShiftComparison:
     """The data's side, the rollouts' side and what the run says: predicted and observed shifts on request.
 
     ``own`` are the model's own responses, over which some predictors predict.
@@ -93,11 +93,11 @@ class Comparison:
     def __init__(
         self,
         run: Definition,
-        data: Side,
-        rollouts: Side,
+        data: PoolInContexts,
+        rollouts: PoolInContexts,
         weights: Resampling,
         min_prompts: int,
-        own: Side | None = None,
+        own: PoolInContexts | None = None,
     ) -> None:
         self.run, self.weights, self.min_prompts = run, weights, min_prompts
         self.data, self.rollouts, self.own = data, rollouts, own
@@ -140,7 +140,7 @@ class Comparison:
             parts.append(shift_M)
         return np.concatenate(parts)
 
-    def _side(self, name: str) -> Side:
+    def _side(self, name: str) -> PoolInContexts:
         side = {"data": self.data, "rollouts": self.rollouts, "own": self.own}[name]
         assert side is not None  # no predictor over own responses is made without them
         return side

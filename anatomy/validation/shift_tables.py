@@ -16,7 +16,14 @@ from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictors import Predictor
 from anatomy.validation.controls import ControlSpread, clusters_permuted, labels_flipped
 from anatomy.validation.plots import write_scatter
-from anatomy.validation.shift_comparison import Comparison, NoAgreement, Shifts, ViewAgreement, table, view_agreement
+from anatomy.validation.shift_comparison import (
+    NoAgreement,
+    ShiftComparison,
+    Shifts,
+    ViewAgreement,
+    table,
+    view_agreement,
+)
 
 Found = Mapping[tuple[str, str], Shifts]
 """Shifts by predictor and view."""
@@ -24,7 +31,7 @@ Agreements = Mapping[str, Mapping[str, ViewAgreement | NoAgreement]]
 """Agreement by predictor and view."""
 
 
-def all_shifts(comparison: Comparison, predictors: Sequence[Predictor]) -> Found:
+def all_shifts(comparison: ShiftComparison, predictors: Sequence[Predictor]) -> Found:
     """Every predictor in every view.
 
     Raises:
@@ -54,7 +61,7 @@ def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
 
 
 def controls(
-    settings: ValidateSettings, comparison: Comparison, best: Predictor, found: Found
+    settings: ValidateSettings, comparison: ShiftComparison, best: Predictor, found: Found
 ) -> dict[str, dict[str, ControlSpread]]:
     """Random controls of the best predictor everywhere, by view and control.
 
@@ -80,7 +87,7 @@ def controls(
 
 
 def _flipped(
-    settings: ValidateSettings, comparison: Comparison, best: Predictor, view: str, found: Found
+    settings: ValidateSettings, comparison: ShiftComparison, best: Predictor, view: str, found: Found
 ) -> ControlSpread:
     def shifts_of(fitted: Predictor) -> np.ndarray:
         return comparison.predicted(fitted, view)
@@ -89,7 +96,7 @@ def _flipped(
     return labels_flipped(best, comparison.data.pool, shifts_of, seen, settings.controls, settings.seed)
 
 
-def calibration_line(comparison: Comparison, best: Predictor, found: Found) -> Line | None:
+def calibration_line(comparison: ShiftComparison, best: Predictor, found: Found) -> Line | None:
     """The calibration line of one predictor over response clusters and concepts everywhere; None for too few."""
     parts = []
     for view in ("global", "concept"):

@@ -14,7 +14,8 @@ from anatomy import artifacts
 from anatomy.errors import RunError, SettingsError
 from anatomy.prediction import explain_away
 from anatomy.prediction.prediction_settings import ForecastSettings
-from anatomy.prediction.predictors import Rewarding, build
+from anatomy.prediction.predictor_specs import names
+from anatomy.prediction.predictors import Rewarding
 from anatomy.prediction.response_pool import Readout
 from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
@@ -49,7 +50,7 @@ def forecast(
     with Run.read(Path(run)) as opened:
         made = Prediction.of(opened, asked.predictor, asked.tilt_c)
         if not isinstance(made.predictor, Rewarding):
-            known = ", ".join(name for name, kind in build(asked.tilt_c).items() if isinstance(kind(), Rewarding))
+            known = ", ".join(names(has_reward=True))
             raise SettingsError(f"predictor {asked.predictor} has no reward to take a concept from; use {known}")
         concept_J = np.asarray(made.one(concept).values_JM, np.float64)[:, 0]
         if not np.ptp(concept_J):

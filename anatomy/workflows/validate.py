@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +14,10 @@ from anatomy import artifacts
 from anatomy.clusters.feature_clusters import default_min_fires, shift_moments
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import AnatomyError, RunError, SettingsError
-from anatomy.prediction.calibration import Calibration, Line, calibrated
+from anatomy.prediction.calibration import Calibration, Line
 from anatomy.prediction.prediction_settings import ValidateSettings
-from anatomy.prediction.predictors import Predictor, build
+from anatomy.prediction.predictor_specs import PredictorInputs, PredictorSpec, names, spec_of
+from anatomy.prediction.predictors import Predictor
 from anatomy.prediction.response_pool import Cut, Pool
 from anatomy.prediction.reward_drift import RewardDrift
 from anatomy.progress import logger, progress_bar
@@ -30,20 +31,19 @@ from anatomy.rollouts.rollout_set import (
 from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.runs.run import Run
 from anatomy.settings import ModelSettings, load_settings
-from anatomy.stages.rollout_reader import Material, Reader, encoded, open_material
+from anatomy.stages.rollout_reader import RolloutReader, RunInWindow, encoded, run_in_window
 from anatomy.statistics.resampling import resampling
 from anatomy.types import Response, Row
 from anatomy.validation import shift_tables as results
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
-from anatomy.validation.shift_comparison import Comparison, Definition
+from anatomy.validation.shift_comparison import Definition, ShiftComparison
 from anatomy.validation.training_record import TrainingRecord, read_training
 from anatomy.validation.validation_record import PromptReading, RolloutSides, Validation
 from anatomy.workflows.outcome import Outcome, Where
 from anatomy.workflows.rollout import rollout
 from probes.resolve import resolve
 
-CONTROLS = ("length", "base-rate")
 BASE = "base"
 """In place of a model: the one that the run was made with."""
 
@@ -88,10 +88,10 @@ def validate(run: Where, *, out: Where | None = None, settings: Where | None = N
         base = None
         if asked.base_rollouts is not None:
             base = _rollouts("base-rollouts", asked.base_rollouts, opened, asked, folder)
-        _check_base(base, before, _names(asked))
-        material = open_material(opened, before.manifest.sampling.max_new_tokens, folder)
-        detectors = resolve(material.settings.concepts, material.bundle, material.settings.concepts_file)
-        return Outcome(folder, _validated(material, asked, (before, after, base), detectors))
+        _check_base(base, before, asked.names)
+        audited_run = run_in_window(opened, before.manifest.sampling.max_new_tokens, folder)
+        detectors = resolve(audited_run.settings.concepts, audited_run.bundle, audited_run.settings.concepts_file)
+        return Outcome(folder, _validated(audited_run, asked, (before, after, base), detectors))
 
 
 def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
@@ -120,31 +120,30 @@ def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: 
 
 
 def _validated(
-    material: Material,
+    audited_run: RunInWindow,
     settings: ValidateSettings,
     sides: tuple[Rollouts, Rollouts, Rollouts | None],
     scorers: Sequence[Scorer],
 ) -> str:
     before, after, base = sides
-    audited, original = material.settings, material.run.features
+    audited, original = audited_run.settings, audited_run.run.features
     seen = set(original.prompt_ids)
-    pairs, left = rollout_pairs(before, after, seen, material.bundle.has_response)
+    pairs, left = rollout_pairs(before, after, seen, audited_run.bundle.has_response)
     logger.info("left out: " + ", ".join(f"{count:,} {what}" for what, count in left.items()))
-    own_window = material.run.settings.max_response_length
+    own_window = audited_run.run.settings.max_response_length
     store = original
     if own_window != audited.max_response_length:
-        store = encoded(material, material.rows(), original.n_rows, "data")
-    clusters = material.run.clusters
-    known = _known(settings)
-    residuals = any(known[name]().residuals for name in _names(settings))
-    reader = Reader(material, ContextRule.of(store, clusters, audited), scorers, residuals)
+        store = encoded(audited_run, audited_run.rows(), original.n_rows, "data")
+    clusters = audited_run.run.clusters
+    residuals = any(spec.reads_residuals for spec in _specs(settings))
+    reader = RolloutReader(audited_run, ContextRule.of(store, clusters, audited), scorers, residuals)
     data = reader.data(store)
-    completions = encoded(material, pairs, len(pairs), "rollout")
+    completions = encoded(audited_run, pairs, len(pairs), "rollout")
     rollouts = reader.other(completions, pairs, "rollout")
     own, responses = None, list[Response]()
     if base is not None:
-        responses = own_responses(base, material.bundle.has_response)
-        own = reader.other(encoded(material, responses, len(responses), "base"), responses, "base")
+        responses = own_responses(base, audited_run.bundle.has_response)
+        own = reader.other(encoded(audited_run, responses, len(responses), "base"), responses, "base")
     definition = Definition(
         clusters=clusters,
         kept_F=data.pool.fires_F >= default_min_fires(store.n_rows),
@@ -154,20 +153,20 @@ def _validated(
         prompt_statistic=audited.prompt_statistic,
     )
     weights = resampling(len(rollouts.pool.prompts.half_G), settings.seed, settings.bootstrap)
-    comparison = Comparison(definition, data, rollouts, weights, settings.min_prompts, own)
-    fitted = _fitted(settings, data.pool, material, responses)
+    comparison = ShiftComparison(definition, data, rollouts, weights, settings.min_prompts, own)
+    fitted = _fitted(settings, data.pool, audited_run, responses)
     statistic = fitted[0].statistic
     means = prompt_means(rollouts, definition, statistic, completions.prompt_ids, (before, after), seen)
     cuts = {scorer.concept: cut for scorer, cut in zip(scorers, reader.cuts, strict=True)}
-    training, unknown = _training(after, material.run)
+    training, unknown = _training(after, audited_run.run)
     facts = Facts(
         left_out=left,
         rollouts=RolloutSides(before=before.manifest, after=after.manifest),
         training=training,
         training_unknown=unknown,
-        per_prompt=_per_prompt(material, statistic, cuts, means),
+        per_prompt=_per_prompt(audited_run, statistic, cuts, means),
     )
-    return _reported(material, settings, comparison, fitted, facts)
+    return _reported(audited_run, settings, comparison, fitted, facts)
 
 
 def _training(after: Rollouts, run: Run) -> tuple[TrainingRecord | None, str | None]:
@@ -179,39 +178,32 @@ def _training(after: Rollouts, run: Run) -> tuple[TrainingRecord | None, str | N
         return None, str(error)
 
 
-def _per_prompt(material: Material, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> PromptReading:
+def _per_prompt(audited_run: RunInWindow, statistic: str, cuts: Mapping[str, Cut], means: PromptMeans) -> PromptReading:
     """Write the means of each prompt; return how they were read."""
     flags = ((name, f"{cut.spread:.4g}" if cut.threshold is None else cut.threshold) for name, cut in cuts.items())
     return PromptReading(
         statistic=statistic,
-        window=material.settings.max_response_length,
-        clusters=material.run.manifest.cluster_hashes()[artifacts.CLUSTERS],
+        window=audited_run.settings.max_response_length,
+        clusters=audited_run.run.manifest.cluster_hashes()[artifacts.CLUSTERS],
         concepts=tuple(flags),
-        table=write_means(material.out / artifacts.PROMPT_MEANS, means),
+        table=write_means(audited_run.out / artifacts.PROMPT_MEANS, means),
     )
 
 
-def _names(settings: ValidateSettings) -> list[str]:
-    return list(dict.fromkeys([*settings.names, *CONTROLS]))
+def _specs(settings: ValidateSettings) -> list[PredictorSpec]:
+    """The predictors asked for, the best one first, and the controls."""
+    return [spec_of(name) for name in dict.fromkeys([*settings.names, *names(is_control=True)])]
 
 
 def _check_names(settings: ValidateSettings) -> None:
     """Refuse wrong names before anything expensive."""
-    names, known = _names(settings), _known(settings)
-    if set(names) - set(known):
-        raise SettingsError(f"no predictor {', '.join(sorted(set(names) - set(known)))}; there are {', '.join(known)}")
-    if names[0] not in calibrated(settings.tilt_c):
-        raise SettingsError(
-            f"--best {names[0]}: no audit can predict by it; use `tilt` or, with --base-rollouts, `sharpened`"
-        )
-    needy = [name for name in names if known[name]().own]
+    specs = _specs(settings)
+    if not specs[0].is_auditable:
+        raise SettingsError(f"--best {specs[0].name}: no audit can predict by it; "
+                            "use `tilt` or, with --base-rollouts, `sharpened`")  # fmt: skip
+    needy = [spec.name for spec in specs if spec.needs_base_rollouts]
     if needy and settings.base_rollouts is None:
         raise SettingsError(f"predictor {needy[0]} needs --base-rollouts: rollouts before training, of another seed")
-
-
-def _known(settings: ValidateSettings) -> dict[str, Callable[[], Predictor]]:
-    """All predictors, without what some of them read."""
-    return build(settings.tilt_c, lambda: np.zeros((0, 2)), lambda: np.zeros((0, 2)))
 
 
 def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -> None:
@@ -226,36 +218,42 @@ def _check_base(base: Rollouts | None, before: Rollouts, names: Sequence[str]) -
 
 
 def _fitted(
-    settings: ValidateSettings, data: Pool, material: Material, responses: Sequence[Response]
+    settings: ValidateSettings, data: Pool, audited_run: RunInWindow, responses: Sequence[Response]
 ) -> list[Predictor]:
     """The predictors asked for, the best one first, and the controls, fitted to the data."""
 
-    made = build(
+    inputs = PredictorInputs(
         settings.tilt_c,
-        cache(lambda: _log_probs(material, material.rows(), artifacts.LOG_PROBS)),
-        cache(lambda: _log_probs(material, responses, artifacts.OWN_LOG_PROBS)),
+        cache(lambda: _log_probs(audited_run, audited_run.rows(), artifacts.LOG_PROBS)),
+        cache(lambda: _log_probs(audited_run, responses, artifacts.OWN_LOG_PROBS)),
     )
-    return [made[name]().fit(data) for name in _names(settings)]
+    return [spec.build(inputs).fit(data) for spec in _specs(settings)]
 
 
-def _log_probs(material: Material, rows: Iterable[Row], name: str) -> np.ndarray:
+def _log_probs(audited_run: RunInWindow, rows: Iterable[Row], name: str) -> np.ndarray:
     from anatomy.rollouts.log_probs import log_probs
 
-    bundle = material.bundle
+    bundle = audited_run.bundle
     with progress_bar("log-probabilities", "row") as bar:
         return log_probs(
-            rows, bundle.tokenizer, bundle.subject, material.out / name, material.mark(), bundle.settings, bar.update
+            rows,
+            bundle.tokenizer,
+            bundle.subject,
+            audited_run.out / name,
+            audited_run.mark(),
+            bundle.settings,
+            bar.update,
         )
 
 
 def _reported(
-    material: Material,
+    audited_run: RunInWindow,
     settings: ValidateSettings,
-    comparison: Comparison,
+    comparison: ShiftComparison,
     predictors: Sequence[Predictor],
     facts: Facts,
 ) -> str:
-    out, run, best = material.out, material.run, predictors[0]
+    out, run, best = audited_run.out, audited_run.run, predictors[0]
     drift = None if facts.training is None else facts.training.reward_drift
     warning = None if drift is None else drift.warning
     if warning is not None:
@@ -264,7 +262,9 @@ def _reported(
     found = results.all_shifts(comparison, predictors)
     agreements = results.all_agreements(found, settings.seed)
     results.write_shifts(out, found, {"data": data, "seed": settings.train_seed, "role": settings.role})
-    calibration = _calibration(material, settings, data, best, results.calibration_line(comparison, best, found), drift)
+    calibration = _calibration(
+        audited_run, settings, data, best, results.calibration_line(comparison, best, found), drift
+    )
     if calibration is not None:
         calibration.write(out / artifacts.CALIBRATION)
     results.plots(out, run.words, best.name, found, agreements)
@@ -273,7 +273,7 @@ def _reported(
         seed=settings.train_seed,
         role=settings.role,
         run=str(run.path),
-        window=int(material.settings.max_response_length or 0),
+        window=int(audited_run.settings.max_response_length or 0),
         pairs=len(comparison.rollouts.pool),
         prompts=len(comparison.rollouts.pool.prompts.half_G),
         **facts._asdict(),
@@ -287,7 +287,7 @@ def _reported(
 
 
 def _calibration(
-    material: Material,
+    audited_run: RunInWindow,
     settings: ValidateSettings,
     data: str,
     best: Predictor,
@@ -301,9 +301,9 @@ def _calibration(
         predictor=best.name,
         tilt_c=settings.tilt_c,
         **line._asdict(),
-        window=int(material.settings.max_response_length or 0),
-        model_fingerprint=material.made_of["model"],
-        sae_fingerprint=material.made_of["sae"],
+        window=int(audited_run.settings.max_response_length or 0),
+        model_fingerprint=audited_run.made_of["model"],
+        sae_fingerprint=audited_run.made_of["sae"],
         data=data,
         reward_drift=drift,
     )

@@ -6,7 +6,7 @@ from support.planted_pool import Policy
 
 from anatomy.errors import SettingsError
 from anatomy.prediction.attribution import contributions, leave_out
-from anatomy.prediction.predictors import BaseRate, Difference, Tilt, predict
+from anatomy.prediction.predictors import BaseRate, MeanDifference, Tilt, predict
 from anatomy.prediction.response_pool import cluster_readout
 
 LABELS = np.arange(30) % 4
@@ -15,8 +15,8 @@ PREDICTORS = [
     Tilt(within=True),
     Tilt(c=1.0),
     Tilt(kind="gradient"),
-    Difference("continuous"),
-    Difference("disparity", "present"),
+    MeanDifference("continuous"),
+    MeanDifference("disparity", "present"),
 ]
 
 
@@ -70,7 +70,7 @@ def test_a_row_contributes_what_its_label_pulls(data):
     np.testing.assert_allclose(lost[0], contribution_N[7], rtol=1e-9)
 
 
-@pytest.mark.parametrize("predictor", [Tilt(), Difference("continuous")], ids=["tilt", "continuous"])
+@pytest.mark.parametrize("predictor", [Tilt(), MeanDifference("continuous")], ids=["tilt", "continuous"])
 def test_without_the_strongest_rows_less_is_predicted_than_without_random_ones(data, predictor):
     readout, fitted = one(data, predictor.statistic), predictor.fit(data)
     contribution_N = contributions(fitted, data, data, readout)

@@ -20,14 +20,16 @@ from anatomy.concepts.scores import Scores, read_scores, score_rows
 from anatomy.features.feature_store import FeatureStore
 from anatomy.features.harvesting import harvest
 from anatomy.prediction.explain_away import forecast
-from anatomy.prediction.predictors import Difference, Rewarding, build, predict
+from anatomy.prediction.predictor_specs import SPECS, PredictorInputs, spec_of
+from anatomy.prediction.predictors import MeanDifference, Rewarding, predict
 from anatomy.prediction.response_pool import Cut, Pool, Readout, cluster_readout, concept_readout, feature_readout
 from anatomy.rollouts.log_probs import log_probs
 from anatomy.settings import HypothesisSettings, ModelSettings
 from anatomy.types import Pair, Response
 from anatomy.validation.context_rule import ContextRule
 
-KNOWN = build(0.1, own_likely=lambda: np.zeros((0, 1)))
+EMPTY = PredictorInputs(0.1, base_log_probs=lambda: np.zeros((0, 1)))
+OVER_POOLS = [spec.name for spec in SPECS if not isinstance(spec.build(EMPTY), MeanDifference)]
 LABELS_F = 1 + np.arange(96) // 8
 
 
@@ -99,12 +101,12 @@ def test_what_is_stored_is_the_same_once(read):
     assert set(single.store.row_ids).isdisjoint(double.store.row_ids)
 
 
-@pytest.mark.parametrize("name", [name for name, make in KNOWN.items() if not isinstance(make(), Difference)])
+@pytest.mark.parametrize("name", OVER_POOLS)
 def test_predictions_are_equal(name, read):
     inside_N = np.arange(80) % 3 > 0
     found = []
     for own in (read.single, read.double):
-        predictor = build(0.1, own_likely=lambda own=own: own.likely_NS)[name]()
+        predictor = spec_of(name).build(PredictorInputs(0.1, base_log_probs=lambda own=own: own.likely_NS))
         predictor = predictor.fit(read.data.pool)
         parts = [predict(predictor, own.pool, readout, chosen) for readout in readouts(own)
                  for chosen in (inside_N, np.ones(80, bool))]  # fmt: skip
@@ -119,7 +121,7 @@ def test_predictions_are_equal(name, read):
 def test_forecasts_are_equal(read):
     found = []
     for own in (read.single, read.double):
-        tilt = build(0.1)["sgd"]()
+        tilt = spec_of("sgd").build(PredictorInputs(0.1))
         concept_J = readouts(own)[2].values_JM[:, 0]
         found.append(forecast(tilt, read.data.pool, own.pool, readouts(own)[1], concept_J))
     for once, twice in zip(*found, strict=True):

@@ -13,8 +13,8 @@ from anatomy.hypotheses.signals import response_signals
 from anatomy.prediction.predictors import (
     Activations,
     BaseRate,
-    Difference,
     LengthTilt,
+    MeanDifference,
     Sharpened,
     Temperature,
     Tilt,
@@ -56,13 +56,13 @@ def test_disparity_is_what_the_audit_tests(data):
     u_NM = response_signals([Shard()], LABELS, tau=data.tau).disparity_NM
     audited = mean_effects(u_NM, data.prompts, np.zeros(len(data)))
     readout = cluster_readout(data, LABELS, "present")
-    predicted = predict(Difference("disparity", "present").fit(data), data, readout, everywhere(data))
+    predicted = predict(MeanDifference("disparity", "present").fit(data), data, readout, everywhere(data))
     np.testing.assert_allclose(predicted, audited.effect, atol=1e-6)
 
 
 def test_continuous_difference_inside_a_context_by_hand(data):
     inside_N = np.arange(len(data)) % 3 == 0
-    predicted = predict(Difference("continuous").fit(data), data, features(data), inside_N)
+    predicted = predict(MeanDifference("continuous").fit(data), data, features(data), inside_N)
     difference = (data.values("chosen", "freq") - data.values("rejected", "freq")).toarray()
     np.testing.assert_allclose(predicted, difference[inside_N].mean(axis=0))
 
@@ -71,7 +71,7 @@ def test_on_policy_weights_are_per_token_probabilities():
     """Two pairs, differences 1 and −1, weights exp(−1) and exp(−3): (e⁻¹ − e⁻³)/(e⁻¹ + e⁻³) = tanh 1."""
     pool = pool_of(np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]))
     likely = np.array([[-1.5, -0.5], [-2.0, -4.0]])
-    predicted = predict(Difference("on-policy", likely_N2=likely).fit(pool), pool, features(pool), everywhere(pool))
+    predicted = predict(MeanDifference("on-policy", likely_N2=likely).fit(pool), pool, features(pool), everywhere(pool))
     np.testing.assert_allclose(predicted, np.tanh(1))
 
 
@@ -146,7 +146,7 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
     data, own = policy.pairs(3000, seed=4, weight_S=odd_S), policy.pairs(3000, seed=5)
     tilt = Tilt(c=1e-2).fit(data)
     over_own = predict(tilt, own, features(own), everywhere(own))
-    plain = predict(Difference("continuous").fit(data), data, features(data), everywhere(data))
+    plain = predict(MeanDifference("continuous").fit(data), data, features(data), everywhere(data))
     r_own, r_plain = (np.corrcoef(predicted, observed)[0, 1] for predicted in (over_own, plain))
     assert r_own > 0.95
     assert r_own > r_plain + 0.02
@@ -204,7 +204,7 @@ def test_temperature_is_the_derivative_of_a_tempered_policy():
 
 def test_weights_sum_to_zero_and_stay_inside(data):
     inside_N = np.arange(len(data)) < 100
-    for predictor in (Tilt(), Difference("continuous"), LengthTilt()):
+    for predictor in (Tilt(), MeanDifference("continuous"), LengthTilt()):
         weight_J = predictor.fit(data).weights(data, inside_N)
         assert abs(weight_J.sum()) < 1e-12
         assert not weight_J[~np.tile(inside_N, 2)].any()
@@ -217,7 +217,7 @@ def test_swapping_all_labels_changes_only_the_sign(data):
         Tilt(kind="gradient"),
         Tilt(kind="adam"),
         Tilt(kind="sgd"),
-        Difference("disparity", "present"),
+        MeanDifference("disparity", "present"),
         LengthTilt(),
     ):
         ours, theirs = (predict(predictor.fit(data, sign), data, features(data), everywhere(data))

@@ -226,7 +226,7 @@ def test_own_responses_and_likelihoods(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--predictors", "tarot"], "there are disparity"),
+        (["--predictors", "tarot"], "there are sharpened"),
         (["--predictors", "tilt-policy"], "--base-rollouts"),
         (["--predictors", "temperature"], "--base-rollouts"),
         (["--best", "on-policy"], "no audit can predict by it"),
