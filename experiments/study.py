@@ -297,14 +297,14 @@ class Template:
 
 
 @dataclass
-class Record:
+class StepRecord:
     """What made each output and whether it is whole, in the study's folder."""
 
     root: Path
     made: dict[str, dict[str, Any]]
 
     @classmethod
-    def read(cls, root: Path) -> Record:
+    def read(cls, root: Path) -> StepRecord:
         """What a study left; nothing in a new folder."""
         path = root / RECORD
         return cls(root, artifacts.read_json(path) if path.is_file() else {})
@@ -336,7 +336,7 @@ def run(steps: Sequence[Step], root: Path, workers: int, call: Call) -> None:
         SystemExit: a step failed, with its exit code.
         SettingsError: an output is there that another command made.
     """
-    record = Record.read(root)
+    record = StepRecord.read(root)
     waiting = {step.out: step for step in steps if not record.done(step)}
     running: dict[Future[int], Step] = {}
     failed = 0
@@ -395,7 +395,7 @@ def _main(module: str, words: list[str]) -> None:
 
 def listing(steps: Sequence[Step], root: Path) -> str:
     """A line for each step: whether its output is there, its name, its command."""
-    record = Record.read(root)
+    record = StepRecord.read(root)
     lines = [f"{'done' if record.done(step) else 'to do'}\t{step.name}\t{shlex.join(step.words) or step.out}"
              for step in steps]  # fmt: skip
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from anatomy.concepts.scorer import Pooling
 from probes.examples import Examples
-from probes.probe_training import Moments, Objective, Recipe, Supervision, train
+from probes.probe_training import Objective, Recipe, Standardiser, Supervision, train
 
 
 def causal_average(s_BTH: Float[Tensor, "B T H"], v_BTH: Float[Tensor, "B T H"]) -> Float[Tensor, "B T H"]:
@@ -90,7 +90,7 @@ class AttentionProbe:
         """
         objective = Objective("bce", self.supervision, self.pooling)
         objective.units(examples)
-        moments = Moments.of(examples.x_ND)
+        moments = Standardiser.of(examples.x_ND)
         examples = replace(examples, x_ND=moments.standardise(examples.x_ND))
         weights = _Weights(self.heads, examples.x_ND.shape[1], self.seed).to(examples.x_ND.device)
 

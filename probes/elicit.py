@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from anatomy.activations.generate import GenerateSettings, generate
+from anatomy.activations.generate import generate
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.model import Subject
 from anatomy.concepts.concept import Concept
 from anatomy.errors import ProbeError

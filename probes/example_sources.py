@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anatomy.activations.generate import GenerateSettings
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.spans import encode_row
 from anatomy.concepts.concept import Concept, load_questions
 from anatomy.data.pair_stream import PairStream

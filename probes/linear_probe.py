@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from anatomy.concepts.scorer import Pooling
 from probes.examples import Examples
-from probes.probe_training import Loss, Moments, Objective, Recipe, Supervision, tokens_as_sequences, train
+from probes.probe_training import Loss, Objective, Recipe, Standardiser, Supervision, tokens_as_sequences, train
 
 
 class LinearProbe:
@@ -55,7 +55,7 @@ class LinearProbe:
         objective.units(examples)
         if self.supervision == "token":
             examples, objective = tokens_as_sequences(examples), Objective("bce", "sequence", "last")
-        moments = Moments.of(examples.x_ND)
+        moments = Standardiser.of(examples.x_ND)
         examples = replace(examples, x_ND=moments.standardise(examples.x_ND))
         layer = nn.Linear(examples.x_ND.shape[1], 1).to(examples.x_ND.device)
         nn.init.zeros_(layer.weight)

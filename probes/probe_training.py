@@ -154,15 +154,15 @@ def weighted_mean(x_ND: Float[Tensor, "N D"], weight_N: Float[Tensor, " N"]) -> 
     return total_D / weight_N.sum()
 
 
-class Moments(NamedTuple):
+class Standardiser(NamedTuple):
     """Mean and standard deviation of each residual dimension over the training tokens, float64."""
 
     mean_D: Float[Tensor, " D"]
     std_D: Float[Tensor, " D"]
 
     @classmethod
-    def of(cls, x_ND: Float[Tensor, "N D"]) -> Moments:
-        """Moments over tokens; a constant dimension has deviation 1."""
+    def of(cls, x_ND: Float[Tensor, "N D"]) -> Standardiser:
+        """Standardiser over tokens; a constant dimension has deviation 1."""
         mean_D = weighted_mean(x_ND, torch.ones(len(x_ND)))
         parts = [(x_BD.double() - mean_D).square().sum(0) for x_BD in x_ND.split(CHUNK_TOKENS)]
         std_D = (torch.stack(parts).sum(0) / len(x_ND)).sqrt()

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from anatomy.clusters.assignments import Clusters
 from anatomy.naming import describe
 from anatomy.naming.describe import Reading
-from anatomy.naming.exemplars import Shard, Spans, blocks, by_feature, choose, gather
+from anatomy.naming.exemplars import Spans, SpanShard, blocks, by_feature, choose, gather
 from anatomy.text.ngrams import MIN_Z, Contrast, contrast_ngrams, contrast_z
 from anatomy.text.visible import excerpt, visible
 from anatomy.types import SIDES
@@ -52,7 +52,7 @@ class Rows:
 
 
 def label_clusters(
-    shards: Callable[[], Iterable[Shard]],
+    shards: Callable[[], Iterable[SpanShard]],
     rows: Rows,
     clusters: Clusters,
     concepts: Mapping[str, Callable[[str], float]],
@@ -109,7 +109,7 @@ def most_active(activity_SM: Float[np.ndarray, "S M"]) -> Bool[np.ndarray, "S M"
 
 
 def _lifted_features(
-    shards: Callable[[], Iterable[Shard]], sample: np.ndarray, data_N: np.ndarray, n_features: int
+    shards: Callable[[], Iterable[SpanShard]], sample: np.ndarray, data_N: np.ndarray, n_features: int
 ) -> Bool[np.ndarray, "K F"]:
     """For each data cluster, the prompt features that fire in more of its sampled rows than elsewhere."""
     count_KF = np.zeros((int(data_N.max()) + 1, n_features), np.float32)
@@ -129,7 +129,7 @@ def _lifted_features(
 class _Namer:
     """What naming needs, whatever the clusters: features, texts, trivial concepts, seed."""
 
-    shards: Callable[[], Iterable[Shard]]
+    shards: Callable[[], Iterable[SpanShard]]
     rows: Rows
     concepts: Mapping[str, Callable[[str], float]]
     seed: int

@@ -20,7 +20,7 @@ PER_PROMPT = 2
 """Exemplars of a cluster that may share a prompt."""
 
 
-class Shard(Protocol):
+class SpanShard(Protocol):
     """A block of consecutive rows of the feature store."""
 
     def matrix(self, span: str, statistic: str) -> Any:
@@ -59,8 +59,8 @@ def by_feature(labels_F: Int[np.ndarray, " F"]) -> Assign:
 
 
 def blocks(
-    shards: Iterable[Shard], rows: Int[np.ndarray, " R"], span: str
-) -> Iterator[tuple[Shard, np.ndarray, np.ndarray]]:
+    shards: Iterable[SpanShard], rows: Int[np.ndarray, " R"], span: str
+) -> Iterator[tuple[SpanShard, np.ndarray, np.ndarray]]:
     """For each shard that holds some of the ascending ``rows``: the shard, these rows, and where they are in it."""
     start = 0
     for shard in shards:
@@ -72,7 +72,7 @@ def blocks(
 
 
 def gather(
-    shards: Callable[[], Iterable[Shard]],
+    shards: Callable[[], Iterable[SpanShard]],
     rows: Int[np.ndarray, " R"],
     sides: Sequence[str],
     assign: Assign,

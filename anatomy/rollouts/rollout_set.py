@@ -18,7 +18,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from anatomy import artifacts
-from anatomy.activations.generate import Completion, GenerateSettings, generate
+from anatomy.activations.generate import Completion, generate
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import TemplateError, encode_prompt, template_hash
 from anatomy.data.faults import Fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from anatomy.activations.generate import DrawSettings
+from anatomy.activations.generate_settings import DrawSettings
 from anatomy.settings import ModelSettings
 
 

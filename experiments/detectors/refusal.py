@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from scipy.stats import binomtest, spearmanr
 from torch import Tensor
 
-from anatomy.activations.generate import GenerateSettings, generate
+from anatomy.activations.generate import generate
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.spans import encode_row
 from anatomy.activations.steering import steered
 from anatomy.data.sources import find_sources

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from anatomy.activations.generate import GenerateSettings
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.concepts.concept import load_library, load_questions
 from anatomy.errors import ProbeError
 from anatomy.progress import show_messages

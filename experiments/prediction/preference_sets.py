@@ -51,7 +51,7 @@ def xstest_pairs(path: Path) -> list[Pair]:
 COMPLIES = {"1_full_compliance": 2, "3_partial_refusal": 1, "2_full_refusal": 0}
 
 
-class Source(NamedTuple):
+class StudySet(NamedTuple):
     """A set: its file, held-out prompts, completions of each, learning rate, whose prompts are held out, its reader.
 
     ``unpaired``: the held-out prompts are those that have no pair; nothing tells a training's reward accuracy then.
@@ -67,10 +67,12 @@ class Source(NamedTuple):
 
 
 SETS = {
-    "alpaca_eval": Source("alpaca_eval_pairs.parquet", 280, 4),  # of 605: more would leave few to train on
-    "hh": Source("hh_harmless.jsonl.gz", 500, 2),
-    "sharegpt": Source("sharegpt_pairs.json", 280, 4, 3e-5, "alpaca_eval"),  # a third of the steps, three times as long
-    "xstest": Source("xstest_completions.parquet", 280, 4, 2e-5, read=xstest_pairs, unpaired=True),
+    "alpaca_eval": StudySet("alpaca_eval_pairs.parquet", 280, 4),  # of 605: more would leave few to train on
+    "hh": StudySet("hh_harmless.jsonl.gz", 500, 2),
+    "sharegpt": StudySet(
+        "sharegpt_pairs.json", 280, 4, 3e-5, "alpaca_eval"
+    ),  # a third of the steps, three times as long
+    "xstest": StudySet("xstest_completions.parquet", 280, 4, 2e-5, read=xstest_pairs, unpaired=True),
 }
 TRAIN, HELD_OUT, SCORES = "train.jsonl", "held_out.jsonl", "scores.json"
 MARGIN = 1.05

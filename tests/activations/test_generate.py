@@ -19,7 +19,8 @@ from support.killed_generate import CONVERSATIONS, SETTINGS
 from support.tiny import SPECIAL
 
 from anatomy.activations import generate as module
-from anatomy.activations.generate import GenerateSettings, generate
+from anatomy.activations.generate import generate
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.layers import hf_model
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.sampling import sampling, stop_ids

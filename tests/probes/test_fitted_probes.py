@@ -18,7 +18,7 @@ from probes.attention_probe import AttentionProbe
 from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
 from probes.linear_probe import LinearProbe
-from probes.probe_training import Moments, pairs_of, pool_tokens, weighted_mean
+from probes.probe_training import Standardiser, pairs_of, pool_tokens, weighted_mean
 
 LINEAR = {
     "bce by sequence, max": {},
@@ -84,7 +84,7 @@ def test_linear_probe_scores_as_scikit_learn_does():
     scale_D, offset_D = torch.logspace(-2, 2, data.x_ND.shape[1]), torch.linspace(-300, 300, data.x_ND.shape[1])
     data = replace(data, x_ND=data.x_ND * scale_D + offset_D)
     ours = LinearProbe(supervision="token", epochs=40).fit(data)
-    moments = Moments.of(data.x_ND)
+    moments = Standardiser.of(data.x_ND)
     standard_ND = moments.standardise(data.x_ND).numpy()
     theirs = LogisticRegression(class_weight="balanced", C=1.0, max_iter=1000).fit(standard_ND, data.y_N)
     scores_N = ours.decision(data.x_ND).numpy()
@@ -200,7 +200,7 @@ def test_sums_are_in_float64():
     x_ND = 10_000 + torch.randn(70_000, 2, generator=torch.Generator().manual_seed(0))
     exact = x_ND.double().numpy().mean(0)
     np.testing.assert_allclose(weighted_mean(x_ND, torch.ones(70_000)).numpy(), exact, rtol=1e-14)
-    np.testing.assert_allclose(Moments.of(x_ND).std_D.numpy(), x_ND.double().numpy().std(0), rtol=1e-9)
+    np.testing.assert_allclose(Standardiser.of(x_ND).std_D.numpy(), x_ND.double().numpy().std(0), rtol=1e-9)
 
 
 def test_pairs_are_a_positive_and_a_negative_of_one_number():

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from anatomy.activations import generate as module
-from anatomy.activations.generate import GenerateSettings, generate
+from anatomy.activations.generate import generate
+from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.settings import ModelSettings
 
