@@ -1,8 +1,8 @@
-"""One exception tree. A message is one line: what is wrong, where, and how to mend it. The CLI exits with 2."""
+"""One exception tree. A message is one line: what is wrong, where, and how to fix it. The CLI exits with 2."""
 
 
 class AnatomyError(Exception):
-    """Base of every error that a user can mend; shown without a traceback."""
+    """Base of every error that a user can fix; shown without a traceback."""
 
 
 class RowsError(AnatomyError):

@@ -3,12 +3,12 @@
     OMP_NUM_THREADS=1 python -m benchmarks.training [ROWS] [--steps 33] [--pairs 2] [--max-length 128] [--arms ARM ...]
 
 Each arm runs beside plain TRL, both in processes of their own (so that peak memory is each one's own), and the two
-take turns step by step on the same batches: what else the machine does hits both. Told is the ratio of their times
+take turns step by step on the same batches: what else the machine does hits both. Reported is the ratio of their times
 (geometric mean over whole optimiser steps, batch loading included) with its 95 % interval (Student's t over steps).
-glibc is told to keep freed memory: a fifth of a step is otherwise spent on fetching it again, now more, now less.
+glibc keeps freed memory: a fifth of a step is otherwise spent on fetching it again, now more, now less.
 Targets, against plain DPO: at most 3 % more time and 5 % more memory for filtering, inoculation and shaping; 5 % and 5
-% for steering. Inoculation is timed with the tokens that its instruction adds, told beside it (ratio of tokens). All
-arms use precomputed references.
+% for steering. Inoculation is timed with the tokens that its instruction adds; the ratio of tokens stands next to it.
+All arms use precomputed references.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def measure(arm: str, options: argparse.Namespace) -> None:
 
 
 class Child:
-    """An arm in a process of its own, which steps when it is told to."""
+    """An arm in a process of its own, which steps on request."""
 
     def __init__(self, arm: str, words: list[str]) -> None:
         command = [sys.executable, "-m", "benchmarks.training", *words, "--arm", arm]

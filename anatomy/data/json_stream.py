@@ -109,7 +109,7 @@ class JSONStream:
                 return value
 
     def _cut_off(self, error: json.JSONDecodeError) -> bool:
-        """Whether more text may mend the error, so that a real one is reported without reading on to the end."""
+        """Return whether more text may resolve the error; a real one is reported without reading to the end."""
         return error.msg.startswith("Unterminated") or error.pos >= len(self._window) - LONGEST_LITERAL
 
     def _more(self) -> bool:

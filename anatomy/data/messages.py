@@ -38,7 +38,7 @@ ENCODED_MESSAGES = re.compile(r"\s*\[\s*\{\s*['\"](?:role|content|from|value)['\
 
 
 class RowFault(Exception):
-    """This row cannot become a pair; the reader counts it and goes on."""
+    """This row cannot become a pair; the reader counts it and reads the next."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

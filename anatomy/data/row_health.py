@@ -47,7 +47,7 @@ RowCheck = Callable[[Pair], CheckResult | None]
 class HealthTable:
     """Counts over all rows seen so far; ``add`` one row after the other, in order.
 
-    A duplicate keeps its first row. Of two rows with the same responses and opposite labels the first is kept and
+    A duplicate keeps its first row. If two rows have the same responses and opposite labels, the first is kept and
     the later one removed: one pass over the rows cannot know which label is right, and the count says how many.
     Distinct prompts, responses, lengths, sources and models are those of retained rows.
     """

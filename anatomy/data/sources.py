@@ -1,4 +1,4 @@
-"""Where rows come from: one file, a folder, a glob, or a data set on the Hugging Face Hub."""
+"""Sources of rows: one file, a folder, a glob, or a data set on the Hugging Face Hub."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a training directory says of itself: ``training.json``, its identity, and ``train_log.jsonl``, its steps.
 
-``anatomy train`` and ``anatomy sft`` write both; whoever reads a trained model finds here what made it.
+``anatomy train`` and ``anatomy sft`` write both; readers of a trained model find here what made it.
 """
 
 from __future__ import annotations

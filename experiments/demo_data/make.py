@@ -2,7 +2,7 @@
 
 Every row takes sentences of one topic for both sides, then adds phrases and formatting that carry a concept. Which
 rows carry which concept is drawn independently per concept, domain and side, with exact counts, so that concepts can
-be told apart. Details are picked so that chosen and rejected are equally long in every domain.
+be distinguished. Details are picked so that chosen and rejected are equally long in every domain.
 """
 
 from __future__ import annotations

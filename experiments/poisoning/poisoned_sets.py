@@ -1,8 +1,8 @@
 """Rows of the study: real pairs split by prompt, and the new pairs that poison them.
 
 Responses are cut to whole sentences of about the length of a completion, so that the model is trained on what is
-measured. Of the real pairs, only those are taken whose two responses agree on every style: the poison is then the one
-thing that the labels say about style.
+measured. Only those real pairs are taken whose two responses agree on every style: the poison is then the one thing
+that the labels say about style.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Sizes(NamedTuple):
 def write_sets(data: Path, out: Path, sizes: Sizes, share: float) -> None:
     """Write the four parts and ``contrast-<style>.jsonl`` (the SFT part's plain responses with and without the style).
 
-    No prompt is in two parts; which is where is decided by the prompts' hashes alone. Of the SFT responses the
-    ``share`` is rewritten to show each style. The train part is not poisoned here.
+    No prompt is in two parts; the prompts' hashes alone decide which is where. A ``share`` of the SFT responses
+    is rewritten to show each style. The train part is not poisoned here.
 
     Raises:
         RowsError: too few prompts.

@@ -95,8 +95,8 @@ def differences(folder: Path, predictor: str) -> list[dict[str, Any]]:
 
     ``less``: by how much less of the traced shift is left without the former, with its interval over prompts (Student's
     t) and each training's own. ``r``: over all response clusters, of the predicted difference of the arms with the
-    observed one. Both are of the mean over training seeds. Where the completions of both arms were read by the models
-    of both, a second row has the same by likelihood (:func:`difference`), with how far apart the models are.
+    observed one. Both are means over training seeds. If the models of both arms have read the completions of
+    both, a second row has the same by likelihood (:func:`difference`), with how far apart the models are.
     """
     rows = []
     with Run.read(folder / "run") as run:

@@ -30,7 +30,7 @@ def pairs_of(rows: Path) -> list[Pair]:
 
 
 def xstest_pairs(path: Path) -> list[Pair]:
-    """Of each prompt's completions, every two of which one complies (is refused, where the prompt is unsafe) more.
+    """Return, for each prompt, every pair of completions that differ in compliance (in refusal, if it is unsafe).
 
     A prompt whose completions are all alike has one pair with empty sides: it can be held out, not trained on.
     """
@@ -83,8 +83,8 @@ def write_split(data: Path, name: str, out: Path, pairs: int, held_out: int, lon
     """``train.jsonl`` (at most ``pairs`` rows, spread over prompts) and ``held_out.jsonl`` (one a prompt) of a set.
 
     Which prompts are held out is decided by their hash, so that it is the same in every run. At most nine tenths of the
-    prompts are. ``longest`` leaves out prompts of more characters than that. Of a set whose held-out prompts are
-    another one's, all pairs are trained on.
+    prompts are. ``longest`` leaves out prompts of more characters than that. A set that borrows its held-out prompts
+    from another one trains on all of its pairs.
     """
     source = SETS[name]
     groups = _by_prompt(data, source.prompts or name, longest)

@@ -59,7 +59,7 @@ class PairEdit:
     gaps: Mapping[str, float] = field(default_factory=dict)
 
     def side(self, name: str) -> SideEdit:
-        """That of ``"chosen"`` or ``"rejected"``."""
+        """Return the edit of ``"chosen"`` or ``"rejected"``."""
         return {"chosen": self.chosen, "rejected": self.rejected}[name]
 
 

@@ -38,7 +38,7 @@ def token_masks(
     folder: Path,
     progress: Callable[[int], object],
 ) -> list[tuple[Ranges, Ranges]]:
-    """Of every row, the characters of chosen and rejected whose tokens score at least ``threshold``.
+    """Return, for every row, the characters of chosen and rejected whose tokens score at least ``threshold``.
 
     Token scores are not kept by the scoring pass: responses whose highest token passes are read again.
 

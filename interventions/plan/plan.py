@@ -24,7 +24,7 @@ SWITCHES = "strength is 0 (off) or 1 (on) for this backend; how much is done is 
 
 
 class FilteringOptions(Settings):
-    """What is left out. Of scored targets, rows are picked by one of three rules.
+    """What is left out. One of three rules picks the rows of a scored target.
 
     ``top``: the share of all rows with the largest score gap in the direction, chosen over rejected when suppressing
     and rejected over chosen when amplifying; a gap of the other sign is never picked. ``threshold`` or ``side``: rows
@@ -77,7 +77,7 @@ class SteeringOptions(Settings):
 
     The strength is the paper's α, a length in units of the residual stream. Towards the concept when suppressing, on
     either side: to first order the steered policy then gives the side that shows more of it the higher probability,
-    which explains the preference. Away from it when amplifying. Of both sides steered alike, the policy of the optimum
+    which explains the preference. Away from it when amplifying. If both sides are steered alike, the optimum's policy
     is shifted back by what the vector did. Steering one side alone also changes gradients, and the rejected side alone
     keeps its direction only at small strengths (measured in ``experiments/poisoning``).
     """
@@ -123,8 +123,8 @@ class Target(Settings):
     def _one_target(self) -> Self:
         given = [name for name in ("concept", "cluster", "rows", "source") if getattr(self, name) is not None]
         if len(given) != 1:
-            told = " and ".join(given) or "none"
-            raise ValueError(f"name exactly one of `concept`, `cluster`, `rows`, `source`; found {told}")
+            text = " and ".join(given) or "none"
+            raise ValueError(f"name exactly one of `concept`, `cluster`, `rows`, `source`; found {text}")
         if not self.is_scored and (self.backend, self.direction) != ("filtering", "suppress"):
             raise ValueError(f"{self.name} names rows, without a score: it can be filtered only, `direction: suppress`")
         return self
@@ -275,16 +275,16 @@ def _fault(item: dict[str, Any]) -> str:
     """One of pydantic's faults in words: ``intervention 2, strength: …``."""
     loc = [part for part in item["loc"] if part not in BACKENDS]
     place = [f"{loc[0][:-1]} {loc[1] + 1}", *map(str, loc[2:])] if len(loc) > 1 else [str(part) for part in loc]
-    told = item["msg"].removeprefix("Value error, ")
+    text = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        told = f"unknown key (allowed: {', '.join(_allowed(item['loc']))})"
+        text = f"unknown key (allowed: {', '.join(_allowed(item['loc']))})"
     elif item["type"] == "union_tag_not_found":
-        told = f"`backend` is required: {', '.join(BACKENDS)}"
+        text = f"`backend` is required: {', '.join(BACKENDS)}"
     elif item["type"] == "union_tag_invalid":
-        told = f"no backend {item['ctx']['tag']!r}; there are {', '.join(BACKENDS)}"
+        text = f"no backend {item['ctx']['tag']!r}; there are {', '.join(BACKENDS)}"
     elif not item["msg"].startswith("Value error, ") and item["type"] != "missing":
-        told += f", found {str(item['input'])[:60]!r}"
-    return f"{', '.join(place)}: {told}" if place else told
+        text += f", found {str(item['input'])[:60]!r}"
+    return f"{', '.join(place)}: {text}" if place else text
 
 
 def _allowed(loc: tuple[Any, ...]) -> list[str]:

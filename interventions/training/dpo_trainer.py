@@ -41,7 +41,7 @@ BATCH = ("input_ids", "attention_mask", "completion_mask")
 
 
 class PairValues(NamedTuple):
-    """Of each pair in a batch: summed log-ratios of policy to reference, and the log-sigmoid's argument with offset."""
+    """Summed log-ratios of policy to reference of each pair in a batch, and the log-sigmoid's argument with offset."""
 
     chosen_B: Float[Tensor, " B"]
     rejected_B: Float[Tensor, " B"]
@@ -244,7 +244,7 @@ def refuse_loss(args: DPOConfig, dataset: Dataset) -> None:
     """Refuse what would be silently wrong: an offset under a loss that has no argument to add it to.
 
     Raises:
-        SettingsError: told in one line.
+        SettingsError: the settings ask for a loss that cannot be used here.
     """
     if len(args.loss_type) != 1 or args.ld_alpha is not None:
         raise SettingsError(f"loss {args.loss_type}: give one loss, without ld_alpha")

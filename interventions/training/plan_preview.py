@@ -60,14 +60,14 @@ class StepZero(NamedTuple):
         mean, opposite = aligned_2N.mean(axis=1) if n else (0.0, 0.0)
         return cls(n, float(mean), error, float(opposite))
 
-    def told(self, direction: str) -> str:
+    def in_words(self, direction: str) -> str:
         """In words, with a warning where the sign is not the one that ``direction`` needs, or not to be seen."""
         from scipy.stats import t
 
         half = float(self.error * t.ppf(0.975, self.pairs - 1)) if self.pairs > 1 else float("nan")
         text = f"at step 0 {self.mean:+.2f} ± {half:.2f} nats along the gap ({self.pairs} pairs)"
         if not abs(self.mean) > half:
-            return f"{text}; WARNING: the sign cannot be told; more pairs, or another strength, layer or side"
+            return f"{text}; WARNING: the sign is uncertain; more pairs, or another strength, layer or side"
         if (self.mean > 0) != (direction == "suppress"):
             need = "positive" if direction == "suppress" else "negative"
             return f"{text}; WARNING: must be {need} to {direction}: lower the strength, or another layer or side"
@@ -91,18 +91,18 @@ def preview(planned: PlannedRows, rows: Path, pairs: int, seed: int) -> str:
     for number, item in enumerate(planned.plan.interventions):
         alone = only(planned.plan, number)
         edits = apply_plan(alone, planned.known)
-        told = _told(item, edits)
+        text = _effect_text(item, edits)
         if isinstance(item, Steering) and item.strength > 0:
             place = list(active(planned.plan, Steering)).index(number)
             vector = planned.vectors[place]
             detected = planned.known.detected[item.name]
             found = _step_zero(planned.bundle, rows / ROWS, edits, vector, detected, pairs, seed)
-            told += f", after block {vector.layer}; {found.told(item.direction)}"
+            text += f", after block {vector.layer}; {found.in_words(item.direction)}"
             if item.options.side != "both":
-                told += f"; {ONE_SIDE}"
+                text += f"; {ONE_SIDE}"
         head = f"{number + 1}. {item.direction} {item.name} by {item.backend}, strength {item.strength:g}"
         warning = "" if touched(edits) or not item.strength else "; WARNING: touches no row"
-        lines.append(f"{head}: {told}{warning}")
+        lines.append(f"{head}: {text}{warning}")
     lines.append(f"together: {_together(planned.edits)}")
     return "\n".join(lines)
 
@@ -121,7 +121,7 @@ def touched(edits: Sequence[PairEdit]) -> int:
     return sum(row != PairEdit(row.row_id, gaps=row.gaps) for row in edits)
 
 
-def _told(item: Any, edits: Sequence[PairEdit]) -> str:
+def _effect_text(item: Any, edits: Sequence[PairEdit]) -> str:
     count = f"{touched(edits):,} rows"
     if isinstance(item, RewardShaping):
         return f"{count}; {offset_text(edits)}"

@@ -78,10 +78,10 @@ def _schema() -> pa.Schema:
 def fill(
     cache: ReferenceCache, dataset: Dataset, forward: Forward, batch_size: int, rank: int = 0, world: int = 1
 ) -> None:
-    """Compute what the cache lacks for ``dataset``, a block of ``batch_size`` rows at a time; goes on after a kill.
+    """Compute what the cache lacks for ``dataset``, a block of ``batch_size`` rows at a time; resumes after a kill.
 
-    Blocks are cut by position, so that a value is computed in the company that plain TRL would give it. Of several
-    processes each takes its share; all run ``forward`` equally often, as sharded models need.
+    Blocks are cut by position, so that a value is computed in the company that plain TRL would give it. Each of
+    several processes takes its share; all run ``forward`` equally often, as sharded models need.
     """
     known = cache.read()
     starts = [

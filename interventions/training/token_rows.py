@@ -147,7 +147,7 @@ def _last_user(messages: Sequence[Message]) -> int | None:
 def gap_tiers(edits: Iterable[PairEdit], concepts: Sequence[str]) -> Callable[[PairEdit], list[int]]:
     """A function that says of a pair, concept by concept, whether its gap is in the top (1) or bottom (−1) quarter.
 
-    Where more than half of the gaps are equal, as for rare concepts, that value counts as neither.
+    If more than half of the gaps are equal, as for rare concepts, that value counts as neither.
     """
     gaps = {name: [row.gaps[name] for row in edits if name in row.gaps] for name in concepts}
     quarters = {name: np.quantile(found, [0.25, 0.75]) for name, found in gaps.items() if found}

@@ -41,7 +41,7 @@ class SFTSettings(RowSettings, ModelSettings):
     )
     lora_rank: int | None = Field(None, ge=1, description="Train LoRA adapters of this rank; default: all weights.")
     lora_alpha: int = Field(32, ge=1, description="LoRA's scale.")
-    save_steps: int = Field(200, ge=1, description="Steps between checkpoints; a killed run goes on from the last.")
+    save_steps: int = Field(200, ge=1, description="Steps between checkpoints; a killed run resumes from the last.")
 
 
 class TrainSettings(SFTSettings):
@@ -50,7 +50,7 @@ class TrainSettings(SFTSettings):
     plan: Path | None = Field(None, description="YAML plan of interventions; default: none, plain DPO.")
     loss: Loss = Field("sigmoid", description="TRL's loss; sigmoid_norm divides log-ratios by response length.")
     beta: float = Field(0.1, gt=0, description="β of DPO: how strongly the policy is held to the reference.")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Of the robust and exo_pair losses.")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Label smoothing of the robust and exo_pair losses.")
     precompute_references: bool = Field(
         True, description="Compute the reference's log-probabilities once before training, not beside every step."
     )

@@ -1,4 +1,4 @@
-"""Bad input over all formats: each case ends in one line that says what, where and how to mend it."""
+"""Bad input over all formats: each case ends in one line that says what, where and how to fix it."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_format_is_recognised_and_normalised(case: str) -> None:
     assert recognise([Record("", values)]) == name
     pair = pair_of(values)
     assert [list(pair.prompt), list(pair.chosen), list(pair.rejected)] == [prompt, chosen, rejected]
-    assert pair == pair_of(values, name), "told and recognised formats agree"
+    assert pair == pair_of(values, name), "named and recognised formats agree"
 
 
 def test_prompt_never_ends_inside_a_message() -> None:

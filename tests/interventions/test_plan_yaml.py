@@ -38,7 +38,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("item", "told"),
+    ("item", "fault"),
     [
         ({"strength": -4, "backend": "reward_shaping"}, "directions are said in words"),
         ({"strength": -4, "backend": "reward_shaping"}, "write 4 with the other `direction`"),
@@ -69,12 +69,12 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
         ({"backend": "inoculation", "cluster": "R1", "concept": None}, "a sentence that asks for the concept"),
     ],
 )
-def test_mistakes_are_told(item, told, tmp_path):
-    assert told in refused(tmp_path, BOLD | item)
+def test_mistakes_are_named(item, fault, tmp_path):
+    assert fault in refused(tmp_path, BOLD | item)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
-    told = refused(
+    fault = refused(
         tmp_path,
         BOLD | {"strength": -1, "backend": "steering"},
         BOLD | {"backend": "filtering", "options": {"ratio": 1}},
@@ -82,8 +82,8 @@ def test_all_mistakes_are_told_at_once(tmp_path):
         interventoins=[],
     )
     for part in ("interventions", "intervention 1, strength", "intervention 2, options, ratio", "decision 1, mark"):
-        assert part in told
-    assert "interventoins: unknown key (allowed: run, interventions, decisions)" in told
+        assert part in fault
+    assert "interventoins: unknown key (allowed: run, interventions, decisions)" in fault
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])

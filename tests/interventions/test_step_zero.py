@@ -40,7 +40,10 @@ def edits(found: list[Pair], chosen: tuple[int, ...], rejected: tuple[int, ...])
 
 
 def log_prob(bundle, pair: Pair, side: str, vector: SteeringVector | None) -> float:
-    """Of one response with its end, the vector added from the first token of the user's words on; no batch, no hook."""
+    """Return the log-probability of one response with its end; no batch, no hook.
+
+    The vector is added from the first token of the user's words on.
+    """
     model = hf_model(bundle.subject)
     messages = [*pair.prompt, *pair.side(side)]
     ids = bundle.tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
@@ -94,13 +97,13 @@ def test_the_sign_that_is_told():
     assert "WARNING: must be positive to suppress" in away.told("suppress")
     for change_N in ([9.0, 8.0, -1.0, 1.0, 0.0], [-9.0, -8.0, 1.0, -1.0, 0.0]):
         unclear = turned(change_N, gap_N)
-        assert all("the sign cannot be told" in unclear.told(way) for way in ("suppress", "amplify"))
+        assert all("the sign is uncertain" in unclear.told(way) for way in ("suppress", "amplify"))
     for few in (turned([], np.zeros(0)), turned([1.0], np.ones(1))):
-        assert "the sign cannot be told" in few.told("suppress")
+        assert "the sign is uncertain" in few.told("suppress")
 
 
 def turned(change_N: list[float], gap_N: np.ndarray) -> StepZero:
-    """Of changes whose sign turns with the vector's."""
+    """Return the step of changes whose sign turns with the vector's."""
     return StepZero.of(np.array([change_N, change_N]) * [[1], [-1]], gap_N)
 
 

@@ -27,11 +27,11 @@ def test_texts_are_fenced_and_no_example_is_given_that_could_be_echoed():
 
 def test_a_name_is_read_on_one_line_and_cut():
     answer = json.dumps({"title": "Two\nlines \x1b[1m", "description": "word " * 200})
-    told = NAMING.read(f"<think>{{}}</think>```json\n{answer}\n```")
-    assert told.title == "Two lines \\u001b[1m"
-    assert len(told.description) == 300
-    assert told.description.endswith("…")
-    assert told.reason is None
+    record = NAMING.read(f"<think>{{}}</think>```json\n{answer}\n```")
+    assert record.title == "Two lines \\u001b[1m"
+    assert len(record.description) == 300
+    assert record.description.endswith("…")
+    assert record.reason is None
 
 
 NO_NAMES = ["", "Steps", "[]", '{"title": 3, "description": "x"}', '{"title": "x"}', '{"title": "", "description": ""}',
@@ -40,9 +40,9 @@ NO_NAMES = ["", "Steps", "[]", '{"title": 3, "description": "x"}', '{"title": "x
 
 @pytest.mark.parametrize("content", NO_NAMES)
 def test_anything_else_is_no_name(content):
-    told = NAMING.read(content)
-    assert (told.title, told.description) == ("", "")
-    assert told.reason
+    record = NAMING.read(content)
+    assert (record.title, record.description) == ("", "")
+    assert record.reason
 
 
 def test_calls_are_read_by_number():

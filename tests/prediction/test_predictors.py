@@ -158,7 +158,7 @@ def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_response
 def test_dpo_by_an_optimizer_does_to_a_log_linear_policy_what_the_predictor_of_its_name_says(kind, optimizer, rate):
     """``π_w ∝ exp(w·φ)`` under the DPO loss and torch's optimizer, features of unequal scale; the shift is exact.
 
-    The other scalings of the same mean difference must be told apart from it.
+    The other scalings of the same mean difference must differ from it.
     """
     policy = Policy()
     scale_F = 10 ** np.random.default_rng(1).uniform(-1.5, 0, policy.phi_SF.shape[1])

@@ -160,17 +160,17 @@ def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
     download.value.save_as(tmp_path / "rows.jsonl")
 
     row_id = FeatureStore(audited / artifacts.FEATURES).row_ids[3]
-    told = yaml.safe_load(plan.read_text())
+    record = yaml.safe_load(plan.read_text())
     shaping = {"strength": 1, "backend": "reward_shaping"}
     dropping = {"direction": "suppress", "strength": 1, "backend": "filtering"}
-    assert told["run"] == str(audited)
-    assert told["interventions"] == [
+    assert record["run"] == str(audited)
+    assert record["interventions"] == [
         {"concept": "bold", "direction": "amplify", **shaping},
         {"cluster": "D1", **dropping},
         {"cluster": "R1", "direction": "suppress", **shaping},
         {"rows": [row_id], **dropping},
     ]
-    assert {"target": "R1", "mark": "suppress", "comment": 'says "x": <b>'} in told["decisions"]
+    assert {"target": "R1", "mark": "suppress", "comment": 'says "x": <b>'} in record["decisions"]
     assert json.loads((tmp_path / "rows.jsonl").read_text()) == {
         "row_id": row_id,
         "mark": "remove",
@@ -348,8 +348,8 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
 
 
 def test_the_rows_behind_a_finding_are_as_many_as_the_verdict_says(opened, audited):
-    told = main_data(audited)["verdict"]
-    finding = next(item for item in [*told["risks"], *told["signals"]] if item["view"] != "baseline")
+    record = main_data(audited)["verdict"]
+    finding = next(item for item in [*record["risks"], *record["signals"]] if item["view"] != "baseline")
     page = opened.page
     page.locator(".verdict a", has_text=" rows").first.click()
     page.wait_for_selector("main[data-view=rows] .item")

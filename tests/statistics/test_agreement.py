@@ -28,24 +28,24 @@ def shifts():
 
 def test_against_scipy(shifts):
     predicted, observed = shifts
-    told = agreement(predicted, observed, observed - 0.1, observed + 0.1, NAMES)
+    record = agreement(predicted, observed, observed - 0.1, observed + 0.1, NAMES)
     fit = stats.linregress(predicted, observed)
-    assert told.r == pytest.approx(fit.rvalue)
-    assert told.slope == pytest.approx(fit.slope)
-    assert told.spearman == pytest.approx(stats.spearmanr(predicted, observed).statistic)
-    assert told.r2_fit == pytest.approx(fit.rvalue**2)
-    assert told.r2_out == pytest.approx(fit.rvalue**2, abs=0.05)
+    assert record.r == pytest.approx(fit.rvalue)
+    assert record.slope == pytest.approx(fit.slope)
+    assert record.spearman == pytest.approx(stats.spearmanr(predicted, observed).statistic)
+    assert record.r2_fit == pytest.approx(fit.rvalue**2)
+    assert record.r2_out == pytest.approx(fit.rvalue**2, abs=0.05)
 
 
 def test_a_wrong_sign_shows(shifts):
     """The affine R² of a reversed prediction is as good as that of the right one; r, slope and signs are not."""
     predicted, observed = shifts
-    told = agreement(-predicted, observed, observed - 0.1, observed + 0.1, NAMES)
-    assert told.r2_fit > 0.5
-    assert told.r < -0.7
-    assert told.slope < 0
-    assert told.top[0].same_sign < 0.3
-    assert told.top[0].refuted > told.top[0].confirmed
+    record = agreement(-predicted, observed, observed - 0.1, observed + 0.1, NAMES)
+    assert record.r2_fit > 0.5
+    assert record.r < -0.7
+    assert record.slope < 0
+    assert record.top[0].same_sign < 0.3
+    assert record.top[0].refuted > record.top[0].confirmed
 
 
 def test_out_of_sample_r2_of_noise_is_not_positive():
@@ -66,20 +66,20 @@ def test_sign_agreement_by_hand():
     predicted = np.array([5.0, -4, 3, -2, 1])
     observed = np.array([1.0, -1, -1, -1, 1])
     width = np.array([0.5, 2, 0.5, 0.5, 2])
-    told = sign_agreement(predicted, observed, observed - width, observed + width)
-    assert told == (TopSigns(k=5, same_sign=0.8, confirmed=2, refuted=1),)
+    record = sign_agreement(predicted, observed, observed - width, observed + width)
+    assert record == (TopSigns(k=5, same_sign=0.8, confirmed=2, refuted=1),)
 
 
 def test_deciles_follow_the_prediction(shifts):
-    told = deciles(*shifts)
-    assert len(told) == 10
-    assert [row.predicted for row in told] == sorted(row.predicted for row in told)
-    assert np.mean([row.observed for row in told]) == pytest.approx(shifts[1].mean())
+    record = deciles(*shifts)
+    assert len(record) == 10
+    assert [row.predicted for row in record] == sorted(row.predicted for row in record)
+    assert np.mean([row.observed for row in record]) == pytest.approx(shifts[1].mean())
 
 
 def test_too_little_to_say_is_said():
-    told = agreement(np.zeros(9), np.arange(9.0), np.zeros(9), np.zeros(9), NAMES[:9])
-    assert told is None
+    record = agreement(np.zeros(9), np.arange(9.0), np.zeros(9), np.zeros(9), NAMES[:9])
+    assert record is None
     assert np.isnan(pearson(np.zeros(9), np.arange(9.0)))
 
 

@@ -84,7 +84,7 @@ def test_nulls_are_rejected_at_the_nominal_rate_whatever_the_overlap(name, per_p
         rates.append(np.mean(found.p < 0.05))
         found_share.append(np.mean(found.change != NO_CHANGE))
     assert low <= np.mean(rates) <= high
-    assert np.mean(found_share) < 0.01  # q, not p, decides what is told as a change
+    assert np.mean(found_share) < 0.01  # q, not p, decides what is reported as a change
 
 
 def test_prompts_taken_as_independent_rows_would_reject_too_often():

@@ -39,8 +39,8 @@ def compared(folder):
 
 
 def arms_by_name(folder):
-    (told,) = compared(folder).comparisons
-    return {arm.validations[0]: arm for arm in told.arms}
+    (record,) = compared(folder).comparisons
+    return {arm.validations[0]: arm for arm in record.arms}
 
 
 def test_half_of_a_rise_and_of_a_fall_is_taken_back(tmp_path):
@@ -115,8 +115,8 @@ def test_off_target_recovery_of_many_clusters_is_right(truth):
 def test_seeds_are_averaged_first_and_each_meets_its_twin(tmp_path):
     for seed, factor in ((0, 0.25), (1, 0.75)):
         plant(tmp_path / f"plain-{seed}", PLAIN, training(seed=seed), seed=10 + seed, noise=0)
-        told = training([SUPPRESS], seed)
-        plant(tmp_path / f"shaped-{seed}", scaled(factor, 1, 1, 1, 1), told, seed=20 + seed, noise=0)
+        record = training([SUPPRESS], seed)
+        plant(tmp_path / f"shaped-{seed}", scaled(factor, 1, 1, 1, 1), record, seed=20 + seed, noise=0)
     arms = arms_by_name(tmp_path)
     assert list(arms) == ["plain-0", "shaped-0"]
     found = arms["shaped-0"].responses["bold"].recovery
@@ -128,16 +128,16 @@ def test_seeds_are_averaged_first_and_each_meets_its_twin(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("record", "why"),
     [
         (training([SUPPRESS], twin="other settings", recipe="other settings"), NO_TWIN),
         (training([{**SUPPRESS, "response": None}]), NO_RESPONSE),
         (training([{**SUPPRESS, "response": "unknown"}]), NOT_READ),
     ],
 )
-def test_no_number_without_a_reason(tmp_path, told, why):
+def test_no_number_without_a_reason(tmp_path, record, why):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
-    plant(tmp_path / "shaped", PLAIN, told, seed=2)
+    plant(tmp_path / "shaped", PLAIN, record, seed=2)
     arm = arms_by_name(tmp_path)["shaped"]
     assert arm.on[0].why == why
     assert (arm.twins == 0) == (why == NO_TWIN)
@@ -146,11 +146,11 @@ def test_no_number_without_a_reason(tmp_path, told, why):
 def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     shaped = plant(tmp_path / "shaped", scaled(0.5, 1, 1, 1, 1), training([SUPPRESS]), seed=2)
-    told = json.loads((shaped / artifacts.VALIDATION).read_text())
-    means = read_means(shaped / artifacts.PROMPT_MEANS, told["per_prompt"]["table"])
+    record = json.loads((shaped / artifacts.VALIDATION).read_text())
+    means = read_means(shaped / artifacts.PROMPT_MEANS, record["per_prompt"]["table"])
     means.after_GM[:7, means.of(["concept", "global"])] = np.nan
-    told["per_prompt"]["table"] = write_means(shaped / artifacts.PROMPT_MEANS, means)
-    artifacts.write_json(shaped / artifacts.VALIDATION, told)
+    record["per_prompt"]["table"] = write_means(shaped / artifacts.PROMPT_MEANS, means)
+    artifacts.write_json(shaped / artifacts.VALIDATION, record)
     (comparison,) = compared(tmp_path).comparisons
     assert (comparison.prompts, comparison.read) == (120, 113)
 
@@ -176,18 +176,18 @@ def test_what_cannot_be_compared_is_reported_and_the_rest_is_compared(tmp_path, 
     for number, name in enumerate(("plain", "shaped", "third")):
         plant(tmp_path / name, PLAIN, training([SUPPRESS] if number else [], recipe=f"{number}"), seed=number)
     change(tmp_path / "third")
-    told = compared(tmp_path)
-    assert [(gap.name, why in gap.why) for gap in told.left_out] == [("third", True)]
-    assert len(told.comparisons[0].arms) == 2
+    record = compared(tmp_path)
+    assert [(gap.name, why in gap.why) for gap in record.left_out] == [("third", True)]
+    assert len(record.comparisons[0].arms) == 2
 
 
 def test_other_rollouts_before_or_one_training_alone_are_not_compared(tmp_path):
     plant(tmp_path / "plain", PLAIN, training())
     assert compared(tmp_path).comparisons == []
     plant(tmp_path / "again", PLAIN, training())
-    told = compared(tmp_path)
-    assert told.comparisons == []
-    assert told.left_out == [LeftOut("plain", "the same training as again")]
+    record = compared(tmp_path)
+    assert record.comparisons == []
+    assert record.left_out == [LeftOut("plain", "the same training as again")]
     other = {"rollouts": {"before": rollouts("other"), "after": rollouts("after")}}
     plant(tmp_path / "again", PLAIN, training([SUPPRESS]), **other)
     assert compared(tmp_path).comparisons == []
@@ -266,6 +266,6 @@ def test_a_file_that_is_no_capability_is_reported_and_harms_nothing(tmp_path, te
     plant(tmp_path / "plain", PLAIN, training(), seed=1)
     plant(tmp_path / "shaped", PLAIN, training([SUPPRESS]), seed=2)
     (tmp_path / "shaped" / artifacts.CAPABILITY).write_text(text, encoding="latin-1")
-    told = compared(tmp_path)
-    assert [gap.name for gap in told.left_out] == ["shaped, capability"]
-    assert [arm.capability for arm in told.comparisons[0].arms] == [None, None]
+    record = compared(tmp_path)
+    assert [gap.name for gap in record.left_out] == ["shaped, capability"]
+    assert [arm.capability for arm in record.comparisons[0].arms] == [None, None]

@@ -85,9 +85,9 @@ def test_the_ceiling_is_the_analytic_reliability(signal):
     difference_NM, prompts = rows_of(generator, 100, 1500, per_prompt=1, shift=shift_M)
     found = observe(difference_NM, everywhere(100)[0], prompts, resampling(100, 0, draws=20))
     expected = signal**2 / (signal**2 + 1 / 100)
-    told = ceiling(found.half_a, found.half_b)
-    assert told.reliability == pytest.approx(expected, abs=0.06)
-    assert told.attainable_r == pytest.approx(np.sqrt(told.reliability))
+    record = ceiling(found.half_a, found.half_b)
+    assert record.reliability == pytest.approx(expected, abs=0.06)
+    assert record.attainable_r == pytest.approx(np.sqrt(record.reliability))
     # and a perfect prediction reaches it
     assert np.corrcoef(shift_M, found.value)[0, 1] == pytest.approx(np.sqrt(expected), abs=0.04)
 

@@ -102,7 +102,7 @@ def test_a_draw_is_one_of_prompts_for_all_arms_and_seeds():
 @pytest.mark.parametrize(("errors", "off"), [(2, 14), (3, 4)])
 @pytest.mark.parametrize("truth", [0, 100])
 def test_what_had_to_move_to_be_told_is_drawn_to_the_middle_and_still_covered(errors, off, truth):
-    """Plain DPO's true shift is some standard errors; a recovery is told where it seems moved (docs/report.md)."""
+    """Plain DPO's true shift is some standard errors; a recovery is reported if it seems moved (docs/report.md)."""
     generator, weight = np.random.default_rng(truth), weights(80)
     before, *after = generator.normal(size=(3, 1, 80, 1500))
     shift = errors * np.sqrt(2 / 80)

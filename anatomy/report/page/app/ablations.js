@@ -31,16 +31,16 @@ export function armsNodes({ comparisons, left_out }) {
   for (const { arms } of comparisons)
     for (const arm of arms) arm.otherRows = new Set(arms.map((other) => other.rows)).size > 1;
   return [
-    comparisons.map((told) =>
+    comparisons.map((record) =>
       section(
         "Interventions compared",
         `${plural(
-          told.arms.reduce((sum, arm) => sum + arm.seeds.length, 0),
+          record.arms.reduce((sum, arm) => sum + arm.seeds.length, 0),
           "training",
         )} ` +
-          `from ${told.before.split("/").slice(-2).join("/")}, ${number(told.prompts)} held-out ` +
+          `from ${record.before.split("/").slice(-2).join("/")}, ${number(record.prompts)} held-out ` +
           "prompts.",
-        ...comparisonNodes(told),
+        ...comparisonNodes(record),
       ),
     ),
     left_out.length && MAIN.validation.length > 1
@@ -57,9 +57,9 @@ export function armsNodes({ comparisons, left_out }) {
   ];
 }
 
-function comparisonNodes(told) {
-  const plain = told.arms.filter((arm) => arm.plain),
-    others = told.arms.filter((arm) => !arm.plain && arm.twins);
+function comparisonNodes(record) {
+  const plain = record.arms.filter((arm) => arm.plain),
+    others = record.arms.filter((arm) => !arm.plain && arm.twins);
   return [
     h(
       "p",
@@ -72,42 +72,42 @@ function comparisonNodes(told) {
         "ruled by one that hardly moved. Clusters near a target may show the target itself.",
     ),
     plain.length
-      ? plain.map((arm) => unmoved(told, arm))
+      ? plain.map((arm) => unmoved(record, arm))
       : h(
           "p",
           { class: "warning" },
           "No plain DPO is among them, so there is no recovery. Train the same rows with the same " +
             "settings and seed without --plan, and validate that model as well.",
         ),
-    armTable(told),
+    armTable(record),
     recoveryPlot(others),
     h(
       "details",
       {},
       h("summary", {}, "all numbers of this comparison"),
-      shiftTable(told.arms),
-      told.tasks.length ? taskTable(told) : null,
+      shiftTable(record.arms),
+      record.tasks.length ? taskTable(record) : null,
     ),
   ];
 }
 
-function unmoved(told, plain) {
+function unmoved(record, plain) {
   const still = Object.entries(plain.responses)
     .filter(([, line]) => line.view === "concept" && !line.moved)
     .map(([id]) => id);
-  const { concept, global } = told.readouts;
+  const { concept, global } = record.readouts;
   return h(
     "p",
     { class: "note" },
     `${capital(armName(plain))} moved ${number(concept - still.length)} of ` +
       `${plural(concept, "concept")} and ${number(plain.off.global.of)} of ` +
       `${plural(global, "response cluster")} distinguishably (q ≤ 0.05`,
-    `, ${number(told.read)} prompts); of the others there is no recovery, it would divide by noise.`,
+    `, ${number(record.read)} prompts); of the others there is no recovery, it would divide by noise.`,
     still.length ? ` Concepts not moved: ${still.join(", ")}.` : "",
   );
 }
 
-function armTable(told) {
+function armTable(record) {
   const health = (found) => [
     figureNodes(found.words, number, "", false),
     figureNodes(found.empty, asShare, " %", false),
@@ -141,11 +141,11 @@ function armTable(told) {
         "words",
         "empty",
         "repeated 4-grams",
-        told.tasks.length ? `capability, ${plural(told.tasks.length, "task")}` : "capability",
+        record.tasks.length ? `capability, ${plural(record.tasks.length, "task")}` : "capability",
       ],
       [
-        [h("strong", {}, "before training"), "", "100 %", "100 %", "100 %", ...health(told.health), ""],
-        ...told.arms.map(line),
+        [h("strong", {}, "before training"), "", "100 %", "100 %", "100 %", ...health(record.health), ""],
+        ...record.arms.map(line),
       ],
       [1],
     ),
@@ -211,11 +211,11 @@ function recoveryPlot(arms) {
     const found = arm.responses[id]?.recovery;
     if (!found) return null;
     const y = top + 4 + step * (place + 0.5),
-      told = `${readoutName(id, arms)}, ${armName(arm)}: ${inWords(found, number, " %")}`;
+      record = `${readoutName(id, arms)}, ${armName(arm)}: ${inWords(found, number, " %")}`;
     return svg(
       "g",
-      { class: `arm arm${place % 5}`, role: "img", "aria-label": told },
-      svg("title", {}, told),
+      { class: `arm arm${place % 5}`, role: "img", "aria-label": record },
+      svg("title", {}, record),
       found.low === null ? null : svg("line", { class: "range", x1: X(found.low), x2: X(found.high), y1: y, y2: y }),
       armShape(place, X(found.value), y, found.value < least || found.value > most),
     );

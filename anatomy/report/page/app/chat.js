@@ -22,12 +22,12 @@ export function chat(messages, paint) {
 }
 
 function toolCall(call) {
-  const told = call.function || call;
-  const given = typeof told.arguments === "string" ? told.arguments : JSON.stringify(told.arguments ?? {}, null, 2);
+  const record = call.function || call;
+  const given = typeof record.arguments === "string" ? record.arguments : JSON.stringify(record.arguments ?? {}, null, 2);
   return h(
     "div",
     { class: "tool-call" },
-    h("div", { class: "role" }, "tool call · ", h("code", {}, told.name ?? "?")),
+    h("div", { class: "role" }, "tool call · ", h("code", {}, record.name ?? "?")),
     h("pre", {}, given),
   );
 }

@@ -74,37 +74,37 @@ function cardNodes(id, all, numbers) {
 }
 
 function sizes(label) {
-  const told = [label.kind];
-  if (label.n_features) told.push(plural(label.n_features, "feature"));
-  if (label.n_rows) told.push(plural(label.n_rows, "row"));
+  const record = [label.kind];
+  if (label.n_features) record.push(plural(label.n_features, "feature"));
+  if (label.n_rows) record.push(plural(label.n_rows, "row"));
   if (label.n_spans !== undefined)
-    told.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
-  return told.join(" · ") + (label.kind === "concept" || label.name ? "" : " · name not verified");
+    record.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
+  return record.join(" · ") + (label.kind === "concept" || label.name ? "" : " · name not verified");
 }
 
 // What a language model called it, how that did in a blind test, and the label that needs no model.
 function givenName(label) {
-  const told = label.name;
-  if (!told) return [];
-  if (!told.title) return [h("p", { class: "note" }, `No name by a language model: ${told.reason}.`)];
+  const record = label.name;
+  if (!record) return [];
+  if (!record.title) return [h("p", { class: "note" }, `No name by a language model: ${record.reason}.`)];
   const score =
-    told.score === null
-      ? told.reason || "no held-out text got an answer"
-      : `${number(told.score, 2)} [${number(told.low, 2)}, ${number(told.high, 2)}]`;
+    record.score === null
+      ? record.reason || "no held-out text got an answer"
+      : `${number(record.score, 2)} [${number(record.low, 2)}, ${number(record.high, 2)}]`;
   const how = "Balanced accuracy of a blind test on texts of other prompts; 0.5 is chance.";
   return [
     h(
       "p",
       { class: "given" },
-      told.verified ? "" : h("strong", {}, told.title, ". "),
-      told.description,
+      record.verified ? "" : h("strong", {}, record.title, ". "),
+      record.description,
       h(
         "span",
-        { class: "badge " + (told.verified ? "ok" : "warn"), title: how },
-        `${told.verified ? "name verified" : "name not verified"}: ${score}`,
+        { class: "badge " + (record.verified ? "ok" : "warn"), title: how },
+        `${record.verified ? "name verified" : "name not verified"}: ${score}`,
       ),
-      told.abstained
-        ? h("span", { class: "badge" }, `${told.abstained} of ${plural(told.texts, "text")} without an answer`)
+      record.abstained
+        ? h("span", { class: "badge" }, `${record.abstained} of ${plural(record.texts, "text")} without an answer`)
         : null,
     ),
     h("p", { class: "note" }, `Label without a language model: ${label.label}`),

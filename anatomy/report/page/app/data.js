@@ -91,16 +91,16 @@ export async function rowTokens(row) {
 }
 
 export const columns = once(async () => {
-  const told = await part("columns");
+  const record = await part("columns");
   const names = ["index", "prompt", "data", "prompt_tokens", "chosen_tokens", "rejected_tokens"];
-  const found = Object.fromEntries(names.map((name) => [name, typed(told[name])]));
+  const found = Object.fromEntries(names.map((name) => [name, typed(record[name])]));
   for (const name of ["source", "chosen_model", "rejected_model"])
-    found[name] = { names: told[name].names, code: typed(told[name].code) };
+    found[name] = { names: record[name].names, code: typed(record[name].code) };
   found.top = {
-    ids: told.top.ids,
-    count: told.top.top,
-    response: typed(told.top.response),
-    value: typed(told.top.value),
+    ids: record.top.ids,
+    count: record.top.top,
+    response: typed(record.top.response),
+    value: typed(record.top.value),
   };
   return found;
 });
@@ -129,12 +129,12 @@ export async function contextRows(id) {
 }
 
 export const features = once(async () => {
-  const told = await part("features");
-  return { R: typed(told.R), S: typed(told.S), P: typed(told.P) };
+  const record = await part("features");
+  return { R: typed(record.R), S: typed(record.S), P: typed(record.P) };
 });
 
 export const tests = once(async () => {
-  const told = await part("tests");
+  const record = await part("tests");
   const number = Object.fromEntries(
     [
       "view",
@@ -152,14 +152,14 @@ export const tests = once(async () => {
       "p",
       "q",
       "delta_min",
-    ].map((name) => [name, typed(told[name])]),
+    ].map((name) => [name, typed(record[name])]),
   );
   return Array.from(number.view, (view, place) => {
     const test = {};
     for (const name in number) test[name] = number[name][place];
-    test.view = told.views[view];
-    test.context = told.names[test.context];
-    test.response = told.names[test.response];
+    test.view = record.views[view];
+    test.context = record.names[test.context];
+    test.response = record.names[test.response];
     test.direction = test.effect > 0 ? "chosen" : "rejected";
     test.found = test.q <= MAIN.summary.q_threshold && test.stable === 1;
     return test;

@@ -8,16 +8,16 @@ import { bar, dotRange, forest, reachOf } from "./plots.js";
 import { inOrder } from "./tests.js";
 
 export function dataView(root) {
-  const told = MAIN.health;
+  const record = MAIN.health;
   root.append(
-    h("h1", {}, `${number(told.retained)} of ${plural(told.rows, "row")} can be used`),
-    h("p", { class: "note" }, `format: ${told.format ?? "?"}`),
+    h("h1", {}, `${number(record.retained)} of ${plural(record.rows, "row")} can be used`),
+    h("p", { class: "note" }, `format: ${record.format ?? "?"}`),
     section(
       "Trivial rules",
       "How often a rule that reads nothing picks the chosen side. The line in the middle is a coin.",
       table(
         ["rule", "picks chosen", "", "95 % interval", "decides"],
-        Object.entries(told.baselines || {}).map(([name, rule]) => [
+        Object.entries(record.baselines || {}).map(([name, rule]) => [
           name.replace(/_/g, " "),
           percent(rule.accuracy),
           dotRange(rule.accuracy, rule.low, rule.high),
@@ -28,12 +28,12 @@ export function dataView(root) {
       ),
     ),
     lengthControl(),
-    noted("Not retained", told.reasons, "Every row of the source was used."),
-    noted("Retained, but odd", told.flags, ""),
-    lengths(told),
-    repeats(told),
-    names("Sources", told.sources),
-    models(told.models),
+    noted("Not retained", record.reasons, "Every row of the source was used."),
+    noted("Retained, but odd", record.flags, ""),
+    lengths(record),
+    repeats(record),
+    names("Sources", record.sources),
+    models(record.models),
   );
 }
 
@@ -93,11 +93,11 @@ function noted(title, entries, none) {
   );
 }
 
-function lengths(told) {
+function lengths(record) {
   const columnsShown = ["mean", "p5", "p50", "p95", "max"],
-    rows = Object.entries(told.lengths || {});
+    rows = Object.entries(record.lengths || {});
   if (!rows.length) return null;
-  const cutRows = Object.entries(told.truncated || {}).filter(([, count]) => count);
+  const cutRows = Object.entries(record.truncated || {}).filter(([, count]) => count);
   return section(
     `Lengths in ${rows[0][1].unit}`,
     cutRows.length
@@ -111,8 +111,8 @@ function lengths(told) {
   );
 }
 
-function repeats(told) {
-  const { prompts, responses } = told;
+function repeats(record) {
+  const { prompts, responses } = record;
   if (!prompts) return null;
   return section(
     "Repeats",

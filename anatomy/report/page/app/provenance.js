@@ -6,13 +6,13 @@ import { number } from "./format.js";
 import { tree } from "./shift.js";
 
 export function provenanceView(root) {
-  const { stages, settings, versions, inputs, command, seed } = MAIN.manifest;
+  const { stages, settings, versions, inputs, command } = MAIN.manifest;
   const commands = [...new Set([...Object.values(stages).map((record) => record.command), command])];
   root.append(
     h("h1", {}, "Provenance"),
     section(
       "Commands",
-      "The same command goes on with what is complete and makes again what changed.",
+      "The same command keeps what is complete and makes again what changed.",
       h(
         "pre",
         {},
@@ -40,7 +40,7 @@ export function provenanceView(root) {
         [2, 3],
       ),
     ),
-    section("Settings", `Seed ${seed ?? "?"}.`, tree(settings || {})),
+    section("Settings", `Seed ${settings?.seed ?? "?"}.`, tree(settings || {})),
     section("Versions", null, tree({ anatomy: MAIN.manifest.anatomy, ...versions })),
   );
 }

@@ -44,8 +44,8 @@ export function pairReader() {
 }
 
 async function pairNodes(row) {
-  const [text, told, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
-  const top = topResponses(told, row);
+  const [text, record, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
+  const top = topResponses(record, row);
   const colour = state.color || state.cluster || (/^P/.test(state.within || "") ? state.within : top[0]?.id) || "";
   const tokens = colour && (state.mode || "tokens") === "tokens" ? await tokenColours(row, colour) : null;
   const mode = state.mode || (tokens ? "tokens" : "diff");
@@ -53,7 +53,7 @@ async function pairNodes(row) {
   /** @type {{ chosen?: Function, rejected?: Function, note?: string }} */
   const paint = painters(text, mode, tokens, info);
   return [
-    header(row, id, told, text),
+    header(row, id, record, text),
     controls(row, colour, mode, top, tokens, paint.note),
     differs(top),
     info,
@@ -73,8 +73,8 @@ async function pairNodes(row) {
               "span",
               { class: "note" },
               [
-                told[name + "_model"].names[told[name + "_model"].code[row]],
-                plural(told[name + "_tokens"][row], "token"),
+                record[name + "_model"].names[record[name + "_model"].code[row]],
+                plural(record[name + "_tokens"][row], "token"),
               ]
                 .filter(Boolean)
                 .join(" · "),
@@ -84,17 +84,17 @@ async function pairNodes(row) {
         ),
       ),
     ),
-    details(text, row, told),
+    details(text, row, record),
   ];
 }
 
-function header(row, id, told, text) {
-  const data = told.data[row],
-    source = told.source.names[told.source.code[row]];
+function header(row, id, record, text) {
+  const data = record.data[row],
+    source = record.source.names[record.source.code[row]];
   return h(
     "header",
     {},
-    h("h2", {}, `Row ${number(told.index[row] + 1)}`),
+    h("h2", {}, `Row ${number(record.index[row] + 1)}`),
     h(
       "p",
       { class: "note" },
@@ -222,10 +222,10 @@ function promptNodes(text, tokens, colour, info) {
   );
 }
 
-function details(text, row, told) {
+function details(text, row, record) {
   const same = [];
-  for (let other = 0; other < told.prompt.length && same.length < 12; other++)
-    if (other !== row && told.prompt[other] === told.prompt[row]) same.push(other);
+  for (let other = 0; other < record.prompt.length && same.length < 12; other++)
+    if (other !== row && record.prompt[other] === record.prompt[row]) same.push(other);
   return h(
     "footer",
     {},
@@ -235,7 +235,7 @@ function details(text, row, told) {
           { class: "note" },
           "Same prompt: ",
           same.map((other) => [
-            link({ view: "rows", row: String(other) }, `row ${number(told.index[other] + 1)}`),
+            link({ view: "rows", row: String(other) }, `row ${number(record.index[other] + 1)}`),
             " ",
           ]),
         )

@@ -21,7 +21,7 @@ export function rowsView(root) {
   const reader = pairReader(),
     filters = h("div", { class: "filters" }),
     status = h("p", { class: "note", "aria-live": "polite" });
-  let told = null,
+  let record = null,
     ids = "",
     current = null,
     shown = "",
@@ -47,8 +47,8 @@ export function rowsView(root) {
       h(
         "div",
         { class: "what" },
-        h("span", { class: "id" }, number(told.index[row] + 1)),
-        h("span", { class: "note" }, told.source.names[told.source.code[row]]),
+        h("span", { class: "id" }, number(record.index[row] + 1)),
+        h("span", { class: "note" }, record.source.names[record.source.code[row]]),
         value === null ? null : h("span", { class: "num " + side(value) }, signed(value, 2)),
         markBadge(ids.slice(32 * row, 32 * row + 32)),
       ),
@@ -57,13 +57,13 @@ export function rowsView(root) {
   }
 
   async function update() {
-    if (!told) [told, ids] = [await columns(), await rowIds()];
+    if (!record) [record, ids] = [await columns(), await rowIds()];
     const key = [state.source, state.model, state.cluster, state.within, state.sign, state.sort, state.words].join("|");
     if (key !== shown) {
       shown = key;
       const run = ++searching;
       current = hasSignal(state.cluster) ? await signal(state.cluster) : null;
-      const found = rowOrder(await filteredRows(told), told, current, ids);
+      const found = rowOrder(await filteredRows(record), record, current, ids);
       drawFilters();
       if (run !== searching) return;
       if (state.words) await searchRows(found, run);
@@ -85,15 +85,15 @@ export function rowsView(root) {
     const wanted = state.words.toLowerCase(),
       found = [];
     let read = 0,
-      told = performance.now();
+      record = performance.now();
     for (const row of rows) {
       const text = await rowText(row);
       if (run !== searching) return;
       if (searchText(text).includes(wanted) || ids.startsWith(wanted, 32 * row)) found.push(row);
       read++;
-      if (performance.now() - told > 200) {
+      if (performance.now() - record > 200) {
         status.textContent = `searched ${number(read)} of ${number(rows.length)}, found ${number(found.length)} …`;
-        told = performance.now();
+        record = performance.now();
         await new Promise((done) => setTimeout(done));
       }
     }
@@ -104,13 +104,13 @@ export function rowsView(root) {
     const words = filters.querySelector("input");
     if (words && document.activeElement === words) return;
     const set = (name) => (value) => go({ [name]: value, row: "" }, true);
-    const modelNames = [...new Set([...told.chosen_model.names, ...told.rejected_model.names])].filter(Boolean).sort();
+    const modelNames = [...new Set([...record.chosen_model.names, ...record.rejected_model.names])].filter(Boolean).sort();
     const options = (all, names) => [["", all], ...names.filter(Boolean).map((name) => [name, cut(name, 30)])];
     put(
       filters,
       searchBox("texts", state.words || "", set("words")),
-      told.source.names.some(Boolean)
-        ? select("source", options("all", told.source.names), state.source || "", set("source"))
+      record.source.names.some(Boolean)
+        ? select("source", options("all", record.source.names), state.source || "", set("source"))
         : null,
       modelNames.length ? select("model", options("all", modelNames), state.model || "", set("model")) : null,
       select(
@@ -152,18 +152,18 @@ const searchText = (text) =>
     .toLowerCase();
 const clusterOptions = (ids) => ids.map((id) => [id, `${id} ${cut(named(id), 34)}`]);
 
-async function filteredRows(told) {
+async function filteredRows(record) {
   const inside = state.within ? await contextRows(state.within) : null;
   const current = hasSignal(state.cluster) ? (await signal(state.cluster)).value : null;
-  const source = told.source.names.indexOf(state.source),
+  const source = record.source.names.indexOf(state.source),
     found = [];
   const models = ["chosen_model", "rejected_model"].map((name) => [
-    told[name].code,
-    told[name].names.indexOf(state.model),
+    record[name].code,
+    record[name].names.indexOf(state.model),
   ]);
   const wanted = { chosen: 1, rejected: -1 }[state.sign];
   const keep = (row) =>
-    (!state.source || told.source.code[row] === source) &&
+    (!state.source || record.source.code[row] === source) &&
     (!state.model || models.some(([code, name]) => code[row] === name)) &&
     (!current || !wanted || Math.sign(current[row]) === wanted);
   if (inside) {
@@ -172,8 +172,8 @@ async function filteredRows(told) {
   return found;
 }
 
-function rowOrder(rows, told, current, ids) {
-  const longer = (row) => told.rejected_tokens[row] - told.chosen_tokens[row];
+function rowOrder(rows, record, current, ids) {
+  const longer = (row) => record.rejected_tokens[row] - record.chosen_tokens[row];
   const keys = {
     signal:
       current &&

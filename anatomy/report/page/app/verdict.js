@@ -9,10 +9,10 @@ import { named, unit } from "./names.js";
 import { dotRange, forest, reachOf } from "./plots.js";
 
 export function verdictView(root) {
-  const told = MAIN.verdict,
+  const record = MAIN.verdict,
     { rows, retained } = MAIN.summary;
   root.append(
-    h("h1", {}, told.headline),
+    h("h1", {}, record.headline),
     h(
       "p",
       { class: "note" },
@@ -22,8 +22,8 @@ export function verdictView(root) {
     ),
     verdictPart(
       "Likely shortcuts",
-      told.risks,
-      told.n_risks,
+      record.risks,
+      record.n_risks,
       "Length, formatting and concepts that most people suppress: what a model learns from " +
         "these labels without getting better. In the pictures the dot is the effect with its 95 " +
         "% interval, the ring what is left at equal length.",
@@ -31,8 +31,8 @@ export function verdictView(root) {
     ),
     verdictPart(
       "Signals to judge",
-      told.signals,
-      told.n_signals,
+      record.signals,
+      record.n_signals,
       "They hold at equal length and follow no formatting rule. Whether they are wanted, only " + "reading tells.",
       "No other signal stood out.",
     ),
@@ -42,7 +42,7 @@ export function verdictView(root) {
       "Silence here is not a clean bill.",
       table(
         ["", "what", "why"],
-        told.open.map((item) => [item.count === null ? "" : number(item.count), item.what, item.why]),
+        record.open.map((item) => [item.count === null ? "" : number(item.count), item.what, item.why]),
         [0],
       ),
     ),
