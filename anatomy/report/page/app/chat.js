@@ -23,7 +23,8 @@ export function chat(messages, paint) {
 
 function toolCall(call) {
   const record = call.function || call;
-  const given = typeof record.arguments === "string" ? record.arguments : JSON.stringify(record.arguments ?? {}, null, 2);
+  const given =
+    typeof record.arguments === "string" ? record.arguments : JSON.stringify(record.arguments ?? {}, null, 2);
   return h(
     "div",
     { class: "tool-call" },

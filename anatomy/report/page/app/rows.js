@@ -104,7 +104,9 @@ export function rowsView(root) {
     const words = filters.querySelector("input");
     if (words && document.activeElement === words) return;
     const set = (name) => (value) => go({ [name]: value, row: "" }, true);
-    const modelNames = [...new Set([...record.chosen_model.names, ...record.rejected_model.names])].filter(Boolean).sort();
+    const modelNames = [...new Set([...record.chosen_model.names, ...record.rejected_model.names])]
+      .filter(Boolean)
+      .sort();
     const options = (all, names) => [["", all], ...names.filter(Boolean).map((name) => [name, cut(name, 30)])];
     put(
       filters,
