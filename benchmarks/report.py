@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
+from anatomy.data.health import Health
 from anatomy.data.rows_table import write_rows
 from anatomy.data.shard_cache import SHARD_ROWS, ShardCache
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_shard
@@ -78,18 +79,14 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
         kind: {f"{prefix}{n}": label(n, store.row_ids) for n in range(1, 65) for prefix in prefixes}
         for kind, prefixes in {"response": "RS", "data": "D", "prompt": "P"}.items()
     }
-    health = {"rows": ROWS, "retained": ROWS}
+    health = Health(rows=ROWS, retained=ROWS)
     stages = {
         name: {"status": "complete", "fingerprint": name, "outputs": {artifacts.CLUSTERS: name}}
         for name in ("rows", "harvest", "cluster")
     }
     settings = AuditSettings(rows="synthetic")
-    documents = {
-        artifacts.LABELS: labels,
-        artifacts.HEALTH: health,
-    }
-    for name, value in documents.items():
-        artifacts.write_json(run / name, value)
+    artifacts.write_json(run / artifacts.LABELS, labels)
+    health.write(run / artifacts.HEALTH)
     summary = summarise(hypotheses, labels, health, settings, lambda *_: RowsBehind(0, []), lambda _: {})
     summary.write(run / artifacts.SUMMARY)
     Manifest.model_validate({"stages": stages, "settings": settings}).write(run / artifacts.MANIFEST)

@@ -8,12 +8,14 @@ labels; activity, prompt scores and so all contexts are symmetric and stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
+from anatomy.artifacts import Artifact, OrNaN
 from anatomy.hypotheses.views import Hypotheses
 from anatomy.statistics.prompts import Prompts
 
@@ -23,15 +25,30 @@ View = Callable[[np.ndarray], Hypotheses]
 """Runs a view on signals multiplied by a sign per row: ``lambda sign_N: feature_view(...)``."""
 
 
-class NullRate(NamedTuple):
-    """What a view finds where there is nothing to find."""
+class NullRate(BaseModel):
+    """What a view finds if labels are random: ``tested`` and ``discoveries`` (q < 0.05) are per repetition.
 
-    tested: int  # pairs tested in one repetition
+    ``false_positive_rate`` is the share of tests with p < 0.05, NaN where nothing could be tested; ``low`` and ``high``
+    are its 95 % interval over repetitions, since the tests within one are not independent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tested: int
     repetitions: int
-    false_positive_rate: float  # share of tested pairs with p < 0.05
-    low: float  # 95 % interval of that rate over repetitions (pairs within one are not independent)
-    high: float
-    discoveries: float  # pairs with q < 0.05 in one repetition, on average
+    false_positive_rate: OrNaN
+    low: OrNaN
+    high: OrNaN
+    discoveries: float
+
+
+class NullRates(Artifact):
+    """``null.json``: the rates of each view, by its name."""
+
+    NAME = "null check"
+    REMEDY = "run `anatomy null` again"
+
+    views: dict[Literal["global", "feature", "prompt"], NullRate]
 
 
 def flip_signs(prompts: Prompts, generator: np.random.Generator) -> Float[np.ndarray, " N"]:
@@ -53,9 +70,18 @@ def _rate(tables: list[Hypotheses]) -> NullRate:
     tested = [int((~np.isnan(table.p)).sum()) for table in tables]
     rates = np.array([(table.p < LEVEL).sum() / n for table, n in zip(tables, tested, strict=True) if n])
     if not rates.size:
-        return NullRate(0, len(tables), np.nan, np.nan, np.nan, 0.0)
+        return NullRate(
+            tested=0, repetitions=len(tables), false_positive_rate=np.nan, low=np.nan, high=np.nan, discoveries=0.0
+        )
     error = rates.std(ddof=1) / np.sqrt(rates.size) if rates.size > 1 else np.nan
     width = stats.t.ppf(0.975, rates.size - 1) * error
     found = np.mean([(table.q < LEVEL).sum() for table in tables])
     mean = float(rates.mean())
-    return NullRate(tested[0], len(tables), mean, max(0.0, mean - width), min(1.0, mean + width), float(found))
+    return NullRate(
+        tested=tested[0],
+        repetitions=len(tables),
+        false_positive_rate=mean,
+        low=max(0.0, mean - width),
+        high=min(1.0, mean + width),
+        discoveries=float(found),
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -149,8 +149,3 @@ def _beside(clusters: Responses, concepts: Responses | None) -> Responses:
     if concepts is None or not concepts.ids:
         return clusters
     return Responses(np.hstack([clusters.values_NM, concepts.values_NM]), [*clusters.ids, *concepts.ids])
-
-
-def null_report(rates: Mapping[str, NullRate]) -> dict[str, Any]:
-    """The content of ``null.json``: view → ``tested``, ``false_positive_rate`` and the rest of :class:`NullRate`."""
-    return {view: rate._asdict() for view, rate in rates.items()}

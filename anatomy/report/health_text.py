@@ -2,70 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from anatomy.data.faults import FLAGS, REASONS
+from anatomy.data.health import Health
 from anatomy.report.layout import WIDTH, count, fit, share, table
 
 TOP_NAMES = 5
 
 
-def format_health(health: Mapping[str, Any]) -> str:
+def format_health(health: Health) -> str:
     """``health.json`` for the terminal; parts that are absent are left out."""
-    lines = [f"{count(health.get('retained'))} of {count(health.get('rows'))} rows retained"
-             + (f"; format: {fit(health['format'], 60)}" if health.get("format") else "")]  # fmt: skip
+    lines = [f"{count(health.retained)} of {count(health.rows)} rows retained"
+             + (f"; format: {fit(health.format, 60)}" if health.format else "")]  # fmt: skip
     for part in (_noted, _lengths, _truncated, _repeats, _names, baselines, sae_health):
         lines += part(health)
     return "\n".join(lines)
 
 
-def _noted(health: Mapping[str, Any]) -> Iterator[str]:
+def _noted(health: Health) -> Iterator[str]:
     """Reasons and flags with their counts, meanings and example rows (counted from 1, as an editor does)."""
-    titles = {"reasons": ("Not retained", REASONS), "flags": ("Retained, but odd", FLAGS)}
-    for key, (title, meanings) in titles.items():
-        noted = health.get(key) or {}
+    titles = (("Not retained", REASONS, health.reasons), ("Retained, but odd", FLAGS, health.flags))
+    for title, meanings, noted in titles:
         if noted:
             yield f"{title}:"
         for name, entry in sorted(noted.items(), key=lambda item: (-item[1]["count"], item[0])):
             meaning = f" ({meanings[name]})" if name in meanings else ""
             yield fit(f"  {count(entry['count'])}  {name}{meaning}", WIDTH)
-            for example in entry.get("examples") or []:
+            for example in entry["examples"]:
                 yield fit(f"      row {example['index'] + 1}: {example['excerpt']}", WIDTH)
 
 
-def _lengths(health: Mapping[str, Any]) -> Iterator[str]:
-    lengths = health.get("lengths") or {}
+def _lengths(health: Health) -> Iterator[str]:
+    lengths = health.lengths
     columns = ("mean", "p5", "p50", "p95", "max")
-    rows = [(span, *(f"{row[name]:,.0f}" if row.get(name) is not None else "?" for name in columns))
-            for span, row in lengths.items()]  # fmt: skip
+    rows = []
+    for span, row in lengths.items():
+        values = (row["mean"], row["p5"], row["p50"], row["p95"], row["max"])
+        rows.append((span, *("?" if value is None else f"{value:,.0f}" for value in values)))
     if rows:
-        unit = next(iter(lengths.values())).get("unit", "")
+        unit = next(iter(lengths.values()))["unit"]
         yield f"Lengths ({unit}):" if unit else "Lengths:"
         yield from table([("span", *columns), *rows], right=range(1, 6))
 
 
-def _truncated(health: Mapping[str, Any]) -> Iterator[str]:
-    cut = {span: number for span, number in (health.get("truncated") or {}).items() if number}
-    if health.get("special_in_text"):
-        yield f"Special tokens spelt out in the text (in no span): {count(health['special_in_text'])} rows"
+def _truncated(health: Health) -> Iterator[str]:
+    cut = {span: number for span, number in health.truncated.items() if number}
+    if health.special_in_text:
+        yield f"Special tokens spelt out in the text (in no span): {count(health.special_in_text)} rows"
     if cut:
         yield "Cut to the window: " + ", ".join(f"{span} of {count(number)} rows" for span, number in cut.items())
 
 
-def _repeats(health: Mapping[str, Any]) -> Iterator[str]:
-    prompts, responses = health.get("prompts") or {}, health.get("responses") or {}
+def _repeats(health: Health) -> Iterator[str]:
+    prompts, responses = health.prompts, health.responses
     if prompts:
         yield (
-            f"Prompts: {count(prompts.get('distinct'))} distinct; {count(prompts.get('repeated_rows'))} rows share "
-            f"theirs, at most {count(prompts.get('largest_group'))} to one"
+            f"Prompts: {count(prompts['distinct'])} distinct; {count(prompts['repeated_rows'])} rows share "
+            f"theirs, at most {count(prompts['largest_group'])} to one"
         )
     if responses:
-        yield f"Responses: {count(responses.get('distinct'))} distinct; {count(responses.get('repeated'))} repeated"
+        yield f"Responses: {count(responses['distinct'])} distinct; {count(responses['repeated'])} repeated"
 
 
-def _names(health: Mapping[str, Any]) -> Iterator[str]:
-    sources, models = health.get("sources") or {}, health.get("models") or {}
+def _names(health: Health) -> Iterator[str]:
+    sources, models = health.sources, health.models
     if sources:
         named = ", ".join(f"{name} {count(number)}" for name, number in list(sources.items())[:TOP_NAMES])
         yield fit(f"Sources: {named}" + (" …" if len(sources) > TOP_NAMES else ""), WIDTH)
@@ -76,9 +77,9 @@ def _names(health: Mapping[str, Any]) -> Iterator[str]:
         yield from table([("model", "chosen", "rejected"), *rows], right=(1, 2))
 
 
-def baselines(health: Mapping[str, Any]) -> Iterator[str]:
+def baselines(health: Health) -> Iterator[str]:
     """How often trivial rules pick the chosen side, with 95 % intervals."""
-    found = health.get("baselines") or {}
+    found = health.baselines
     if found:
         yield "Trivial rules, and how often each picks the chosen side:"
         yield from table(
@@ -87,9 +88,9 @@ def baselines(health: Mapping[str, Any]) -> Iterator[str]:
         )  # fmt: skip
 
 
-def sae_health(health: Mapping[str, Any]) -> Iterator[str]:
+def sae_health(health: Health) -> Iterator[str]:
     """Measured L0, variance explained and dead share, beside what the SAE claims of itself."""
-    sae = health.get("sae") or {}
+    sae = health.sae or {}
     if not sae:
         return
     left_out = f" ({count(sae['outliers'])} of enormous norm left out)" if sae.get("outliers") else ""

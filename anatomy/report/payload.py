@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from anatomy import artifacts
+from anatomy.data.health import Health
 from anatomy.errors import AnatomyError
+from anatomy.hypotheses.null_rates import NullRates
 from anatomy.hypotheses.testing import Signals
 from anatomy.report.payload_types import (
     MainPart,
@@ -51,10 +53,10 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
     Raises:
         RunError: an artifact of the audit is missing.
     """
-    labels, health = (artifacts.read_json(run_dir / name) for name in (artifacts.LABELS, artifacts.HEALTH))
+    labels, health = artifacts.read_json(run_dir / artifacts.LABELS), Health.read(run_dir / artifacts.HEALTH)
     manifest = Manifest.of(run_dir)
     summary = Summary.read(run_dir / artifacts.SUMMARY)
-    null = artifacts.read_json(run_dir / artifacts.NULL) if (run_dir / artifacts.NULL).is_file() else None
+    null = NullRates.read(run_dir / artifacts.NULL).views if (run_dir / artifacts.NULL).is_file() else None
     validation, names = validations(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
     stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running

@@ -12,8 +12,9 @@ from typing import Any, Literal, NotRequired, TypeAlias
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from anatomy.data.health import Health, closed
+from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.views import Direction, RankKey
-from anatomy.report.health_types import Health, ShownNullRate, closed
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
@@ -177,7 +178,7 @@ class MainPart(TypedDict):
     run: RunName
     manifest: Manifest
     health: Health
-    null: dict[View, ShownNullRate] | None
+    null: dict[View, NullRate] | None
     validation: list[ShownValidation | OtherDocument]
     arms: ArmComparisons
     summary: SummaryCounts

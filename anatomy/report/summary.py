@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from anatomy.data.health import Health
 from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
 from anatomy.report.summary_record import (
     DIRECTIONS,
@@ -65,7 +66,7 @@ def strongest_rows(
 def summarise(
     hypotheses: pa.Table,
     labels: Labels,
-    health: Mapping[str, Any],
+    health: Health,
     settings: HypothesisSettings,
     find_rows: FindRows,
     read_rows: ReadRows,
@@ -89,13 +90,13 @@ def summarise(
     if expected is not None:
         not_assessed.append(NotAssessed(what="expected shifts", count=None, why=expected.condition))
     return Summary(
-        rows=health.get("rows"),
-        retained=health.get("retained"),
+        rows=health.rows,
+        retained=health.retained,
         q_threshold=settings.q_threshold,
         rank_by=settings.rank_by,
         views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
         expected_shifts=shifts,
-        baselines={name: RuleAccuracy.model_validate(rule) for name, rule in (health.get("baselines") or {}).items()},
+        baselines={name: RuleAccuracy.model_validate(rule) for name, rule in health.baselines.items()},
         not_assessed=tuple(not_assessed),
     )
 
@@ -200,19 +201,17 @@ def mostly_length(effect: float, adjusted: float) -> bool:
     return bool(effect and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
 
 
-def _not_assessed(labels: Labels, health: Mapping[str, Any], settings: HypothesisSettings) -> list[NotAssessed]:
+def _not_assessed(labels: Labels, health: Health, settings: HypothesisSettings) -> list[NotAssessed]:
     """What the audit does not speak about; only what occurs."""
     data = {name: label for name, label in labels.get("data", {}).items() if name != "D0"}
     small = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
     thin = [name for name, label in labels.get("response", {}).items()
             if name[0] == "R" and label.get("n_features", settings.min_features) < settings.min_features]  # fmt: skip
     silent = labels.get("data", {}).get("D0", {}).get("n_rows", 0)
-    entries = [
-        ("rows", reason["count"], f"not retained: {name}") for name, reason in (health.get("reasons") or {}).items()
-    ]
+    entries = [("rows", reason["count"], f"not retained: {name}") for name, reason in health.reasons.items()]
     entries += [("rows", silent, "silent: too little activity to belong to a context (feature view only)")]
     entries += [("rows", cut, f"{span} longer than the window: only the part that the model saw was read")
-                for span, cut in (health.get("truncated") or {}).items()]  # fmt: skip
+                for span, cut in health.truncated.items()]  # fmt: skip
     entries += [
         ("data clusters", len(small), f"fewer than {settings.min_rows} rows: {_some(small)}"),
         ("response clusters", len(thin), f"fewer than {settings.min_features} features: {_some(thin)}"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
+from anatomy.data.health import Health
 from anatomy.errors import RunError
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
@@ -37,7 +38,7 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
         return "\n".join([*_cluster(labels, names, cluster, run_dir), *tests])
     summary, titles = Summary.read(run_dir / artifacts.SUMMARY), verified_titles(names)
     lines = [*_manifest(Manifest.of(run_dir), run_dir), ""]
-    lines += [format_health(artifacts.read_json(run_dir / artifacts.HEALTH)), ""]
+    lines += [format_health(Health.read(run_dir / artifacts.HEALTH)), ""]
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])

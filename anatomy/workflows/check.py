@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anatomy import artifacts
+from anatomy.data.health import Health
 from anatomy.data.ingest import ingest
 from anatomy.errors import ModelError
 from anatomy.progress import progress_bar
@@ -19,7 +20,7 @@ from anatomy.workflows.outcome import Where
 class CheckedRows(NamedTuple):
     """Data health, as in ``health.json``, and a note on what could not be measured."""
 
-    health: dict[str, Any]
+    health: Health
     note: str
 
     def __str__(self) -> str:
@@ -47,9 +48,10 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
             raise
         note = f"\nNo tokenizer: lengths are in characters and truncation is not checked ({error})."
     with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:
-        health = ingest(asked, Path(folder), tokens, bar.update)
+        parts = ingest(asked, Path(folder), tokens, bar.update)
     if tokens is not None:
-        health |= tokens.to_dict()
+        parts |= tokens.to_dict()
+    health = Health.model_validate(parts)
     if out is not None:
-        artifacts.write_json(Path(out) / artifacts.HEALTH, health)
+        health.write(Path(out) / artifacts.HEALTH)
     return CheckedRows(health, note)

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anatomy import artifacts
-from anatomy.hypotheses.null_rates import NullRate
-from anatomy.hypotheses.testing import null_report
+from anatomy.hypotheses.null_rates import NullRate, NullRates
 from anatomy.report.layout import table
 from anatomy.runs.run import Run
 from anatomy.workflows.outcome import Where
@@ -42,5 +41,5 @@ def null(run: Where, *, repetitions: int = 20, seed: int = 0) -> NullCheck:
     with Run.open(Path(run), new=False) as opened:
         opened.require("hypotheses")
         rates = opened.signals.null(repetitions, seed)
-        artifacts.write_json(opened.file(artifacts.NULL), null_report(rates))
+        NullRates.model_validate({"views": rates}).write(opened.file(artifacts.NULL))
     return NullCheck(rates)

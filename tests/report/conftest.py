@@ -5,6 +5,7 @@ import pytest
 from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 
 from anatomy import artifacts
+from anatomy.data.health import Health
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
 from anatomy.runs.manifest import Manifest
@@ -48,7 +49,7 @@ def labels():
 
 @pytest.fixture
 def health():
-    return {
+    parts = {
         "rows": 1000, "retained": 900, "format": "explicit",
         "reasons": {"tie": {"count": 60, "examples": [{"index": 2, "excerpt": HOSTILE}]},
                     "identical-pair": {"count": 40, "examples": []}},
@@ -63,6 +64,7 @@ def health():
         "sae": {"l0": 31.5, "variance_explained": 0.76, "dead_share": 0.2, "tokens": 50000, "claimed_l0": 32.0,
                 "claimed_variance_explained": None, "faults": ["L0 is wrong"]},
     }  # fmt: skip
+    return Health.model_validate(parts)
 
 
 @pytest.fixture
@@ -77,12 +79,8 @@ def run_dir(tmp_path, hypotheses, labels, health, summary):
     stages = {"rows": {"status": "complete", "fingerprint": "rows"}}
     made = {"settings": {"rows": "set.jsonl", "seed": 0}, "inputs": inputs, "stages": stages}
     Manifest.model_validate(made).write(tmp_path / artifacts.MANIFEST)
-    documents = {
-        artifacts.HEALTH: health,
-        artifacts.LABELS: labels,
-    }
-    for name, value in documents.items():
-        artifacts.write_json(tmp_path / name, value)
+    health.write(tmp_path / artifacts.HEALTH)
+    artifacts.write_json(tmp_path / artifacts.LABELS, labels)
     summary.write(tmp_path / artifacts.SUMMARY)
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
     artifacts.write_text(tmp_path / artifacts.SUMMARY_TEXT, to_markdown(summary))

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 
 from anatomy import artifacts
+from anatomy.data.health import Health
 from anatomy.errors import RunError
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import fit, table, width, wrap
@@ -83,10 +84,10 @@ def test_health_table(health):
 
 
 def test_health_tolerates_what_is_absent(health):
-    assert format_health({}) == "? of ? rows retained"
-    for key in health:
-        assert format_health({name: value for name, value in health.items() if name != key})
-    assert "L0" in format_health({"sae": {"l0": 3.0}})
+    assert format_health(Health()) == "? of ? rows retained"
+    for key in Health.model_fields:
+        assert format_health(Health.model_validate(health.model_dump(exclude={key})))
+    assert "L0" in format_health(Health.model_validate({"sae": {"l0": 3.0}}))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from scipy import stats
 from support.run_samples import find_rows, hypothesis, read_rows
 
 from anatomy.concepts.concept import load_library
+from anatomy.data.health import Health
 from anatomy.report.summary import summarise
 from anatomy.report.token_table import rows_behind_report
 from anatomy.report.verdict import shortcut, smallest_detectable, verdict
@@ -54,7 +55,7 @@ def test_shortcuts(response, direction, correlates, adjusted, why):
     tests = pa.Table.from_pylist(
         [hypothesis("global", "all", response, effect, effect_length_adjusted=adjusted * effect)]
     )
-    summary = summarise(tests, {}, {}, HypothesisSettings(), find_rows, read_rows)
+    summary = summarise(tests, {}, Health(), HypothesisSettings(), find_rows, read_rows)
     (finding,) = summary.findings()
     found = shortcut(finding, {"correlates": correlates}, load_library())
     assert found.startswith(why)
@@ -65,7 +66,7 @@ def test_nothing_found_is_reported_with_the_power_of_the_tests(labels, health):
     nothing = pa.Table.from_pylist(
         [hypothesis(view, "D1", "R1", 0.1, q=0.9) for view in ("global", "feature", "prompt")]
     )
-    health = {**health, "baselines": {}}
+    health = health.model_copy(update={"baselines": {}})
     summary = summarise(nothing, labels, health, HypothesisSettings(), find_rows, read_rows)
     judged = verdict(summary, labels, nothing, True, True)
     assert judged.headline.startswith("Nothing stood out")

@@ -181,7 +181,7 @@ def test_an_audit_stopped_in_every_stage_resumes_to_the_same_files(command, refe
 
 def test_null_labels_give_no_findings(command, reference, capsys):
     assert main(["null", str(reference), "--repetitions", "20"]) == 0
-    report = json.loads((reference / artifacts.NULL).read_text())
+    report = json.loads((reference / artifacts.NULL).read_text())["views"]
     assert set(report) == {"global", "feature", "prompt"}
     for rate in report.values():
         assert rate["tested"] > 0

@@ -123,7 +123,7 @@ def test_keywords_win_over_a_file_of_settings(material, tmp_path):
     file = tmp_path / "audit.yaml"
     file.write_text("max-length: 256\nlimit: 5\n")
     health = anatomy.check(material["rows"], settings=file, limit=7).health
-    assert health["rows"] == 7
+    assert health.rows == 7
 
 
 def test_other_settings_test_the_run_again(run, material, tmp_path):

@@ -1,12 +1,11 @@
-"""The types of ``health.json``: what the rows are, and whether the SAE reads them as it should.
-
-Parts are absent until the stage that measures them is complete.
-"""
+"""Data and SAE health as one document, ``health.json``, and the types of its parts."""
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
+
+from anatomy.artifacts import Artifact
 
 closed = with_config(ConfigDict(extra="forbid", protected_namespaces=()))
 
@@ -28,7 +27,7 @@ class NotedRows(TypedDict):
 
 
 @closed
-class SpanLengths(TypedDict, total=False):
+class SpanLengths(TypedDict):
     """Lengths of a span over the rows, in ``unit``."""
 
     unit: str
@@ -89,36 +88,26 @@ class MeasuredRule(TypedDict, total=False):
     decided: float | None
 
 
-@closed
-class Health(TypedDict, total=False):
-    """The content of ``health.json``."""
+class Health(Artifact):
+    """``health.json``: what the rows are, and whether the SAE reads them as it should.
 
-    rows: int
-    retained: int
-    format: str | None
-    reasons: dict[str, NotedRows]
-    flags: dict[str, NotedRows]
-    lengths: dict[str, SpanLengths]
-    prompts: PromptRepeats
-    responses: ResponseRepeats
-    sources: dict[str, int]
-    models: dict[str, ModelSides]
-    truncated: dict[str, int]
-    special_in_text: int
-    sae: MeasuredSAE
-    baselines: dict[str, MeasuredRule]
-
-
-@closed
-class ShownNullRate(TypedDict):
-    """What a view finds if labels are random: ``tested`` and ``discoveries`` (q < 0.05) are per repetition.
-
-    ``false_positive_rate`` is the share of tests with p < 0.05; its 95 % interval is over repetitions.
+    A part is empty or None until the stage that measures it is complete. ``truncated`` counts the rows cut to the
+    window, by span; ``baselines`` are the trivial rules, by name.
     """
 
-    tested: int
-    repetitions: int
-    false_positive_rate: float
-    low: float
-    high: float
-    discoveries: float
+    NAME = "record of data health"
+
+    rows: int | None = None
+    retained: int | None = None
+    format: str | None = None
+    reasons: dict[str, NotedRows] = Field(default_factory=dict)
+    flags: dict[str, NotedRows] = Field(default_factory=dict)
+    lengths: dict[str, SpanLengths] = Field(default_factory=dict)
+    prompts: PromptRepeats | None = None
+    responses: ResponseRepeats | None = None
+    sources: dict[str, int] = Field(default_factory=dict)
+    models: dict[str, ModelSides] = Field(default_factory=dict)
+    truncated: dict[str, int] = Field(default_factory=dict)
+    special_in_text: int = 0
+    sae: MeasuredSAE | None = None
+    baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
