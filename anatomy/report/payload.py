@@ -32,7 +32,7 @@ from anatomy.report.positions import map_positions
 from anatomy.report.summary_record import Labels, Summary
 from anatomy.report.verdict import verdict
 from anatomy.runs.manifest import Manifest
-from anatomy.runs.saved_names import read_names
+from anatomy.runs.saved_names import ClusterName, read_names
 from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.validation_record import Validation
@@ -142,9 +142,7 @@ def _spread(lines: list[ShownShift]) -> list[ShownShift]:
     return [*largest, *(others[place] for place in places)]
 
 
-def _clusters(
-    labels: Labels, names: Mapping[str, Mapping[str, Any]], signals: Signals, seed: int
-) -> dict[str, ShownCluster]:
+def _clusters(labels: Labels, names: Mapping[str, ClusterName], signals: Signals, seed: int) -> dict[str, ShownCluster]:
     shown = {
         name: _cluster(_kind(kind, name), label, names.get(name))
         for kind, found in labels.items()
@@ -162,7 +160,7 @@ def _kind(kind: str, name: str) -> str:
     return "response shift" if name[0] == "S" else f"{kind} cluster"
 
 
-def _cluster(kind: str, label: Mapping[str, Any], name: Mapping[str, Any] | None) -> ShownCluster:
+def _cluster(kind: str, label: Mapping[str, Any], name: ClusterName | None) -> ShownCluster:
     """A label without most of its exemplars; those kept are cut."""
     counted: dict[str, int] = dict.fromkeys(EXEMPLARS, 0)
     exemplars: list[ShownExemplar] = []

@@ -19,6 +19,7 @@ from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
 from anatomy.runs.manifest import Manifest
+from anatomy.runs.saved_names import ClusterName
 from anatomy.validation.ablations import ArmComparisons
 from anatomy.validation.validation_record import Validation
 
@@ -134,7 +135,7 @@ class ShownCluster(TypedDict):
 
     kind: str
     label: str
-    name: dict[str, Json] | None
+    name: ClusterName | None
     at: NotRequired[list[float]]
     top_tokens: list[TopToken]
     ngrams: list[TypicalNgram]

@@ -14,7 +14,7 @@ from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
 from anatomy.runs.manifest import Manifest
-from anatomy.runs.saved_names import read_names, verified_titles
+from anatomy.runs.saved_names import ClusterName, read_names, verified_titles
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
 EXEMPLARS = 10
@@ -120,7 +120,7 @@ def _more(run_dir: Path) -> list[str]:
     return [fit(f"One cluster with its tokens and rows: anatomy show {run_dir} R1", WIDTH)]
 
 
-def _cluster(labels: Mapping[str, Any], names: Mapping[str, Any], cluster: str, run_dir: Path) -> Iterator[str]:
+def _cluster(labels: Mapping[str, Any], names: Mapping[str, ClusterName], cluster: str, run_dir: Path) -> Iterator[str]:
     found = next((kind[cluster] for kind in labels.values() if cluster in kind), None)
     if found is None:
         raise RunError(f"{run_dir}: no cluster `{cluster}`; there are {_ranges(labels)}")
@@ -142,21 +142,21 @@ def _cluster(labels: Mapping[str, Any], names: Mapping[str, Any], cluster: str, 
         yield from wrap(exemplar["text"], first="    ", indent="    ")
 
 
-def _name(told: Mapping[str, Any] | None, changed: bool) -> Iterator[str]:
+def _name(name: ClusterName | None, changed: bool) -> Iterator[str]:
     """What a language model called the cluster, with the score of its blind test; nothing where none was asked."""
     if changed:
         yield "  the clusters have changed since they were named; `anatomy name` names them again"
-    if told is None:
+    if name is None:
         return
-    if not told["title"]:
-        yield fit(f"  no name: {told['reason']}", WIDTH)
+    if not name.title:
+        yield fit(f"  no name: {name.reason}", WIDTH)
         return
-    yield from wrap(f"{told['title']}. {told['description']}", first="  named: ", indent="    ")
-    score = told["reason"] or "no score"
-    if told["score"] is not None:
-        score = (f"{told['score']:.2f}, 95 % interval {told['low']:.2f} to {told['high']:.2f}, chance 0.50; "
-                 f"{told['abstained']} of {told['texts']} held-out texts without an answer")  # fmt: skip
-    yield from wrap(f"{'verified' if told['verified'] else 'not verified'}: {score}", first="    ", indent="    ")
+    yield from wrap(f"{name.title}. {name.description}", first="  named: ", indent="    ")
+    score = name.reason or "no score"
+    if name.score is not None:
+        score = (f"{name.score:.2f}, 95 % interval {name.low:.2f} to {name.high:.2f}, chance 0.50; "
+                 f"{name.abstained} of {name.texts} held-out texts without an answer")  # fmt: skip
+    yield from wrap(f"{'verified' if name.verified else 'not verified'}: {score}", first="    ", indent="    ")
 
 
 def _some_of_each(exemplars: list[dict[str, Any]]) -> list[dict[str, Any]]:

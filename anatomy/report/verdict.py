@@ -20,6 +20,7 @@ from anatomy.artifacts import OrNaN
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.hypotheses.views import Direction
 from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
+from anatomy.runs.saved_names import ClusterName
 
 FOLLOWS = 0.3
 """A cluster follows the text rule that it correlates with most, from this correlation on."""
@@ -100,7 +101,7 @@ def verdict(
     hypotheses: pa.Table,
     null_checked: bool,
     validated: bool,
-    names: Mapping[str, Mapping[str, Any]] | None = None,
+    names: Mapping[str, ClusterName] | None = None,
 ) -> AuditVerdict:
     """The verdict of an audit, from its summary, labels, tests and verified names, and which checks were made."""
     rules = list(_rule_risks(summary.baselines))
@@ -215,7 +216,7 @@ def smallest_detectable(tests: pa.Table, q_threshold: float) -> float:
     return float(norm.isf(q_threshold / (2 * usable_H.sum())) * np.median(d_H[usable_H] / z_H[usable_H]))
 
 
-def _unchecked(null_checked: bool, validated: bool, names: Mapping[str, Mapping[str, Any]]) -> Iterator[NotAssessed]:
+def _unchecked(null_checked: bool, validated: bool, names: Mapping[str, ClusterName]) -> Iterator[NotAssessed]:
     if not null_checked:
         why = "not run; `anatomy null RUN` flips labels at random"
         yield NotAssessed(what="null check", count=None, why=why)
@@ -225,7 +226,7 @@ def _unchecked(null_checked: bool, validated: bool, names: Mapping[str, Mapping[
             "the labels, not outcomes of training"
         )
         yield NotAssessed(what="predicted shift", count=None, why=why)
-    verified = sum(name["verified"] for name in names.values())
+    verified = sum(name.verified for name in names.values())
     drawn = "names of clusters are drawn from tokens and phrases; nobody has verified them. Read the exemplars"
     tested = (
         f"{verified} of {len(names)} clusters have a name that passed a blind test on texts of other prompts; the "

@@ -21,6 +21,7 @@ from anatomy.progress import logger, progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
+from anatomy.runs.saved_names import ClusterName, ClusterNames
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
 from anatomy.stages.text_rows import text_rows
@@ -74,15 +75,12 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
         if dry_run:
             return Outcome(None, "nothing was asked; leave out --dry-run to ask")
         names = _asked(judge, texts)
-        artifacts.write_json(
-            opened.file(artifacts.NAMES),
-            {
-                "made_of": opened.manifest.cluster_hashes(),
-                "settings": asked.model_dump(mode="json", exclude={"key_variable"}),
-                "seed": audited.seed,
-                "names": names,
-            },
-        )
+        ClusterNames(
+            made_of=opened.manifest.cluster_hashes(),
+            settings=asked.model_dump(mode="json", exclude={"key_variable"}),
+            seed=audited.seed,
+            names=names,
+        ).write(opened.file(artifacts.NAMES))
     after = f"now in `anatomy show {run_dir}`; `anatomy report {run_dir}` writes them into the page"
     return Outcome(run_dir / artifacts.NAMES, f"{_as_text(names)}\n{after}")
 
@@ -131,7 +129,7 @@ def _wanted(run: Run, asked: str | None) -> list[str]:
     return [cluster for cluster in known if cluster in words or cluster[0] in words]
 
 
-def _asked(judge: Judge, texts: Mapping[str, Texts | None]) -> dict[str, dict[str, Any]]:
+def _asked(judge: Judge, texts: Mapping[str, Texts | None]) -> dict[str, ClusterName]:
     """Names first, then the tests of those that there are."""
     named = {cluster: item for cluster, item in texts.items() if item is not None}
     with progress_bar("names", "name", len(named)) as bar:
@@ -142,45 +140,45 @@ def _asked(judge: Judge, texts: Mapping[str, Texts | None]) -> dict[str, dict[st
         answers = iter(judge.ask(flat, bar.update))
     found = {}
     for cluster, item in texts.items():
-        name = names.get(cluster, Name(reason="too few texts of either sort"))
+        given = names.get(cluster, Name(reason="too few texts of either sort"))
         calls = [next(answers) for _ in tests.get(cluster, [])]
-        found[cluster] = _entry(name, [call for part in calls for call in part.fits], item.truth if item else (),
+        found[cluster] = _entry(given, [call for part in calls for call in part.fits], item.truth if item else (),
                                 [part.reason for part in calls if part.reason])  # fmt: skip
     return found
 
 
-def _entry(name: Name, calls: list[bool | None], truth: Sequence[bool], failures: list[str]) -> dict[str, Any]:
+def _entry(name: Name, calls: list[bool | None], truth: Sequence[bool], failures: list[str]) -> ClusterName:
     """One cluster in ``names.json``; ``reason`` says why there is no name or no score."""
     if name.reason is not None:
-        return {"title": "", "description": "", "verified": False, "score": None, "reason": name.reason}
+        return ClusterName(title="", description="", verified=False, reason=name.reason)
     tested: Tested = balanced_accuracy(calls, truth)
     reason = None if calls else "too few held-out texts"
     if failures and np.isnan(tested.score):
         reason = Counter(failures).most_common(1)[0][0]
-    return {
-        "title": name.title,
-        "description": name.description,
-        "verified": tested.verified,
-        **tested._asdict(),
-        "texts": len(calls),
-        "failures": dict(Counter(failures)),
-        "reason": reason,
-    }
+    figures = {field: None if value != value else value for field, value in tested._asdict().items()}  # NaN: no score
+    return ClusterName(
+        title=name.title,
+        description=name.description,
+        verified=tested.verified,
+        reason=reason,
+        texts=len(calls),
+        failures=dict(Counter(failures)),
+        **figures,
+    )
 
 
-def _as_text(names: Mapping[str, Mapping[str, Any]]) -> str:
+def _as_text(names: Mapping[str, ClusterName]) -> str:
     lines = ["cluster  score  95 % interval   name"]
-    for cluster, entry in names.items():
-        shown = entry["title"] or f"no name: {entry['reason']}"
-        if entry["score"] is None or np.isnan(entry["score"]):
-            numbers = "    ?                  "
-        else:
-            numbers = f"{entry['score']:5.2f}  {entry['low']:.2f} to {entry['high']:.2f}   "
-        mark = "" if entry["verified"] or not entry["title"] else " (not verified)"
+    for cluster, name in names.items():
+        shown = name.title or f"no name: {name.reason}"
+        numbers = "    ?                  "
+        if name.score is not None:
+            numbers = f"{name.score:5.2f}  {name.low:.2f} to {name.high:.2f}   "
+        mark = "" if name.verified or not name.title else " (not verified)"
         lines.append(fit(f"{cluster:7}  {numbers}  {shown}{mark}", WIDTH))
-    given = [entry for entry in names.values() if entry["title"]]
-    abstained = Counter(str(entry["reason"]) for entry in names.values() if not entry["title"])
-    verified = sum(entry["verified"] for entry in given)
+    given = [name for name in names.values() if name.title]
+    abstained = Counter(str(name.reason) for name in names.values() if not name.title)
+    verified = sum(name.verified for name in given)
     lines.append(f"{len(given)} of {len(names)} clusters named, {verified} of the names verified; by chance alone "
                  f"2.5 % of names would be")  # fmt: skip
     lines += [f"no name: {count}, {reason}" for reason, count in abstained.items()]

@@ -1,11 +1,14 @@
 """Nothing asked for, nothing changed: with empty edits the loop is plain TRL's, bit by bit."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
 import torch
-from support.dpo_runs import assert_same, make_pairs, ours, plain
+from support.dpo_runs import assert_same, load, make_pairs, ours, plain
 
+from anatomy.activations.model import locate_model
+from anatomy.settings import ModelSettings
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 
 
@@ -104,19 +107,25 @@ def everything(pairs):
     return {pair.row_id: PairEdit(pair.row_id, 0.0, chosen=side, rejected=side) for pair in pairs}
 
 
+@pytest.fixture(scope="module")
+def laptop_layers(tmp_path_factory):
+    """The laptop model's first six layers with its vocabulary, tied head and template: what the tiny ones lack."""
+    folder = tmp_path_factory.mktemp("laptop")
+    model, tokenizer = load(Path(locate_model(ModelSettings()).path))
+    model.model.layers = model.model.layers[:6]
+    model.config.num_hidden_layers = 6
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.laptop
 @pytest.mark.parametrize(
     "changes", [{}, {"peft": True, "gradient_checkpointing": True, "precompute_ref_log_probs": False}], ids=str
 )
-def test_laptop_model_is_plain_dpo(tmp_path, pairs, changes):
-    from pathlib import Path
-
-    from anatomy.activations.model import locate_model
-    from anatomy.settings import ModelSettings
-
-    folder = Path(locate_model(ModelSettings()).path)
+def test_laptop_model_is_plain_dpo(laptop_layers, tmp_path, pairs, changes):
     changes = {"max_steps": 2, "gradient_accumulation_steps": 1, "learning_rate": 1e-5, "max_length": 48, **changes}
-    zero = (SteeringVector("bold", 10, torch.zeros(576)),)
-    expected = plain(folder, pairs[:4], tmp_path / "plain", **changes)
-    assert_same(ours(folder, pairs[:4], tmp_path / "ours", everything(pairs), zero, **changes), expected)
+    zero = (SteeringVector("bold", 3, torch.zeros(576)),)
+    expected = plain(laptop_layers, pairs[:4], tmp_path / "plain", **changes)
+    assert_same(ours(laptop_layers, pairs[:4], tmp_path / "ours", everything(pairs), zero, **changes), expected)
     assert expected.losses[-1] != expected.losses[0]
