@@ -27,7 +27,7 @@ from anatomy.data.health import Health
 from anatomy.data.rows_table import write_rows
 from anatomy.data.shard_cache import SHARD_ROWS, ShardCache
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_shard
-from anatomy.hypotheses.testing import read_signals
+from anatomy.hypotheses.run_signals import read_signals
 from anatomy.report.page import write_report
 from anatomy.report.summary import RowsBehind, summarise
 from anatomy.runs.manifest import Manifest

@@ -19,7 +19,7 @@ from typing import Any
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.testing import Signals
+from anatomy.hypotheses.run_signals import Signals
 from anatomy.report.packing import to_json
 from anatomy.report.payload import main_part
 from anatomy.report.payload_parts import feature_columns, parts, top_signals

@@ -15,7 +15,7 @@ from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.errors import AnatomyError
 from anatomy.hypotheses.null_rates import NullRates
-from anatomy.hypotheses.testing import Signals
+from anatomy.hypotheses.run_signals import Signals
 from anatomy.report.payload_types import (
     MainPart,
     OtherDocument,

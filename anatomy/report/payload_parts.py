@@ -12,7 +12,7 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.testing import Signals
+from anatomy.hypotheses.run_signals import Signals
 from anatomy.report.packing import Packed, counts, pack, signed_bytes
 from anatomy.report.payload_types import ClustersOfFeatures, FeatureColumns, TestColumns, TopSignals
 from anatomy.report.summary_record import VIEWS

@@ -27,7 +27,7 @@ from anatomy.concepts.scores import Scores, read_scores
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.testing import Signals, read_signals
+from anatomy.hypotheses.run_signals import Signals, read_signals
 from anatomy.hypotheses.views import Responses
 from anatomy.progress import logger
 from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageRecord

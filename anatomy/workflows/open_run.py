@@ -11,7 +11,7 @@ import pandas as pd
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.hypotheses.testing import Signals
+from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.views import Hypotheses, findings, rank
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
 from anatomy.runs.run import Run

@@ -1,4 +1,4 @@
-"""From the feature store and the clusters of a run to the signals of every row, and from these to all hypotheses."""
+"""Signals of every row of a run, from its pooled features and clusters, and the tests of all hypotheses on them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from anatomy.settings import EffectSettings
 from anatomy.statistics.prompts import Prompts
 
 
-class Store(Protocol):
-    """What is read of the feature store."""
+class RowFeatures(Protocol):
+    """Pooled features of the rows, as far as signals need them."""
 
     @property
     def prompt_ids(self) -> Sequence[str]:
@@ -120,7 +120,7 @@ class Signals:
 
 
 def read_signals(
-    store: Store, clusters: Clusters, settings: EffectSettings, concepts: Responses | None = None
+    store: RowFeatures, clusters: Clusters, settings: EffectSettings, concepts: Responses | None = None
 ) -> Signals:
     """Signals of every row from pooled features; memory is rows × clusters.
 
