@@ -11,7 +11,6 @@ import pandas as pd
 
 from anatomy import artifacts
 from anatomy.errors import RunError
-from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.views import Hypotheses, findings, rank
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
 from anatomy.runs.run import Run
@@ -125,7 +124,7 @@ class AuditedRun:
         """
         with Run.read(self.path) as run:
             run.require("hypotheses")
-            picked = _picked(run.signals, cluster, run.clusters.cosine_N)
+            picked = _picked(run, cluster)
             if picked is None:
                 raise RunError(f"{self.path}: no tested cluster `{cluster}`; `anatomy show {self.path}` lists them")
             order = picked.rows[np.argsort(-picked.value_N[picked.rows], kind="stable")]
@@ -160,17 +159,17 @@ class _Picked(NamedTuple):
     rows: np.ndarray
 
 
-def _picked(signals: Signals, cluster: str, cosine_N: np.ndarray) -> _Picked | None:
+def _picked(run: Run, cluster: str) -> _Picked | None:
+    signals = run.signals
     every = np.arange(len(signals.data_N))
     for tested in (signals.disparity, signals.shift):
         if cluster in tested.ids:
             return _Picked(tested.values_NM[:, list(tested.ids).index(cluster)], every)
     number = int(cluster[1:]) if cluster[1:].isdigit() else 0
     if cluster[:1] == "D" and (signals.data_N == number).any():
-        return _Picked(cosine_N, np.flatnonzero(signals.data_N == number))
-    if cluster[:1] == "P" and 0 < number <= signals.score_NK.shape[1] and signals.shift.ids:
-        _, inside_N = signals.of("prompt", cluster, signals.shift.ids[0])
-        return _Picked(signals.score_NK[:, number - 1], np.flatnonzero(inside_N))
+        return _Picked(run.clusters.cosine_N, np.flatnonzero(signals.data_N == number))
+    if cluster in run.contexts and signals.shift.ids:
+        return _Picked(signals.score_NK[:, number - 1], np.array(run.contexts[cluster], np.int64))
     return None
 
 
