@@ -187,7 +187,7 @@ class Judge:
                 for future in as_completed(futures):
                     settle(futures[future], future.result())
             except BaseException:
-                stop.set()  # else requests that wait to be tried again would go on
+                stop.set()  # else requests that wait to be tried again would continue
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 

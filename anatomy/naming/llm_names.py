@@ -38,7 +38,7 @@ NAME_TASK = (
 )
 NAME_RULES = (
     MATERIAL + "Answer with one JSON object and nothing else. It has two strings: `title`, at most six words, and "
-    "`description`, one sentence by which somebody who sees a single new text can tell whether it belongs to the texts "
+    "`description`, one sentence that lets somebody who sees a single new text say whether it belongs to the texts "
     "`with`. Name what the texts share in content, form or tone, not these texts. Leave both strings empty if you find "
     "nothing that sets them apart."
 )

@@ -1,6 +1,6 @@
 """Which rows carry a predicted shift: contributions that sum to the prediction (method.md §7).
 
-Of a difference a row contributes its own weighted difference. Of a tilt it contributes the part of the reward that its
+A row contributes its own weighted difference to a difference. To a tilt it contributes the part of the reward that its
 label pulled: ``b = scale⁻¹ Σ_i α_i d̃_i``, so ``Cov(y, b·φ) = Σ_i α_i d̃_i · (scale⁻¹ Cov(φ, y))``. A row may carry a
 shift of a cluster that does not fire on it, through features that occur together. The covariance is over the data's
 responses or the model's own, as the predictor asks.

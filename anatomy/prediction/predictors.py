@@ -205,7 +205,7 @@ class Activations:
         return replace(self, pull_D_=weight_N @ pull_ND, tokens_=float(weight_N @ tokens_N))
 
     def pulls(self, data: Pool) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, " N"]]:
-        """Of each pair, chosen minus rejected: residuals summed over the tokens, and tokens."""
+        """Return chosen minus rejected of each pair: residuals summed over the tokens, and tokens."""
         summed = [data.tokens_NS[:, place, None] * data.residual_by[side] for place, side in enumerate(SIDES)]
         return (summed[0] - summed[1]).astype(np.float64), (data.tokens_NS @ [1.0, -1.0])
 

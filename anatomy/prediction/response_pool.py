@@ -157,13 +157,15 @@ def flat(values_NS: Shaped[np.ndarray, "N S"]) -> Shaped[np.ndarray, " J"]:
     return rearrange(values_NS, "n s -> (s n)")
 
 
-def concept_readout(names: Sequence[str], scores: Sequence[Float[np.ndarray, "N S"]], cuts: Sequence[Cut]) -> Readout:
-    """Scores of concepts: 1 where a response is flagged, so that means are shares of responses, else the score over
-    its deviation.
+def concept_readout(
+    names: Sequence[str], scores: Sequence[Float[np.ndarray, "N S"]], cuts: Sequence[Cut], n_responses: int = 0
+) -> Readout:
+    """Return the scores of concepts: 1 for a flagged response, so that means are shares of responses, else the score
+    over its deviation. Without concepts it has ``n_responses`` rows and no column.
     """
     columns = [
         flat(score_NS >= cut.threshold if cut.threshold is not None else score_NS / cut.spread)
         for score_NS, cut in zip(scores, cuts, strict=True)
     ]
-    values = np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((0, 0), np.float32)
+    values = np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((n_responses, 0), np.float32)
     return Readout(list(names), values)

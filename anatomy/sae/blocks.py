@@ -60,7 +60,7 @@ class Blocks:
 
 
 class Position(NamedTuple):
-    """Where a stream stands: the next batch it will give."""
+    """The place of a stream: the next batch that it will give."""
 
     epoch: int = 0
     buffer: int = 0
@@ -71,7 +71,7 @@ class BatchStream:
     """Endless iterator over shuffled float32 batches ``[batch, D]``: sae-lens's activation provider.
 
     Each epoch permutes the blocks; ``per_buffer`` consecutive ones are loaded together and their tokens shuffled.
-    Everything follows from ``seed`` and :attr:`position`, so that a resumed stream goes on with the same batch and
+    Everything follows from ``seed`` and :attr:`position`, so that a resumed stream continues with the same batch and
     reloads one buffer only. What is left of a buffer after whole batches is dropped.
     """
 

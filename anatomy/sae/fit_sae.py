@@ -32,7 +32,7 @@ def fit_sae(
 ) -> BatchTopKTrainingSAE:
     """Train for ``settings.epochs`` passes over the ``tokens`` activations of ``blocks``, checkpoints in ``folder``.
 
-    Goes on from the last checkpoint where there is one; a killed and resumed fit gives the same weights as an
+    Resumes from the last checkpoint if there is one; a killed and resumed fit gives the same weights as an
     uninterrupted one (same device, same number of threads). Returns the SAE in units of the activations, their
     normalisation folded into its weights.
     """

@@ -44,7 +44,7 @@ DOCUMENTS = 256
 def train_sae(settings: SAETrainSettings, out: Path) -> SAEHealth:
     """Train an SAE into the sae-lens folder ``out`` and return its health on held-out prompts.
 
-    Killed and started again with the same settings it goes on and ends with the same weights.
+    Killed and started again with the same settings, it resumes and ends with the same weights.
 
     Raises:
         ModelError: the model or its template cannot be used, or it has no block ``layer``.

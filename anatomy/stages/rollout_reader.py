@@ -99,7 +99,8 @@ class RolloutReader:
     ) -> PoolInContexts:
         settings = self.audited_run.settings
         pool = Pool.read(store, sorted({"freq", settings.prompt_statistic}), settings.tau, self.residuals)
-        concepts = concept_readout([scorer.concept for scorer in self.scorers], scores, self.cuts)
+        names = [scorer.concept for scorer in self.scorers]
+        concepts = concept_readout(names, scores, self.cuts, len(pool) * len(pool.sides))
         return PoolInContexts(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
 
     def _scores(self, rows: Iterable[Row], name: str) -> list[np.ndarray]:

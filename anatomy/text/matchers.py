@@ -1,4 +1,4 @@
-"""Where trivial concepts stand in plain text, without a model. They name clusters, serve as baselines and detect.
+"""Places of trivial concepts in plain text, without a model. They name clusters, serve as baselines and detect.
 
 English wording only. Markdown is parsed (:mod:`anatomy.text.markdown_spans`), so that ``*`` in code or arithmetic is
 not emphasis; the rest is matched at word boundaries, wherever it stands. Refusal is matched in the opening of a

@@ -47,7 +47,7 @@ _YET = re.compile(r"\b(?:but|however),? I (?:can|could|will)\b(?! not|'t)", re.I
 
 
 def refusal_ranges(text: str) -> list[Range]:
-    """Where the opening of a response says no; nothing if it goes on to say what it will do ("but I can")."""
+    """Return where the opening of a response says no; nothing if it then says what it will do ("but I can")."""
     plain = text.replace("’", "'")
     if _YET.search(plain, 0, OPENING_CHARS):
         return []

@@ -1,4 +1,4 @@
-"""Where the model is found, what identifies it, and what is said when it is nowhere."""
+"""How the model is found, what identifies it, and what is said when it is nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the matchers find what they look for, as a person reading the text would mark it."""
+"""The matchers find what they look for, as a person reading the text would mark it."""
 
 import pytest
 

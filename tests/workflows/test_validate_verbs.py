@@ -22,6 +22,7 @@ from anatomy.data import shard_cache
 from anatomy.data.rows_table import read_rows
 from anatomy.features.feature_store import FeatureStore
 from anatomy.rollouts.rollout_set import Prompt
+from anatomy.runs.manifest import Manifest
 
 COLUMNS = ["data", "seed", "role", "predictor", "view", "context", "response", "predicted", "observed", "observed_low",
            "observed_high"]  # fmt: skip
@@ -98,6 +99,21 @@ def test_files_and_columns(validated):
     assert record["controls"]["features"]["labels flipped"]["repetitions"] == 4
     assert record["window"] == 64
     assert record["pairs"] == 160
+
+
+def test_a_run_without_named_concepts_is_validated(run, tmp_path):
+    settings = Manifest.of(run).settings
+    command = ["audit", settings.rows, "--model", settings.model, "--sae", settings.sae, *FLAGS]
+    del command[command.index("--concepts") : command.index("--concepts") + 2]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    shutil.copytree(run.parent / "before", tmp_path / "before")
+    shutil.copytree(run.parent / "after", tmp_path / "after")
+    assert validate(tmp_path / "run", tmp_path / "v") == 0
+    views = set(shifts(tmp_path / "v")["view"])
+    assert {"features", "global"} <= views
+    assert "concept" not in views
+    means = pq.read_table(tmp_path / "v" / artifacts.PROMPT_MEANS).to_pandas()
+    assert set(means["view"]) == {"health", "global"}
 
 
 def test_no_training_no_shift(run, tmp_path):
