@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from anatomy.data.sources import find_sources
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, RowSettings, load_settings
@@ -34,6 +35,7 @@ def audit(rows: str, *, out: Where | None = None, settings: Where | None = None,
     """
     asked = load_settings(AuditSettings, {"rows": rows, **flags}, settings)
     folder = default_run_dir(asked) if out is None else Path(out)
+    find_sources(asked)  # rows that are not there: nothing is written
     with Run.open(folder) as run:
         run.save(settings=asked)
         bundle = ModelBundle(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from anatomy.data.sources import find_sources
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, HarvestSettings, load_settings
@@ -29,6 +30,7 @@ def harvest(rows: str, *, out: Where | None = None, settings: Where | None = Non
     asked = load_settings(HarvestSettings, {"rows": rows, **flags}, settings)
     folder = default_run_dir(asked) if out is None else Path(out)
     full = AuditSettings.model_validate(asked.model_dump())
+    find_sources(asked)  # rows that are not there: nothing is written
     with Run.open(folder) as run:
         run.save(settings=full)
         perform(Audit(run, full, ModelBundle(full)), ROWS_STAGE, HARVEST_STAGE)

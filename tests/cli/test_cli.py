@@ -93,14 +93,25 @@ def test_a_group_alone_shows_its_own_help(group, capsys):
         (["train", "--out", "t", "--recipe", "a.yaml", "--settings", "b.yaml"], "give one"),
     ],
 )
-def test_errors_are_one_line(arguments, expected, tmp_path):
-    done = run(*arguments, cwd=tmp_path)
+def test_errors_are_one_line(arguments, expected, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    _check_error(capfd.readouterr().err, expected)
+    assert not (tmp_path / "no-run").exists()
+
+
+def test_a_process_of_its_own_writes_no_more_than_that_line(tmp_path):
+    done = run("audit", "nothing-here.parquet", cwd=tmp_path)
     assert done.returncode == 2
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+    _check_error(done.stderr, "no such file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _check_error(text, expected):
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
     assert lines[0].startswith("anatomy: error: ")
     assert expected in lines[0]
-    assert not (tmp_path / "no-run").exists()
 
 
 def test_all_wrong_settings_are_named_at_once(capsys):
