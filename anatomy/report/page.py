@@ -20,6 +20,7 @@ from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.run_signals import Signals
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.packing import to_json
 from anatomy.report.payload import main_part
 from anatomy.report.payload_parts import feature_columns, parts, top_signals
@@ -104,14 +105,17 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
 
 def _thresholds(run_dir: Path) -> dict[str, float | None]:
     """The threshold of each concept's detector, as its label tells it."""
-    labels = artifacts.read_json(run_dir / artifacts.LABELS)["response"]
+    labels = ClusterLabels.read(run_dir / artifacts.LABELS).response
     return {name: label.get("threshold") for name, label in labels.items() if "detector" in label}
 
 
 def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> None:
     """All texts inside, or those of the rows behind the findings inside and all of them beside."""
     if not fit:
-        found, labels = Summary.read(run_dir / artifacts.SUMMARY), artifacts.read_json(run_dir / artifacts.LABELS)
+        found, labels = (
+            Summary.read(run_dir / artifacts.SUMMARY),
+            ClusterLabels.read(run_dir / artifacts.LABELS).kinds(),
+        )
         rows = rows_behind_report(found.row_ids(), labels, row_ids, EVIDENCE_ROWS)
         placed.add("evidence", some_rows(run_dir, rows))
     for name, value in text_parts(run_dir):

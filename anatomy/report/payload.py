@@ -16,6 +16,7 @@ from anatomy.data.health import Health
 from anatomy.errors import AnatomyError
 from anatomy.hypotheses.null_rates import NullRates
 from anatomy.hypotheses.run_signals import Signals
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.payload_types import (
     MainPart,
     OtherDocument,
@@ -53,7 +54,7 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
     Raises:
         RunError: an artifact of the audit is missing.
     """
-    labels, health = artifacts.read_json(run_dir / artifacts.LABELS), Health.read(run_dir / artifacts.HEALTH)
+    labels, health = ClusterLabels.read(run_dir / artifacts.LABELS).kinds(), Health.read(run_dir / artifacts.HEALTH)
     manifest = Manifest.of(run_dir)
     summary = Summary.read(run_dir / artifacts.SUMMARY)
     null = NullRates.read(run_dir / artifacts.NULL).views if (run_dir / artifacts.NULL).is_file() else None

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from anatomy.data.health import Health, closed
 from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.views import Direction, RankKey
+from anatomy.naming.cluster_labels import Correlate, TopToken, TypicalNgram
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
@@ -89,32 +90,6 @@ class OtherDocument(TypedDict):
     name: str
     document: Json
     shifts: list[ShownShift]
-
-
-@closed
-class TopToken(TypedDict):
-    """A token on which a cluster fires, and its share of the cluster's activity."""
-
-    token: str
-    weight: float
-    z: float
-
-
-@closed
-class TypicalNgram(TypedDict):
-    """Words that are frequent in the texts of a cluster."""
-
-    ngram: str
-    z: float
-    n_texts: int
-
-
-@closed
-class Correlate(TypedDict):
-    """A text rule and its correlation with a cluster."""
-
-    concept: str
-    r: float
 
 
 @closed

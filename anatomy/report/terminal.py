@@ -10,6 +10,7 @@ from typing import Any
 from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.errors import RunError
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
@@ -32,7 +33,7 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
     Raises:
         RunError: an artifact is missing or broken, or the run has no such cluster.
     """
-    labels, names = artifacts.read_json(run_dir / artifacts.LABELS), read_names(run_dir)
+    labels, names = ClusterLabels.read(run_dir / artifacts.LABELS).kinds(), read_names(run_dir)
     if cluster is not None:
         tests = _tests(run_dir, cluster, labels, verified_titles(names), view, top)
         return "\n".join([*_cluster(labels, names, cluster, run_dir), *tests])

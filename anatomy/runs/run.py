@@ -29,6 +29,7 @@ from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.run_signals import Signals, read_signals
 from anatomy.hypotheses.views import Responses
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.progress import logger
 from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageRecord
 from anatomy.settings import AuditSettings
@@ -248,8 +249,8 @@ class Run:
     def words(self) -> dict[str, str]:
         """Label of every cluster by its id; empty if the run has none."""
         path = self.file(artifacts.LABELS)
-        labels = artifacts.read_json(path) if path.is_file() else {}
-        return {name: str(label["label"]) for kind in labels.values() for name, label in kind.items()}
+        labels = ClusterLabels.read(path).kinds() if path.is_file() else {}
+        return {name: label["label"] for kind in labels.values() for name, label in kind.items()}
 
     def _same_rows(self, row_ids: Sequence[str], what: str) -> None:
         if list(row_ids) != list(self.features.row_ids):

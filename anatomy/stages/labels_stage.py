@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anatomy import artifacts
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.naming.cluster_names import label_clusters, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
@@ -22,7 +23,7 @@ def _work(audit: Audit) -> Facts:
     for name, facts in concepts.items():
         title = f"concept ({facts.detector})"
         labels["response"][name] = concept_label(title, facts.model_dump(), places[name], rows)
-    artifacts.write_json(run.file(artifacts.LABELS), labels)
+    ClusterLabels.model_validate(artifacts.finite(labels)).write(run.file(artifacts.LABELS))
     return {}
 
 

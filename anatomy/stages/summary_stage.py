@@ -5,6 +5,7 @@ from __future__ import annotations
 from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.data.rows_table import StoredPair
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import RowsBehind, strongest_rows, summarise
 from anatomy.report.summary_record import FindingRow
@@ -19,7 +20,7 @@ EXCERPT = 300
 
 def _work(audit: Audit) -> Facts:
     run, settings = audit.run, audit.settings
-    labels = artifacts.read_json(run.file(artifacts.LABELS))
+    labels = ClusterLabels.read(run.file(artifacts.LABELS)).kinds()
     health = Health.read(run.file(artifacts.HEALTH))
 
     def find_rows(view: str, context: str, response: str, direction: str) -> RowsBehind:

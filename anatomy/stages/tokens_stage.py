@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anatomy import artifacts
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.summary_record import Summary
 from anatomy.report.token_table import TOKEN_ROWS, rows_behind_report, write_tokens
 from anatomy.stages.stage import Audit, Facts, Stage
@@ -12,7 +13,7 @@ from anatomy.types import SPANS
 
 def _work(audit: Audit) -> Facts:
     run, row_ids = audit.run, audit.run.features.row_ids
-    found, labels = Summary.read(run.file(artifacts.SUMMARY)), artifacts.read_json(run.file(artifacts.LABELS))
+    found, labels = Summary.read(run.file(artifacts.SUMMARY)), ClusterLabels.read(run.file(artifacts.LABELS)).kinds()
     wanted = rows_behind_report(found.row_ids(), labels, row_ids, TOKEN_ROWS)
     rows = text_rows(run, audit.bundle, set(wanted))
     tokens = {row: {span: rows.tokens_of(row, span) for span in SPANS} for row in wanted}

@@ -81,7 +81,7 @@ def test_unsteered_pairs_do_not_change(bundle):
     assert not step_zero_changes(bundle, found, edits(found, (), ()), vector).any()
 
 
-def test_the_sign_that_is_told():
+def test_the_sign_that_is_reported():
     """Gaps ±1, 1, 1, 1 and 0: aligned changes 3, 2, 2, 1, of mean 2 and standard error √(2/3)/2 = 0.408.
 
     The 97.5 % quantile of Student's t with 3 degrees of freedom is 3.182: 2 ± 1.30.
@@ -89,17 +89,17 @@ def test_the_sign_that_is_told():
     gap_N = np.array([1.0, -1.0, 1.0, 1.0, 0.0])
     found = turned([3.0, -2.0, 2.0, 1.0, 50.0], gap_N)
     assert found == pytest.approx((4, 2.0, 6**-0.5, -2.0))
-    assert "+2.00 ± 1.30 nats" in found.told("suppress")
-    assert found.told("suppress").endswith("(4 pairs), as intended; -2.00 by the opposite vector")
-    assert "WARNING: must be negative to amplify: lower the strength" in found.told("amplify")
+    assert "+2.00 ± 1.30 nats" in found.in_words("suppress")
+    assert found.in_words("suppress").endswith("(4 pairs), as intended; -2.00 by the opposite vector")
+    assert "WARNING: must be negative to amplify: lower the strength" in found.in_words("amplify")
     away = turned([-3.0, 2.0, -2.0, -1.0, 0.0], gap_N)
-    assert "as intended" in away.told("amplify")
-    assert "WARNING: must be positive to suppress" in away.told("suppress")
+    assert "as intended" in away.in_words("amplify")
+    assert "WARNING: must be positive to suppress" in away.in_words("suppress")
     for change_N in ([9.0, 8.0, -1.0, 1.0, 0.0], [-9.0, -8.0, 1.0, -1.0, 0.0]):
         unclear = turned(change_N, gap_N)
-        assert all("the sign is uncertain" in unclear.told(way) for way in ("suppress", "amplify"))
+        assert all("the sign is uncertain" in unclear.in_words(way) for way in ("suppress", "amplify"))
     for few in (turned([], np.zeros(0)), turned([1.0], np.ones(1))):
-        assert "the sign is uncertain" in few.told("suppress")
+        assert "the sign is uncertain" in few.in_words("suppress")
 
 
 def turned(change_N: list[float], gap_N: np.ndarray) -> StepZero:
@@ -111,8 +111,8 @@ def test_a_right_sign_that_the_opposite_vector_gives_too_is_no_good_sign():
     gap_N = np.ones(4)
     for opposite, broken in (([0.5, -0.3, 0.2, 0.3], True), ([-0.4, -0.3, 0.5, -0.4], False)):
         found = StepZero.of(np.array([[2.0, 1.9, 2.1, 2.0], opposite]), gap_N)
-        assert ("text that breaks down" in found.told("suppress")) == broken
-        assert ("as intended" in found.told("suppress")) != broken
+        assert ("text that breaks down" in found.in_words("suppress")) == broken
+        assert ("as intended" in found.in_words("suppress")) != broken
 
 
 def test_a_vector_along_a_pairs_own_gradient_has_the_intended_sign(bundle):
