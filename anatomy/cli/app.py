@@ -15,24 +15,24 @@ from anatomy.progress import show_messages
 ABOUT = "What does a preference set teach? Read it through the model that will be trained on it."
 EXAMPLES = """\
 a first audit:
-  anatomy check ROWS                      what is in the set, what is wrong (no model)
-  anatomy audit ROWS --dry-run            tokens, disk, memory and time, beforehand
-  anatomy audit ROWS --out runs/mine      all stages; stopped, the same resumes
-  anatomy null runs/mine                  is the audit silent on random labels?
-  anatomy view runs/mine                  the report in a browser
-  anatomy show runs/mine                  findings; with R12 behind it, one cluster
-  anatomy compare runs/mine runs/other    what appeared, vanished, changed sign
+  anatomy check ROWS                   what is in the set, what is wrong
+  anatomy audit ROWS --dry-run         tokens, disk, memory and time first
+  anatomy audit ROWS --out runs/mine   all stages; the same call resumes
+  anatomy null runs/mine               silent when labels are random?
+  anatomy view runs/mine               the report in a browser
+  anatomy show runs/mine               findings; add R12 for one cluster
+  anatomy compare runs/mine runs/other what appeared, vanished, turned
 
 named concepts:
   anatomy concepts list                        what can be asked about by name
   anatomy audit ROWS --concepts bold,refusal   test them beside the clusters
-  anatomy probe fit sycophancy                 a detector for what no rule finds
+  anatomy probe fit sycophancy                 a detector if no rule will do
 
 decide, train, check:
-  anatomy forecast runs/mine bold         what goes with it, if it is suppressed
+  anatomy forecast runs/mine bold      what goes with it, if suppressed
   anatomy plan runs/mine --suppress R12,bold --out plan.yaml
   anatomy plan check plan.yaml --rows ROWS --out checked
-  anatomy train --rows ROWS --plan plan.yaml --recipe RECIPE.yaml --out trained
+  anatomy train --rows ROWS --plan plan.yaml --recipe R.yaml --out trained
   anatomy rollout --model trained/model --prompts ROWS --out after
   anatomy validate runs/mine --before base --after after
 
