@@ -28,6 +28,7 @@ from anatomy.data.rows_table import write_rows
 from anatomy.data.shard_cache import SHARD_ROWS, ShardCache
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, write_shard
 from anatomy.hypotheses.run_signals import read_signals
+from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.page import write_report
 from anatomy.report.summary import RowsBehind, summarise
 from anatomy.runs.manifest import Manifest
@@ -85,7 +86,7 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
         for name in ("rows", "harvest", "cluster")
     }
     settings = AuditSettings(rows="synthetic")
-    artifacts.write_json(run / artifacts.LABELS, labels)
+    ClusterLabels.model_validate(labels).write(run / artifacts.LABELS)
     health.write(run / artifacts.HEALTH)
     summary = summarise(hypotheses, labels, health, settings, lambda *_: RowsBehind(0, []), lambda _: {})
     summary.write(run / artifacts.SUMMARY)
