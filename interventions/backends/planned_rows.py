@@ -27,14 +27,19 @@ from anatomy.stages.rows_stage import ROWS_STAGE
 from anatomy.stages.scores_stage import SCORES_STAGE
 from anatomy.stages.stage import Audit
 from anatomy.types import SIDES
-from interventions.backends.apply_plan import ConceptDirection, active, apply_plan, filter_outcomes, steering_vectors
-from interventions.backends.pair_edits import PairEdit, SteeringVector, write_edits
-from interventions.backends.row_selection import Detected, Known, Ranges
-from interventions.backends.steering_vectors import VECTORS, write_vectors
+from interventions.backends.apply_plan import (
+    ConceptDirection,
+    Detected,
+    Known,
+    active,
+    apply_plan,
+    filter_outcomes,
+    steering_vectors,
+)
+from interventions.backends.pair_edits import VECTORS, PairEdit, Ranges, SteeringVector, write_edits, write_vectors
 from interventions.backends.token_masks import token_masks
-from interventions.plan.audited_plan import PlanSettings
+from interventions.plan.audited_plan import PlanSettings, rows_by_condition
 from interventions.plan.plan import Filtering, Inoculation, Plan, Steering, save_plan
-from interventions.plan.row_conditions import rows_by_condition
 
 UNUSABLE = "unusable"
 FILTER_LOG = pa.schema(

@@ -23,7 +23,7 @@ from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import PlanError
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.types import SIDES, content_hash
-from interventions.backends.row_selection import Ranges
+from interventions.backends.pair_edits import Ranges
 
 WORD = re.compile(r"\S+")
 

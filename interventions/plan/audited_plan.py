@@ -1,12 +1,20 @@
-"""What a plan takes from its audit: decisions on the audit's findings, and the settings that rows are read with."""
+"""What a plan takes from its audit: decisions on findings, the settings that rows are read with, the rows of clusters.
+
+Rows that a plan names otherwise, by ``column=value`` or by their ids, are looked up here too.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool
 from pydantic import Field, ValidationError
 
 from anatomy.concepts.concept import load_library
@@ -14,6 +22,9 @@ from anatomy.errors import PlanError
 from anatomy.runs.run import Run
 from anatomy.settings import HarvestSettings, RowSettings, load_settings
 from interventions.plan.plan import CLUSTER, Decision, Mark, Plan, faults_of
+
+SHOWN = 5
+"""Values of a column that a message names."""
 
 
 class PlanSettings(HarvestSettings):
@@ -99,3 +110,61 @@ def check_targets(run: Path, targets: Iterable[str], concepts_file: Path | None 
             unknown.append(f"no concept `{target}` (`anatomy concepts list`) and no folder of that name")
     if unknown:
         raise PlanError("; ".join(unknown))
+
+
+def rows_by_condition(plan: Plan, rows: pa.Table) -> dict[str, Bool[np.ndarray, " N"]]:
+    """Return for each condition of the plan which of ``rows`` (columns ``row_id`` and ``metadata``, as JSON) meet it.
+
+    Raises:
+        PlanError: a row id, a column, a value or a cluster that is not there, or rows that the audit did not see.
+    """
+    row_ids = rows["row_id"].to_pylist()
+    for item in plan.interventions:
+        missing = set(item.rows or ()) - set(row_ids)
+        if missing:
+            raise PlanError(f"{item.name}: {len(missing)} of them not among the usable rows (e.g. {min(missing)})")
+    found = {}
+    for condition in dict.fromkeys(item.condition for item in plan.interventions if item.condition):
+        if "=" in condition:
+            found[condition] = _of_source(condition, rows)
+        else:
+            assert plan.run is not None  # the plan has seen to it
+            found[condition] = _of_cluster(condition, Run.at(plan.run), row_ids)
+    return found
+
+
+def _of_source(condition: str, rows: pa.Table) -> Bool[np.ndarray, " N"]:
+    column, _, value = condition.partition("=")
+    metadata = [json.loads(text) if text else {} for text in rows["metadata"].to_pylist()]
+    values = [None if column not in row else str(row[column]) for row in metadata]
+    counts = Counter(found for found in values if found is not None)
+    if not counts:
+        columns = sorted({name for row in metadata for name in row})
+        raise PlanError(f"{condition}: the rows have no column `{column}` (there are: {', '.join(columns) or 'none'})")
+    if value not in counts:
+        common = ", ".join(name[:40] for name, _ in counts.most_common(SHOWN))
+        raise PlanError(f"{condition}: no row has this value (most frequent: {common})")
+    return np.array([found == value for found in values], dtype=bool)
+
+
+def _of_cluster(cluster: str, audit: Run, row_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
+    inside = dict(zip(audit.features.row_ids, _members(cluster, audit).tolist(), strict=True))
+    unknown = sum(row_id not in inside for row_id in row_ids)
+    if unknown:
+        raise PlanError(
+            f"{cluster}: {unknown:,} of {len(row_ids):,} rows are not in {audit.path}, so nobody knows their cluster; "
+            "audit the rows that you train on"
+        )
+    return np.array([inside[row_id] for row_id in row_ids], dtype=bool)
+
+
+def _members(cluster: str, audit: Run) -> Bool[np.ndarray, " R"]:
+    """Return which of the audit's rows are in a data cluster, or in a prompt cluster's context (method.md §6)."""
+    if cluster.startswith("P"):
+        kind, rows = "prompt", audit.contexts.get(cluster, [])
+        member_R = np.isin(np.arange(audit.features.n_rows), rows)
+    else:
+        kind, member_R = "data", np.asarray(audit.clusters.data_N == int(cluster[1:]))
+    if not member_R.any():
+        raise PlanError(f"{audit.path}: no {kind} cluster `{cluster}`; `anatomy show {audit.path}` lists them")
+    return member_R

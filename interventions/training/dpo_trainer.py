@@ -24,8 +24,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from anatomy.errors import SettingsError
-from interventions.backends.pair_edits import SteeringVector
-from interventions.backends.steering_vectors import steering
+from interventions.backends.pair_edits import SteeringVector, steering
 from interventions.training.reference_cache import ReferenceCache, Row, fill, with_references
 from interventions.training.token_rows import TOUCHED, PairCollator
 

@@ -23,10 +23,9 @@ from anatomy.data.rows_table import read_rows
 from anatomy.progress import logger, progress_bar
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.types import SIDES, Pair
-from interventions.backends.apply_plan import active, apply_plan
-from interventions.backends.pair_edits import PairEdit, SteeringVector
+from interventions.backends.apply_plan import Detected, active, apply_plan
+from interventions.backends.pair_edits import PairEdit, SteeringVector, steering
 from interventions.backends.planned_rows import PlannedRows
-from interventions.backends.row_selection import Detected
 from interventions.plan.plan import Filtering, Inoculation, Plan, RewardShaping, Steering
 
 if TYPE_CHECKING:
@@ -187,7 +186,6 @@ def step_zero_changes(
     Once along the vector, once against it. Sums over the final response's tokens, in nats, as training scores them; NaN
     for a pair that training leaves out.
     """
-    from interventions.backends.steering_vectors import steering
     from interventions.training.token_rows import PairCollator, tokenise_pair
 
     model = hf_model(bundle.subject)

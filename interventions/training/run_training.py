@@ -1,4 +1,4 @@
-"""DPO and supervised fine-tuning in a prepared directory: processes, trainers, and what a training leaves."""
+"""DPO and supervised fine-tuning in a prepared directory: how trainers are configured and run, and what they leave."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
 from anatomy.errors import SettingsError
 from anatomy.progress import logger
+from anatomy.report.training_report import training_report
 from anatomy.rollouts.training_folder import (
     RowCounts,
     TrainingIdentity,
@@ -29,14 +30,13 @@ from anatomy.rollouts.training_folder import (
     write_identity,
 )
 from anatomy.runs.run import locked
-from interventions.backends.steering_vectors import VECTORS, read_vectors
+from interventions.backends.pair_edits import VECTORS, read_vectors
 from interventions.training.checkpoints import CHECKPOINTS, Stamp, StepLog, last_checkpoint, remove_incomplete
 from interventions.training.dpo_trainer import InterventionTrainer
 from interventions.training.prepared_rows import TOKENS, TrainingTask
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.token_rows import ChosenCollator
 from interventions.training.train_settings import SFTSettings, TrainSettings
-from interventions.training.training_report import training_report
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -26,8 +26,7 @@ from anatomy.activations.spans import TemplateError, apply_template, render, tok
 from anatomy.artifacts import atomic_path
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, Message, Pair
-from interventions.backends.pair_edits import PairEdit
-from interventions.backends.steering_vectors import NEVER
+from interventions.backends.pair_edits import NEVER, PairEdit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,9 +9,8 @@ import pytest
 from support.known_rows import detected, known, plan, row_id
 
 from anatomy.errors import PlanError
-from interventions.backends.apply_plan import apply_plan, united
+from interventions.backends.apply_plan import apply_plan, top_rows, united
 from interventions.backends.pair_edits import PairEdit, SideEdit, read_edits, write_edits
-from interventions.backends.row_selection import top_rows
 
 SHAPE = {"backend": "reward_shaping", "strength": 4}
 

@@ -6,8 +6,15 @@ import torch.nn.functional as F
 from support.dpo_runs import load, make_pairs, ours
 
 from anatomy.errors import ModelError, RunError
-from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
-from interventions.backends.steering_vectors import NEVER, read_vectors, steering, write_vectors
+from interventions.backends.pair_edits import (
+    NEVER,
+    PairEdit,
+    SideEdit,
+    SteeringVector,
+    read_vectors,
+    steering,
+    write_vectors,
+)
 
 VECTOR = torch.linspace(-1, 1, 32)
 BOLD = SteeringVector("bold", 1, 2 * VECTOR)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from anatomy.concepts.scores import Scores
-from interventions.backends.row_selection import Detected, Known
+from interventions.backends.apply_plan import Detected, Known
 from interventions.plan.plan import Plan
 
 

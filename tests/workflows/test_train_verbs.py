@@ -16,7 +16,7 @@ from support.dpo_runs import make_pairs
 
 from anatomy.cli.app import main
 from anatomy.errors import RunError
-from anatomy.rollouts.training_folder import TrainStep, read_identity, read_train_log, write_identity
+from anatomy.rollouts.training_folder import read_identity, read_train_log, write_identity
 from anatomy.runs.run import locked
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
@@ -26,7 +26,6 @@ from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.run_training import LOCK
 from interventions.training.train_settings import TrainSettings
-from interventions.training.training_report import step_tables
 
 ROOT = Path(__file__).parents[2]
 STEPS = 5
@@ -120,12 +119,6 @@ def test_what_a_run_leaves(uninterrupted, tiny_model_dir, capsys):
     start = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"))
     assert not torch.equal(model.lm_head.weight, start.lm_head.weight)
     assert not list((uninterrupted / "model").glob("*.bin"))
-
-
-def test_what_only_some_steps_logged_has_a_dash_in_the_report():
-    _, table = step_tables([TrainStep(1, {"loss": 0.5}), TrainStep(2, {"loss": 0.25, "weight/bold/high_gap": 0.125})])
-    assert "| loss | 0.5 | 0.25 | -0.25 |" in table
-    assert "| weight/bold/high_gap | – | 0.125 | – |" in table
 
 
 @pytest.mark.parametrize("where", ["step:3", "save:2", "save:4", "reference:"])
