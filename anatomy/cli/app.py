@@ -99,7 +99,7 @@ def _add_concepts(app: App, group: Group) -> None:
 
 def _add_training(app: App, group: Group) -> None:
     for verb, text in (
-        ("plan", "Make a plan of interventions from marks on an audit's findings; `plan check` says what it would do."),
+        ("plan", "Make a plan of interventions from decisions on findings; `plan check` says what it would do."),
         ("filter", "Carry out a plan's filterings: a cleaned set for the Hub, and every row with its reason."),
         ("train", "DPO with the interventions of a plan; killed or stopped, the same command resumes."),
         ("sft", "Supervised fine-tuning on the chosen responses, the stage before DPO."),

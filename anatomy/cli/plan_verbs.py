@@ -38,11 +38,11 @@ def make(
     concepts_file: Annotated[Path | None, Parameter(help="YAML file with further concepts.")] = None,
     out: Annotated[Path, Parameter(help="The plan; a file that is there is not overwritten.")] = Path("plan.yaml"),
 ) -> None:
-    """Make a plan of interventions from marks on an audit's findings."""
+    """Make a plan of interventions from decisions on an audit's findings."""
     from anatomy.workflows.make_plan import make_plan
 
-    marks = {"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep}
-    print(make_plan(run, **marks, backend=backend, strength=strength, concepts_file=concepts_file, out=out))
+    decisions = {"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep}
+    print(make_plan(run, **decisions, backend=backend, strength=strength, concepts_file=concepts_file, out=out))
 
 
 @plan.command

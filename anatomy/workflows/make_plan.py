@@ -1,4 +1,4 @@
-"""``anatomy plan``: a plan of interventions from marks on the findings of an audit."""
+"""``anatomy plan``: a plan of interventions from decisions on the findings of an audit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_plan(
     concepts_file: Where | None = None,
     out: Where = "plan.yaml",
 ) -> Outcome:
-    """Write a plan with an intervention for each target that is marked.
+    """Write a plan with an intervention for each target that is decided on.
 
     Args:
         run: run directory whose clusters are meant.
@@ -33,7 +33,7 @@ def make_plan(
         out: the plan; a file that is there already is not overwritten.
 
     Raises:
-        PlanError: ``out`` is there already, or a target or a mark is wrong.
+        PlanError: ``out`` is there already, or a target or a decision is wrong.
     """
     path = Path(out)
     if path.exists():

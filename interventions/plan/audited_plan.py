@@ -21,7 +21,7 @@ from anatomy.concepts.concept import load_library
 from anatomy.errors import PlanError
 from anatomy.runs.run import Run
 from anatomy.settings import HarvestSettings, RowSettings, load_settings
-from interventions.plan.plan import CLUSTER, Decision, Mark, Plan, faults_of
+from interventions.plan.plan import CLUSTER, Decision, DecisionKind, Plan, faults_of
 
 SHOWN = 5
 """Values of a column that a message names."""
@@ -50,21 +50,21 @@ def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None =
     return PlanSettings.model_validate({name: value for name, value in audited.items() if name in kept} | own)
 
 
-def decisions(targets_by_mark: Mapping[Mark, str | None]) -> list[Decision]:
-    """Return a decision for each target; targets of a mark are separated by commas.
+def decisions(targets_by_decision: Mapping[DecisionKind, str | None]) -> list[Decision]:
+    """Return a decision for each target; those of a kind are separated by commas.
 
     Raises:
-        PlanError: a target has two marks.
+        PlanError: a target has two decisions.
     """
     found = [
-        Decision(target=target, mark=mark)
-        for mark, targets in targets_by_mark.items()
+        Decision(target=target, decision=decision)
+        for decision, targets in targets_by_decision.items()
         for target in dict.fromkeys(part.strip() for part in (targets or "").split(","))
         if target
     ]
     twice = sorted({one.target for one in found if sum(other.target == one.target for other in found) > 1})
     if twice:
-        raise PlanError(f"{', '.join(twice)}: marked in two ways; choose one")
+        raise PlanError(f"{', '.join(twice)}: decided in two ways; choose one")
     return found
 
 
@@ -81,12 +81,12 @@ def make_plan(
     """
     check_targets(run, [decision.target for decision in decided], concepts_file)
     items: list[dict[str, Any]] = []
-    for decision in decided:
-        item = {"cluster" if re.match(CLUSTER, decision.target) else "concept": decision.target}
-        if decision.mark == "remove":
+    for target, decision in ((one.target, one.decision) for one in decided):
+        item = {"cluster" if re.match(CLUSTER, target) else "concept": target}
+        if decision == "remove":
             items.append({**item, "direction": "suppress", "backend": "filtering"})
-        elif decision.mark != "keep":
-            items.append({**item, "direction": decision.mark, "strength": strength, "backend": backend})
+        elif decision != "keep":
+            items.append({**item, "direction": decision, "strength": strength, "backend": backend})
     try:
         return Plan.model_validate({"run": run, "interventions": items, "decisions": list(decided)})
     except ValidationError as error:

@@ -16,7 +16,7 @@ from anatomy.errors import PlanError
 from anatomy.settings import Settings, read_yaml
 
 Direction = Literal["suppress", "amplify"]
-Mark = Literal["keep", "remove", "suppress", "amplify"]
+DecisionKind = Literal["keep", "remove", "suppress", "amplify"]
 BACKENDS = ("filtering", "inoculation", "steering", "reward_shaping")
 CLUSTER = r"^[RSDP]\d+$"
 CONDITION = r"^([DP]\d+|[^=]+=.*)$"
@@ -202,10 +202,10 @@ Intervention = Annotated[Filtering | Inoculation | Steering | RewardShaping, Fie
 
 
 class Decision(Settings):
-    """A mark that a person made, kept with the plan."""
+    """What a person decided on a finding, kept with the plan."""
 
     target: str = Field(min_length=1, description="Cluster of the audit, or concept.")
-    mark: Mark = Field(description="keep, remove, suppress or amplify.")
+    decision: DecisionKind = Field(description="keep, remove, suppress or amplify.")
     comment: str = Field("", description="Why.")
 
 
@@ -214,7 +214,7 @@ class Plan(Settings):
 
     run: Path | None = Field(None, description="The audit whose clusters and rows are meant.")
     interventions: tuple[Intervention, ...] = Field((), description="What is done.")
-    decisions: tuple[Decision, ...] = Field((), description="Marks that a person made.")
+    decisions: tuple[Decision, ...] = Field((), description="What a person decided, on which finding.")
 
     @model_validator(mode="after")
     def _run_of_clusters(self) -> Self:

@@ -30,7 +30,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
         {"backend": "inoculation", "direction": "amplify", "options": {"instruction": "Be terse, s'il vous plaît."}},
         {"backend": "steering", "options": {"layer": 3, "side": "rejected", "top": 0.1}},
         run="runs/mine",
-        decisions=[{"target": "R3", "mark": "keep", "comment": "harmless"}],
+        decisions=[{"target": "R3", "decision": "keep", "comment": "harmless"}],
     )
     save_plan(tmp_path / "plan.yaml", made)
     assert load_plan(tmp_path / "plan.yaml") == made
@@ -78,10 +78,10 @@ def test_all_mistakes_are_told_at_once(tmp_path):
         tmp_path,
         BOLD | {"strength": -1, "backend": "steering"},
         BOLD | {"backend": "filtering", "options": {"ratio": 1}},
-        decisions=[{"target": "R1", "mark": "loved"}],
+        decisions=[{"target": "R1", "decision": "loved"}],
         interventoins=[],
     )
-    for part in ("interventions", "intervention 1, strength", "intervention 2, options, ratio", "decision 1, mark"):
+    for part in ("interventions", "intervention 1, strength", "intervention 2, options, ratio", "decision 1, decision"):
         assert part in fault
     assert "interventoins: unknown key (allowed: run, interventions, decisions)" in fault
 

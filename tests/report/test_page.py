@@ -1,4 +1,4 @@
-"""The page in a real browser: opened from disk without a network, read, searched, marked, exported, attacked."""
+"""The page in a real browser: opened from disk without a network, read, searched, decided on, exported, attacked."""
 
 import json
 import shutil
@@ -143,7 +143,7 @@ def test_keys_move_search_and_help(opened):
     page.wait_for_selector("main[data-view=rows] .pair")
 
 
-def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
+def test_decisions_are_kept_exported_and_imported(opened, audited, tmp_path):
     page = opened.page
     decide(opened, "view=global&cluster=R1", "R1", "suppress", 'says "x": <b>\n')
     decide(opened, "view=global&cluster=bold", "bold", "amplify")
@@ -170,10 +170,10 @@ def test_marks_are_kept_exported_and_imported(opened, audited, tmp_path):
         {"cluster": "R1", "direction": "suppress", **shaping},
         {"rows": [row_id], **dropping},
     ]
-    assert {"target": "R1", "mark": "suppress", "comment": 'says "x": <b>'} in record["decisions"]
+    assert {"target": "R1", "decision": "suppress", "comment": 'says "x": <b>'} in record["decisions"]
     assert json.loads((tmp_path / "rows.jsonl").read_text()) == {
         "row_id": row_id,
-        "mark": "remove",
+        "decision": "remove",
         "comment": "wrong label",
     }
     assert [item.name for item in load_plan(plan).interventions] == ["bold", "D1", "R1", "1 rows named"]
@@ -198,8 +198,8 @@ def imported(opened, path):
 def test_a_plan_of_the_command_line_is_imported_as_it_is(opened, audited, tmp_path):
     """Block YAML, as `anatomy plan` writes it; strength and backend survive, and the export is the same plan."""
     plan, again = tmp_path / "plan.yaml", tmp_path / "again.yaml"
-    marks = ["--suppress", "R1,bold", "--keep", "R2", "--backend", "reward_shaping", "--strength", "2.5"]
-    assert main(["plan", str(audited), *marks, "--out", str(plan)]) == 0
+    decisions = ["--suppress", "R1,bold", "--keep", "R2", "--backend", "reward_shaping", "--strength", "2.5"]
+    assert main(["plan", str(audited), *decisions, "--out", str(plan)]) == 0
     assert "3 decisions taken from plan.yaml" in imported(opened, plan)
     page = opened.page
     page.wait_for_selector("main tbody tr:has-text('R2') button.keep[aria-pressed=true]")
@@ -219,7 +219,7 @@ def test_a_plan_that_a_person_edited_is_imported(opened, audited, tmp_path):
         "- {concept: bold, direction: suppress, strength: 1, backend: inoculation, options: {side: both}}\n"
         "- cluster: D1\n  direction: suppress\n  backend: filtering\n"
         "- concept: unheard-of\n  direction: amplify\n  backend: reward_shaping\n"
-        "decisions:\n- target: R1\n  mark: keep\n  comment: >\n    looked at,\n    stays\n"
+        "decisions:\n- target: R1\n  decision: keep\n  comment: >\n    looked at,\n    stays\n"
     )
     text = imported(opened, plan)
     assert "3 decisions taken from edited.yml. 1 line of it name" in text

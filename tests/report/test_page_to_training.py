@@ -1,4 +1,4 @@
-"""From the page to a model: decisions marked in a browser, exported, and trained on for one step."""
+"""From the page to a model: decisions taken in a browser, exported, and trained on for one step."""
 
 import json
 

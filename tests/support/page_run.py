@@ -94,11 +94,11 @@ class Opened:
             self.page.wait_for_timeout(50)
 
 
-def decide(opened, place, target, mark, comment=""):
-    """Open the place and mark the target there."""
+def decide(opened, place, target, decision, comment=""):
+    """Open the place and decide on the target there."""
     page = opened.go(place)
     page.wait_for_selector(f'main [aria-label="decision on {target}"]')
-    button = f'main [aria-label="decision on {target}"] button.{mark}'
+    button = f'main [aria-label="decision on {target}"] button.{decision}'
     page.locator(button).first.click()
     page.wait_for_selector(f'{button}[aria-pressed="true"]')
     if comment:

@@ -1,4 +1,4 @@
-"""Planning as a user does it, with a tiny model: mark, check, filter; the cleaned set, its log, one-line errors."""
+"""Planning as a user does it, with a tiny model: decide, check, filter; the cleaned set, its log, one-line errors."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def error_of(capsys) -> str:
 
 def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
     out = tmp_path / "plan.yaml"
-    marks = ["--suppress", "R1,bold", "--amplify", "refusal", "--remove", "D1", "--keep", "emoji"]
-    assert main(["plan", str(run), *marks, "--strength", "2", "--out", str(out)]) == 0
+    decisions = ["--suppress", "R1,bold", "--amplify", "refusal", "--remove", "D1", "--keep", "emoji"]
+    assert main(["plan", str(run), *decisions, "--strength", "2", "--out", str(out)]) == 0
     plan = load_plan(out)
     record = [(item.name, item.direction, item.backend, item.strength) for item in plan.interventions]
     assert record == [
@@ -97,7 +97,7 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
         ("refusal", "amplify", "reward_shaping", 2),
         ("D1", "suppress", "filtering", 1),
     ]
-    assert [(one.target, one.mark) for one in plan.decisions][-1] == ("emoji", "keep")
+    assert [(one.target, one.decision) for one in plan.decisions][-1] == ("emoji", "keep")
     assert plan.run == run
     assert "anatomy plan check" in capsys.readouterr().out
     before = out.read_bytes()
@@ -107,17 +107,17 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("marks", "record"),
+    ("decisions", "record"),
     [
         (["--suppress", "R999,blod"], ["no cluster `R999`", "no concept `blod`"]),
-        (["--suppress", "bold", "--keep", "bold"], ["bold: marked in two ways"]),
+        (["--suppress", "bold", "--keep", "bold"], ["bold: decided in two ways"]),
         (["--suppress", "bold", "--strength", "-2"], ["directions are said in words"]),
         (["--amplify", "bold", "--backend", "inoculation"], ["the opposite of the concept"]),
         (["--amplify", "D1"], ["D1 names rows"]),
     ],
 )
-def test_marks_that_do_not_fit(run, marks, record, tmp_path, capsys):
-    assert main(["plan", str(run), *marks, "--out", str(tmp_path / "p.yaml")]) == 2
+def test_decisions_that_do_not_fit(run, decisions, record, tmp_path, capsys):
+    assert main(["plan", str(run), *decisions, "--out", str(tmp_path / "p.yaml")]) == 2
     error = error_of(capsys)
     assert all(part in error for part in record)
     assert not (tmp_path / "p.yaml").exists()

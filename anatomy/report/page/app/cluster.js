@@ -1,9 +1,9 @@
 // @ts-check
 // One cluster: its name, what it fires on, where it is rewarded or punished, its exemplars.
 import { MAIN, rowNumbers, tests } from "./data.js";
+import { decisionButtons } from "./decision_store.js";
 import { h, link, put } from "./dom.js";
 import { cut, interval, number, percent, plural, qValue, signed } from "./format.js";
-import { markButtons } from "./marks.js";
 import { clusterOf, hasSignal, isContext, named, titleOf, unit } from "./names.js";
 import { forest, reachOf } from "./plots.js";
 import { fragment } from "./state.js";
@@ -36,7 +36,7 @@ function cardNodes(id, all, numbers) {
       h("h2", {}, h("span", { class: "id" }, id), titleOf(label)),
       ...givenName(label),
       h("p", { class: "note" }, sizes(label)),
-      markButtons(id),
+      decisionButtons(id),
     ),
     own ? ownTest(own) : null,
     h(

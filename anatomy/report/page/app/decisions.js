@@ -1,9 +1,16 @@
 // @ts-check
-// All marks in one place; as a plan, as a list of rows, and back from a file.
+// All decisions in one place; as a plan, as a list of rows, and back from a file.
 import { rowNumbers } from "./data.js";
+import {
+  decidedTargets,
+  decisionButtons,
+  decisionWatchers,
+  forgetDecisions,
+  isRow,
+  takeDecisions,
+} from "./decision_store.js";
 import { h, link, put, section, table } from "./dom.js";
 import { plural } from "./format.js";
-import { forgetMarks, isRow, markButtons, markWatchers, markedTargets, takeMarks } from "./marks.js";
 import { isConcept, named } from "./names.js";
 import { download, planYaml, readDecisions, rowList } from "./plan.js";
 import { fragment } from "./state.js";
@@ -41,7 +48,7 @@ export function decisionsView(root) {
         "button",
         {
           onclick: () => {
-            if (confirm("Forget every decision on this run?")) forgetMarks();
+            if (confirm("Forget every decision on this run?")) forgetDecisions();
           },
         },
         "Clear",
@@ -50,17 +57,17 @@ export function decisionsView(root) {
     message,
     box,
   );
-  const watcher = () => (root.isConnected && box.isConnected ? draw() : markWatchers.delete(watcher));
-  markWatchers.add(watcher);
+  const watcher = () => (root.isConnected && box.isConnected ? draw() : decisionWatchers.delete(watcher));
+  decisionWatchers.add(watcher);
   draw();
 }
 
-// Take the marks of a file over; what came of it, in one line.
+// Take the decisions of a file over; what came of it, in one line.
 async function imported(file) {
   try {
     const { found, unknown } = readDecisions(await file.text());
     const count = Object.keys(found).length;
-    takeMarks(found);
+    takeDecisions(found);
     const rest = unknown ? ` ${plural(unknown, "line")} of it name what this run does not have.` : "";
     return count
       ? `${plural(count, "decision")} taken from ${file.name}.${rest}`
@@ -72,13 +79,13 @@ async function imported(file) {
 }
 
 function decisionNodes() {
-  const found = markedTargets();
+  const found = decidedTargets();
   if (!found.length)
     return [h("p", { class: "empty" }, "No decision yet: use the buttons beside any cluster, concept or row.")];
   return [
     table(
       ["target", "what", "decision"],
-      found.map((target) => [targetLink(target), isRow(target) ? "row" : named(target), markButtons(target)]),
+      found.map((target) => [targetLink(target), isRow(target) ? "row" : named(target), decisionButtons(target)]),
     ),
     section(
       "The plan",

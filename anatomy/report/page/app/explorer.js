@@ -2,10 +2,10 @@
 // Global and local view: a ranked list of tests, a map of clusters, and the chosen cluster.
 import { clusterCard } from "./cluster.js";
 import { MAIN, tests } from "./data.js";
+import { decisionBadge } from "./decision_store.js";
 import { h, put, searchBox, select } from "./dom.js";
 import { cut, interval, number, plural, qValue, signed } from "./format.js";
 import { virtualList } from "./list.js";
-import { markBadge } from "./marks.js";
 import { named, titleOf } from "./names.js";
 import { clusterMap, forest, reachOf } from "./plots.js";
 import { go, state } from "./state.js";
@@ -160,7 +160,7 @@ function testItem(test, reach) {
       { class: "what" },
       h("span", { class: "id " + test.direction }, test.response),
       h("span", { class: "clip" }, named(test.response)),
-      markBadge(test.response),
+      decisionBadge(test.response),
       mostly ? h("span", { class: "badge warn" }, "mostly length") : null,
       test.found ? null : h("span", { class: "badge" }, "lead"),
     ),

@@ -2,12 +2,12 @@
 // Sections, keys, themes.
 import { rowsOf } from "./cluster.js";
 import { MAIN } from "./data.js";
+import { decisions, decisionWatchers } from "./decision_store.js";
 import { decisionsView } from "./decisions.js";
 import { h, put, table } from "./dom.js";
 import { globalView, localView } from "./explorer.js";
 import { dataView } from "./health.js";
 import { activeList, forgetList } from "./list.js";
-import { markWatchers, marks } from "./marks.js";
 import { provenanceView } from "./provenance.js";
 import { rowsView } from "./rows.js";
 import { saeView } from "./sae.js";
@@ -41,7 +41,7 @@ let mounted = "",
   update = null;
 
 function drawNav() {
-  const count = Object.keys(marks).length;
+  const count = Object.keys(decisions).length;
   put(
     document.getElementById("nav"),
     h("div", { class: "brand" }, h("strong", {}, "anatomy"), h("span", { title: MAIN.run.path }, MAIN.run.name)),
@@ -158,7 +158,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   mainBox.focus();
 });
-markWatchers.add(() => {
+decisionWatchers.add(() => {
   drawNav();
   activeList?.redraw();
 });

@@ -2,10 +2,10 @@
 // One pair: prompt, chosen and rejected side by side, coloured by a cluster, concept or feature, or by what differs.
 import { chat } from "./chat.js";
 import { MAIN, columns, features, rowId, rowText } from "./data.js";
+import { decisionButtons } from "./decision_store.js";
 import { differences } from "./diff.js";
 import { h, link, put, select } from "./dom.js";
 import { cut, number, plural, side, signed } from "./format.js";
-import { markButtons } from "./marks.js";
 import { isContext, named } from "./names.js";
 import { fragment, go, state } from "./state.js";
 import { painted, tokenColours } from "./tokens.js";
@@ -108,7 +108,7 @@ function header(row, id, record, text) {
       " · ",
       h("code", {}, id),
     ),
-    markButtons(id),
+    decisionButtons(id),
     text.tools
       ? h(
           "details",

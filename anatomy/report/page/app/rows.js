@@ -1,10 +1,10 @@
 // @ts-check
 // All rows: filter, search, sort, read.
 import { MAIN, columns, contextRows, rowIds, rowText, signal } from "./data.js";
+import { decisionBadge, decisions } from "./decision_store.js";
 import { h, put, searchBox, select, visible } from "./dom.js";
 import { cut, number, plural, side, signed } from "./format.js";
 import { virtualList } from "./list.js";
-import { markBadge, marks } from "./marks.js";
 import { hasSignal, isContext, named } from "./names.js";
 import { pairReader } from "./reader.js";
 import { go, state } from "./state.js";
@@ -14,7 +14,7 @@ const ROW_ORDERS = [
   ["signal", "signal of the cluster"],
   ["longer", "chosen longer first"],
   ["shorter", "chosen shorter first"],
-  ["marked", "marked first"],
+  ["decided", "decided first"],
 ];
 
 export function rowsView(root) {
@@ -50,7 +50,7 @@ export function rowsView(root) {
         h("span", { class: "id" }, number(record.index[row] + 1)),
         h("span", { class: "note" }, record.source.names[record.source.code[row]]),
         value === null ? null : h("span", { class: "num " + side(value) }, signed(value, 2)),
-        markBadge(ids.slice(32 * row, 32 * row + 32)),
+        decisionBadge(ids.slice(32 * row, 32 * row + 32)),
       ),
       text,
     ];
@@ -187,7 +187,7 @@ function rowOrder(rows, record, current, ids) {
             : -Math.abs(current.value[row])),
     longer,
     shorter: (row) => -longer(row),
-    marked: (row) => (marks[ids.slice(32 * row, 32 * row + 32)] ? 0 : 1),
+    decided: (row) => (decisions[ids.slice(32 * row, 32 * row + 32)] ? 0 : 1),
   };
   const key = keys[state.sort || ""];
   return key

@@ -2,9 +2,9 @@
 // The verdict in words, with effect, interval, rows affected and what to do.
 import { rowsOf } from "./cluster.js";
 import { MAIN } from "./data.js";
+import { decisionButtons } from "./decision_store.js";
 import { h, link, section, table } from "./dom.js";
 import { cut, interval, number, percent, plural, qValue, side, signed } from "./format.js";
-import { markButtons } from "./marks.js";
 import { named, unit } from "./names.js";
 import { dotRange, forest, reachOf } from "./plots.js";
 
@@ -124,7 +124,7 @@ function verdictItem(item) {
       item.why ? capital(item.why) + "." : "",
     ),
     h("p", { class: "action" }, item.action),
-    markButtons(item.response),
+    decisionButtons(item.response),
   );
 }
 
