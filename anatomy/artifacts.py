@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, with_config
 
 from anatomy.errors import RunError
 
@@ -143,6 +143,9 @@ OrNaN = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}),
 ]
 """A float field of an artifact: NaN and infinities stand as null in the file, and null is read as NaN."""
+
+closed = with_config(ConfigDict(extra="forbid", protected_namespaces=()))
+"""Decorator of a ``TypedDict`` inside an artifact: unknown keys are refused."""
 
 
 class Artifact(BaseModel):

@@ -94,8 +94,8 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
     start = time.perf_counter()
     written = write_report(run, signals, clusters, store, 0)
-    print(f"report written in {time.perf_counter() - start:.1f} s: page {written['bytes'] / 1e6:.1f} MB, "
-          f"{written['files']} files beside it")  # fmt: skip
+    print(f"report written in {time.perf_counter() - start:.1f} s: page {written.bytes / 1e6:.1f} MB, "
+          f"{written.files} files beside it")  # fmt: skip
 
 
 def label(number: int, row_ids: list[str]) -> dict[str, object]:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "types", "errors", "artifacts", "settings", "progress", "text", "data", "activations", "sae", "features",
-    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "runs", "rollouts", "prediction",
+    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "rollouts", "runs", "prediction",
     "validation", "report", "stages", "probes", "interventions", "workflows", "cli",
 ]  # fmt: skip
 """A module imports from its own package and those before it; `probes` and `interventions` stand side by side."""

@@ -25,6 +25,7 @@ from anatomy.data.faults import (
     PROMPT_FILLS_WINDOW,
     TEMPLATE_REFUSES,
 )
+from anatomy.data.health import RowHealth
 from anatomy.data.row_health import CheckResult
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
@@ -93,9 +94,9 @@ class TokenCheck:
         self.special_in_text += encoded.special_in_text > 0
         return CheckResult(encoded.fault, encoded.lengths)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Entries of ``health.json``: rows cut per span, rows whose text spells out special tokens."""
-        return {"truncated": dict(self.truncated), "special_in_text": self.special_in_text}
+    def add_to(self, health: RowHealth) -> RowHealth:
+        """The health of the checked rows, with rows cut per span and rows whose text spells out special tokens."""
+        return health.model_copy(update={"truncated": dict(self.truncated), "special_in_text": self.special_in_text})
 
 
 class TemplateError(ModelError):

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from anatomy.artifacts import Artifact
 
-closed = with_config(ConfigDict(extra="forbid", protected_namespaces=()))
+
+class HealthPart(BaseModel):
+    """Base of the parts: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-@closed
-class NotedRow(TypedDict):
+class NotedRow(HealthPart):
     """A row of the source, from 0, and the start of its text."""
 
     index: int
     excerpt: str
 
 
-@closed
-class NotedRows(TypedDict):
+class NotedRows(HealthPart):
     """Rows with one fault or oddity, and examples of them."""
 
     count: int
     examples: list[NotedRow]
 
 
-@closed
-class SpanLengths(TypedDict):
+class SpanLengths(HealthPart):
     """Lengths of a span over the rows, in ``unit``."""
 
     unit: str
-    mean: float | None
-    p5: float | None
-    p50: float | None
-    p95: float | None
-    max: float | None
+    mean: float
+    p5: float
+    p50: float
+    p95: float
+    max: float
 
 
-@closed
-class PromptRepeats(TypedDict):
+class PromptRepeats(HealthPart):
     """Distinct prompts, most rows of one, and rows that share theirs."""
 
     distinct: int
@@ -47,24 +46,21 @@ class PromptRepeats(TypedDict):
     repeated_rows: int
 
 
-@closed
-class ResponseRepeats(TypedDict):
+class ResponseRepeats(HealthPart):
     """Distinct responses, and responses that repeat another."""
 
     distinct: int
     repeated: int
 
 
-@closed
-class ModelSides(TypedDict):
+class ModelSides(HealthPart):
     """How often the responses of a model are the chosen and the rejected ones."""
 
     chosen: int
     rejected: int
 
 
-@closed
-class MeasuredSAE(TypedDict, total=False):
+class MeasuredSAE(HealthPart):
     """Numbers of the SAE on the rows next to those that it claims, and what is wrong with them."""
 
     tokens: int
@@ -77,8 +73,7 @@ class MeasuredSAE(TypedDict, total=False):
     faults: list[str]
 
 
-@closed
-class MeasuredRule(TypedDict, total=False):
+class MeasuredRule(HealthPart):
     """Share of the pairs in which a trivial rule picks the chosen side, with its 95 % interval."""
 
     rule: str
@@ -88,11 +83,34 @@ class MeasuredRule(TypedDict, total=False):
     decided: float | None
 
 
+class RowHealth(HealthPart):
+    """What the rows are, of which those without a fault are retained.
+
+    ``truncated`` counts the rows cut to the window, by span; it and ``special_in_text`` need a tokenizer.
+    """
+
+    rows: int
+    retained: int
+    format: str
+    reasons: dict[str, NotedRows]
+    flags: dict[str, NotedRows]
+    lengths: dict[str, SpanLengths]
+    prompts: PromptRepeats
+    responses: ResponseRepeats
+    sources: dict[str, int]
+    models: dict[str, ModelSides]
+    truncated: dict[str, int] = Field(default_factory=dict)
+    special_in_text: int = 0
+
+    def mean_length(self, span: str) -> float:
+        """Mean length of a span over the retained rows."""
+        return self.lengths[span].mean
+
+
 class Health(Artifact):
     """``health.json``: what the rows are, and whether the SAE reads them as it should.
 
-    A part is empty or None until the stage that measures it is complete. ``truncated`` counts the rows cut to the
-    window, by span; ``baselines`` are the trivial rules, by name.
+    A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name.
     """
 
     NAME = "record of data health"
@@ -111,3 +129,10 @@ class Health(Artifact):
     special_in_text: int = 0
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, rows: RowHealth | None, sae: MeasuredSAE | None = None, baselines: dict[str, MeasuredRule] | None = None
+    ) -> Health:
+        """The document of the parts that are known."""
+        return cls(**(dict(rows) if rows is not None else {}), sae=sae, baselines=baselines or {})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from anatomy.artifacts import ROWS
 from anatomy.data.faults import Fault
+from anatomy.data.health import RowHealth
 from anatomy.data.pair_stream import PairStream
 from anatomy.data.row_health import HealthTable, RowCheck
 from anatomy.data.rows_table import write_rows
@@ -20,8 +20,8 @@ def ingest(
     out_dir: Path,
     check: RowCheck | None = None,
     progress: Callable[[int], object] | None = None,
-) -> dict[str, Any]:
-    """Stream the rows into ``out_dir/rows.parquet`` and return their health table (see ``HealthTable.to_dict``).
+) -> RowHealth:
+    """Stream the rows into ``out_dir/rows.parquet`` and return their health.
 
     ``check`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
     the number of rows done since the last call (``Bar.update`` fits).
@@ -40,4 +40,4 @@ def ingest(
         health.require_retained(settings.rows)
 
     write_rows(out_dir / ROWS, checked())
-    return health.to_dict()
+    return health.found()

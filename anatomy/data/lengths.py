@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
 
 EXACT_BELOW = 1000
 
@@ -17,13 +16,13 @@ class LengthTable:
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
-        self._sum, self._max = 0, 0
+        self._sum, self.max = 0, 0
 
     def add(self, length: int) -> None:
         step = 1 if length < EXACT_BELOW else 10 ** (len(str(length)) - 3)
         self._counts[round(length / step) * step] += 1
         self._sum += length
-        self._max = max(self._max, length)
+        self.max = max(self.max, length)
 
     def quantile(self, share: float) -> int:
         """Smallest length that at least ``share`` of all lengths do not exceed (numpy's ``inverted_cdf``)."""
@@ -34,8 +33,7 @@ class LengthTable:
                 return length
         return 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """``mean``, ``p5``, ``p50``, ``p95``, ``max``; nothing added gives zeros."""
-        mean = self._sum / max(1, self._counts.total())
-        quantiles = {f"p{percent}": self.quantile(percent / 100) for percent in (5, 50, 95)}
-        return {"mean": round(mean, 1), **quantiles, "max": self._max}
+    @property
+    def mean(self) -> float:
+        """Mean length; 0 if nothing was added."""
+        return self._sum / max(1, self._counts.total())

@@ -14,6 +14,15 @@ from typing import Any, NamedTuple
 
 from anatomy.data import faults
 from anatomy.data.faults import Fault
+from anatomy.data.health import (
+    ModelSides,
+    NotedRow,
+    NotedRows,
+    PromptRepeats,
+    ResponseRepeats,
+    RowHealth,
+    SpanLengths,
+)
 from anatomy.data.lengths import LengthTable
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair, content_hash
@@ -57,7 +66,7 @@ class HealthTable:
         self._rows = 0
         self._reasons: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
-        self._examples: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._examples: defaultdict[str, list[NotedRow]] = defaultdict(list)
         self._seen: set[bytes] = set()
         self._prompts: Counter[bytes] = Counter()
         self._responses: Counter[bytes] = Counter()
@@ -90,7 +99,7 @@ class HealthTable:
     def _note(self, counts: Counter[str], reason: str, index: int, text: str) -> str:
         counts[reason] += 1
         if len(self._examples[reason]) < EXAMPLES:
-            self._examples[reason].append({"index": index, "excerpt": text})
+            self._examples[reason].append(NotedRow(index=index, excerpt=text))
         return reason
 
     def _reason(self, pair: Pair, prompt: bytes, chosen: bytes, rejected: bytes) -> str | None:
@@ -137,35 +146,39 @@ class HealthTable:
         example = self._examples[reason][0]
         raise RowsError(
             f"{name}: none of {self._rows:,} rows can be used; {count:,} are `{reason}` ({faults.REASONS[reason]}), "
-            f"e.g. row {example['index'] + 1}: {example['excerpt']}; check the columns, or set `format`"
+            f"e.g. row {example.index + 1}: {example.excerpt}; check the columns, or set `format`"
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The table as plain values: what ``health.json`` holds."""
+    def found(self) -> RowHealth:
+        """The health of the rows seen so far."""
+        return RowHealth(
+            rows=self._rows,
+            retained=self.retained,
+            format=self._format,
+            reasons=self._noted(self._reasons, faults.REASONS),
+            flags=self._noted(self._flags, faults.FLAGS),
+            lengths={span: self._span_lengths(table) for span, table in self._lengths.items()},
+            prompts=PromptRepeats(
+                distinct=len(self._prompts),
+                largest_group=max(self._prompts.values(), default=0),
+                repeated_rows=_repeated(self._prompts),
+            ),
+            responses=ResponseRepeats(distinct=len(self._responses), repeated=_repeated(self._responses)),
+            sources=dict(_top(self._sources)),
+            models=self._model_counts(),
+        )
+
+    def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:
+        return {name: NotedRows(count=counts[name], examples=self._examples[name]) for name in known if counts[name]}
+
+    def _span_lengths(self, table: LengthTable) -> SpanLengths:
+        p5, p50, p95 = (table.quantile(share) for share in (0.05, 0.5, 0.95))
         unit = "tokens" if self._check is not None else "characters"
-        return {
-            "rows": self._rows,
-            "retained": self.retained,
-            "format": self._format,
-            "reasons": self._noted(self._reasons, faults.REASONS),
-            "flags": self._noted(self._flags, faults.FLAGS),
-            "lengths": {span: {"unit": unit, **table.to_dict()} for span, table in self._lengths.items()},
-            "prompts": {
-                "distinct": len(self._prompts),
-                "largest_group": max(self._prompts.values(), default=0),
-                "repeated_rows": _repeated(self._prompts),
-            },
-            "responses": {"distinct": len(self._responses), "repeated": _repeated(self._responses)},
-            "sources": dict(_top(self._sources)),
-            "models": self._model_counts(),
-        }
+        return SpanLengths(unit=unit, mean=round(table.mean, 1), p5=p5, p50=p50, p95=p95, max=table.max)
 
-    def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, Any]:
-        return {name: {"count": counts[name], "examples": self._examples[name]} for name in known if counts[name]}
-
-    def _model_counts(self) -> dict[str, dict[str, int]]:
+    def _model_counts(self) -> dict[str, ModelSides]:
         both = self._models["chosen"] + self._models["rejected"]
-        return {name: {side: self._models[side][name] for side in SIDES} for name, _ in _top(both)}
+        return {name: ModelSides(**{side: self._models[side][name] for side in SIDES}) for name, _ in _top(both)}
 
 
 def read_ratings(metadata: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from anatomy.artifacts import Artifact
-from anatomy.data.health import closed
+from anatomy.artifacts import Artifact, closed
 
 
 @closed

@@ -26,11 +26,11 @@ def _noted(health: Health) -> Iterator[str]:
     for title, meanings, noted in titles:
         if noted:
             yield f"{title}:"
-        for name, entry in sorted(noted.items(), key=lambda item: (-item[1]["count"], item[0])):
+        for name, entry in sorted(noted.items(), key=lambda item: (-item[1].count, item[0])):
             meaning = f" ({meanings[name]})" if name in meanings else ""
-            yield fit(f"  {count(entry['count'])}  {name}{meaning}", WIDTH)
-            for example in entry["examples"]:
-                yield fit(f"      row {example['index'] + 1}: {example['excerpt']}", WIDTH)
+            yield fit(f"  {count(entry.count)}  {name}{meaning}", WIDTH)
+            for example in entry.examples:
+                yield fit(f"      row {example.index + 1}: {example.excerpt}", WIDTH)
 
 
 def _lengths(health: Health) -> Iterator[str]:
@@ -38,11 +38,10 @@ def _lengths(health: Health) -> Iterator[str]:
     columns = ("mean", "p5", "p50", "p95", "max")
     rows = []
     for span, row in lengths.items():
-        values = (row["mean"], row["p5"], row["p50"], row["p95"], row["max"])
-        rows.append((span, *("?" if value is None else f"{value:,.0f}" for value in values)))
+        values = (row.mean, row.p5, row.p50, row.p95, row.max)
+        rows.append((span, *(f"{value:,.0f}" for value in values)))
     if rows:
-        unit = next(iter(lengths.values()))["unit"]
-        yield f"Lengths ({unit}):" if unit else "Lengths:"
+        yield f"Lengths ({next(iter(lengths.values())).unit}):"
         yield from table([("span", *columns), *rows], right=range(1, 6))
 
 
@@ -58,11 +57,11 @@ def _repeats(health: Health) -> Iterator[str]:
     prompts, responses = health.prompts, health.responses
     if prompts:
         yield (
-            f"Prompts: {count(prompts['distinct'])} distinct; {count(prompts['repeated_rows'])} rows share "
-            f"theirs, at most {count(prompts['largest_group'])} to one"
+            f"Prompts: {count(prompts.distinct)} distinct; {count(prompts.repeated_rows)} rows share "
+            f"theirs, at most {count(prompts.largest_group)} to one"
         )
     if responses:
-        yield f"Responses: {count(responses['distinct'])} distinct; {count(responses['repeated'])} repeated"
+        yield f"Responses: {count(responses.distinct)} distinct; {count(responses.repeated)} repeated"
 
 
 def _names(health: Health) -> Iterator[str]:
@@ -72,7 +71,7 @@ def _names(health: Health) -> Iterator[str]:
         yield fit(f"Sources: {named}" + (" …" if len(sources) > TOP_NAMES else ""), WIDTH)
     if models:
         yield "Models:"
-        rows = [(fit(name, 60), count(sides.get("chosen")), count(sides.get("rejected")))
+        rows = [(fit(name, 60), count(sides.chosen), count(sides.rejected))
                 for name, sides in list(models.items())[:TOP_NAMES]]  # fmt: skip
         yield from table([("model", "chosen", "rejected"), *rows], right=(1, 2))
 
@@ -83,28 +82,28 @@ def baselines(health: Health) -> Iterator[str]:
     if found:
         yield "Trivial rules, and how often each picks the chosen side:"
         yield from table(
-            [(fit(name, 50), share(rule.get("accuracy")), f"[{share(rule.get('low'))}, {share(rule.get('high'))}]")
+            [(fit(name, 50), share(rule.accuracy), f"[{share(rule.low)}, {share(rule.high)}]")
              for name, rule in found.items()], right=(1,),
         )  # fmt: skip
 
 
 def sae_health(health: Health) -> Iterator[str]:
     """Measured L0, variance explained and dead share, beside what the SAE claims of itself."""
-    sae = health.sae or {}
-    if not sae:
+    sae = health.sae
+    if sae is None:
         return
-    left_out = f" ({count(sae['outliers'])} of enormous norm left out)" if sae.get("outliers") else ""
-    yield f"SAE on {count(sae.get('tokens'))} tokens of these rows{left_out}:"
+    left_out = f" ({count(sae.outliers)} of enormous norm left out)" if sae.outliers else ""
+    yield f"SAE on {count(sae.tokens)} tokens of these rows{left_out}:"
     yield from table(
         [
             ("", "measured", "claimed"),
-            ("L0", _number(sae.get("l0")), _number(sae.get("claimed_l0"))),
-            ("variance explained", share(sae.get("variance_explained")), share(sae.get("claimed_variance_explained"))),
-            ("dead features", share(sae.get("dead_share")), ""),
+            ("L0", _number(sae.l0), _number(sae.claimed_l0)),
+            ("variance explained", share(sae.variance_explained), share(sae.claimed_variance_explained)),
+            ("dead features", share(sae.dead_share), ""),
         ],
         right=(1, 2),
     )
-    for fault in sae.get("faults") or []:
+    for fault in sae.faults:
         yield fit(f"  unhealthy: {fault}", WIDTH)
 
 

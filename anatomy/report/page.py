@@ -14,7 +14,7 @@ import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
@@ -47,6 +47,13 @@ POLICY = (
 )
 
 
+class WrittenPage(NamedTuple):
+    """Bytes of ``index.html``, and the number of files beside it with the plot library."""
+
+    bytes: int
+    files: int
+
+
 class Parts:
     """Takes the parts of a page one after the other: inside while there is room, else as a file beside it."""
 
@@ -69,8 +76,8 @@ class Parts:
             artifacts.write_text(self.folder / self.beside[-1], f'anatomyPart("{name}",{text});\n')
 
 
-def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: FeatureStore, seed: int) -> dict[str, Any]:
-    """Write ``report/`` anew, ``index.html`` last; returns the page's bytes and the number of files beside it.
+def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: FeatureStore, seed: int) -> WrittenPage:
+    """Write ``report/`` anew, ``index.html`` last; return how large it became.
 
     Raises:
         RunError: an artifact of the audit is missing.
@@ -122,14 +129,14 @@ def _add_texts(placed: Parts, run_dir: Path, row_ids: list[str], fit: bool) -> N
         placed.add(name, value, inside=fit)
 
 
-def _finish(folder: Path, placed: Parts, name: str) -> dict[str, Any]:
+def _finish(folder: Path, placed: Parts, name: str) -> WrittenPage:
     """Remove files of an earlier report, add the plot library, write the page."""
     for left in {path.name for path in folder.glob("*.js")} - {*placed.beside, artifacts.PLOTLY}:
         (folder / left).unlink()
     write_library(folder)
     page = html(name, placed.inside)
     artifacts.write_text(folder / artifacts.REPORT_PAGE, page)
-    return {"bytes": len(page.encode()), "files": len(placed.beside) + 1}
+    return WrittenPage(len(page.encode()), len(placed.beside) + 1)
 
 
 def html(title: str, elements: list[str]) -> str:

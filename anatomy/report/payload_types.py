@@ -12,7 +12,8 @@ from typing import Any, Literal, NotRequired, TypeAlias
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from anatomy.data.health import Health, closed
+from anatomy.artifacts import closed
+from anatomy.data.health import Health
 from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.naming.cluster_labels import Correlate, TopToken, TypicalNgram

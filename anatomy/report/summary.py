@@ -96,7 +96,7 @@ def summarise(
         rank_by=settings.rank_by,
         views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
         expected_shifts=shifts,
-        baselines={name: RuleAccuracy.model_validate(rule) for name, rule in health.baselines.items()},
+        baselines={name: RuleAccuracy.model_validate(rule.model_dump()) for name, rule in health.baselines.items()},
         not_assessed=tuple(not_assessed),
     )
 
@@ -208,7 +208,7 @@ def _not_assessed(labels: Labels, health: Health, settings: HypothesisSettings) 
     thin = [name for name, label in labels.get("response", {}).items()
             if name[0] == "R" and label.get("n_features", settings.min_features) < settings.min_features]  # fmt: skip
     silent = labels.get("data", {}).get("D0", {}).get("n_rows", 0)
-    entries = [("rows", reason["count"], f"not retained: {name}") for name, reason in health.reasons.items()]
+    entries = [("rows", reason.count, f"not retained: {name}") for name, reason in health.reasons.items()]
     entries += [("rows", silent, "silent: too little activity to belong to a context (feature view only)")]
     entries += [("rows", cut, f"{span} longer than the window: only the part that the model saw was read")
                 for span, cut in health.truncated.items()]  # fmt: skip

@@ -58,11 +58,17 @@ class ScoredConcept(Entry):
     held_out: dict[str, float | None]
 
 
+class StageFacts(Entry):
+    """Base of what a stage leaves in the manifest; :mod:`anatomy.runs.stage_facts` has one for each stage."""
+
+
 class StageRecord(Entry):
     """One stage: whether it is complete, what made it, and what it wrote.
 
     ``outputs`` maps a file to its SHA-256, and a folder, which checks itself, to None. ``stale`` says that an earlier
-    stage ran again since, so that the outputs count for nothing until the inputs are confirmed.
+    stage ran again since, so that the outputs count for nothing until the inputs are confirmed. ``facts`` are the
+    fields of the stage's :class:`StageFacts`, as JSON values, because each stage has other ones; ``Run.facts`` reads
+    them back. A stage that leaves none, or that was not completed, has none.
     """
 
     status: Literal["running", "complete", "stale"]

@@ -11,7 +11,7 @@ import resource
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from jaxtyping import Float
+from pydantic import ValidationError
 
 import anatomy
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.concepts.scores import Scores, read_scores
+from anatomy.data.health import RowHealth
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
@@ -31,24 +34,27 @@ from anatomy.hypotheses.run_signals import Signals, read_signals
 from anatomy.hypotheses.views import Responses
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.progress import logger
-from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageRecord
+from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageFacts, StageRecord
+from anatomy.runs.stage_facts import RowsFacts, ScoresFacts
 from anatomy.settings import AuditSettings
-from anatomy.types import content_hash, file_hash
+from anatomy.types import file_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 IdentityT = TypeVar("IdentityT", ModelIdentity, SAEIdentity)
+FactsT = TypeVar("FactsT", bound=StageFacts)
 
 LIBRARIES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scipy", "scikit-learn", "pyarrow")
 
-MADE_BY = {
-    "harvest": ("features", "clusters", "signals"),
-    "scores": ("signals",),
-    "cluster": ("clusters", "signals"),
-    "hypotheses": ("findings", "contexts"),
+READ_FROM = {
+    "features": {artifacts.FEATURES},
+    "clusters": {artifacts.FEATURES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS},
+    "signals": {artifacts.FEATURES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS, artifacts.SCORES},
+    "findings": {artifacts.HYPOTHESES},
+    "contexts": {artifacts.CONTEXTS},
 }
-"""Stage → what :class:`Run` keeps of its outputs in memory."""
+"""What :class:`Run` keeps in memory → the artifacts that it was read from."""
 
 
 @contextmanager
@@ -160,6 +166,18 @@ class Run:
         """The retained rows, in the order of the features."""
         return read_rows(self.file(artifacts.ROWS))
 
+    @property
+    def row_health(self) -> RowHealth:
+        """The health of the rows.
+
+        Raises:
+            RunError: they were not read to their end here.
+        """
+        self.require("rows")
+        found = self.facts("rows", RowsFacts)
+        assert found is not None  # the stage leaves them whenever it is complete
+        return found.health
+
     @cached_property
     def features(self) -> FeatureStore:
         """Pooled features of the rows."""
@@ -209,9 +227,8 @@ class Run:
     @property
     def concepts(self) -> dict[str, ScoredConcept]:
         """The concepts that were scored, and what is known of their detectors."""
-        record = self.manifest.stages.get("scores")
-        found = record.facts.get("concepts", {}) if record else {}
-        return {name: ScoredConcept.model_validate(facts) for name, facts in found.items()}
+        found = self.facts("scores", ScoresFacts)
+        return {} if found is None else found.concepts
 
     def scores(self, concept: str) -> Scores:
         """Scores of the rows' responses by a concept's detector.
@@ -222,6 +239,28 @@ class Run:
         scores = read_scores(self.file(artifacts.SCORES) / concept)
         self._same_rows(scores.row_ids, f"scores of `{concept}`")
         return scores
+
+    @property
+    def own_features(self) -> FeatureStore:
+        """Pooled features of the model's own responses.
+
+        Raises:
+            RunError: the audit read none.
+        """
+        self.require("own")
+        return FeatureStore(self.file(artifacts.OWN_FEATURES))
+
+    def own_scores(self, concept: str) -> Scores:
+        """Scores of the model's own responses by a concept's detector; raises as :attr:`own_features`."""
+        self.require("own")
+        return read_scores(self.file(artifacts.OWN_SCORES) / concept)
+
+    def own_log_probs(self) -> Float[np.ndarray, "J 1"]:
+        """Mean log-probability per token of each of the model's own responses; raises as :attr:`own_features`."""
+        from anatomy.rollouts.log_probs import read_log_probs
+
+        self.require("own")
+        return read_log_probs(self.file(artifacts.OWN_LOG_PROBS))
 
     @cached_property
     def signals(self) -> Signals:
@@ -272,34 +311,34 @@ class Run:
     def stage(
         self,
         name: str,
-        depends: Mapping[str, Any],
+        fingerprint: str,
         outputs: Sequence[str],
-        work: Callable[[], Mapping[str, Any] | None],
+        work: Callable[[], StageFacts | None],
         later: Collection[str] = (),
     ) -> StageRecord:
         """Run ``work`` unless this stage is complete with the same fingerprint and all its outputs exist.
 
         Args:
-            depends: everything that can change the outputs: settings read and hashes of inputs (JSON-able).
+            fingerprint: hash of everything that can change the outputs: settings read and hashes of inputs.
             outputs: artifact names that ``work`` writes (files, or folders that hold their own completeness check).
-            work: does the stage; may return small facts (resolved settings, counts) kept in the manifest.
+            work: does the stage; may return facts for the manifest.
             later: stages that read its outputs, directly or through others.
         """
-        fingerprint = content_hash([name, depends])
         record = self.manifest.stages.get(name)
         if record and record.status != "running" and record.fingerprint == fingerprint and self._intact(record):
             logger.info(f"{name}: unchanged")
             return self._record(name, record.model_copy(update={"status": "complete"}))
-        self._mark_stale(name, later)
+        self._mark_stale(later)
+        self._forget({*outputs, *(record.outputs if record else ())})
         command = shlex.join(["anatomy", *sys.argv[1:]])
         self._record(name, StageRecord(status="running", fingerprint=fingerprint), command=command)
         start = time.monotonic()
-        facts = dict(work() or {})
+        facts = work()
         record = StageRecord(
             status="complete",
             fingerprint=fingerprint,
             outputs={output: self._hash(output) for output in outputs},
-            facts=facts,
+            facts={} if facts is None else facts.model_dump(mode="json"),
             command=command,
             seconds=round(time.monotonic() - start, 2),
             peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -311,10 +350,15 @@ class Run:
         self.save(stages={**self.manifest.stages, name: record}, **entries)
         return record
 
-    def _mark_stale(self, name: str, later: Collection[str]) -> None:
+    def _forget(self, outputs: Collection[str]) -> None:
+        """Read again what is kept in memory of outputs, which may lie in a folder that is an artifact."""
+        changed = {output.split("/")[0] for output in outputs}
+        for accessor, read in READ_FROM.items():
+            if changed & read:
+                self.__dict__.pop(accessor, None)
+
+    def _mark_stale(self, later: Collection[str]) -> None:
         """Later stages must confirm their inputs before anybody reads their outputs again."""
-        for accessor in MADE_BY.get(name, ()):
-            self.__dict__.pop(accessor, None)
         stages = {
             other: record.model_copy(update={"status": "stale"})
             if other in later and record.status == "complete"
@@ -332,6 +376,24 @@ class Run:
             self.file(name).exists() and (digest is None or self._hash(name) == digest)
             for name, digest in record.outputs.items()
         )
+
+    def facts(self, stage: str, kind: type[FactsT]) -> FactsT | None:
+        """What a stage left in the manifest; None before it was done, or if it left nothing.
+
+        Raises:
+            RunError: the manifest holds something else.
+        """
+        record = self.manifest.stages.get(stage)
+        if record is None or not record.facts:
+            return None
+        try:
+            return kind.model_validate(record.facts)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise RunError(
+                f"{self.file(artifacts.MANIFEST)}: facts of stage `{stage}` are not as it writes them ({where}); "
+                f"{Manifest.REMEDY}"
+            ) from None
 
     def require(self, stage: str) -> StageRecord:
         """The record of a complete stage.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from graphlib import TopologicalSorter
-from typing import Any
 
 from anatomy.runs.run import Run
 from anatomy.stages.cluster_stage import CLUSTER_STAGE
@@ -19,7 +18,7 @@ from anatomy.stages.scores_stage import SCORES_STAGE
 from anatomy.stages.stage import Audit, Stage
 from anatomy.stages.summary_stage import SUMMARY_STAGE
 from anatomy.stages.tokens_stage import TOKENS_STAGE
-from anatomy.types import file_hash
+from anatomy.types import content_hash, file_hash
 
 DECLARED = (
     CLUSTER_STAGE, HARVEST_STAGE, HYPOTHESES_STAGE, LABELS_STAGE, OWN_STAGE, REPORT_STAGE, ROWS_STAGE,
@@ -63,18 +62,19 @@ def perform(audit: Audit, *stages: Stage) -> None:
     for stage in stages:
         written = stage.outputs if stage.written is None else stage.written(audit)
         later = [other.name for other in dependents(stage)]
-        audit.run.stage(stage.name, _fingerprint_parts(audit, stage), written, partial(stage.work, audit), later)
+        audit.run.stage(stage.name, _fingerprint(audit, stage), written, partial(stage.work, audit), later)
         stage.after(audit)
 
 
-def _fingerprint_parts(audit: Audit, stage: Stage) -> dict[str, Any]:
-    """Everything that can change a stage's outputs: settings, hashes of what it reads, and what it computes."""
-    return {
+def _fingerprint(audit: Audit, stage: Stage) -> str:
+    """Hash of everything that can change a stage's outputs: settings, what it reads, and what it computes."""
+    parts = {
         "inputs": {name: _input_hash(audit.run, name) for name in stage.inputs},
         "optional": {name: _optional_hashes(audit.run, name) for name in stage.optional},
         "settings": audit.settings.model_dump(mode="json", include=set(stage.settings)),
         **stage.computed(audit),
     }
+    return content_hash([stage.name, parts])
 
 
 def _input_hash(run: Run, name: str) -> str:

@@ -8,13 +8,14 @@ from anatomy import artifacts
 from anatomy.clusters.clusterings import cluster_features, cluster_rows
 from anatomy.errors import RunError
 from anatomy.hypotheses.signals import response_signals
+from anatomy.runs.stage_facts import ClusterFacts
 from anatomy.settings import ClusterSettings
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, Stage
 
 KINDS = {"R": "response", "P": "prompt", "S": "shift"}
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> ClusterFacts:
     """Write both clusterings; raise :class:`RunError` if no group of features fires together."""
     run, settings, store = audit.run, audit.settings, audit.run.features
     found = cluster_features(store.shards, store.n_rows, settings, settings.prompt_statistic, settings.seed)
@@ -38,7 +39,7 @@ def _work(audit: Audit) -> Facts:
     artifacts.write_table(run.file(artifacts.DATA_CLUSTERS), pa.table(data))
     counts = {f"{KINDS[prefix]}_clusters": int(labels_F.max(initial=0)) for prefix, labels_F in kinds.items()}
     counts |= {"data_clusters": int(rows.label_N.max(initial=0)), "silent_rows": int((rows.label_N == 0).sum())}
-    return {**found.resolved, **counts}
+    return ClusterFacts.model_validate({**found.resolved, **counts})
 
 
 CLUSTER_STAGE = Stage(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anatomy import artifacts
+from anatomy.data.health import MeasuredSAE
 from anatomy.errors import SAEError
 from anatomy.progress import logger, progress_bar
 from anatomy.runs.manifest import ModelIdentity, SAEIdentity
+from anatomy.runs.stage_facts import HarvestFacts
 from anatomy.stages.health_record import write_health
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, FingerprintPart, Stage
 from anatomy.types import SIDES
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "harvest"
 
 
-def _computed(audit: Audit) -> Facts:
+def _computed(audit: Audit) -> FingerprintPart:
     bundle = audit.bundle
     return {
         "tokens": bundle.token_settings(),
@@ -29,7 +31,7 @@ def _computed(audit: Audit) -> Facts:
     }
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> HarvestFacts:
     """Harvest; raise :class:`SAEError` after the first shard if the SAE is unhealthy and ``force`` is off."""
     from anatomy.features.harvesting import harvest
 
@@ -47,20 +49,20 @@ def _work(audit: Audit) -> Facts:
             progress=bar.update,
             check=lambda sums: _sae_health(audit, sums),
         )
-    return {"sae": _sae_health(audit, sums), "features": bundle.sae.n_features}
+    return HarvestFacts(sae=_sae_health(audit, sums), features=bundle.sae.n_features)
 
 
 def _announce(audit: Audit) -> int:
     """Say what the harvest will cost at most; return the number of rows."""
-    settings, health = audit.settings, audit.run.require("rows").facts["health"]
-    rows, means = int(health["retained"]), {span: lengths["mean"] for span, lengths in health["lengths"].items()}
-    read = {side: min(means[side], settings.max_response_length or means[side]) for side in SIDES}
-    tokens = rows * sum(min(settings.max_length, means["prompt"] + read[side]) for side in SIDES)
-    logger.info(f"harvest: {rows:,} rows, at most {tokens:,.0f} tokens through the model")
-    return rows
+    settings, health = audit.settings, audit.run.row_health
+    mean = health.mean_length
+    read = {side: min(mean(side), settings.max_response_length or mean(side)) for side in SIDES}
+    tokens = health.retained * sum(min(settings.max_length, mean("prompt") + read[side]) for side in SIDES)
+    logger.info(f"harvest: {health.retained:,} rows, at most {tokens:,.0f} tokens through the model")
+    return health.retained
 
 
-def _sae_health(audit: Audit, sums: HealthSums) -> dict[str, Any]:
+def _sae_health(audit: Audit, sums: HealthSums) -> MeasuredSAE:
     from anatomy.sae.reconstruction import SAEHealth
 
     sae = audit.bundle.sae
@@ -71,7 +73,7 @@ def _sae_health(audit: Audit, sums: HealthSums) -> dict[str, Any]:
             f"{sae.name} is unhealthy on these rows: {'; '.join(faults)}; check model, layer and scale "
             "(`anatomy sae health`), or use it all the same with --force"
         )
-    return {**asdict(health), "faults": faults}
+    return MeasuredSAE(**asdict(health), faults=faults)
 
 
 def _after(audit: Audit) -> None:

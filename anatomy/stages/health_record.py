@@ -5,12 +5,16 @@ from __future__ import annotations
 from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.runs.run import Run
+from anatomy.runs.stage_facts import HarvestFacts, HypothesesFacts, RowsFacts
 
 
 def write_health(run: Run) -> None:
     """Write ``health.json`` from the facts of the stages that were run: rows, SAE, trivial rules."""
-    facts = {name: record.facts for name, record in run.manifest.stages.items()}
-    parts = dict(facts.get("rows", {}).get("health", {}))
-    parts["sae"] = facts.get("harvest", {}).get("sae")
-    parts["baselines"] = facts.get("hypotheses", {}).get("baselines", {})
-    Health.model_validate(artifacts.finite(parts)).write(run.file(artifacts.HEALTH))
+    rows, harvest = run.facts("rows", RowsFacts), run.facts("harvest", HarvestFacts)
+    tests = run.facts("hypotheses", HypothesesFacts)
+    health = Health.of(
+        None if rows is None else rows.health,
+        None if harvest is None else harvest.sae,
+        None if tests is None else tests.baselines,
+    )
+    health.write(run.file(artifacts.HEALTH))

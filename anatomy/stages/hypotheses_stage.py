@@ -7,24 +7,26 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from anatomy import artifacts
+from anatomy.data.health import MeasuredRule
 from anatomy.hypotheses.baselines import trivial_baselines
 from anatomy.runs.run import Run
+from anatomy.runs.stage_facts import HypothesesFacts
 from anatomy.settings import EffectSettings
 from anatomy.stages.health_record import write_health
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, Stage
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> HypothesesFacts:
     run, signals = audit.run, audit.run.signals
     found = signals.tested()
     artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
     artifacts.write_table(run.file(artifacts.CONTEXTS), signals.context_table())
     baselines = trivial_baselines(_response_texts(run), signals.prompts)
-    return {
-        "baselines": {item.rule: item._asdict() for item in baselines},
-        "tested": {view: int((found.view == view).sum()) for view in ("global", "feature", "prompt")},
-        "top_rows": signals.top_rows,
-    }
+    return HypothesesFacts(
+        baselines={item.rule: MeasuredRule(**item._asdict()) for item in baselines},
+        tested={view: int((found.view == view).sum()) for view in ("global", "feature", "prompt")},
+        top_rows=signals.top_rows,
+    )
 
 
 def _response_texts(run: Run) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,12 @@ from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.naming.cluster_names import label_clusters, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, Stage
 from anatomy.stages.text_rows import text_rows
 from anatomy.text.text_counts import TEXT_COUNTS
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> None:
     run, seed = audit.run, audit.settings.seed
     store, clusters, concepts = run.features, run.clusters, run.concepts
     places = {name: highest(run.scores(name)) for name in concepts}
@@ -24,7 +24,6 @@ def _work(audit: Audit) -> Facts:
         title = f"concept ({facts.detector})"
         labels["response"][name] = concept_label(title, facts.model_dump(), places[name], rows)
     ClusterLabels.model_validate(artifacts.finite(labels)).write(run.file(artifacts.LABELS))
-    return {}
 
 
 LABELS_STAGE = Stage(

@@ -9,21 +9,22 @@ from anatomy.concepts.scores import score_rows
 from anatomy.errors import RunError, SettingsError
 from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import Rollouts, own_responses, read_rollouts
+from anatomy.runs.stage_facts import OwnFacts
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, Stage
 
 NAME = "own"
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> OwnFacts | None:
     """Read the responses; raise :class:`RunError` if none of them has a token to read."""
     from anatomy.features.harvesting import harvest
     from anatomy.rollouts.log_probs import log_probs
 
     run, settings, bundle = audit.run, audit.settings, audit.bundle
     if audit.own is None:
-        return {}
+        return None
     responses = own_responses(audit.own, bundle.has_response)
     if not responses:
         raise RunError(f"--base-rollouts {settings.base_rollouts}: every completion is empty; roll out again")
@@ -39,7 +40,7 @@ def _work(audit: Audit) -> Facts:
             score_rows(responses, audit.scorers, tokenizer, lambda: subject, folder, mark, settings, bar.update)
     with progress_bar("their log-probabilities", "response", len(responses)) as bar:
         log_probs(responses, tokenizer, subject, run.file(artifacts.OWN_LOG_PROBS), mark, settings, bar.update)
-    return {"responses": len(responses)}
+    return OwnFacts(responses=len(responses))
 
 
 def _written(audit: Audit) -> list[str]:

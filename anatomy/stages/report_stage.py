@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from anatomy import artifacts
 from anatomy.report.page import html, write_report
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.runs.stage_facts import ReportFacts
+from anatomy.stages.stage import Audit, Stage
 from anatomy.types import content_hash
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> ReportFacts:
     run = audit.run
-    return write_report(run.path, run.signals, run.clusters, run.features, audit.settings.seed)
+    written = write_report(run.path, run.signals, run.clusters, run.features, audit.settings.seed)
+    return ReportFacts(**written._asdict())
 
 
 REPORT_STAGE = Stage(

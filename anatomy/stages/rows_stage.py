@@ -6,20 +6,21 @@ from anatomy import artifacts
 from anatomy.data.ingest import ingest
 from anatomy.data.sources import source_fingerprint
 from anatomy.progress import progress_bar
+from anatomy.runs.stage_facts import RowsFacts
 from anatomy.settings import RowSettings
 from anatomy.stages.health_record import write_health
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, FingerprintPart, Stage
 
 
-def _computed(audit: Audit) -> Facts:
+def _computed(audit: Audit) -> FingerprintPart:
     return {"source": source_fingerprint(audit.settings), "tokens": audit.bundle.token_settings()}
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> RowsFacts:
     check = audit.bundle.token_check
     with progress_bar("rows", "row") as bar:
         health = ingest(audit.settings, audit.run.path, check, bar.update)
-    return {"health": {**health, **check.to_dict()}}
+    return RowsFacts(health=check.add_to(health))
 
 
 def _after(audit: Audit) -> None:

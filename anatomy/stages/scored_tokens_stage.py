@@ -5,13 +5,14 @@ from __future__ import annotations
 from anatomy import artifacts
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.progress import progress_bar
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.runs.stage_facts import RowsKept
+from anatomy.stages.stage import Audit, Stage
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> RowsKept | None:
     run, bundle = audit.run, audit.bundle
     if not audit.scorers:
-        return {}
+        return None
     kept = set(artifacts.read_table(run.file(artifacts.TOKENS), ["row"])["row"].to_pylist())
     pairs = {row: stored.pair for row, stored in enumerate(run.rows()) if row in kept}
     path = run.file(artifacts.SCORED_TOKENS)
@@ -19,7 +20,7 @@ def _work(audit: Audit) -> Facts:
         write_scored_tokens(
             path, pairs, audit.scorers, bundle.tokenizer, lambda: bundle.subject, bundle.settings, bar.update
         )
-    return {"rows": len(pairs)}
+    return RowsKept(rows=len(pairs))
 
 
 SCORED_TOKENS_STAGE = Stage(

@@ -7,11 +7,12 @@ from anatomy.concepts.scorer import Measured, Scorer
 from anatomy.concepts.scores import score_rows
 from anatomy.progress import progress_bar
 from anatomy.runs.manifest import ScoredConcept
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.runs.stage_facts import ScoresFacts
+from anatomy.stages.stage import Audit, FingerprintPart, Stage
 from anatomy.types import content_hash
 
 
-def _read_by(audit: Audit) -> dict[str, object]:
+def _read_by(audit: Audit) -> FingerprintPart:
     """What decides the scores of a detector, next to its own fingerprint and the rows."""
     read: dict[str, object] = {
         "tokens": audit.bundle.token_settings(),
@@ -22,16 +23,16 @@ def _read_by(audit: Audit) -> dict[str, object]:
     return read
 
 
-def _computed(audit: Audit) -> Facts:
+def _computed(audit: Audit) -> FingerprintPart:
     scorers = {scorer.concept: scorer.fingerprint for scorer in audit.scorers}
     return {"scorers": scorers, **(_read_by(audit) if scorers else {})}
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> ScoresFacts:
     run, bundle, scorers = audit.run, audit.bundle, audit.scorers
     run.file(artifacts.SCORED_TOKENS).unlink(missing_ok=True)  # of other rows or detectors
     if scorers:
-        with progress_bar("scores", "row", run.require("rows").facts["health"]["retained"]) as bar:
+        with progress_bar("scores", "row", run.row_health.retained) as bar:
             score_rows(
                 (stored.pair for stored in run.rows()),
                 scorers,
@@ -42,7 +43,7 @@ def _work(audit: Audit) -> Facts:
                 audit.settings,
                 bar.update,
             )
-    return {"concepts": {scorer.concept: _scored(scorer).model_dump() for scorer in scorers}}
+    return ScoresFacts(concepts={scorer.concept: _scored(scorer) for scorer in scorers})
 
 
 def _scored(scorer: Scorer) -> ScoredConcept:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from anatomy.concepts.scorer import Scorer
 from anatomy.rollouts.rollout_set import Rollouts
+from anatomy.runs.manifest import StageFacts
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings
@@ -32,11 +32,11 @@ class Audit:
     own: Rollouts | None = None
 
 
-Facts = Mapping[str, Any]
-"""JSON values: counts and resolved settings that the manifest keeps, or what a fingerprint is made of."""
+FingerprintPart = Mapping[str, object]
+"""JSON values that a fingerprint is made of, by name: each stage has its own."""
 
 
-def _nothing(audit: Audit) -> Facts:
+def _nothing(audit: Audit) -> FingerprintPart:
     return {}
 
 
@@ -60,11 +60,11 @@ class Stage:
     """
 
     name: str
-    work: Callable[[Audit], Facts]
+    work: Callable[[Audit], StageFacts | None]
     outputs: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     settings: frozenset[str] = frozenset()
-    computed: Callable[[Audit], Facts] = _nothing
+    computed: Callable[[Audit], FingerprintPart] = _nothing
     written: Callable[[Audit], Sequence[str]] | None = None
     after: Callable[[Audit], None] = _no_follow_up

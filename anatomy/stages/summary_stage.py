@@ -11,14 +11,14 @@ from anatomy.report.summary import RowsBehind, strongest_rows, summarise
 from anatomy.report.summary_record import FindingRow
 from anatomy.settings import HypothesisSettings
 from anatomy.stages.run_expectation import calibration_of, expected_of_run
-from anatomy.stages.stage import Audit, Facts, Stage
+from anatomy.stages.stage import Audit, FingerprintPart, Stage
 from anatomy.types import SIDES
 
 EXCERPT = 300
 """Characters of a response that are kept with a finding."""
 
 
-def _work(audit: Audit) -> Facts:
+def _work(audit: Audit) -> None:
     run, settings = audit.run, audit.settings
     labels = ClusterLabels.read(run.file(artifacts.LABELS)).kinds()
     health = Health.read(run.file(artifacts.HEALTH))
@@ -37,7 +37,6 @@ def _work(audit: Audit) -> Facts:
     summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected)
     summary.write(run.file(artifacts.SUMMARY))
     artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))
-    return {}
 
 
 def _excerpt(stored: StoredPair) -> FindingRow:
@@ -45,7 +44,7 @@ def _excerpt(stored: StoredPair) -> FindingRow:
     return FindingRow(row_id=stored.row_id, index=stored.pair.index, chosen=chosen, rejected=rejected)
 
 
-def _computed(audit: Audit) -> Facts:
+def _computed(audit: Audit) -> FingerprintPart:
     path = audit.settings.calibration
     return {"calibration": None if path is None else artifacts.read_json(path)}
 

@@ -48,10 +48,8 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
             raise
         note = f"\nNo tokenizer: lengths are in characters and truncation is not checked ({error})."
     with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:
-        parts = ingest(asked, Path(folder), tokens, bar.update)
-    if tokens is not None:
-        parts |= tokens.to_dict()
-    health = Health.model_validate(parts)
+        found = ingest(asked, Path(folder), tokens, bar.update)
+    health = Health.of(found if tokens is None else tokens.add_to(found))
     if out is not None:
         health.write(Path(out) / artifacts.HEALTH)
     return CheckedRows(health, note)

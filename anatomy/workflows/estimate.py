@@ -58,10 +58,10 @@ def estimate(rows: str, *, settings: Where | None = None, **flags: Any) -> Audit
         AnatomyError: settings, rows, model or SAE cannot be used.
     """
     found = pilot(load_settings(AuditSettings, {"rows": rows, **flags}, settings), PILOT_TOKENS)
-    retained = found.health["retained"]
+    retained = found.health.retained
     scale = retained / found.rows
     return AuditCost(
-        rows=found.health["rows"],
+        rows=found.health.rows,
         retained=retained,
         tokens=found.tokens * scale,
         seconds=found.seconds * scale,

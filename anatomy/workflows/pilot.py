@@ -6,12 +6,13 @@ import math
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from anatomy import artifacts
 from anatomy.activations.spans import encode_row
+from anatomy.data.health import RowHealth
 from anatomy.data.ingest import ingest
 from anatomy.data.rows_table import read_rows
 from anatomy.features.harvesting import harvest
@@ -37,7 +38,7 @@ class Pilot(NamedTuple):
         sae: health of the SAE on them.
     """
 
-    health: dict[str, Any]
+    health: RowHealth
     rows: int
     tokens: int
     seconds: float
@@ -66,12 +67,12 @@ def pilot(settings: HarvestSettings, tokens: int) -> Pilot:
     return Pilot(health, len(pairs), measured, seconds, size, SAEHealth.from_sums(sums, bundle.sae.claimed))
 
 
-def _spread(rows: Path, health: dict[str, Any], bundle: ModelBundle, tokens: int) -> tuple[list[Pair], int]:
+def _spread(rows: Path, health: RowHealth, bundle: ModelBundle, tokens: int) -> tuple[list[Pair], int]:
     """Rows at even distances, of about ``tokens`` tokens, and how many they have: in a sorted set the first mislead."""
-    means = {span: length["mean"] for span, length in health["lengths"].items()}
-    row_tokens = sum(min(bundle.settings.max_length, means["prompt"] + means[side]) for side in SIDES)
-    wanted = min(health["retained"], math.ceil(tokens / max(row_tokens, 1.0)))
-    places = set(np.linspace(0, health["retained"] - 1, wanted).round().astype(int).tolist())
+    mean = health.mean_length
+    row_tokens = sum(min(bundle.settings.max_length, mean("prompt") + mean(side)) for side in SIDES)
+    wanted = min(health.retained, math.ceil(tokens / max(row_tokens, 1.0)))
+    places = set(np.linspace(0, health.retained - 1, wanted).round().astype(int).tolist())
     pairs = [stored.pair for place, stored in enumerate(read_rows(rows)) if place in places]
     encoded = [encode_row(pair, bundle.tokenizer, bundle.settings) for pair in pairs]
     return pairs, sum(len(side.ids) for row in encoded for side in row.sides.values())

@@ -175,10 +175,10 @@ def filter_log(plan: Plan, known: Known, edits: Sequence[PairEdit], rows: pa.Tab
 def _announce(run: Run, settings: AuditSettings, scorers: Sequence[Scorer]) -> None:
     """Say on standard error what scoring will cost at most."""
     if any(scorer.layer is not None for scorer in scorers):
-        health = run.require("rows").facts["health"]
-        lengths = {span: summary["mean"] for span, summary in health["lengths"].items()}
-        tokens = sum(min(settings.max_length, lengths["prompt"] + lengths[side]) for side in SIDES)
-        cost = f"{health['retained']:,} rows, at most {health['retained'] * tokens:,.0f} tokens through the model"
+        health = run.row_health
+        mean = health.mean_length
+        tokens = sum(min(settings.max_length, mean("prompt") + mean(side)) for side in SIDES)
+        cost = f"{health.retained:,} rows, at most {health.retained * tokens:,.0f} tokens through the model"
         logger.info(f"scores: {cost}")
 
 

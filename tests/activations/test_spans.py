@@ -161,7 +161,9 @@ def test_the_judge_counts_what_was_cut(chatml):
     check = TokenCheck(chatml, ModelSettings(max_length=80))
     check(pair_of("yes " * 100, "no"))
     check(pair_of())
-    assert check.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
+    health = check.add_to(HealthTable("explicit").found())
+    assert health.truncated == {"prompt": 0, "chosen": 1, "rejected": 0}
+    assert health.special_in_text == 0
 
 
 def test_text_that_a_template_rewrites(tokenizer_of):
@@ -185,8 +187,8 @@ def test_a_refused_row_is_counted_with_the_templates_words(tokenizer_of):
     table = HealthTable("explicit", check)
     statuses = [table.add(pair_of()), table.add(pair_of(prompt=[TURNS[0], TURNS[0]]))]
     assert statuses == ["retained", TEMPLATE_REFUSES]
-    (example,) = table.to_dict()["reasons"][TEMPLATE_REFUSES]["examples"]
-    assert "roles must" in example["excerpt"]
+    (example,) = table.found().reasons[TEMPLATE_REFUSES].examples
+    assert "roles must" in example.excerpt
 
 
 def test_tools_reach_the_template(tokenizer_of):

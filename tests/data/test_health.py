@@ -20,12 +20,12 @@ def test_the_health_of_rows_is_read_back_as_it_was_written(tmp_path):
     for index, chosen in enumerate(["yes", "no", "no"]):
         prompt, answers = [says("user", "well?")], ([says("assistant", chosen)], [says("assistant", "no")])
         table.add(Pair(index, prompt, *answers, {}))
-    Health.model_validate(table.to_dict()).write(tmp_path / artifacts.HEALTH)
+    Health.of(table.found()).write(tmp_path / artifacts.HEALTH)
     health = Health.read(tmp_path / artifacts.HEALTH)
     assert (health.rows, health.retained, health.sae) == (3, 1, None)
-    assert health.reasons["identical-pair"]["count"] == 2
-    assert health.lengths["chosen"]["mean"] == 3.0
-    assert health.lengths["chosen"]["unit"] == "characters"
+    assert health.reasons["identical-pair"].count == 2
+    assert health.lengths["chosen"].mean == 3.0
+    assert health.lengths["chosen"].unit == "characters"
 
 
 @pytest.mark.parametrize(

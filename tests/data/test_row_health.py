@@ -13,6 +13,7 @@ import pytest
 from anatomy.artifacts import ROWS
 from anatomy.data import faults
 from anatomy.data.faults import Fault
+from anatomy.data.health import SpanLengths
 from anatomy.data.ingest import ingest
 from anatomy.data.lengths import LengthTable
 from anatomy.data.row_health import CheckResult, HealthTable, read_ratings
@@ -30,7 +31,7 @@ def pair(index: int, prompt: str, chosen: str, rejected: str, **metadata: Any) -
 
 def table_of(*rows: Pair | Fault) -> tuple[list[str], dict[str, Any]]:
     table = HealthTable("explicit")
-    return [table.add(row) for row in rows], table.to_dict()
+    return [table.add(row) for row in rows], table.found().model_dump()
 
 
 def test_each_reason_is_given_to_its_row() -> None:
@@ -100,10 +101,10 @@ def test_examples_are_few_and_short() -> None:
     table = HealthTable("explicit")
     for index in range(10):
         table.add(pair(index, "word " * 500, "same " * 500, "same " * 500))
-    entry = table.to_dict()["reasons"]["identical-pair"]
-    assert entry["count"] == 10
-    assert [example["index"] for example in entry["examples"]] == [0, 1, 2]
-    assert all(len(example["excerpt"]) < 160 for example in entry["examples"])
+    entry = table.found().reasons["identical-pair"]
+    assert entry.count == 10
+    assert [example.index for example in entry.examples] == [0, 1, 2]
+    assert all(len(example.excerpt) < 160 for example in entry.examples)
 
 
 def test_repeated_prompts_and_responses_by_hand() -> None:
@@ -135,8 +136,8 @@ def test_a_column_of_different_sources_stays_bounded() -> None:
     table = HealthTable("explicit")
     for index in range(10_050):
         table.add(pair(index, str(index), "A", "B", source=f"https://{index}"))
-    assert table.to_dict()["sources"]["(other)"] == 50
-    assert len(table.to_dict()["sources"]) == 20
+    assert table.found().sources["(other)"] == 50
+    assert len(table.found().sources) == 20
 
 
 def test_judge_gives_truncation_faults_and_token_lengths() -> None:
@@ -147,8 +148,8 @@ def test_judge_gives_truncation_faults_and_token_lengths() -> None:
     table = HealthTable("explicit", check)
     rows = [pair(index, f"Q{index}", "A", "B") for index in range(3)]
     assert [table.add(row) for row in rows] == ["retained", "prompt-fills-window", "identical-after-truncation"]
-    lengths = table.to_dict()["lengths"]
-    assert lengths["rejected"] == {"unit": "tokens", "mean": 33.0, "p5": 33, "p50": 33, "p95": 33, "max": 33}
+    lengths = table.found().lengths["rejected"]
+    assert lengths == SpanLengths(unit="tokens", mean=33, p5=33, p50=33, p95=33, max=33)
 
 
 def test_lengths_in_characters_without_a_tokeniser() -> None:
@@ -167,8 +168,8 @@ def test_quantiles_against_numpy() -> None:
     for share in (0.05, 0.5, 0.95, 0.999):
         exact = np.quantile(lengths, share, method="inverted_cdf")
         assert table.quantile(share) == pytest.approx(exact, rel=0.005)
-    assert table.to_dict()["max"] == max(lengths)
-    assert table.to_dict()["mean"] == round(float(np.mean(lengths)), 1)
+    assert table.max == max(lengths)
+    assert table.mean == pytest.approx(np.mean(lengths), rel=1e-12)
     assert len(table._counts) < 1000 + 900 * 4
 
 
@@ -176,7 +177,7 @@ def test_long_lengths_are_rounded_to_three_digits() -> None:
     for length, kept in {999: 999, 1996: 2000, 1004: 1000, 123_456: 123_000}.items():
         table = LengthTable()
         table.add(length)
-        assert (table.quantile(0.5), table.to_dict()["max"]) == (kept, length)
+        assert (table.quantile(0.5), table.max) == (kept, length)
 
 
 def test_require_retained() -> None:
@@ -194,7 +195,7 @@ def test_ingest_writes_every_row_and_tells_progress(write: Callable[[str, Any], 
     path = write("a.csv", "prompt,chosen,rejected\nQ,A,B\nQ,,B\nR,A,B\n")
     seen: list[int] = []
     health = ingest(RowSettings(rows=str(path)), tmp_path / "run", progress=seen.append)
-    assert (health["rows"], health["retained"], sum(seen)) == (3, 2, 3)
+    assert (health.rows, health.retained, sum(seen)) == (3, 2, 3)
     assert (tmp_path / "run" / ROWS).is_file()
 
 
@@ -203,10 +204,10 @@ def test_alpaca_eval_health(tmp_path: Path) -> None:
     if not path.is_file():
         pytest.skip(f"{path} is not there")
     health = ingest(RowSettings(rows=str(path)), tmp_path)
-    assert health["rows"] == 7260
-    assert health["prompts"]["distinct"] == 605
-    assert health["prompts"]["largest_group"] == 12
-    assert sum(health["sources"].values()) == health["retained"]
-    both = [sum(counts.values()) for counts in health["models"].values()]
-    assert sum(both) == 2 * health["retained"]
-    assert max(both) == health["retained"], "GPT-4-turbo is on one side of every row"
+    assert health.rows == 7260
+    assert health.prompts.distinct == 605
+    assert health.prompts.largest_group == 12
+    assert sum(health.sources.values()) == health.retained
+    both = [sides.chosen + sides.rejected for sides in health.models.values()]
+    assert sum(both) == 2 * health.retained
+    assert max(both) == health.retained, "GPT-4-turbo is on one side of every row"

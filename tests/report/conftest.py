@@ -60,9 +60,11 @@ def health():
         "responses": {"distinct": 1700, "repeated": 100},
         "sources": {"web": 700, HOSTILE: 200},
         "models": {"model-a": {"chosen": 700, "rejected": 100}},
-        "baselines": {"longer wins": {"accuracy": 0.62, "low": 0.58, "high": 0.66}},
+        "baselines": {
+            "longer wins": {"rule": "longer wins", "accuracy": 0.62, "low": 0.58, "high": 0.66, "decided": 0.97}
+        },
         "sae": {"l0": 31.5, "variance_explained": 0.76, "dead_share": 0.2, "tokens": 50000, "claimed_l0": 32.0,
-                "claimed_variance_explained": None, "faults": ["L0 is wrong"]},
+                "claimed_variance_explained": None, "outliers": 0, "faults": ["L0 is wrong"]},
     }  # fmt: skip
     return Health.model_validate(parts)
 

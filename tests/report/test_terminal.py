@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 
 from anatomy import artifacts
-from anatomy.data.health import Health
+from anatomy.data.health import Health, MeasuredSAE
 from anatomy.errors import RunError
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import fit, table, width, wrap
@@ -87,7 +87,9 @@ def test_health_tolerates_what_is_absent(health):
     assert format_health(Health()) == "? of ? rows retained"
     for key in Health.model_fields:
         assert format_health(Health.model_validate(health.model_dump(exclude={key})))
-    assert "L0" in format_health(Health.model_validate({"sae": {"l0": 3.0}}))
+    unknown = dict.fromkeys(MeasuredSAE.model_fields) | {"tokens": 9, "l0": 3.0, "outliers": 0, "faults": []}
+    text = format_health(Health(sae=MeasuredSAE(**unknown)))
+    assert re.search(r"L0 +3\.0 +\?\nvariance explained +\? +\?", re.sub(" *\n *", "\n", text))
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
+from anatomy.runs.stage_facts import ClusterFacts, RowsKept
 
 
 def write(run, name, text, calls):
     def work():
         calls.append((name, text))
         artifacts.write_text(run.file(f"{name}.txt"), text)
-        return {"length": len(text)}
+        return RowsKept(rows=len(text))
 
     return work
 
@@ -22,9 +24,9 @@ def write(run, name, text, calls):
 def two_stages(path, calls, settings="a"):
     """`rows` reads ``settings``; `harvest` reads the content that `rows` wrote."""
     with Run.open(path) as run:
-        run.stage("rows", {"settings": settings}, ["rows.txt"], write(run, "rows", settings[:1], calls), ["harvest"])
-        depends = {"rows": run.require("rows").outputs["rows.txt"]}
-        return run.stage("harvest", depends, ["harvest.txt"], write(run, "harvest", settings, calls))
+        run.stage("rows", settings, ["rows.txt"], write(run, "rows", settings[:1], calls), ["harvest"])
+        fingerprint = run.require("rows").outputs["rows.txt"]
+        return run.stage("harvest", fingerprint, ["harvest.txt"], write(run, "harvest", settings, calls))
 
 
 def test_an_unchanged_stage_is_not_run_again(tmp_path):
@@ -32,7 +34,7 @@ def test_an_unchanged_stage_is_not_run_again(tmp_path):
     first = two_stages(tmp_path, calls)
     assert two_stages(tmp_path, calls) == first
     assert [name for name, _ in calls] == ["rows", "harvest"]
-    assert first.facts == {"length": 1}
+    assert first.facts == {"rows": 1}
 
 
 def test_a_changed_setting_reruns_its_stage_and_only_what_its_output_changes(tmp_path):
@@ -58,12 +60,54 @@ def test_a_lost_or_edited_output_is_made_again(tmp_path, damage):
 def test_a_failed_stage_is_not_complete_and_later_ones_are_stale(tmp_path):
     two_stages(tmp_path, [])
     with Run.open(tmp_path) as run, pytest.raises(ZeroDivisionError):
-        run.stage("rows", {"settings": "b"}, ["rows.txt"], lambda: {"x": 1 / 0}, ["harvest"])
+        run.stage("rows", "b", ["rows.txt"], lambda: RowsKept(rows=1 / 0), ["harvest"])
     stages = Manifest.of(tmp_path).stages
     assert stages["rows"].status == "running"
     assert stages["harvest"].status == "stale"
     with Run.open(tmp_path) as run, pytest.raises(RunError, match="`harvest` is not complete"):
         run.require("harvest")
+
+
+def test_facts_are_read_back_and_others_are_refused(tmp_path):
+    two_stages(tmp_path, [], "abc")
+    run = Run.at(tmp_path)
+    assert run.facts("harvest", RowsKept) == RowsKept(rows=3)
+    assert run.facts("cluster", ClusterFacts) is None
+    with pytest.raises(
+        RunError, match=r"manifest.json: facts of stage `harvest` .*\(resolution\); run `anatomy audit`"
+    ):
+        run.facts("harvest", ClusterFacts)
+
+
+def test_what_was_read_is_read_again_once_its_stage_has_run(tmp_path):
+    """Findings are of ``hypotheses.parquet``: only the stage that writes it makes them new."""
+
+    def tests_of(count):
+        artifacts.write_table(tmp_path / artifacts.HYPOTHESES, pa.table({"p": [0.5] * count}))
+
+    with Run.open(tmp_path) as run:
+        run.stage("hypotheses", "a", [artifacts.HYPOTHESES], lambda: tests_of(1))
+        first = run.findings
+        run.stage("labels", "a", [artifacts.LABELS], lambda: artifacts.write_text(run.file(artifacts.LABELS), "{}"))
+        assert run.findings is first
+        run.stage("hypotheses", "b", [artifacts.HYPOTHESES], lambda: tests_of(2))
+        assert run.findings.num_rows == 2
+
+
+def test_scores_that_are_gone_are_forgotten(tmp_path):
+    with Run.open(tmp_path) as run:
+        scored = f"{artifacts.SCORES}/questions"
+        run.stage("scores", "a", [scored], lambda: artifacts.write_text(run.file(scored), ""))
+        run.__dict__["signals"] = "with the concept"
+        run.stage("scores", "b", [], lambda: None)
+        assert "signals" not in run.__dict__
+
+
+def test_own_responses_are_refused_without_their_stage(tmp_path):
+    run = Run(tmp_path, Manifest())
+    for read in (lambda: run.own_features, lambda: run.own_scores("questions"), run.own_log_probs):
+        with pytest.raises(RunError, match="stage `own` is not complete"):
+            read()
 
 
 def test_a_second_process_is_refused(tmp_path):

@@ -1,0 +1,71 @@
+"""What stages leave in the manifest beside their outputs: counts, resolved settings, measurements; a type per stage.
+
+A stage that is asked for nothing (no concepts, no rollouts) leaves no facts, and so do ``labels`` and ``summary``.
+"""
+
+from __future__ import annotations
+
+from anatomy.data.health import MeasuredRule, MeasuredSAE, RowHealth
+from anatomy.runs.manifest import ScoredConcept, StageFacts
+
+
+class RowsFacts(StageFacts):
+    """``rows``: the health of the rows, with what the tokenizer says of them."""
+
+    health: RowHealth
+
+
+class HarvestFacts(StageFacts):
+    """``harvest``: health of the SAE on the rows, and the number of its features."""
+
+    sae: MeasuredSAE
+    features: int
+
+
+class ScoresFacts(StageFacts):
+    """``scores``: the concepts that were scored, by name."""
+
+    concepts: dict[str, ScoredConcept]
+
+
+class ClusterFacts(StageFacts):
+    """``cluster``: the settings that were scaled with the data, and how many clusters there are of each kind."""
+
+    resolution: float
+    min_fires: int
+    graph_edges: int
+    graph_samples: int
+    prompt_features_kept: int
+    prompt_clusters: int
+    shift_features_kept: int
+    shift_clusters: int
+    response_clusters: int
+    data_clusters: int
+    silent_rows: int
+
+
+class HypothesesFacts(StageFacts):
+    """``hypotheses``: the trivial rules, the tests of each view, and the rows that were taken as the strongest."""
+
+    baselines: dict[str, MeasuredRule]
+    tested: dict[str, int]
+    top_rows: int
+
+
+class OwnFacts(StageFacts):
+    """``own``: the number of the model's own responses."""
+
+    responses: int
+
+
+class RowsKept(StageFacts):
+    """``tokens`` and ``scored_tokens``: the number of rows whose tokens are kept."""
+
+    rows: int
+
+
+class ReportFacts(StageFacts):
+    """``report``: bytes of the page, and the number of files beside it with the plot library."""
+
+    bytes: int
+    files: int
