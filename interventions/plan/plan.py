@@ -1,13 +1,14 @@
 """Plans: what a person decided about concepts, and the backend that carries each decision out in training.
 
 A plan is a YAML file. Nobody types a sign: an intervention says ``suppress`` or ``amplify`` and a strength of 0 or
-more; what that means in each backend is said at its options. Strength 0 does nothing at all.
+more; what that means in each backend is said at its options. Strength 0 does nothing at all. The file says the version
+of its schema (``schema_version``); a plan written by hand may leave it out, and is then read as the current one.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -212,6 +213,9 @@ class Decision(Settings):
 class Plan(Settings):
     """All interventions of one training run."""
 
+    VERSION: ClassVar[int] = 1
+    """Version of the schema: raise it whenever fields change, here and in ``plan.js`` of the page."""
+
     run: Path | None = Field(None, description="The audit whose clusters and rows are meant.")
     interventions: tuple[Intervention, ...] = Field((), description="What is done.")
     decisions: tuple[Decision, ...] = Field((), description="What a person decided, on which finding.")
@@ -243,11 +247,17 @@ def load_plan(path: Path) -> Plan:
     """Read a plan.
 
     Raises:
-        PlanError: the file cannot be read or is no plan; all faults at once.
+        PlanError: the file cannot be read, is no plan (all faults at once), or is of another schema version.
     """
     values = read_yaml(path, "plan", PlanError, "; make one with `anatomy plan RUN`")
     if not isinstance(values, dict):
         raise PlanError(f"{path}: expected `interventions:` and a list, found {type(values).__name__}")
+    version = values.pop("schema_version", Plan.VERSION)
+    if type(version) is not int or version != Plan.VERSION:
+        raise PlanError(
+            f"{path}: a plan of schema version {str(version)[:60]!r}, and {Plan.VERSION} is read here; make it again "
+            "with `anatomy plan RUN`"
+        )
     try:
         return Plan.model_validate(values)
     except ValidationError as error:
@@ -263,7 +273,8 @@ def to_yaml(plan: Plan) -> str:
     """A plan as YAML, which :func:`load_plan` reads to the same plan."""
     import yaml
 
-    return yaml.safe_dump(plan.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    values = {"schema_version": plan.VERSION, **plan.model_dump(mode="json", exclude_none=True)}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def faults_of(error: ValidationError) -> str:
@@ -291,7 +302,7 @@ def _allowed(loc: tuple[Any, ...]) -> list[str]:
     """Keys that are known where an unknown one stands."""
     kinds = dict(zip(BACKENDS, (Filtering, Inoculation, Steering, RewardShaping), strict=True))
     if len(loc) == 1:
-        return list(Plan.model_fields)
+        return ["schema_version", *Plan.model_fields]
     if loc[0] == "decisions":
         return list(Decision.model_fields)
     kind = kinds[loc[2]]

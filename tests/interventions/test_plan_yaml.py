@@ -37,6 +37,22 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
     assert "null" not in to_yaml(made)
 
 
+def test_a_plan_says_its_schema_version_and_one_without_is_the_current(tmp_path):
+    made = plan({"backend": "reward_shaping"})
+    text = to_yaml(made)
+    assert text.splitlines()[0] == "schema_version: 1"
+    (tmp_path / "plan.yaml").write_text("\n".join(text.splitlines()[1:]))
+    assert load_plan(tmp_path / "plan.yaml") == made
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None, [1], "x\ny" * 99])
+def test_another_schema_version_is_refused(version, tmp_path):
+    fault = refused(tmp_path, BOLD | {"backend": "reward_shaping"}, schema_version=version)
+    assert "plan.yaml: a plan of schema version" in fault
+    assert "1 is read here; make it again with `anatomy plan RUN`" in fault
+    assert len(fault) < 300 + len(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("item", "fault"),
     [
@@ -83,7 +99,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
     )
     for part in ("interventions", "intervention 1, strength", "intervention 2, options, ratio", "decision 1, decision"):
         assert part in fault
-    assert "interventoins: unknown key (allowed: run, interventions, decisions)" in fault
+    assert "interventoins: unknown key (allowed: schema_version, run, interventions, decisions)" in fault
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])

@@ -14,7 +14,7 @@ from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.features.feature_store import FeatureStore
 from anatomy.workflows.report import report
-from interventions.plan.plan import load_plan
+from interventions.plan.plan import Plan, load_plan
 
 VIEWS = ("verdict", "data", "sae", "global", "local", "rows", "decisions", "shift", "provenance")
 SHOWN = {
@@ -163,6 +163,7 @@ def test_decisions_are_kept_exported_and_imported(opened, audited, tmp_path):
     record = yaml.safe_load(plan.read_text())
     shaping = {"strength": 1, "backend": "reward_shaping"}
     dropping = {"direction": "suppress", "strength": 1, "backend": "filtering"}
+    assert record["schema_version"] == Plan.VERSION
     assert record["run"] == str(audited)
     assert record["interventions"] == [
         {"concept": "bold", "direction": "amplify", **shaping},
@@ -211,6 +212,25 @@ def test_a_plan_of_the_command_line_is_imported_as_it_is(opened, audited, tmp_pa
     assert {item.strength for item in by_name[1].values()} == {2.5}
 
 
+def test_the_page_and_the_command_line_make_one_plan_of_the_same_decisions(opened, audited, tmp_path):
+    """Every kind of decision, on a cluster, a concept and a group of rows; the order of a plan's parts says nothing."""
+    taken = {"R1": "suppress", "bold": "amplify", "D1": "remove", "R2": "keep"}
+    for target, decision in taken.items():
+        decide(opened, f"view=global&cluster={target}", target, decision)
+    page = opened.go("view=decisions")
+    with page.expect_download() as download:
+        page.get_by_text("Export plan").click()
+    download.value.save_as(tmp_path / "page.yaml")
+    flags = [word for target, decision in taken.items() for word in (f"--{decision}", target)]
+    assert main(["plan", str(audited), *flags, "--out", str(tmp_path / "line.yaml")]) == 0
+    plans = [load_plan(tmp_path / name).model_dump() for name in ("page.yaml", "line.yaml")]
+    for plan in plans:
+        plan["interventions"] = sorted(plan["interventions"], key=lambda item: item["cluster"] or item["concept"])
+        plan["decisions"] = sorted(plan["decisions"], key=lambda item: item["target"])
+    assert plans[0] == plans[1]
+    assert [len(plans[0][name]) for name in ("interventions", "decisions")] == [3, 4]
+
+
 def test_a_plan_that_a_person_edited_is_imported(opened, audited, tmp_path):
     """Comments, folded text, another backend, decisions taken away, a target that this run does not have."""
     plan = tmp_path / "edited.yml"
@@ -232,6 +252,7 @@ def test_a_plan_that_a_person_edited_is_imported(opened, audited, tmp_path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [("just words", "no `decisions` or `interventions`"), ("a: [1", "unexpected end"), ("x: 1", "no `decisions`"),
+     ("schema_version: 2\ninterventions: []\n", "of schema version 2, and 1 is read here"),
      ("!!js/function 'function () { window.hacked = 1 }'", "unknown tag")],
 )  # fmt: skip
 def test_what_is_no_plan_is_refused_in_one_line(opened, tmp_path, content, why):

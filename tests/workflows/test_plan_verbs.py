@@ -21,7 +21,7 @@ from anatomy.features.feature_store import FeatureStore
 from anatomy.runs.run import Run
 from anatomy.settings import RowSettings
 from interventions.backends.pair_edits import read_edits
-from interventions.plan.plan import load_plan
+from interventions.plan.plan import Plan, load_plan
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 SMALL = ["--min-features", "2", "--min-community", "2", "--min-rows", "10", "--data-clusters", "3", "--min-fires", "10"]
@@ -85,7 +85,7 @@ def error_of(capsys) -> str:
     return errors[0]
 
 
-def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
+def test_a_plan_is_made_from_decisions(run, tmp_path, capsys):
     out = tmp_path / "plan.yaml"
     decisions = ["--suppress", "R1,bold", "--amplify", "refusal", "--remove", "D1", "--keep", "emoji"]
     assert main(["plan", str(run), *decisions, "--strength", "2", "--out", str(out)]) == 0
@@ -99,6 +99,7 @@ def test_a_plan_is_made_from_marks(run, tmp_path, capsys):
     ]
     assert [(one.target, one.decision) for one in plan.decisions][-1] == ("emoji", "keep")
     assert plan.run == run
+    assert out.read_text().startswith(f"schema_version: {Plan.VERSION}\n")
     assert "anatomy plan check" in capsys.readouterr().out
     before = out.read_bytes()
     assert main(["plan", str(run), "--suppress", "bold", "--out", str(out)]) == 2

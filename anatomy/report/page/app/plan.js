@@ -5,6 +5,9 @@ import { DECISION_KINDS, decidedTargets, decisions, isRow } from "./decision_sto
 import { h } from "./dom.js";
 import { isConcept } from "./names.js";
 
+// Version of a plan's schema, the same as in `interventions/plan/plan.py`.
+const PLAN_VERSION = 1;
+
 function intervention(target, decision) {
   const kind = isConcept(target) ? "concept" : "cluster";
   return {
@@ -36,9 +39,12 @@ export function planYaml() {
   );
   const list = (name, items) => (items.length ? `${name}:\n${items.join("\n")}` : `${name}: []`);
   return (
-    [`run: ${JSON.stringify(MAIN.run.path)}`, list("interventions", actions.map(block)), list("decisions", lines)].join(
-      "\n",
-    ) + "\n"
+    [
+      `schema_version: ${PLAN_VERSION}`,
+      `run: ${JSON.stringify(MAIN.run.path)}`,
+      list("interventions", actions.map(block)),
+      list("decisions", lines),
+    ].join("\n") + "\n"
   );
 }
 
@@ -64,6 +70,8 @@ export function readDecisions(text) {
   const plan = /** @type {any} */ (globalThis).jsyaml.safeLoad(text);
   if (!plan || typeof plan !== "object" || !["decisions", "interventions"].some((key) => Array.isArray(plan[key])))
     throw new Error("it has no `decisions` or `interventions`");
+  if ("schema_version" in plan && plan.schema_version !== PLAN_VERSION)
+    throw new Error(`it is of schema version ${JSON.stringify(plan.schema_version)}, and ${PLAN_VERSION} is read here`);
   const done = known((plan.interventions || []).flatMap(decisionsOf));
   const kept = known(plan.decisions || []);
   for (const [target, { decision, comment }] of Object.entries(kept.found))
