@@ -22,7 +22,7 @@ from anatomy.statistics.agreement import pearson
 from anatomy.validation.plots import scatter_svg, write_page
 from anatomy.validation.replication import Replication, replication
 from experiments.prediction.by_prompt import validations
-from experiments.prediction.leave_out_curve import curves
+from experiments.prediction.leave_out import curves
 from experiments.prediction.preference_sets import SCORES
 from experiments.score import reward_accuracy
 from experiments.tables import markdown, records

@@ -14,7 +14,7 @@ from anatomy.data.pair_stream import read_pairs
 from anatomy.settings import RowSettings
 from experiments.prediction import leave_out, swapped_labels
 from experiments.prediction.by_prompt import against, mean_change
-from experiments.prediction.leave_out_curve import curves, intervals, training_noise
+from experiments.prediction.leave_out import curves, intervals, training_noise
 from experiments.prediction.preference_sets import TRAIN, without, write_split
 
 
