@@ -1,5 +1,33 @@
 """One exception tree. A message is one line: what is wrong, where, and how to fix it. The CLI exits with 2."""
 
+from __future__ import annotations
+
+import reprlib
+
+
+class _Starts(reprlib.Repr):
+    """Cuts what it shows at the end, and shows integers that Python refuses to print."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxother = 4, 200
+        self.maxlist = self.maxdict = self.maxtuple = self.maxset = 20
+
+    def repr_str(self, x: str, level: int) -> str:
+        return repr(x[:200])
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() < 1000 else f"an integer of {x.bit_length()} bits"
+
+
+_STARTS = _Starts()
+
+
+def shown(value: object, width: int = 80) -> str:
+    """The start of ``repr(value)`` on one line, at most ``width`` characters; never fails, whatever its size."""
+    text = " ".join(_STARTS.repr(value).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
 
 class AnatomyError(Exception):
     """Base of every error that a user can fix; shown without a traceback."""

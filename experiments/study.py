@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from anatomy import artifacts
 from anatomy.errors import AnatomyError, SettingsError
+from anatomy.settings import read_yaml
 
 RECORD = "study.json"
 NAME = re.compile(r"\{(\w+)(?:\[(\w+)=([^\]]*)\])?\}")
@@ -134,8 +135,8 @@ class Grid:
             SettingsError: the file or a name in ``asked`` is wrong, or a required value is missing.
         """
         try:
-            spec = StudySpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError, ValidationError) as error:
+            spec = StudySpec.model_validate(read_yaml(path, "study"))
+        except ValidationError as error:
             raise SettingsError(f"{path}: not a study: {' '.join(str(error).split())}") from None
         axes = {name: chosen(name, known, asked.get(name)) for name, known in spec.axes.items()}
         variables = {name for values in spec.axes.values() for found in values.values() for name in found}

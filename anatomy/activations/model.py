@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from anatomy.errors import ModelError
 from anatomy.progress import logger
-from anatomy.settings import ModelSettings
+from anatomy.settings import ModelSettings, read_small_file
 from anatomy.types import file_hash
 
 if TYPE_CHECKING:
@@ -97,13 +97,12 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    named = settings.chat_template
+    template = read_small_file(named, "chat template", ModelError) if named is not None else None
     source = locate_model(settings)
     tokenizer: PreTrainedTokenizerBase = load_pretrained(AutoTokenizer, source, "tokenizer")
-    if settings.chat_template is not None:
-        try:
-            tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"--chat-template {settings.chat_template}: cannot be read ({error})") from None
+    if template is not None:
+        tokenizer.chat_template = template
     if not tokenizer.chat_template:
         raise ModelError(f"{source.name}: its tokenizer has no chat template; name one with --chat-template FILE.jinja")
     if not tokenizer.is_fast:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from anatomy.errors import SettingsError
-from anatomy.settings import Settings, read_yaml
+from anatomy.settings import Settings, listed, read_yaml
 from anatomy.text.matchers import MATCHERS
 
 LIBRARY = Path(__file__).parent / "library"
@@ -139,7 +139,7 @@ def load_library(extra: Path | None = None) -> Library:
                 faults.append(f"{path}: {_label(entry, number)}: the id is taken; choose another")
             concepts[concept.id] = concept
     if faults:
-        raise SettingsError("; ".join(faults))
+        raise SettingsError(listed(faults))
     return Library(concepts)
 
 
@@ -161,7 +161,8 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _label(entry: Any, number: int) -> str:
-    return f"concept `{entry['id']}`" if isinstance(entry, dict) and "id" in entry else f"entry {number}"
+    name = entry.get("id") if isinstance(entry, dict) else None
+    return f"concept `{name[:80]}`" if isinstance(name, str) else f"entry {number}"
 
 
 def _reasons(error: ValidationError) -> str:
@@ -172,4 +173,4 @@ def _reasons(error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             reason = f"unknown field (allowed: {', '.join(Concept.model_fields)})"
         reasons.append(f"`{key}`: {reason}" if key else reason)
-    return ", ".join(reasons)
+    return listed(reasons, ", ")

@@ -37,14 +37,14 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
         **flags: settings of :class:`anatomy.settings.CheckSettings`.
 
     Raises:
-        AnatomyError: settings or rows cannot be used, or a model was named that has no tokenizer.
+        AnatomyError: settings or rows cannot be used, or a model or chat template was named that cannot.
     """
     asked = load_settings(CheckSettings, {"rows": rows, **flags}, settings)
     tokens, note = None, ""
     try:
         tokens = ModelBundle(asked).token_check
     except ModelError as error:
-        if asked.model is not None:
+        if asked.model is not None or asked.chat_template is not None:
             raise
         note = f"\nNo tokenizer: lengths are in characters and truncation is not checked ({error})."
     with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:

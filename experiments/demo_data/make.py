@@ -16,8 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anatomy.settings import read_yaml
 from anatomy.types import SIDES, Message, Pair
 
 HERE = Path(__file__).parent
@@ -92,7 +91,7 @@ class Phrases:
     """Deals the phrases of each kind in shuffled rounds, so that none is used much more often than another."""
 
     def __init__(self, path: Path, rng: random.Random) -> None:
-        self._all: dict[str, list[str]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        self._all: dict[str, list[str]] = read_yaml(path, "list of phrases")
         self._left: dict[str, list[str]] = {kind: [] for kind in self._all}
         self._rng = rng
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from anatomy.artifacts import write_text
-from anatomy.errors import PlanError
-from anatomy.settings import Settings, read_yaml
+from anatomy.errors import PlanError, shown
+from anatomy.settings import Settings, listed, read_yaml
 
 Direction = Literal["suppress", "amplify"]
 DecisionKind = Literal["keep", "remove", "suppress", "amplify"]
@@ -279,7 +279,7 @@ def to_yaml(plan: Plan) -> str:
 
 def faults_of(error: ValidationError) -> str:
     """All faults of a plan, in one line."""
-    return "; ".join(_fault(dict(item)) for item in error.errors())
+    return listed([_fault(dict(item)) for item in error.errors()])
 
 
 def _fault(item: dict[str, Any]) -> str:
@@ -292,9 +292,9 @@ def _fault(item: dict[str, Any]) -> str:
     elif item["type"] == "union_tag_not_found":
         text = f"`backend` is required: {', '.join(BACKENDS)}"
     elif item["type"] == "union_tag_invalid":
-        text = f"no backend {item['ctx']['tag']!r}; there are {', '.join(BACKENDS)}"
+        text = f"no backend {shown(item['ctx']['tag'])}; there are {', '.join(BACKENDS)}"
     elif not item["msg"].startswith("Value error, ") and item["type"] != "missing":
-        text += f", found {str(item['input'])[:60]!r}"
+        text += f", found {shown(item['input'])}"
     return f"{', '.join(place)}: {text}" if place else text
 
 

@@ -209,7 +209,7 @@ def test_a_tokenizer_without_a_template_needs_one(tmp_path):
     (tmp_path / "t.jinja").write_text(CHATML)
     named = load_tokenizer(ModelSettings(model=str(tmp_path), chat_template=tmp_path / "t.jinja"))
     assert named.chat_template == CHATML
-    with pytest.raises(ModelError, match=r"none\.jinja: cannot be read"):
+    with pytest.raises(ModelError, match=r"none\.jinja: cannot read the chat template"):
         load_tokenizer(ModelSettings(model=str(tmp_path), chat_template=tmp_path / "none.jinja"))
 
 

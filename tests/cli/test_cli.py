@@ -147,3 +147,14 @@ def test_interrupted_and_unread(stop, code, monkeypatch):
     monkeypatch.setattr("anatomy.workflows.null.null", raises)
     monkeypatch.setattr(sys, "stderr", io.StringIO())  # one that may be closed
     assert main(["null", "run"]) == code
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "not text"])
+def test_check_refuses_a_chat_template_that_it_cannot_read(kind, tmp_path, capsys):
+    path = tmp_path / "t.jinja"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "not text":
+        path.write_bytes(b"\xff\xfe")
+    assert main(["check", "demo", "--chat-template", str(path)]) == 2
+    assert "t.jinja: " in capsys.readouterr().err
