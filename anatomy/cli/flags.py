@@ -44,11 +44,21 @@ def flags_of(kind: type[Settings]) -> Callable[[VerbT], VerbT]:
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind = _named(field.annotation)
     about = Parameter(help=_help(field), show_default=False)
-    kind = bool if field.annotation is bool else str
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, about]
     )
+
+
+NAMED = {kind: type(kind.__name__, (str,), {}) for kind in (int, float, Path)}
+"""Text under the name of the type that it stands for: ``--help`` shows the name, the settings model reads the text."""
+
+
+def _named(annotation: Any) -> type:
+    """Bool, text, or text under another name; of several, a number rather than a path, a path rather than text."""
+    parts = {annotation, *get_args(annotation)}
+    return bool if bool in parts else next((text for kind, text in NAMED.items() if kind in parts), str)
 
 
 def _help(field: FieldInfo) -> str:

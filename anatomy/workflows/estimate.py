@@ -46,7 +46,7 @@ class AuditCost(NamedTuple):
                 f"time:    about {self.seconds / 60:,.1f} minutes of harvest "
                 f"({self.speed:,.0f} tokens/s on {self.pilot_rows} rows here)",
                 f"disk:    about {self.bytes / 1e6:,.0f} MB of features",
-                f"memory:  model and SAE, then up to {self.memory / 1e6:,.0f} MB for the analysis",
+                f"memory:  model and SAE, then up to {max(1, self.memory / 1e6):,.0f} MB for the analysis",
             ]
         )
 

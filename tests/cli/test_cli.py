@@ -63,7 +63,7 @@ def test_every_verb_explains_itself_and_each_of_its_flags(verb, capsys):
 def test_a_flag_says_its_default_and_its_words(capsys):
     main(["audit", "--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--tau STR A feature is present when it fires on more than this share. [default: 0.01]" in text
+    assert "--tau FLOAT A feature is present when it fires on more than this share. [default: 0.01]" in text
     assert "[choices: delta_min, effect, d, z]" in text
 
 
