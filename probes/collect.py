@@ -128,7 +128,7 @@ def last_token_of(prompt: str, label: int, tokenizer: PreTrainedTokenizerBase, s
 def from_answers(
     answers: Iterable[tuple[str, str, int]], tokenizer: PreTrainedTokenizerBase, settings: ModelSettings
 ) -> list[Labelled]:
-    """Self-generated (question, answer, label): read after the plain question, without the system prompt that asked.
+    """Self-generated answers with labels, read after the plain question, without the system prompt that was used.
 
     A detector will meet responses without such a prompt; with it, the direction would say what was asked for.
     """

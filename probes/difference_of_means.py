@@ -50,5 +50,5 @@ class DifferenceOfMeans:
         return x_TD.float() @ self.w_.to(x_TD.device)  # method.md §8, h·w
 
     def direction(self) -> Float[Tensor, " D"]:
-        """Along which the concept grows."""
+        """The direction in which the concept grows."""
         return self.w_

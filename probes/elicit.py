@@ -1,7 +1,7 @@
 """Self-generated examples of a trait: the subject model answers questions under contrasting system prompts.
 
 Method.md §8 (paper, F.2). Every question is asked once for the trait and once against it, with one of the concept's
-five contrasts in turn. Answers are kept where a judge, or else the concept's text heuristic, agrees with what was
+five contrasts in turn. Answers are kept if a judge, or else the concept's text heuristic, agrees with what was
 asked for; with neither, all are kept and the report says so.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 KEEP = 50
-"""Judge scores of 0–100 from which on an answer counts as showing the trait, or up to which as not (method.md §8)."""
+"""Judge's score (0–100): an answer of at least this shows the trait, one of at most this does not (method.md §8)."""
 
 Judging = Callable[[Sequence[tuple[str, str]]], Sequence[float | None]]
 """(question, answer) pairs → scores 0–100, None where the judge abstained."""

@@ -1,4 +1,4 @@
-"""Labelled examples for a concept, by the way that its settings name."""
+"""Labelled examples for a concept, made in the way that its settings name."""
 
 from __future__ import annotations
 

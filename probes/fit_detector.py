@@ -1,4 +1,4 @@
-"""Fit a detector the way its figures can be believed: prompts split once into fit, validation and test.
+"""Fit a detector so that its figures can be believed: prompts split once into fit, validation and test.
 
 Estimators see the fit part (60 % of prompts, by hash); layer and threshold come from the validation part (20 %); the
 test part (20 %) is read once, at the end. Beside its figures stand those of length alone, and of the same detector
@@ -64,7 +64,7 @@ class Control(NamedTuple):
 
 @dataclass(frozen=True)
 class FitReport:
-    """What fitting found: the layers tried, the one taken, and figures on prompts that nothing was chosen by.
+    """What fitting found: the layers tried, the one taken, and figures on prompts that had no part in a choice.
 
     ``length`` are the figures of length alone on the same prompts; ``shuffled`` is the control with shuffled labels
     (None where nothing is fitted).
@@ -212,7 +212,7 @@ def measure(
 
 
 def control_of(examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int) -> Control:
-    """Labels shuffled over all examples, then fitted and tested: 0.5, or no figure above it is to be believed."""
+    """AUROC of fits to labels shuffled over all examples: it is 0.5, or no figure above it can be believed."""
     unit, rng = unit_of(examples, kind), np.random.default_rng(seed)
     found = []
     for number in range(SHUFFLES[kind]):

@@ -76,5 +76,5 @@ class LinearProbe:
         return x_TD.float() @ self.w_.to(x_TD.device) + self.b_.to(x_TD.device)  # method.md §8, W h + b
 
     def direction(self) -> Float[Tensor, " D"]:
-        """Along which the score grows fastest, and the concept if other things do not."""
+        """The direction in which the score grows fastest, and the concept with it if nothing else changes."""
         return self.w_

@@ -73,7 +73,7 @@ def _bce(z: Tensor, y: np.ndarray, pos_weight: float) -> Tensor:
 
 
 def check_examples(examples: Examples, supervision: Supervision) -> None:
-    """Refuse examples that nothing can be learned from with token or sequence labels.
+    """Refuse examples from which token or sequence labels can teach nothing.
 
     Raises:
         ProbeError: no sequence, an empty one, labels of one class only, or residuals that are not finite.
@@ -181,7 +181,7 @@ class Standardiser(NamedTuple):
 
 
 def train(module: nn.Module, scores: TokenScores, examples: Examples, objective: Objective, recipe: Recipe) -> None:
-    """Fit the parameters of ``module``, of which ``scores`` gives token scores, on the units of the objective.
+    """Fit the parameters of ``module``, whose token scores ``scores`` gives, on the units of the objective.
 
     Raises:
         ProbeError: the examples cannot be learned from, or the loss is not finite.

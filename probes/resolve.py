@@ -20,7 +20,7 @@ CLUSTER_OF = "#"
 
 
 def resolve(names: str | None, bundle: ModelBundle, concepts_file: Path | None = None) -> list[Scorer]:
-    """The scorers that ``names`` (separated by commas; None: no names) stand for.
+    """The scorers that ``names``, separated by commas, stand for; None stands for none.
 
     A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``. The model is
     loaded only for detectors that read it.

@@ -54,7 +54,7 @@ COMPLIES = {"1_full_compliance": 2, "3_partial_refusal": 1, "2_full_refusal": 0}
 class StudySet(NamedTuple):
     """A set: its file, held-out prompts, completions of each, learning rate, whose prompts are held out, its reader.
 
-    ``unpaired``: the held-out prompts are those that have no pair; nothing tells a training's reward accuracy then.
+    ``unpaired``: the held-out prompts are those that have no pair; a training then has no reward accuracy.
     """
 
     file: str
@@ -124,7 +124,7 @@ def without(rows: Path, row_ids: Set[str], out: Path, beside: Set[str]) -> None:
 
 
 def swap(rows: Path, out: Path) -> None:
-    """The rows of a training file with every label turned round."""
+    """The rows of a training file with every label flipped."""
     _write(out, [replace(row, chosen=row.rejected, rejected=row.chosen) for row in pairs_of(rows)])
 
 
@@ -155,7 +155,7 @@ def main(words: Sequence[str] | None = None) -> int:
     leaving = verbs.add_parser("without", help="without some rows, in the places that rows have in another arm")
     leaving.add_argument("--left-out", type=Path, required=True, help="row ids, one a line")
     leaving.add_argument("--beside", type=Path, required=True, help="row ids that the other arm is trained without")
-    swapping = verbs.add_parser("swap", help="with every label turned round")
+    swapping = verbs.add_parser("swap", help="with every label flipped")
     for verb in (leaving, swapping):
         verb.add_argument("--rows", type=Path, required=True, help="training file")
     for verb in (splitting, leaving, swapping):

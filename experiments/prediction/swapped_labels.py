@@ -1,6 +1,6 @@
 """How much of a shift is the labels' doing: ``python -m experiments.prediction.swapped_labels``.
 
-After ``--part swapped`` of the study: the same pairs trained on as they are (``+``) and with every label turned round
+After ``--part swapped`` of the study: the same pairs trained on as they are (``+``) and with every label flipped
 (``−``). The *odd* part, ``½ (shift₊ − shift₋)``, turns with the labels; the *even* part, ``½ (shift₊ + shift₋)``, does
 not. A predictor that reads labels alone is odd in them (up to fit), so that it explains at best the odd part,
 however good it is; ``sharpened`` and ``temperature`` have a part that is even. Predictions are those of the

@@ -1,4 +1,4 @@
-"""From a plan and what is known of the rows to one edit a row (method.md §9).
+"""From a plan and what is known of the rows to one edit for each row (method.md §9).
 
 Interventions compose, whatever their order in the plan: filtering decides first, on the rows as they are, and dropping
 wins over swapping; everything else sees the sides after the swaps. Offsets add, masks unite, instructions follow each
@@ -120,7 +120,7 @@ class ConceptDirection(NamedTuple):
 
 
 def apply_plan(plan: Plan, known: Known) -> list[PairEdit]:
-    """One edit a row of ``known``, in its order.
+    """One edit for each row of ``known``, in its order.
 
     ``offset`` is ``Σ ±strength · (s̃⁺ − s̃⁻)``, positive where a suppressed concept is shown more by the chosen side;
     scores are standardised by one mean and deviation over all responses. ``gaps`` are ``s̃⁺ − s̃⁻`` by concept, after
@@ -189,7 +189,7 @@ def lean(gap_N: Float[np.ndarray, " N"], direction: Direction) -> Float[np.ndarr
 
 
 def top_rows(lean_N: Float[np.ndarray, " N"], share: float, row_ids: Sequence[str]) -> Bool[np.ndarray, " N"]:
-    """The ``share`` of rows (rounded down) with the largest lean, those with none or the other sign never.
+    """The ``share`` of rows (rounded down) with the largest lean; a row whose lean is 0 or negative is never picked.
 
     Ties are broken by ``row_id``, a hash: at random, and the same whatever the order of the rows. Rows of one id are
     picked together.
@@ -240,7 +240,7 @@ def steered_rows(item: Steering, known: Known) -> Bool[np.ndarray, " N"]:
 
 
 def active(plan: Plan, kind: type[T]) -> dict[int, T]:
-    """Interventions of one backend that do anything, by their number in the plan."""
+    """Interventions of one backend whose strength is above 0, by their number in the plan."""
     return {
         number: item for number, item in enumerate(plan.interventions) if isinstance(item, kind) and item.strength > 0
     }

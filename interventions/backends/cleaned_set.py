@@ -126,7 +126,7 @@ def _json(value: Any) -> str | None:
 
 
 def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
-    """The dataset card: where the rows come from, the plan, and how many rows went for which reason."""
+    """The dataset card: where the rows come from, the plan, and the number of rows by action and reason."""
     columns = [log[name].to_pylist() for name in ("action", "reason", "target")]
     reasons = Counter(
         (action, "" if action in ("kept", "masked") else target or reason)

@@ -43,13 +43,13 @@ def token_masks(
     Token scores are not kept by the scoring pass: responses whose highest token passes are read again.
 
     Raises:
-        PlanError: no threshold, of tokens: the detector has none, or one of means.
+        PlanError: no threshold is given, and the detector has none for tokens.
     """
     if threshold is None:
         threshold = scorer.threshold if scorer.pooling == "max" else None
     if threshold is None:
         raise PlanError(
-            f"{scorer.concept}: its {scorer.kind} detector has no threshold of tokens; write `options.threshold`"
+            f"{scorer.concept}: its {scorer.kind} detector has no threshold for tokens; write `options.threshold`"
         )
     key = content_hash([scorer.fingerprint, threshold, words, bundle.token_settings()])
     cache = ShardCache(folder / scorer.concept / f"masks-{key[:16]}", key)

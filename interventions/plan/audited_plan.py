@@ -36,7 +36,7 @@ class PlanSettings(HarvestSettings):
 def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None = None) -> PlanSettings:
     """Return what ``flags`` or the YAML file ``config`` give, and for the rest the settings of the plan's audit.
 
-    If rows are given, nothing is taken over of how the audit chose and read its own.
+    If rows are given, the settings with which the audit chose and read its own are not taken over.
 
     Raises:
         RunError: the plan names an audit that is not there.

@@ -32,8 +32,8 @@ class FilteringOptions(Settings):
     of which that side scores at least the threshold. Neither: rows whose gap in the direction is more than one
     standard deviation of all responses.
 
-    Tokens can be left out to suppress only, and that is no more than leaving out: where the other side has plain tokens
-    in the same place, these are still pushed down, and the concept rises by what they lose.
+    Leaving tokens out can only suppress, and not all of it: plain tokens in the same place of the other side are still
+    pushed down, and the concept rises by what they lose.
     """
 
     drop: Literal["examples", "tokens", "words"] = Field(
@@ -53,7 +53,7 @@ class FilteringOptions(Settings):
         if self.top is not None and (self.threshold is not None or self.side is not None or self.drop != "examples"):
             raise ValueError("`top` picks rows by itself; leave out `threshold`, `side` and `drop: tokens | words`")
         if self.swap and self.drop != "examples":
-            raise ValueError("`swap` is of whole rows; leave out `drop`")
+            raise ValueError("`swap` takes whole rows; leave out `drop`")
         return self
 
 
@@ -76,11 +76,11 @@ class InoculationOptions(Settings):
 class SteeringOptions(Settings):
     """``h_l ← h_l + α·v``, ``v`` the detector's direction at length 1 and ``α`` the strength (method.md §9).
 
-    The strength is the paper's α, a length in units of the residual stream. Towards the concept when suppressing, on
-    either side: to first order the steered policy then gives the side that shows more of it the higher probability,
-    which explains the preference. Away from it when amplifying. If both sides are steered alike, the optimum's policy
-    is shifted back by what the vector did. Steering one side alone also changes gradients, and the rejected side alone
-    keeps its direction only at small strengths (measured in ``experiments/poisoning``).
+    The strength is the paper's α, a length in units of the residual stream. The vector points towards the concept when
+    suppressing, on either side: to first order the steered policy then gives the side that shows more of it the higher
+    probability, which explains the preference. It points away from it when amplifying. If both sides are steered alike,
+    the optimum's policy is shifted back by what the vector did. Steering one side alone also changes gradients, and the
+    rejected side alone keeps its direction only at small strengths (measured in ``experiments/poisoning``).
     """
 
     layer: int | None = Field(None, ge=0, description="Block after which it is added, from 0; default: the detector's.")
@@ -142,7 +142,7 @@ class Target(Settings):
 
     @property
     def condition(self) -> str | None:
-        """The cluster of rows, or ``column=value``, of which it needs to know the rows."""
+        """The cluster of rows, or ``column=value``, whose rows it must know; None if there is none."""
         return None if self.is_scored else self.cluster or self.source
 
 
@@ -195,7 +195,7 @@ class RewardShaping(Target):
 
     @property
     def condition(self) -> str | None:
-        """Rows that are shaped, where not all are."""
+        """The rows that are shaped; None: all."""
         return self.options.rows
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LARGE = 2.0
 """Offset beyond which the log-sigmoid is nearly flat, or nearly straight: σ(2) = 0.88."""
-ONE_SIDE = "of one side alone gradients change too, whatever this sign: sample from a trial training"
+ONE_SIDE = "steering one side alone changes gradients too, whatever this sign: sample from a trial training"
 BATCH_PAIRS = 2
 
 
@@ -52,7 +52,7 @@ class StepZero(NamedTuple):
 
     @classmethod
     def of(cls, change_2N: Float[np.ndarray, "2 N"], gap_N: Float[np.ndarray, " N"]) -> StepZero:
-        """From changes (by the vector, by its opposite) and gaps; pairs without a gap say nothing of the sign."""
+        """The offsets of changes by the vector and by its opposite; pairs without a gap say nothing about the sign."""
         aligned_2N = (change_2N * np.sign(gap_N))[:, gap_N != 0]
         n = aligned_2N.shape[1]
         error = float(aligned_2N[0].std(ddof=1) / n**0.5) if n > 1 else float("nan")
@@ -60,7 +60,7 @@ class StepZero(NamedTuple):
         return cls(n, float(mean), error, float(opposite))
 
     def in_words(self, direction: str) -> str:
-        """In words, with a warning where the sign is not the one that ``direction`` needs, or not to be seen."""
+        """The offset in words, with a warning where its sign is uncertain or not the one that ``direction`` needs."""
         from scipy.stats import t
 
         half = float(self.error * t.ppf(0.975, self.pairs - 1)) if self.pairs > 1 else float("nan")
@@ -79,7 +79,7 @@ class StepZero(NamedTuple):
 
 
 def preview(planned: PlannedRows, rows: Path, pairs: int, seed: int) -> str:
-    """What the plan does to the rows, an intervention at a time and together.
+    """What the plan does to the rows, by each intervention alone and by all together.
 
     Args:
         rows: folder with the ``rows.parquet`` that was planned.
@@ -116,7 +116,7 @@ def only(plan: Plan, number: int) -> Plan:
 
 
 def touched(edits: Sequence[PairEdit]) -> int:
-    """Rows to which anything is done."""
+    """Number of rows to which something is done."""
     return sum(row != PairEdit(row.row_id, gaps=row.gaps) for row in edits)
 
 
@@ -164,7 +164,7 @@ def _step_zero(
     pairs: int,
     seed: int,
 ) -> StepZero:
-    """Measured on a sample of the rows that are steered and have a gap."""
+    """The offset measured on a sample of the rows that are steered and have a gap."""
     gap_N = detected.gap_N
     steered = [any(row.side(side).steered for side in SIDES) for row in edits]
     candidates = np.flatnonzero(np.array(steered) & (gap_N != 0))

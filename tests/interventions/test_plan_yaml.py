@@ -79,7 +79,7 @@ def test_another_schema_version_is_refused(version, tmp_path):
         ({"backend": "filtering", "options": {"top": 0.1, "side": "chosen"}}, "`top` picks rows by itself"),
         ({"backend": "filtering", "options": {"top": 0.1, "drop": "words"}}, "`top` picks rows by itself"),
         ({"backend": "filtering", "options": {"top": 1.1}}, "less than or equal to 1"),
-        ({"backend": "filtering", "options": {"swap": True, "drop": "words"}}, "`swap` is of whole rows"),
+        ({"backend": "filtering", "options": {"swap": True, "drop": "words"}}, "`swap` takes whole rows"),
         ({"backend": "filtering", "direction": "amplify", "options": {"drop": "words"}}, "suppress only"),
         ({"backend": "inoculation", "direction": "amplify"}, "the opposite of the concept"),
         ({"backend": "inoculation", "cluster": "R1", "concept": None}, "a sentence that asks for the concept"),
@@ -89,7 +89,7 @@ def test_mistakes_are_named(item, fault, tmp_path):
     assert fault in refused(tmp_path, BOLD | item)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
+def test_all_mistakes_are_named_at_once(tmp_path):
     fault = refused(
         tmp_path,
         BOLD | {"strength": -1, "backend": "steering"},

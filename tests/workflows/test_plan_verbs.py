@@ -143,7 +143,7 @@ def test_check_tells_what_would_be_done(rows, run, model, detector, tmp_path, ca
     assert "after block 2; at step 0" in lines[2]
     assert "one side" not in lines[2]
     assert "on chosen, after block 2; at step 0" in lines[5]
-    assert "of one side alone gradients change too" in lines[5]
+    assert "steering one side alone changes gradients too" in lines[5]
     assert f"{dogs} rows dropped" in lines[3]
     assert "WARNING: touches no row" in lines[4]
     assert f"together: {dogs} dropped, 0 swapped" in lines[6]
