@@ -1,7 +1,9 @@
-"""Names of everything in a run directory, atomic writes, and the manifest that marks completion.
+"""Names of everything in a run directory, writes that are whole or not at all, and how damage is noticed.
 
-This is the only module that knows a file name. A file is written beside its place and renamed, so that a killed
-process never leaves half a file under a final name.
+This is the only module that knows a file name. A file is written beside its place, brought to the disk and renamed, so
+that neither a killed process nor a power failure leaves half a file under a final name. Damage is noticed when a file
+is read: a JSON artifact holds a checksum of its content, the name of a sealed file holds a hash of its bytes, and the
+manifest of a run holds one for every output of a stage.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ import contextlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, with_config
 
 from anatomy.errors import RunError
+from anatomy.types import content_hash, file_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,16 +72,8 @@ CARD = "README.md"
 WORK = "work"
 TRAINING = "training.json"
 TRAIN_LOG = "train_log.jsonl"
-
-
-def shard_name(number: int) -> str:
-    """File name of shard ``number`` inside its folder."""
-    return f"shard-{number:05d}.parquet"
-
-
-def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a folder, in order."""
-    return sorted(folder.glob("shard-*.parquet"))
+LOCK = ".anatomy.lock"
+"""Marks a folder as ours, and is locked by the process that writes there."""
 
 
 def row_list(kind: str, share: float) -> str:
@@ -89,16 +86,142 @@ def share_name(share: float) -> str:
     return f"{share:.0%}".replace("%", "-percent")
 
 
+UNFINISHED = re.compile(r"\..+\.\d+\.anatomy-part")
+"""Names of files that a process of ours writes; left over by a killed one."""
+HASH_DIGITS = 16
+"""Hexadecimal digits of its hash in the name of a sealed file."""
+SEALED = re.compile(rf"(?P<stem>.+)-(?P<digest>[0-9a-f]{{{HASH_DIGITS}}})(?P<suffix>\.[a-z]+)")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; rename it into place on success, delete it on failure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
+    """Yield a temporary path beside ``path``; rename it into place on success, delete it on failure.
+
+    The file and its folder are on the disk before the block ends.
+    """
+    with _unfinished(path.parent, path.name) as temporary:
+        yield temporary
+        _settle(temporary, path)
+
+
+@dataclass
+class Sealed:
+    """A sealed file in the making: write to ``temporary``; ``path`` is where it lies in the end."""
+
+    temporary: Path
+    path: Path = Path()
+
+
+@contextlib.contextmanager
+def sealed_path(folder: Path, stem: str, suffix: str) -> Iterator[Sealed]:
+    """As :func:`atomic_path`, for a file named ``<stem>-<hash of its bytes><suffix>``, which tells by itself of damage.
+
+    Equal bytes give equal names.
+    """
+    with _unfinished(folder, stem + suffix) as temporary:
+        sealed = Sealed(temporary)
+        yield sealed
+        sealed.path = folder / f"{stem}-{file_hash(temporary)[:HASH_DIGITS]}{suffix}"
+        _settle(temporary, sealed.path)
+
+
+@contextlib.contextmanager
+def _unfinished(folder: Path, name: str) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{os.getpid()}.anatomy-part"
     try:
         yield temporary
-        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path, path: Path) -> None:
+    """Bring a file to the disk under its final name."""
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems do not sync folders
+            os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+_KNOWN: dict[Path, tuple[tuple[int, ...], str]] = {}
+"""Files whose bytes were hashed: which file it was, and the hash."""
+_RECORDED: dict[Path, tuple[str, dict[str, str]]] = {}
+"""Manifests that were read: hash of their bytes, and the hashes that they name."""
+
+
+def known_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, read once a process as long as the file is the same."""
+    found = path.stat()
+    state = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    if _KNOWN.get(path, (None, ""))[0] != state:
+        _KNOWN[path] = state, file_hash(path)
+    return _KNOWN[path][1]
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is there, and its bytes are those that its name says."""
+    name = SEALED.fullmatch(path.name)
+    return name is not None and path.is_file() and known_hash(path).startswith(name["digest"])
+
+
+def sealed_files(folder: Path) -> list[Path]:
+    """Files of a folder with the name of a sealed file, by name, whether damaged or not."""
+    return sorted(path for path in folder.iterdir() if SEALED.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def output_hash(path: Path) -> str | None:
+    """Hash of an artifact: the bytes of a file, or the names of the sealed files of a folder; None if it is not there.
+
+    A folder with a damaged file has none.
+    """
+    if path.is_dir():
+        files = sealed_files(path)
+        return content_hash([file.name for file in files]) if all(map(is_sealed, files)) else None
+    return known_hash(path) if path.is_file() else None
+
+
+def require_recorded(path: Path) -> None:
+    """Refuse a file whose bytes are not those that the manifest beside it names; others are not its business.
+
+    Raises:
+        RunError: the file is damaged, edited or of another run, or the manifest is broken.
+    """
+    manifest = path.parent / MANIFEST
+    if path.name == MANIFEST or not manifest.is_file():
+        return
+    recorded = _recorded(manifest).get(path.name)
+    if recorded is not None and known_hash(path) != recorded:
+        raise RunError(f"{path}: its bytes are not those that this run wrote; run the same `anatomy audit` again")
+
+
+def _recorded(manifest: Path) -> dict[str, str]:
+    """File → SHA-256, of all outputs of the stages in a manifest; empty if it is of something else."""
+    digest = known_hash(manifest)
+    if _RECORDED.get(manifest, ("", {}))[0] != digest:
+        content, found = read_json(manifest), dict[str, str]()
+        stages = content.get("stages") if isinstance(content, dict) else None
+        for record in stages.values() if isinstance(stages, dict) else ():
+            outputs = record.get("outputs") if isinstance(record, dict) else None
+            found |= outputs if isinstance(outputs, dict) else {}
+        _RECORDED[manifest] = digest, found
+    return _RECORDED[manifest][1]
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes of ours left half written in ``folder`` and below; links are not followed.
+
+    Folders below that another process can claim for itself are left alone.
+    """
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not (Path(parent) / name / LOCK).exists()]
+        for name in names:
+            if UNFINISHED.fullmatch(name):
+                (Path(parent) / name).unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -149,7 +272,7 @@ closed = with_config(ConfigDict(extra="forbid", protected_namespaces=()))
 
 
 class Artifact(BaseModel):
-    """Base of everything kept as a JSON document: a frozen model, with the version of its schema in the file.
+    """Base of everything kept as a JSON document: a frozen model; its file also holds schema version and checksum.
 
     A subclass stands next to the code that produces it. Raise its ``VERSION`` whenever its fields change.
     """
@@ -167,25 +290,42 @@ class Artifact(BaseModel):
         """The artifact in a file.
 
         Raises:
-            RunError: it is missing, broken, of another version, or not what its name says.
+            RunError: it is missing, broken, damaged, of another run or version, or not what its name says.
         """
         if not path.is_file():
             raise RunError(f"{path}: no {cls.NAME} here; {cls.REMEDY}")
+        require_recorded(path)
         content = read_json(path)
         version = content.pop("schema_version", None) if isinstance(content, dict) else None
         if version is None or version != cls.VERSION:
-            found = "without a schema version" if version is None else f"of schema version {version}"
+            found = "without a schema version" if version is None else f"of schema version {str(version)[:20]}"
             raise RunError(f"{path}: {cls.NAME} {found}, and {cls.VERSION} is read here; {cls.REMEDY}")
+        checksum = content.pop(CHECKSUM, None)
         try:
-            return cls.model_validate(content)
+            document = cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "content"
             raise RunError(f"{path}: not a valid {cls.NAME} ({where}: {first['msg']}); {cls.REMEDY}") from None
+        if checksum != content_hash({"schema_version": version, **content}):
+            fault = "without a checksum" if checksum is None else "damaged, its content is not what was written"
+            raise RunError(f"{path}: {cls.NAME} {fault}; {cls.REMEDY}")
+        return document
 
     def write(self, path: Path) -> None:
-        """Write the artifact as JSON, atomically."""
-        write_json(path, {"schema_version": self.VERSION, **self.model_dump(mode="json", by_alias=True)})
+        """Write the artifact as JSON, atomically, with the version of its schema and a checksum of its content."""
+        content = {"schema_version": self.VERSION, **self.model_dump(mode="json", by_alias=True)}
+        write_json(path, with_checksum(content))
+
+
+CHECKSUM = "checksum"
+
+
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of an artifact's file, its schema version included, with a checksum of it behind the version."""
+    plain = {name: value for name, value in finite(content).items() if name != CHECKSUM}
+    version = plain.pop("schema_version", None)
+    return {"schema_version": version, CHECKSUM: content_hash({"schema_version": version, **plain}), **plain}
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -197,9 +337,14 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet artifact; a missing file is a :class:`RunError` that names it."""
+    """Read a Parquet artifact.
+
+    Raises:
+        RunError: it is missing, damaged, or not of this run.
+    """
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+    require_recorded(path)
     return pq.read_table(path, columns=columns)

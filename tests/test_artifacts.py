@@ -1,10 +1,14 @@
 """Artifacts: what is written is read back, and anything else is refused in one line that says where and what to do."""
 
+import errno
 import json
 import math
+import os
+import stat
 
 import pytest
 
+from anatomy import artifacts
 from anatomy.artifacts import Artifact, OrNaN
 from anatomy.errors import RunError
 
@@ -23,7 +27,9 @@ class Figure(Artifact):
 def test_an_artifact_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "figure.json"
     Figure(r=0.25, n=4).write(path)
-    assert json.loads(path.read_text()) == {"schema_version": 3, "r": 0.25, "n": 4}
+    content = json.loads(path.read_text())
+    assert list(content) == ["schema_version", "checksum", "r", "n"]
+    assert content | {"checksum": ""} == {"schema_version": 3, "checksum": "", "r": 0.25, "n": 4}
     assert Figure.read(path) == Figure(r=0.25, n=4)
     Figure(r=math.nan).write(path)
     assert json.loads(path.read_text())["r"] is None
@@ -41,6 +47,8 @@ def test_an_artifact_is_read_as_it_was_written(tmp_path):
         ('{"schema_version": 3, "r": "x"}', r"not a valid figure \(r: "),
         ('{"schema_version": 3, "r": 1.0, "more": 1}', r"not a valid figure \(more: "),
         ('{"schema_version": 3}', r"not a valid figure \(r: Field required\); draw it again"),
+        ('{"schema_version": 3, "r": 1.0}', "figure without a checksum; draw it again"),
+        ('{"schema_version": 3, "checksum": "0", "r": 1.0}', "figure damaged.*; draw it again"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(content, message, tmp_path):
@@ -51,3 +59,36 @@ def test_anything_else_is_refused_in_one_line(content, message, tmp_path):
         Figure.read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_changed_digit_is_noticed(tmp_path):
+    path = tmp_path / "figure.json"
+    Figure(r=0.25).write(path)
+    path.write_text(path.read_text().replace("0.25", "0.26"))
+    with pytest.raises(RunError, match="damaged"):
+        Figure.read(path)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: artifacts.write_text(path, "new"), lambda path: Figure(r=1.0).write(path)]
+)
+def test_a_full_disk_leaves_the_file_as_it_was(write, tmp_path, monkeypatch):
+    path = tmp_path / "figure.json"
+    path.write_text("old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(path)
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("figure.json", "old")]
+
+
+def test_file_and_folder_are_on_the_disk_before_and_after_the_name_changes(tmp_path, monkeypatch):
+    done = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append(stat.S_ISDIR(os.fstat(file).st_mode)), sync(file)))
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("renamed"), replace(*names)))
+    artifacts.write_text(tmp_path / "a", "text")
+    assert done == [False, "renamed", True]

@@ -1,7 +1,7 @@
 """Scores of responses by detectors: one pass over the rows for all of them, a shard at a time.
 
-``scores/<concept>/shard-00000.parquet`` has one line per row, in their order: ``row_id``, ``prompt_id`` and, for each
-side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
+``scores/<concept>/shard-00000-<hash>.parquet`` has one line per row, in their order: ``row_id``, ``prompt_id`` and, for
+each side, ``{side}_score`` (pooled as the detector says), ``{side}_max``, ``{side}_mean`` and ``{side}_at``, the
 token of the response, from 0, with the highest score. A shard depends on its own rows only, and each detector's shards
 are its own: a killed run resumes where it was, and a detector that is added later scores alone.
 """

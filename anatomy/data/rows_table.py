@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import atomic_path
+from anatomy.artifacts import atomic_path, require_recorded
 from anatomy.data.faults import RETAINED, Fault
 from anatomy.errors import RunError
 from anatomy.types import SPANS, Message, Pair
@@ -59,10 +59,11 @@ def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
     """Retained rows in source order, ``batch`` lines in memory at a time.
 
     Raises:
-        RunError: the file is not there.
+        RunError: the file is not there, damaged, or not of this run.
     """
     if not path.is_file():
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+    require_recorded(path)
     with pq.ParquetFile(path) as table:
         for lines in table.iter_batches(batch):
             for line in lines.to_pylist():

@@ -1,22 +1,23 @@
 """Shards of rows in a folder: the one cache of what a model makes of rows.
 
-A shard (``shard-00000.parquet`` …) has one line per row, in the rows' order, and a mark of everything but the rows that
-decides its content. It depends on its own rows only and appears whole or not at all: a killed pass resumes with
-the first shard that is missing and ends with the same bytes.
+A shard (``shard-00000-<hash of its bytes>.parquet`` …) has one line per row, in the rows' order, and a mark of
+everything but the rows that decides its content. It depends on its own rows only and appears whole or not at all: a
+killed pass resumes with the first shard that is missing and ends with the same bytes. A shard whose bytes are not those
+that its name says is made again, alone, and is never given to Arrow.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import atomic_path, shard_name, shard_paths
+from anatomy.artifacts import SEALED, is_sealed, remove_unfinished, sealed_files, sealed_path
 from anatomy.errors import RunError
 
 SHARD_ROWS = 128
@@ -34,39 +35,64 @@ class Identified(Protocol):
 RowT = TypeVar("RowT", bound=Identified)
 
 
-@dataclass(frozen=True)
 class ShardCache:
     """A folder of shards, and the mark that its shards must carry."""
 
-    folder: Path
-    mark: str
+    def __init__(self, folder: Path, mark: str) -> None:
+        self.folder = folder
+        self.mark = mark
+
+    @cached_property
+    def _found(self) -> dict[int, list[Path]]:
+        """The files of each shard."""
+        return numbered(self.folder)
 
     def path(self, number: int) -> Path:
-        """Place of shard ``number``."""
-        return self.folder / shard_name(number)
+        """Place of shard ``number``, which is there."""
+        return self._found[number][0]
 
     def holds(self, number: int, row_ids: Sequence[str]) -> bool:
-        """Whether shard ``number`` is there, with this cache's mark and these rows."""
-        path = self.path(number)
-        if not path.is_file() or read_mark(path) != self.mark:
-            return False
-        return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == list(row_ids))
+        """Whether shard ``number`` is there, undamaged, with this cache's mark and these rows."""
+        match self._found.get(number, []):
+            case [path] if is_sealed(path) and read_mark(path) == self.mark:
+                return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == list(row_ids))
+        return False
 
     def write(self, number: int, table: pa.Table, **options: Any) -> None:
-        """Write shard ``number`` atomically, with the mark; equal tables give equal bytes.
+        """Write shard ``number`` atomically, with the mark, in place of what is there; equal tables give equal bytes.
 
         Args:
             table: columns of the shard, ``row_id`` among them; its own schema metadata is kept.
             options: passed to pyarrow's ``write_table``.
         """
         marked = table.replace_schema_metadata({**(table.schema.metadata or {}), MARK: self.mark.encode()})
-        with atomic_path(self.path(number)) as temporary:
-            pq.write_table(marked, temporary, compression="zstd", **options)
+        for stale in self._found.pop(number, []):
+            stale.unlink(missing_ok=True)
+        with sealed_path(self.folder, shard_stem(number), ".parquet") as place:
+            pq.write_table(marked, place.temporary, compression="zstd", **options)
+        self._found[number] = [place.path]
 
     def drop(self, kept: int) -> None:
         """Delete all shards but the first ``kept``: what is left of a longer set of rows."""
-        for stale in shard_paths(self.folder)[kept:]:
-            stale.unlink()
+        for number in [number for number in self._found if number >= kept]:
+            for stale in self._found.pop(number):
+                stale.unlink()
+
+
+def shard_stem(number: int) -> str:
+    """What the name of shard ``number`` begins with."""
+    return f"shard-{number:05d}"
+
+
+def numbered(folder: Path) -> dict[int, list[Path]]:
+    """Files of a folder that are named as shards, by number; several of one number only after a kill."""
+    found: dict[int, list[Path]] = {}
+    for path in sealed_files(folder):
+        name = SEALED.fullmatch(path.name)
+        kind, _, number = name["stem"].partition("-") if name else ("", "", "")
+        if kind == "shard" and number.isdecimal() and number.isascii() and path.suffix == ".parquet":
+            found.setdefault(int(number), []).append(path)
+    return dict(sorted(found.items()))
 
 
 def shards(
@@ -80,8 +106,7 @@ def shards(
         progress: called with the number of rows of a shard once the caller is done with it.
     """
     for cache in caches:
-        for unfinished in cache.folder.glob(".shard-*.part"):  # left by a killed process
-            unfinished.unlink()
+        remove_unfinished(cache.folder)
     iterator, number = iter(rows), 0
     while shard := list(itertools.islice(iterator, SHARD_ROWS)):
         row_ids = [row.row_id for row in shard]
@@ -106,15 +131,19 @@ def shard_files(folder: Path, what: str, remedy: str) -> list[Path]:
         remedy: what to do about a fault, as ``run `anatomy audit` again``.
 
     Raises:
-        RunError: there is no shard, one is missing in the sequence, or they are of different passes.
+        RunError: there is no shard, one is missing in the sequence or damaged, or they are of different passes.
     """
-    paths = shard_paths(folder)
-    if not paths:
+    found = numbered(folder)
+    if not found:
         raise RunError(f"{folder}: no {what}; {remedy}")
-    if [path.name for path in paths] != [shard_name(number) for number in range(len(paths))]:
+    if list(found) != list(range(len(found))):
         raise RunError(f"{folder}: a shard is missing between the first and the last; {remedy}")
+    paths = [path for same in found.values() for path in same]
+    for path in paths:
+        if not is_sealed(path):
+            raise RunError(f"{path}: damaged, its bytes are not those that were written; {remedy}")
     marks = {read_mark(path) for path in paths}
-    if len(marks) > 1:
+    if len(marks) > 1 or len(paths) > len(found):
         raise RunError(f"{folder}: {what} of different passes; {remedy}")
     if marks == {""}:
         raise RunError(f"{folder}: {what} written by an earlier version; delete the folder and {remedy}")

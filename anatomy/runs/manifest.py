@@ -65,15 +65,15 @@ class StageFacts(Entry):
 class StageRecord(Entry):
     """One stage: whether it is complete, what made it, and what it wrote.
 
-    ``outputs`` maps a file to its SHA-256, and a folder, which checks itself, to None. ``stale`` says that an earlier
-    stage ran again since, so that the outputs count for nothing until the inputs are confirmed. ``facts`` are the
-    fields of the stage's :class:`StageFacts`, as JSON values, because each stage has other ones; ``Run.facts`` reads
-    them back. A stage that leaves none, or that was not completed, has none.
+    ``outputs`` maps a file to its SHA-256, and a folder to a hash of the names of its files, which hold hashes of their
+    bytes. ``stale`` says that an earlier stage ran again since, so that the outputs count for nothing until the inputs
+    are confirmed. ``facts`` are the fields of the stage's :class:`StageFacts`, as JSON values, because each stage has
+    other ones; ``Run.facts`` reads them back. A stage that leaves none, or that was not completed, has none.
     """
 
     status: Literal["running", "complete", "stale"]
     fingerprint: str
-    outputs: dict[str, str | None] = Field(default_factory=dict)
+    outputs: dict[str, str] = Field(default_factory=dict)
     facts: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     seconds: float = 0.0
@@ -84,6 +84,7 @@ class Manifest(artifacts.Artifact):
     """What made the run; written last by every stage."""
 
     NAME = "manifest"
+    VERSION = 2
     REMEDY = "run `anatomy audit` again, into another --out"
 
     anatomy: str = ""
@@ -108,4 +109,4 @@ class Manifest(artifacts.Artifact):
         """Hashes of the clusterings: what was said of clusters before counts for nothing once these change."""
         record = self.stages.get("cluster")
         outputs = record.outputs if record else {}
-        return {name: str(outputs.get(name)) for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)}
+        return {name: outputs.get(name, "") for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)}

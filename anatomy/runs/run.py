@@ -6,7 +6,6 @@ outputs are unchanged is not run again; one whose inputs changed is never reused
 
 from __future__ import annotations
 
-import fcntl
 import resource
 import shlex
 import sys
@@ -35,9 +34,9 @@ from anatomy.hypotheses.views import Responses
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.progress import logger
 from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageFacts, StageRecord
+from anatomy.runs.out_folder import claimed, shared
 from anatomy.runs.stage_facts import RowsFacts, ScoresFacts
 from anatomy.settings import AuditSettings
-from anatomy.types import file_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,28 +54,6 @@ READ_FROM = {
     "contexts": {artifacts.CONTEXTS},
 }
 """What :class:`Run` keeps in memory → the artifacts that it was read from."""
-
-
-@contextmanager
-def locked(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[None]:
-    """Make the directory and keep other processes from working there until the block ends.
-
-    ``shared`` keeps out those that write, and lets in others that read as well.
-
-    Raises:
-        RunError: the path is a file, cannot be written, or another process works there.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / name).open("w")
-    except OSError as error:
-        raise RunError(f"{path}: not usable as a run directory ({error.strerror}); choose another --out") from None
-    with lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{path}: another anatomy process is working there; wait for it, or use --out") from None
-        yield
 
 
 class Run:
@@ -97,14 +74,12 @@ class Run:
         """Create (if ``new``) or reopen the run at ``path``, locked against other processes until the block ends.
 
         Raises:
-            RunError: the path is a file, cannot be written, or another process works there.
+            RunError: there is no run and none shall be made, or as :func:`~anatomy.runs.out_folder.claimed`.
         """
         manifest = Manifest()
         if not new or (path / artifacts.MANIFEST).exists():
             manifest = Manifest.of(path)
-        with locked(path):
-            for left in path.rglob(".*.part"):  # of a killed process
-                left.unlink()
+        with claimed(path):
             yield cls(path, Manifest.of(path) if (path / artifacts.MANIFEST).exists() else manifest)
 
     @classmethod
@@ -116,7 +91,7 @@ class Run:
             RunError: there is none, or another process writes there.
         """
         Manifest.of(path)
-        with locked(path, shared=True):
+        with shared(path):
             yield cls.at(path)
 
     @classmethod
@@ -316,11 +291,12 @@ class Run:
         work: Callable[[], StageFacts | None],
         later: Collection[str] = (),
     ) -> StageRecord:
-        """Run ``work`` unless this stage is complete with the same fingerprint and all its outputs exist.
+        """Run ``work`` unless this stage is complete with the same fingerprint and its outputs are those that it wrote.
 
         Args:
             fingerprint: hash of everything that can change the outputs: settings read and hashes of inputs.
-            outputs: artifact names that ``work`` writes (files, or folders that hold their own completeness check).
+            outputs: artifact names that ``work`` writes (files, or folders of sealed files, of which it makes again
+                what is missing or damaged).
             work: does the stage; may return facts for the manifest.
             later: stages that read its outputs, directly or through others.
         """
@@ -367,15 +343,14 @@ class Run:
         }
         self.manifest = self.manifest.model_copy(update={"stages": stages})
 
-    def _hash(self, output: str) -> str | None:
-        path = self.file(output)
-        return file_hash(path) if path.is_file() else None
+    def _hash(self, output: str) -> str:
+        digest = artifacts.output_hash(self.file(output))
+        if digest is None:
+            raise RunError(f"{self.file(output)}: was just written, and is gone or damaged; check the disk")
+        return digest
 
     def _intact(self, record: StageRecord) -> bool:
-        return all(
-            self.file(name).exists() and (digest is None or self._hash(name) == digest)
-            for name, digest in record.outputs.items()
-        )
+        return all(artifacts.output_hash(self.file(name)) == digest for name, digest in record.outputs.items())
 
     def facts(self, stage: str, kind: type[FactsT]) -> FactsT | None:
         """What a stage left in the manifest; None before it was done, or if it left nothing.

@@ -77,16 +77,19 @@ def _fingerprint(audit: Audit, stage: Stage) -> str:
     return content_hash([stage.name, parts])
 
 
-def _input_hash(run: Run, name: str) -> str:
-    """Hash of a file, or what the folder's stage was made of."""
+def _input_hash(run: Run, name: str) -> object:
+    """Hash of a file or folder; of folders in ``name``, what made them and the hash of each."""
     record = run.require(MAKER[name].name)
-    return record.outputs.get(name) or record.fingerprint
+    if name in record.outputs:
+        return record.outputs[name]
+    inside = {path: digest for path, digest in record.outputs.items() if path.startswith(f"{name}/")}
+    return [record.fingerprint, inside]
 
 
 def _optional_hashes(run: Run, name: str) -> dict[str, str]:
     maker = MAKER.get(name)
     record = None if maker is None else run.manifest.stages.get(maker.name)
-    if record is not None and name in record.outputs and record.outputs[name] is None:
-        return {name: record.fingerprint}
+    if record is not None and name in record.outputs:
+        return {name: record.outputs[name]}
     paths = sorted(path for path in run.path.glob(name) if path.is_file())
     return {str(path.relative_to(run.path)): file_hash(path) for path in paths}

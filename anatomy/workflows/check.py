@@ -12,6 +12,7 @@ from anatomy.data.ingest import ingest
 from anatomy.errors import ModelError
 from anatomy.progress import progress_bar
 from anatomy.report.health_text import format_health
+from anatomy.runs.out_folder import claimed, refuse_foreign
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import CheckSettings, load_settings
 from anatomy.workflows.outcome import Where
@@ -40,6 +41,8 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
         AnatomyError: settings or rows cannot be used, or a model or chat template was named that cannot.
     """
     asked = load_settings(CheckSettings, {"rows": rows, **flags}, settings)
+    if out is not None:
+        refuse_foreign(Path(out))
     tokens, note = None, ""
     try:
         tokens = ModelBundle(asked).token_check
@@ -51,5 +54,6 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
         found = ingest(asked, Path(folder), tokens, bar.update)
     health = Health.of(found if tokens is None else tokens.add_to(found))
     if out is not None:
-        health.write(Path(out) / artifacts.HEALTH)
+        with claimed(Path(out)):
+            health.write(Path(out) / artifacts.HEALTH)
     return CheckedRows(health, note)

@@ -31,6 +31,7 @@ from anatomy.report.comparison_record import (
     SharedRows,
 )
 from anatomy.report.summary import mostly_length
+from anatomy.runs.out_folder import claimed, refuse_foreign
 from anatomy.runs.run import Run
 from anatomy.runs.saved_names import read_names, verified_titles
 from anatomy.settings import AuditSettings
@@ -68,10 +69,12 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
     a_dir, b_dir = Path(run), Path(other)
     a, b = _open(a_dir, "cluster"), _open(b_dir, "harvest")
     same = _lens(a) == _lens(b)
-    document = _document(a, b, same, _compared(a, b, same))
     folder = a_dir / artifacts.COMPARISONS / (b_dir.resolve().name or "run") if out is None else Path(out)
-    artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(document, _report_link(a_dir, folder)))
-    document.write(folder / artifacts.COMPARISON)
+    refuse_foreign(folder)
+    document = _document(a, b, same, _compared(a, b, same))
+    with claimed(folder):
+        artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(document, _report_link(a_dir, folder)))
+        document.write(folder / artifacts.COMPARISON)
     return Outcome(folder, f"{terminal(document)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from anatomy.runs.out_folder import claimed
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.workflows.outcome import Outcome, Where
 from anatomy.workflows.plan_detectors import plan_detectors
@@ -29,4 +30,5 @@ def filter(plan: Where, *, out: Where, settings: Where | None = None, **flags: A
     asked = plan_settings(loaded, flags, settings)
     bundle = ModelBundle(asked)
     scorers = plan_detectors(loaded, bundle, asked.concepts_file)
-    return Outcome(Path(out), filter_rows(loaded, asked, bundle, scorers, Path(out)))
+    with claimed(Path(out)):
+        return Outcome(Path(out), filter_rows(loaded, asked, bundle, scorers, Path(out)))

@@ -19,6 +19,7 @@ from anatomy.prediction.predictors import Rewarding
 from anatomy.prediction.response_pool import Readout
 from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
+from anatomy.runs.out_folder import claimed, refuse_foreign
 from anatomy.runs.run import Run
 from anatomy.settings import load_settings
 from anatomy.stages.run_prediction import Prediction
@@ -47,6 +48,9 @@ def forecast(
         SettingsError: no such predictor, one without a reward, or one over the model's own responses in a run without.
     """
     asked, concept = load_settings(ForecastSettings, flags, settings), cluster
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_foreign(folder)
     with Run.read(Path(run)) as opened:
         made = Prediction.of(opened, asked.predictor, asked.tilt_c)
         if not isinstance(made.predictor, Rewarding):
@@ -72,9 +76,9 @@ def forecast(
             "deviation": np.asarray(readout.values_JM, np.float64).std(axis=0),
         }
     )
-    folder = None if out is None else Path(out)
     if folder is not None:
-        artifacts.write_table(folder / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
+        with claimed(folder):
+            artifacts.write_table(folder / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
     return ForecastShifts(folder, _text(table, concept, made, asked, words), table)
 
 

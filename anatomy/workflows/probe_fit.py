@@ -11,6 +11,7 @@ from anatomy.activations.spans import template_hash
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.errors import ProbeError
 from anatomy.progress import progress_bar
+from anatomy.runs.out_folder import claimed
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import load_settings
@@ -46,9 +47,10 @@ def probe_fit(concept: str, *, out: Where | None = None, settings: Where | None 
     found = load_library(asked.concepts_file).find(asked.concept)
     bundle = ModelBundle(asked)
     kind = asked.detector or found.detector
-    if kind == "sae":
-        return Outcome(folder, _sae_detector(found, asked, bundle, folder))
-    return Outcome(folder, _fitted(found, "linear" if kind == "text" else kind, asked, bundle, folder))
+    with claimed(folder):
+        if kind == "sae":
+            return Outcome(folder, _sae_detector(found, asked, bundle, folder))
+        return Outcome(folder, _fitted(found, "linear" if kind == "text" else kind, asked, bundle, folder))
 
 
 def _fitted(concept: Concept, kind: Kind, settings: ProbeFitSettings, bundle: ModelBundle, out: Path) -> str:

@@ -9,7 +9,7 @@ from anatomy.progress import progress_bar
 from anatomy.rollouts.rollout_set import write_rollouts
 from anatomy.rollouts.rollout_settings import RolloutSettings
 from anatomy.rollouts.trained_model import load_policy
-from anatomy.runs.run import locked
+from anatomy.runs.out_folder import claimed
 from anatomy.settings import load_settings
 from anatomy.workflows.outcome import Outcome, Where
 
@@ -27,7 +27,7 @@ def rollout(*, out: Where, settings: Where | None = None, **flags: Any) -> Outco
         RunError: another process works in ``out``, or as :func:`anatomy.rollouts.rollout_set.write_rollouts`.
     """
     asked, folder = load_settings(RolloutSettings, flags, settings), Path(out)
-    with locked(folder), progress_bar("rollouts", "completion") as bar:
+    with claimed(folder), progress_bar("rollouts", "completion") as bar:
         made = write_rollouts(folder, lambda: load_policy(asked), asked, bar.update)
     model = made.manifest.model.name
     return Outcome(folder, f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {folder}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anatomy.runs.run import locked
+from anatomy.runs.out_folder import claimed
 from anatomy.sae.train_sae import train_sae
 from anatomy.settings import SAETrainSettings, load_settings
 from anatomy.workflows.outcome import Outcome, Where
@@ -23,5 +23,5 @@ def sae_train(*, out: Where, settings: Where | None = None, **flags: Any) -> Out
         AnatomyError: settings, corpus or model cannot be used, or ``out`` holds another SAE.
     """
     asked = load_settings(SAETrainSettings, flags, settings)
-    with locked(Path(out)):
+    with claimed(Path(out)):
         return Outcome(Path(out), str(train_sae(asked, Path(out))))

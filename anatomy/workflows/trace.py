@@ -15,6 +15,7 @@ from anatomy.data.rows_table import read_rows
 from anatomy.prediction.attribution import LeaveOut, contributions, leave_out
 from anatomy.prediction.prediction_settings import TraceSettings
 from anatomy.report.layout import WIDTH, fit
+from anatomy.runs.out_folder import claimed, refuse_foreign
 from anatomy.runs.run import Run
 from anatomy.settings import load_settings
 from anatomy.stages.run_prediction import Prediction
@@ -42,6 +43,9 @@ def trace(
         SettingsError: no such predictor, one that has no rows, or one over the model's own responses in a run without.
     """
     asked = load_settings(TraceSettings, flags, settings)
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_foreign(folder)
     with Run.read(Path(run)) as opened:
         made = Prediction.of(opened, asked.predictor, asked.tilt_c)
         readout = made.one(cluster)
@@ -56,9 +60,9 @@ def trace(
         "strongest": rows,
         "without": [{"share": item.share, "kind": item.kind, "predicted": item.predicted} for item in without],
     }
-    folder = None if out is None else Path(out)
     if folder is not None:
-        _write(folder, record, made.store.row_ids, contribution_N, without)
+        with claimed(folder):
+            _write(folder, record, made.store.row_ids, contribution_N, without)
     table = pd.DataFrame({"row_id": made.store.row_ids, "contribution": contribution_N})
     return TracedShift(folder, _text(record), table)
 

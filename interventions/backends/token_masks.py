@@ -1,6 +1,6 @@
 """Which characters of a response a token filtering leaves out: tokens at the threshold, or the words that hold them.
 
-Shards beside the detector's scores (``scores/<concept>/masks-<key>/shard-00000.parquet``) keep what is done, so that a
+Shards beside the detector's scores (``scores/<concept>/masks-<key>/shard-…``) keep what is done, so that a
 killed run resumes where it was.
 """
 

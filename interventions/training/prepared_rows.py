@@ -41,8 +41,6 @@ from interventions.training.token_rows import TOUCHED, gap_tiers, tokenise_pair,
 from interventions.training.train_settings import SFTSettings, TrainSettings, learnt_by
 
 TOKENS = "tokens.arrow"
-EARLIER = ("trained.json", "prepared.json", "asked.json")
-"""Files that earlier versions wrote in the place of ``training.json``."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,7 @@ def refuse_changed(task: TrainingTask, asked: InputHashes) -> None:
         RunError: one line names what changed, or says that the directory is an earlier version's or damaged.
     """
     found = read_identity(task.out)
-    if found is None:
-        if any((task.out / name).exists() for name in EARLIER):
-            raise RunError(f"{task.out}: holds a training of an earlier version; use another --out, or delete it")
-    elif is_begun(task.out, found):
+    if found is not None and is_begun(task.out, found):
         _refuse(task.out, found.asked.changed(asked))
 
 

@@ -29,7 +29,7 @@ from anatomy.rollouts.training_folder import (
     read_train_log,
     write_identity,
 )
-from anatomy.runs.run import locked
+from anatomy.runs.out_folder import claimed
 from interventions.backends.pair_edits import VECTORS, read_vectors
 from interventions.training.checkpoints import CHECKPOINTS, Stamp, StepLog, last_checkpoint, remove_incomplete
 from interventions.training.dpo_trainer import InterventionTrainer
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel, Trainer
 
-LOCK = ".training"
-"""Lock of the whole training; that of ``work`` is held only while rows are prepared."""
 REPORT = "report.md"
 MODEL = "model"
 ADAPTER = "adapter"
@@ -58,7 +56,7 @@ def training_processes(task: TrainingTask) -> Iterator[PartialState]:
     """
     on_cpu = choose_device(task.settings.device) == "cpu"
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))  # the others wait while the first prepares
-    with locked(task.out, LOCK) if state.is_main_process else nullcontext():
+    with claimed(task.out) if state.is_main_process else nullcontext():
         yield state
 
 

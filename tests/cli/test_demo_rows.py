@@ -6,6 +6,7 @@ import pytest
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data.shard_cache import numbered
 from anatomy.rollouts.training_folder import is_finished
 
 
@@ -25,7 +26,7 @@ def model(tiny_model_dir):
 
 def test_probe_score(model, tmp_path):
     assert main(["probe", "score", "demo", "--concept", "bold", "--limit", "6", *model, "--out", str(tmp_path)]) == 0
-    assert artifacts.read_table(tmp_path / artifacts.SCORES / "bold" / "shard-00000.parquet").num_rows > 0
+    assert artifacts.read_table(numbered(tmp_path / artifacts.SCORES / "bold")[0][0]).num_rows > 0
 
 
 def test_probe_fit(model, tmp_path):

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
+from support.damage import DAMAGES
 
-from anatomy.artifacts import shard_name
 from anatomy.data import shard_cache
-from anatomy.data.shard_cache import ShardCache, read_shards, shards
+from anatomy.data.shard_cache import ShardCache, numbered, read_shards, shards
 from anatomy.errors import RunError
 
 
@@ -45,7 +45,7 @@ def test_rows_come_back_in_order_and_are_made_once(tmp_path):
 
 def test_only_shards_with_other_rows_or_another_mark_are_made_again(tmp_path):
     fill([ShardCache(tmp_path, "m")])
-    (tmp_path / shard_name(1)).unlink()
+    numbered(tmp_path)[1][0].unlink()
     assert fill([ShardCache(tmp_path, "m")]) == [(1, "m")]
     assert fill([ShardCache(tmp_path, "m")], [*ROWS[:6], Row("other")]) == [(2, "m")]
     assert len(fill([ShardCache(tmp_path, "n")])) == 3
@@ -56,11 +56,10 @@ def test_caches_of_one_pass_are_filled_apart(tmp_path):
     assert {mark for _, mark in fill([ShardCache(tmp_path / "a", "a"), ShardCache(tmp_path / "b", "b")])} == {"b"}
 
 
-def test_what_a_longer_set_or_a_killed_pass_left_is_deleted(tmp_path):
+def test_what_a_longer_set_left_is_deleted(tmp_path):
     fill([ShardCache(tmp_path, "m")])
-    (tmp_path / f".{shard_name(0)}.123.part").touch()
     fill([ShardCache(tmp_path, "m")], ROWS[:3])
-    assert [path.name for path in tmp_path.iterdir()] == [shard_name(0)]
+    assert list(tmp_path.iterdir()) == numbered(tmp_path)[0]
 
 
 def test_faults_are_one_line_with_the_remedy(tmp_path):
@@ -70,6 +69,40 @@ def test_faults_are_one_line_with_the_remedy(tmp_path):
     ShardCache(tmp_path, "n").write(0, pa.table({"row_id": ["x"]}))
     with pytest.raises(RunError, match="things of different passes; do it again"):
         read_shards(tmp_path, "things", "do it again")
-    (tmp_path / shard_name(0)).unlink()
+    numbered(tmp_path)[0][0].unlink()
     with pytest.raises(RunError, match="a shard is missing between the first and the last; do it again"):
         read_shards(tmp_path, "things", "do it again")
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_shard_is_refused_and_made_again_alone_to_the_same_bytes(tmp_path, damage):
+    fill([ShardCache(tmp_path, "m")])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (path,) = numbered(tmp_path)[1]
+    damage(path)
+    with pytest.raises(RunError, match=r"(damaged|missing between).*; do it again"):
+        read_shards(tmp_path, "things", "do it again")
+    assert fill([ShardCache(tmp_path, "m")]) == [(1, "m")]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_two_files_of_one_shard_are_refused_and_one_is_left(tmp_path):
+    """A kill may leave the old file and the new one."""
+    fill([ShardCache(tmp_path, "m")])
+    ShardCache(tmp_path / "other", "n").write(0, pa.table({"row_id": ["x"]}))
+    (other,) = numbered(tmp_path / "other")[0]
+    other.rename(tmp_path / other.name)
+    with pytest.raises(RunError, match="of different passes"):
+        read_shards(tmp_path, "things", "do it again")
+    assert fill([ShardCache(tmp_path, "m")]) == [(0, "m")]
+    assert len(numbered(tmp_path)[0]) == 1
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path):
+    names = ["shard-00000.parquet", "shard-x-0123456789abcdef.parquet", ".shard-00000.parquet.12.part", "notes.txt"]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    fill([ShardCache(tmp_path, "m")])
+    fill([ShardCache(tmp_path, "m")], ROWS[:3])
+    assert all((tmp_path / name).read_text() == "mine" for name in names)
+    assert read_shards(tmp_path, "things", "again").num_rows == 3

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from anatomy.artifacts import shard_name
-from anatomy.data.shard_cache import ShardCache
+from anatomy.data.shard_cache import ShardCache, numbered
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore, SpanFeatures, read_health, write_shard
 from anatomy.sae.reconstruction import HealthSums
@@ -75,11 +74,11 @@ def test_shards_follow_each_other(tmp_path):
 
 def test_arrow_alone_reads_it(tmp_path):
     write(tmp_path)
-    row = pq.read_table(tmp_path / shard_name(0)).to_pylist()[0]
+    row = pq.read_table(numbered(tmp_path)[0][0]).to_pylist()[0]
     assert row["prompt_index"] == [0, 5]
     assert row["prompt_count"] == [4, 1]
     assert {f"{span}_{name}" for span in SPANS for name in ("tokens", "index", "max", "count", "at")} <= row.keys()
-    assert read_health(tmp_path / shard_name(0)).tokens == 18
+    assert read_health(numbered(tmp_path)[0][0]).tokens == 18
 
 
 def test_indices_are_wide_enough(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from support import page_run
+from support.edited_run import accept
 from support.page_run import Opened
 
 from anatomy import artifacts
@@ -98,7 +99,8 @@ def test_a_detector_with_a_threshold_colours_from_there_and_tells_its_scores(bro
     artifacts.write_table(copied / artifacts.SCORED_TOKENS, type(table).from_pylist(lines, table.schema))
     labels = artifacts.read_json(copied / artifacts.LABELS)
     labels["response"]["bold"] |= {"detector": "linear", "layer": 1, "threshold": 2.0}
-    artifacts.write_json(copied / artifacts.LABELS, labels)
+    artifacts.write_json(copied / artifacts.LABELS, artifacts.with_checksum(labels))
+    accept(copied)
     report(copied)
     opened = Opened(browser, copied)
     page = opened.go(f"view=rows&row={kept[0]}&color=bold")

@@ -25,7 +25,7 @@ from anatomy.rollouts.rollout_set import (
 )
 from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.rollouts.trained_model import load_policy
-from anatomy.runs.run import locked
+from anatomy.runs.out_folder import claimed
 from anatomy.settings import ModelSettings
 from anatomy.types import Pair
 
@@ -78,7 +78,7 @@ def test_a_killed_rollout_goes_on_to_the_same_completions(tiny_model_dir, prompt
 
 
 def test_two_processes_do_not_roll_out_into_one_folder(tiny_model_dir, prompts, tmp_path, capsys):
-    with locked(tmp_path / "r"):
+    with claimed(tmp_path / "r"):
         assert rollout(tiny_model_dir("llama"), prompts, tmp_path / "r") == 2
     assert "another anatomy process" in capsys.readouterr().err
     assert rollout(tiny_model_dir("llama"), prompts, tmp_path / "r") == 0

@@ -120,11 +120,12 @@ def test_several_read_a_run_at_once_and_none_writes_meanwhile(tmp_path):
         run.save()
         with pytest.raises(RunError, match="another anatomy process"), Run.read(tmp_path):
             pass
-    (tmp_path / ".shard.part").touch()  # of a process that works in a folder of the run
+    left = tmp_path / ".shard.parquet.1.anatomy-part"
+    left.touch()  # of a process that works in a folder of the run
     with Run.read(tmp_path), Run.read(tmp_path):
         with pytest.raises(RunError, match="another anatomy process"), Run.open(tmp_path):
             pass
-        assert (tmp_path / ".shard.part").exists()
+        assert left.exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

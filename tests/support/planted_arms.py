@@ -54,5 +54,5 @@ def plant(
         "rollouts": {side: rollouts(side) for side in ("before", "after")},
         "per_prompt": {"statistic": "freq", "window": 64, "clusters": clusters, "concepts": [], "table": table},
     }  # fmt: skip
-    artifacts.write_json(folder / artifacts.VALIDATION, document | facts)
+    artifacts.write_json(folder / artifacts.VALIDATION, artifacts.with_checksum(document | facts))
     return folder

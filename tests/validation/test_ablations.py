@@ -150,7 +150,7 @@ def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
     means = read_means(shaped / artifacts.PROMPT_MEANS, record["per_prompt"]["table"])
     means.after_GM[:7, means.of(["concept", "global"])] = np.nan
     record["per_prompt"]["table"] = write_means(shaped / artifacts.PROMPT_MEANS, means)
-    artifacts.write_json(shaped / artifacts.VALIDATION, record)
+    artifacts.write_json(shaped / artifacts.VALIDATION, artifacts.with_checksum(record))
     (comparison,) = compared(tmp_path).comparisons
     assert (comparison.prompts, comparison.read) == (120, 113)
 

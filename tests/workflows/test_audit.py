@@ -15,6 +15,7 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data import shard_cache
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
 from anatomy.stages import audit_stages
@@ -122,7 +123,8 @@ def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     record = capfd.readouterr().err
     assert "cluster: unchanged" in record  # tau decides what is tested, not how rows are grouped
     assert (run / artifacts.HYPOTHESES).read_bytes() != (reference / artifacts.HYPOTHESES).read_bytes()
-    assert contents(run)["features/shard-00000.parquet"] == contents(reference)["features/shard-00000.parquet"]
+    first = [shard_cache.numbered(path / artifacts.FEATURES)[0][0] for path in (run, reference)]
+    assert first[0].read_bytes() == first[1].read_bytes()
 
 
 @pytest.mark.parametrize("change", [["--rank-by", "effect"], ["--q-threshold", "0.01"]])
@@ -142,8 +144,8 @@ def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, refere
     script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), moment, stage]
     assert subprocess.run([*script, *command, "--out", str(out)], capture_output=True).returncode == -9
     assert Manifest.of(out).stages[stage].status == "running"
-    shards = sorted(path.name for path in (out / artifacts.FEATURES).iterdir())
-    assert shards == ["shard-00000.parquet", "shard-00001.parquet"][: 1 if moment == "shard" else 2]
+    shards = shard_cache.numbered(out / artifacts.FEATURES)
+    assert list(shards) == [0, 1][: 1 if moment == "shard" else 2]
     assert main([*command, "--out", str(out)]) == 0
     assert contents(out) == contents(reference)
 

@@ -78,7 +78,7 @@ def test_other_models_share_names_only(audited, tmp_path):
     shutil.copytree(audited, other)
     manifest = json.loads((other / artifacts.MANIFEST).read_text())
     manifest["inputs"]["model"]["fingerprint"] = "another"
-    (other / artifacts.MANIFEST).write_text(json.dumps(manifest))
+    artifacts.write_json(other / artifacts.MANIFEST, artifacts.with_checksum(manifest))
     compare(audited, other, out=tmp_path / "out")
     document = record(tmp_path / "out")
     assert {line["kind"] for line in document["differences"]} == {"concept", "text rule"}

@@ -205,7 +205,7 @@ def test_a_name_in_the_page(run, server, browser):
     hostile = "<img src=x onerror='window.hacked = 1'> name"
     document["names"]["R1"] |= {"title": hostile, "verified": True, "score": 0.91, "low": 0.8, "high": 0.99}
     document["names"]["R2"] |= {"title": "weak name", "verified": False, "score": 0.55, "low": 0.3, "high": 0.8}
-    artifacts.write_json(run / artifacts.NAMES, document)
+    artifacts.write_json(run / artifacts.NAMES, artifacts.with_checksum(document))
     report(run)
     context = browser.new_context(offline=True)
     page = context.new_page()

@@ -13,6 +13,7 @@ from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data.shard_cache import numbered
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 TINY = ["--device", "cpu", "--dtype", "float32"]
@@ -98,7 +99,7 @@ def test_prompts_are_read_at_their_last_token(rows, model, tmp_path, capsys):
 def test_score_writes_rows_of_a_preference_set(detector, rows, model, tmp_path):
     arguments = ["probe", "score", str(rows / "pairs.jsonl"), "--concept", f"refusal,{detector}", *model]
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
-    table = pq.read_table(tmp_path / "run" / artifacts.SCORES / "bold" / "shard-00000.parquet").to_pandas()
+    table = pq.read_table(numbered(tmp_path / "run" / artifacts.SCORES / "bold")[0][0]).to_pandas()
     retained = pq.read_table(tmp_path / "run" / artifacts.ROWS).to_pandas().query("status == 'retained'")
     assert list(table["row_id"]) == list(retained["row_id"][:128])
     chosen_bold = np.array(["**" in row["chosen"] for row in map(json.loads, (rows / "pairs.jsonl").open())])[:128]

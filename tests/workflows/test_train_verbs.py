@@ -14,17 +14,17 @@ import torch
 from safetensors.torch import load_file
 from support.dpo_runs import make_pairs
 
+from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.errors import RunError
 from anatomy.rollouts.training_folder import read_identity, read_train_log, write_identity
-from anatomy.runs.run import locked
+from anatomy.runs.out_folder import claimed
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
 from interventions.training import reference_cache as references
 from interventions.training.checkpoints import STAMP, Stamp, StepLog, last_checkpoint
 from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
-from interventions.training.run_training import LOCK
 from interventions.training.train_settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]
@@ -173,10 +173,10 @@ def test_a_finished_run_is_not_run_again(rows, tiny_model_dir, uninterrupted):
 def test_two_trainings_in_one_folder_are_refused(rows, tiny_model_dir, tmp_path, capsys):
     """While one trains (its lock is held here), a second command ends at once and writes nothing."""
     out = tmp_path / "out"
-    with locked(out, LOCK):
+    with claimed(out):
         assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
     assert "another anatomy process" in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == [LOCK]
+    assert [path.name for path in out.iterdir()] == [artifacts.LOCK]
 
 
 def test_resuming_something_else_is_refused(rows, tiny_model_dir, tmp_path, capsys):
@@ -281,8 +281,8 @@ def test_a_training_of_an_earlier_version_is_refused(tmp_path, tiny_model_dir, r
     out.mkdir()
     (out / "trained.json").write_text("{}")
     assert main(command("train", rows, tiny_model_dir("llama"), out)) == 2
-    assert "holds a training of an earlier version" in capsys.readouterr().err
-    assert sorted(path.name for path in out.iterdir()) == [LOCK, "trained.json"]
+    assert "holds files without a mark of this version of anatomy" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["trained.json"]
 
 
 def test_a_plan_is_carried_out(tiny_model_dir, tmp_path):

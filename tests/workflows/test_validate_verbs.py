@@ -156,10 +156,10 @@ def test_a_kill_while_encoding_costs_nothing(run, validated, tmp_path, monkeypat
     assert subprocess.run([*script, *rest], capture_output=True).returncode == -9
     assert len(list((out / "rollout-features").glob("shard-*.parquet"))) == 2
     assert not (out / artifacts.VALIDATION).exists()
-    first = (out / "rollout-features" / artifacts.shard_name(0)).stat().st_mtime_ns
+    first = shard_cache.numbered(out / "rollout-features")[0][0].stat().st_mtime_ns
     monkeypatch.setattr(shard_cache, "SHARD_ROWS", 32)  # as in the killed process
     assert main(rest) == 0
-    assert (out / "rollout-features" / artifacts.shard_name(0)).stat().st_mtime_ns == first
+    assert shard_cache.numbered(out / "rollout-features")[0][0].stat().st_mtime_ns == first
     ours, theirs = shifts(out), shifts(validated)
     np.testing.assert_allclose(ours["observed"], theirs["observed"], atol=1e-9)
     np.testing.assert_array_equal(ours["predicted"], theirs["predicted"])
@@ -264,7 +264,7 @@ def test_another_model_is_refused(run, tmp_path, capsys):
     copy = shutil.copytree(run, tmp_path / "run")
     manifest = json.loads((copy / artifacts.MANIFEST).read_text())
     manifest["inputs"]["model"]["fingerprint"] = "other"
-    (copy / artifacts.MANIFEST).write_text(json.dumps(manifest))
+    artifacts.write_json(copy / artifacts.MANIFEST, artifacts.with_checksum(manifest))
     names = ["--before", str(run.parent / "before"), "--after", str(run.parent / "after")]
     assert main(["validate", str(copy), *names, "--out", str(tmp_path / "v"), *FAST]) == 2
     assert "not the one" in capsys.readouterr().err
