@@ -146,8 +146,10 @@ def text_column(record: Record, name: str) -> str:
     """A text of a plain table.
 
     Raises:
-        ProbeError: the column is missing or holds something else.
+        ProbeError: the row cannot be read, or the column is missing or holds something else.
     """
+    if record.fault:
+        raise ProbeError(f"{record.place}: {record.fault}")
     value = record.values.get(name)
     if not isinstance(value, str):
         columns = ", ".join(map(str, record.values))

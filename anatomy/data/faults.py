@@ -7,6 +7,7 @@ from dataclasses import dataclass
 MISSING_RESPONSE = "missing-response"
 EMPTY_RESPONSE = "empty-response"
 NON_TEXT = "non-text"
+UNREADABLE = "unreadable"
 NO_ASSISTANT_TURN = "no-assistant-turn"
 IDENTICAL_PAIR = "identical-pair"
 TIE = "tie"
@@ -20,6 +21,7 @@ REASONS = {
     MISSING_RESPONSE: "the chosen or the rejected response is absent",
     EMPTY_RESPONSE: "the final assistant turn of a side has no text",
     NON_TEXT: "NaN, an image or another non-text value stands where text belongs",
+    UNREADABLE: "the row has another shape than the set, or a cell that cannot be read (bad JSON, or too deep)",
     NO_ASSISTANT_TURN: "a side does not end in an assistant turn",
     IDENTICAL_PAIR: "chosen and rejected are the same",
     TIE: "both responses have the same rating",

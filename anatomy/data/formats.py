@@ -21,10 +21,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from anatomy.data.faults import EMPTY_RESPONSE, NO_ASSISTANT_TURN, Fault
+from anatomy.data.faults import EMPTY_RESPONSE, NO_ASSISTANT_TURN, UNREADABLE, Fault
+from anatomy.data.json_stream import TooDeep, parse_json
 from anatomy.data.messages import (
     RowFault,
-    WrongType,
+    as_json,
     describe,
     is_messages,
     is_transcript,
@@ -34,6 +35,7 @@ from anatomy.data.messages import (
 from anatomy.data.readers import Record
 from anatomy.errors import RowsError
 from anatomy.settings import RowFormat
+from anatomy.text.visible import without_surrogates
 from anatomy.types import SIDES, Message, Pair
 
 PROMPT_COLUMN: dict[str, str] = {
@@ -50,8 +52,11 @@ def recognise(head: Sequence[Record], wanted: RowFormat = "auto") -> RowFormat:
     """Format of the rows in ``head`` (the first rows of one file), or ``wanted`` once its columns are known to exist.
 
     Raises:
-        RowsError: a column is missing, or texts without a prompt column leave no boundary between messages.
+        RowsError: a column is missing, no row can be read, or texts without a prompt column leave no boundary.
     """
+    if all(record.fault for record in head):
+        raise RowsError(f"{head[0].place}: {head[0].fault}, and no later row can be read; write the file again")
+    head = [record for record in head if not record.fault]
     columns = list(dict.fromkeys(column for record in head for column in record.values))
     name = _detected(head, columns) if wanted == "auto" else wanted
     needed = [*SIDES, PROMPT_COLUMN[name]] if name in PROMPT_COLUMN else list(SIDES)
@@ -94,17 +99,15 @@ def _opens_conversation(value: object) -> bool:
     """Whether a side repeats the prompt: a message list that opens with a system or user turn."""
     try:
         return is_messages(value) and to_messages(value, "", "assistant")[0]["role"] in OPENING_ROLES
-    except (RowFault, WrongType):
+    except RowFault:
         return False
 
 
 def to_pair(record: Record, index: int, name: RowFormat) -> Pair | Fault:
-    """One raw record as a pair, or the fault that keeps it from being one.
-
-    Raises:
-        RowsError: a column holds something of the wrong type; names file, row and column.
-    """
+    """One raw record as a pair, or the fault that keeps it from being one."""
     values = record.values
+    if record.fault:
+        return Fault(index, UNREADABLE, record.fault)
     try:
         conversations = [_conversation(values, side, name) for side in SIDES]
         prompt, chosen, rejected = split_shared(*conversations)
@@ -114,12 +117,10 @@ def to_pair(record: Record, index: int, name: RowFormat) -> Pair | Fault:
         template_kwargs = _json_column(values, "chat_template_kwargs", dict)
     except RowFault as fault:
         return Fault(index, fault.reason, fault.detail)
-    except WrongType as error:
-        raise RowsError(
-            f"{record.place}, column `{error.column}`: {error.problem}; correct this row or remove it"
-        ) from None
     used = {*SIDES, "prompt", "conversations", "system", "tools", "chat_template_kwargs"}
-    metadata = {key: _plain(value) for key, value in values.items() if key not in used and _is_scalar(value)}
+    metadata = {
+        without_surrogates(key): _plain(value) for key, value in values.items() if key not in used and _is_scalar(value)
+    }
     return Pair(index, prompt, chosen, rejected, metadata, tools, template_kwargs)
 
 
@@ -146,7 +147,9 @@ def _conversation(values: Mapping[str, Any], side: str, name: RowFormat) -> list
     column = PROMPT_COLUMN.get(name)
     if column is None:
         if not is_messages(values[side]):
-            raise WrongType(side, f"holds {describe(values[side])} where the rows above hold message lists")
+            raise RowFault(
+                UNREADABLE, f"`{side}` holds {describe(values[side])} where the rows above hold message lists"
+            )
         return response
     conversation = _joined(to_messages(values.get(column), column, "user"), response)
     system = values.get("system")
@@ -157,16 +160,36 @@ def _conversation(values: Mapping[str, Any], side: str, name: RowFormat) -> list
 
 def _joined(prompt: list[Message], response: list[Message]) -> list[Message]:
     """``response`` after ``prompt``, where it may repeat the prompt, its end, or (below other turns) all of it."""
-    for overlap in range(min(len(prompt), len(response)), 0, -1):
-        if prompt[-overlap:] == response[:overlap]:
-            return prompt + response[overlap:]
+    overlap = _overlap(prompt, response)
+    if overlap:
+        return prompt + response[overlap:]
     return response if response[0]["role"] in OPENING_ROLES else prompt + response
+
+
+def _overlap(before: list[Message], after: list[Message]) -> int:
+    """The most messages that ``before`` ends in and ``after`` starts with; in linear time (Knuth, Morris, Pratt)."""
+    shorter = [0] * len(after)  # for each start of `after`, its longest proper end that is a start too
+    for place in range(1, len(after)):
+        shorter[place] = _longer(after, shorter, shorter[place - 1], after[place])
+    matched = 0
+    for message in before:
+        matched = _longer(after, shorter, shorter[-1] if matched == len(after) else matched, message)
+    return matched
+
+
+def _longer(after: list[Message], shorter: list[int], matched: int, message: Message) -> int:
+    """How many messages of ``after`` are matched once ``message`` follows ``matched`` of them."""
+    while matched and after[matched] != message:
+        matched = shorter[matched - 1]
+    return matched + (after[matched] == message)
 
 
 def _transcript(values: Mapping[str, Any], side: str) -> list[Message]:
     response = to_messages(values.get(side), side, "assistant")
     if len(response) != 1 or not isinstance(values[side], str):
-        raise WrongType(side, f"holds {describe(values[side])} where a `Human:`/`Assistant:` transcript belongs")
+        raise RowFault(
+            UNREADABLE, f"`{side}` holds {describe(values[side])} where a `Human:`/`Assistant:` transcript belongs"
+        )
     text, prompt = response[0]["content"], values.get("prompt")
     if isinstance(prompt, str) and not is_transcript(text):
         return split_transcript(prompt + text, side)
@@ -186,14 +209,16 @@ def _json_column(values: Mapping[str, Any], column: str, kind: type) -> Any:
     value = values.get(column)
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
+            value = parse_json(value)
         except json.JSONDecodeError:
-            raise WrongType(column, f"holds {describe(value)} which is not JSON") from None
+            raise RowFault(UNREADABLE, f"`{column}` holds {describe(value)} which is not JSON") from None
+        except TooDeep as fault:
+            raise RowFault(UNREADABLE, f"`{column}` holds {fault}") from None
     if value is None or value in ("", [], {}) or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, kind):
-        raise WrongType(column, f"holds {describe(value)} where a JSON {kind.__name__} belongs")
-    return value
+        raise RowFault(UNREADABLE, f"`{column}` holds {describe(value)} where a JSON {kind.__name__} belongs")
+    return as_json(value, column)
 
 
 def _is_scalar(value: object) -> bool:
@@ -201,5 +226,5 @@ def _is_scalar(value: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A metadata value that JSON can hold; dates and the like become text."""
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    """A metadata value that JSON and UTF-8 can hold; dates and the like become text."""
+    return value if isinstance(value, int | float | bool) else without_surrogates(str(value))

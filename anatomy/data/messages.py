@@ -7,7 +7,9 @@ import math
 import re
 from typing import Any
 
-from anatomy.data.faults import MISSING_RESPONSE, NO_ASSISTANT_TURN, NON_TEXT
+from anatomy.data.faults import MISSING_RESPONSE, NO_ASSISTANT_TURN, NON_TEXT, UNREADABLE
+from anatomy.data.json_stream import TooDeep, parse_json
+from anatomy.errors import shown
 from anatomy.types import Message
 
 ROLES = {
@@ -45,18 +47,9 @@ class RowFault(Exception):
         self.reason, self.detail = reason, detail
 
 
-class WrongType(Exception):
-    """A column does not hold what its name promises; the reader stops and names file and row."""
-
-    def __init__(self, column: str, problem: str) -> None:
-        super().__init__(column, problem)
-        self.column, self.problem = column, problem
-
-
 def describe(value: object) -> str:
     """Type and start of a value, for one line of an error message."""
-    text = " ".join(repr(value).split())
-    return f"{type(value).__name__} {text if len(text) <= 40 else text[:39] + '…'}"
+    return f"{type(value).__name__} {shown(value, 40)}"
 
 
 def is_messages(value: object) -> bool:
@@ -75,8 +68,7 @@ def to_messages(value: object, column: str, role: str) -> list[Message]:
     """Messages of one cell; plain text becomes one message of ``role``.
 
     Raises:
-        RowFault: nothing, NaN or a non-text part stands where text belongs.
-        WrongType: the cell is neither text nor messages.
+        RowFault: nothing, NaN or a non-text part stands where text belongs, or JSON that cannot be read.
     """
     if value is None or value == []:
         raise RowFault(MISSING_RESPONSE if role == "assistant" else NON_TEXT, f"`{column}` is {describe(value)}")
@@ -89,7 +81,7 @@ def to_messages(value: object, column: str, role: str) -> list[Message]:
     turns = [value] if isinstance(value, dict) else value
     if isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns):
         return [_message(turn, column) for turn in turns]
-    raise WrongType(column, f"holds {describe(value)} where text or a list of messages belongs")
+    raise RowFault(NON_TEXT, f"`{column}` holds {describe(value)} where text or a list of messages belongs")
 
 
 def split_transcript(text: str, column: str) -> list[Message]:
@@ -109,19 +101,20 @@ def split_transcript(text: str, column: str) -> list[Message]:
 
 def _decoded(text: str, column: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        raise WrongType(column, "holds a list of messages as text that is not JSON (Python's repr?)") from None
+        return parse_json(text)
+    except (json.JSONDecodeError, TooDeep) as error:
+        problem = str(error) if isinstance(error, TooDeep) else "text that is not JSON (Python's repr?)"
+        raise RowFault(UNREADABLE, f"`{column}` holds a list of messages as {problem}") from None
 
 
 def _message(turn: dict[str, Any], column: str) -> Message:
     role = turn.get("role") or turn.get("from")
     if not isinstance(role, str):
         raise RowFault(NON_TEXT, f"`{column}` has a message without a role")
-    role = role.strip().lower()
+    role = _text(role, column).strip().lower()
     content = turn["content"] if turn.get("content") is not None else turn.get("value")
     message: dict[str, Any] = {"role": ROLES.get(role, role), "content": _content(content, column)}
-    message.update({key: turn[key] for key in MESSAGE_KEYS if turn.get(key) is not None})
+    message.update({key: as_json(turn[key], column) for key in MESSAGE_KEYS if turn.get(key) is not None})
     return message
 
 
@@ -138,6 +131,21 @@ def _part(part: object, column: str) -> str:
     if isinstance(part, dict) and part.get("type", "text") == "text":
         return _text(part.get("text"), column)
     raise RowFault(NON_TEXT, f"`{column}` has a content part that is not text: {describe(part)}")
+
+
+def as_json(value: Any, column: str) -> Any:
+    """A copy of a value in JSON's types: dates and the like become text, as do the keys of mappings.
+
+    Raises:
+        RowFault: half a surrogate pair or bytes are somewhere in it.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {_text(str(key), column): as_json(item, column) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item, column) for item in value]
+    return _text(value if isinstance(value, str | bytes) else str(value), column)
 
 
 def _text(value: object, column: str) -> str:

@@ -38,7 +38,7 @@ class PairStream:
     def _formats(self) -> Iterator[RowFormat]:
         """Format of each file that has rows."""
         for source in self.sources:
-            head = list(itertools.islice(source.records(), HEAD))
+            head = _head(source.records())
             if head:
                 yield recognise(head, self.settings.format)
         raise RowsError(f"{self.settings.rows}: no rows in {_names(self.sources)}; write or download the set again")
@@ -52,7 +52,7 @@ class PairStream:
     def _records(self) -> Iterator[Record]:
         for source in self.sources:
             records = source.records()
-            head = list(itertools.islice(records, HEAD))
+            head = _head(records)
             if head:
                 self._check_format(head)
             yield from itertools.chain(head, records)
@@ -85,6 +85,16 @@ def read_pairs(settings: RowSettings) -> Iterator[Pair | Fault]:
         RowsError: the set as a whole cannot be read; one line with file, row and remedy.
     """
     yield from PairStream(settings)
+
+
+def _head(records: Iterator[Record]) -> list[Record]:
+    """The first rows, up to the first that can be read if that is no earlier."""
+    head = []
+    for record in records:
+        head.append(record)
+        if len(head) >= HEAD and not all(record.fault for record in head):
+            break
+    return head
 
 
 def _names(sources: list[Source]) -> str:

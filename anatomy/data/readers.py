@@ -14,6 +14,7 @@ import json
 import shutil
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +23,29 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.data.json_stream import JSONStream, not_utf8
+from anatomy.data.json_stream import LONGEST_ROW, JSONStream, TooDeep, not_utf8, parse_json
 from anatomy.errors import RowsError
 
 BATCH_ROWS = 256
-MAX_CELL = 1 << 28
+MOST_UNPACKED = 1 << 28
+MOST_TIMES = 200
+"""A file may unpack to 256 MiB, and beyond that to so many times its size; text in gzip is 3 to 30 times smaller."""
+MOST_ROWS = 1_000_000
+"""Rows of a columnar file, likewise: rows of nothing take no space."""
+UNKNOWN_VALUE = (ValueError, OverflowError, ArithmeticError)
+"""What dates, times and decimals raise that Python's types do not reach."""
 
 
 class Record(NamedTuple):
-    """One raw row: where it stands (for messages) and its columns."""
+    """One raw row: where it stands (for messages) and its columns, or the fault for which it has none.
+
+    A row is at fault by itself where its file is sound but its content cannot be held: it is counted and the rest
+    read. Bytes that do not follow the file's own syntax are a fault of the file: what stands behind them is unsure.
+    """
 
     place: str
     values: dict[str, Any]
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ def mending(path: Path) -> Iterator[None]:
         raise RowsError(
             f"{path}: not sound gzip data ({_line(error)}); compress it again, or drop .gz from its name"
         ) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
         raise RowsError(
             f"{path}: cannot be read as {suffix_of(path)} ({_line(error)}); write or download it again"
         ) from None
@@ -68,9 +80,34 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
+class _Unpacking(io.RawIOBase):
+    """The content of a gzip file, up to what an honest one holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._content = path, gzip.open(path)  # noqa: SIM115 - closed in `close`
+        self._left = max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._content.readinto(buffer)
+        self._left -= read
+        if self._left < 0:
+            raise RowsError(
+                f"{self._path}: unpacks to more than {MOST_TIMES} times its size, as no text does; unpack it yourself "
+                "if you trust it"
+            )
+        return read
+
+    def close(self) -> None:
+        self._content.close()
+        super().close()
+
+
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, decompressed where its name ends in ``.gz``."""
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    return io.BufferedReader(_Unpacking(path), 1 << 16) if path.suffix == ".gz" else path.open("rb")
 
 
 @contextlib.contextmanager
@@ -93,33 +130,73 @@ def read_parquet(path: Path) -> Iterator[Record]:
 
 
 def read_arrow(path: Path) -> Iterator[Record]:
-    """Rows of an Arrow IPC file (Feather 2) or stream (as `datasets` writes it), mapped into memory, not read."""
+    """Rows of an Arrow IPC file (Feather 2) or stream (as `datasets` writes it), mapped into memory, not read.
+
+    Each batch is validated whole before a value is taken from it: offsets past a buffer's end would be followed.
+    """
     with _unpacked(path) as plain, pa.memory_map(str(plain)) as mapped:
         is_file = mapped.read(6) == b"ARROW1"
         mapped.seek(0)
         if is_file:
             table = pa.ipc.open_file(mapped)
             batches = (table.get_batch(number) for number in range(table.num_record_batches))
-            yield from _batches(path, table.schema, batches)
+            yield from _batches(path, table.schema, map(_validated, batches))
         else:
             stream = pa.ipc.open_stream(mapped)
-            yield from _batches(path, stream.schema, iter(stream))
+            yield from _batches(path, stream.schema, map(_validated, stream))
+
+
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    batch.validate(full=True)
+    return batch
 
 
 def _batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
     _refuse_repeated(path, schema.names)
+    most = max(MOST_ROWS, MOST_TIMES * path.stat().st_size)
     row = 0
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):
             try:
-                rows = batch.slice(start, BATCH_ROWS).to_pylist()
-            except (ValueError, OverflowError) as error:  # text that is not UTF-8, dates that Python does not know
+                for values in _rows(batch.slice(start, BATCH_ROWS)):
+                    row += 1
+                    place = f"{path}, row {row}"
+                    yield (
+                        Record(place, {}, values) if isinstance(values, str) else Record(place, without_absent(values))
+                    )
+            except UnicodeDecodeError as error:
                 raise RowsError(
                     f"{path}, row {row + 1} or later: a value cannot be read ({_line(error)}); write the file again"
                 ) from None
-            for values in rows:
-                row += 1
-                yield Record(f"{path}, row {row}", without_absent(values))
+            if row > most:
+                raise RowsError(f"{path}: more than {most:,} rows in so small a file; write or download it again")
+
+
+def _rows(part: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
+    """Rows of a part of a batch; what is wrong with it in place of a row that Python cannot hold.
+
+    A part that is large is taken apart row by row: its rows may all hold one long text of a dictionary.
+    """
+    if part.nbytes <= LONGEST_ROW:
+        try:
+            yield from part.to_pylist()
+            return
+        except UnicodeDecodeError:
+            raise
+        except UNKNOWN_VALUE:
+            pass
+    for number in range(part.num_rows):
+        row = part.slice(number, 1)
+        if row.nbytes > LONGEST_ROW and "dictionary" not in str(part.schema.types):
+            yield f"a row of more than {LONGEST_ROW:,} bytes"
+            continue
+        try:
+            (values,) = row.to_pylist()
+        except UnicodeDecodeError:
+            raise
+        except UNKNOWN_VALUE as error:
+            values = f"a value cannot be read ({_line(error)})"
+        yield values
 
 
 def without_absent(value: Any) -> Any:
@@ -134,23 +211,36 @@ def without_absent(value: Any) -> Any:
 def read_jsonl(path: Path) -> Iterator[Record]:
     """Objects of a JSON-lines file; blank lines are skipped."""
     with open_bytes(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(_lines(stream), start=1):
             place = f"{path}, line {number}"
-            if line.strip():
-                yield Record(place, _object(_parsed(line, place), place))
+            if line is None:
+                yield Record(place, {}, f"a line of more than {LONGEST_ROW:,} bytes")
+            elif line.strip():
+                yield _record(place, _parsed(line, place))
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Lines of a file; None for one that is too long to be held."""
+    while line := stream.readline(LONGEST_ROW + 1):
+        if len(line) <= LONGEST_ROW:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_ROW)
+        yield None
 
 
 def _parsed(line: bytes, place: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig"))
+        return parse_json(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise not_utf8(place, error) from None
     except json.JSONDecodeError as error:
         raise RowsError(
             f"{place}, column {error.colno}: invalid JSON ({error.msg}); JSON lines need one complete object a line"
         ) from None
-    except (RecursionError, ValueError) as error:  # nested without end, or a number of thousands of digits
-        raise RowsError(f"{place}: JSON that cannot be a row ({_line(error)}); remove it") from None
+    except TooDeep as fault:
+        return fault
 
 
 def read_json(path: Path) -> Iterator[Record]:
@@ -158,22 +248,22 @@ def read_json(path: Path) -> Iterator[Record]:
     with open_bytes(path) as binary:
         stream = JSONStream(io.TextIOWrapper(binary, encoding="utf-8-sig"), str(path))
         for row, (line, value) in enumerate(stream.rows(), start=1):
-            place = f"{path}, row {row} (line {line})"
-            yield Record(place, _object(value, place))
+            yield _record(f"{path}, row {row} (line {line})", value)
 
 
-def _object(value: Any, place: str) -> dict[str, Any]:
+def _record(place: str, value: Any) -> Record:
+    if isinstance(value, TooDeep):
+        return Record(place, {}, str(value))
     if not isinstance(value, dict):
-        raise RowsError(
-            f"{place}: expected an object with columns, found {type(value).__name__}; correct this row, "
-            "or name the file .json if it is one array"
-        )
-    return value
+        kind = type(value).__name__
+        hint = "; name the file .json if it is one array" if isinstance(value, list) else ""
+        return Record(place, {}, f"expected an object with columns, found {kind}; correct this row{hint}")
+    return Record(place, value)
 
 
 def read_csv(path: Path) -> Iterator[Record]:
-    """Rows of a CSV file with a header line."""
-    csv.field_size_limit(MAX_CELL)
+    """Rows of a CSV file with a header line; blank lines are skipped."""
+    csv.field_size_limit(LONGEST_ROW)
     with open_bytes(path) as binary:
         reader = csv.reader(io.TextIOWrapper(binary, encoding="utf-8-sig", newline=""), strict=True)
         try:
@@ -181,7 +271,8 @@ def read_csv(path: Path) -> Iterator[Record]:
             _refuse_repeated(path, header)
             line = reader.line_num + 1
             for cells in reader:
-                yield Record(f"{path}, line {line}", _cells(header, cells, f"{path}, line {line}"))
+                if cells:
+                    yield Record(f"{path}, line {line}", _cells(header, cells, f"{path}, line {line}"))
                 line = reader.line_num + 1
         except UnicodeDecodeError as error:
             raise not_utf8(f"{path}, line {reader.line_num + 1} or later", error) from None
@@ -200,7 +291,7 @@ def _cells(header: list[str], cells: list[str], place: str) -> dict[str, Any]:
 
 
 def _refuse_repeated(path: Path, names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise RowsError(f"{path}: column `{repeated[0]}` occurs twice; rename or remove one of them")
 
@@ -232,14 +323,26 @@ def read_file(path: Path) -> Iterator[Record]:
             f"{path}: unknown extension `{suffix_of(path)}`; known: {', '.join(READERS)}, each also with .gz"
         )
     with mending(path):
+        check_regular(path)
         if path.stat().st_size == 0:
             raise RowsError(f"{path}: the file is empty; download or write it again")
         yield from READERS[suffix_of(path)](path)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what would be waited for, or never ends.
+
+    Raises:
+        RowsError: there is a folder, pipe, socket or device under this name.
+    """
+    if path.exists() and not path.is_file():
+        raise RowsError(f"{path}: a folder, pipe, socket or device, not a file; write its content to a file first")
 
 
 def count_rows(path: Path) -> int:
     """Rows of one file: from Parquet's footer, else by reading it through."""
     if suffix_of(path) == ".parquet" and path.suffix != ".gz":
         with mending(path):
+            check_regular(path)
             return int(pq.ParquetFile(path).metadata.num_rows)
     return sum(1 for _ in read_file(path))

@@ -232,7 +232,7 @@ def _digest(value: str | bytes) -> bytes:
 def _number(value: object) -> float | None:
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):  # an integer that no float holds
         return None
     return number if math.isfinite(number) else None
 

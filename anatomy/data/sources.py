@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from functools import partial
 from pathlib import Path
 
 from anatomy.data.hub import hub_source, probe
-from anatomy.data.readers import READERS, Source, count_rows, read_file, suffix_of
+from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 from anatomy.types import file_hash
@@ -34,9 +35,10 @@ def find_sources(settings: RowSettings) -> list[Source]:
     if path.is_dir():
         return _files(_of_split(path, _same_kind(settings.rows, _data_files(path)), settings.split), settings)
     if path.exists():
+        check_regular(path)
         return _files([path], settings)
     if glob.has_magic(settings.rows):
-        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        matches = _matches(path)
         if not matches:
             raise RowsError(f"{settings.rows}: no file matches this pattern; check it, and quote it for the shell")
         return _files(_same_kind(settings.rows, matches), settings)
@@ -64,6 +66,22 @@ def _files(paths: list[Path], settings: RowSettings) -> list[Source]:
     if settings.split is not None and not Path(settings.rows).expanduser().is_dir():
         raise RowsError(f"{settings.rows}: `split` is for folders and the Hub; leave it out")
     return [Source(str(path), partial(read_file, path), partial(count_rows, path)) for path in paths]
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Files that fit a pattern, by name. ``**`` enters no link to a folder (it may lead back), and nothing hidden."""
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    root, wild = Path(*fixed), pattern.parts[len(fixed) :]
+    wants_hidden = any(part.startswith(".") for part in wild)
+    try:
+        found = {path for path in root.glob("/".join(wild)) if path.is_file()}
+    except ValueError as error:
+        raise RowsError(f"{pattern}: not a pattern ({error}); `**` stands alone between slashes") from None
+    return sorted(
+        path
+        for path in found
+        if wants_hidden or not any(part.startswith(".") for part in path.parts[len(root.parts) :])
+    )
 
 
 def _data_files(folder: Path) -> list[Path]:

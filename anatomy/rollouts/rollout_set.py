@@ -23,7 +23,7 @@ from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import TemplateError, encode_prompt, template_hash
 from anatomy.data.faults import Fault
-from anatomy.data.messages import RowFault, WrongType, to_messages
+from anatomy.data.messages import RowFault, to_messages
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError, RunError, SettingsError
@@ -120,7 +120,7 @@ def read_prompts(name: str) -> list[Prompt]:
 def _prompt_alone(values: Mapping[str, Any]) -> Row | None:
     try:
         return Response(0, to_messages(values.get("prompt"), "prompt", "user"), ())
-    except (RowFault, WrongType):
+    except RowFault:
         return None
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int32
 from anatomy.activations.spans import encode_row
 from anatomy.artifacts import atomic_path, read_json, write_json
 from anatomy.data.faults import Fault
-from anatomy.data.messages import RowFault, WrongType, to_messages
+from anatomy.data.messages import RowFault, to_messages
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
@@ -97,13 +97,11 @@ def _from_pairs(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> I
 
 
 def _from_conversations(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
-    for place, value in _cells(source, CHAT_COLUMNS):
+    for value in _cells(source, CHAT_COLUMNS):
         try:
             messages = to_messages(value, "messages", "user")
         except RowFault:
             continue
-        except WrongType as error:
-            raise RowsError(f"{place}: {error.problem}; correct this row") from None
         while messages and messages[-1].get("role") != "assistant":
             messages.pop()
         if messages:
@@ -115,25 +113,27 @@ def _from_conversations(source: CorpusSource, tokenizer: Any, model: ModelSettin
 def _from_text(source: CorpusSource, tokenizer: Any, model: ModelSettings) -> Iterator[Document]:
     """The first ``max_length`` tokens of each text, with the tokenizer's own BOS, which does not count."""
     special = np.array(tokenizer.all_special_ids)
-    for _, value in _cells(source, ("text",)):
+    for value in _cells(source, ("text",)):
         if isinstance(value, str) and value:
             ids = np.asarray(tokenizer(value, truncation=True, max_length=model.max_length)["input_ids"], np.int32)
             yield Document(ids, ~np.isin(ids, special), content_hash(value))
 
 
-def _cells(source: CorpusSource, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Place and value of the first of the columns ``names`` that each record has."""
+def _cells(source: CorpusSource, names: tuple[str, ...]) -> Iterator[Any]:
+    """Value of the first of the columns ``names`` that each record has; records that cannot be read are passed over."""
     read = 0
     for found in find_sources(source):
         for record in found.records():
             if source.limit is not None and read >= source.limit:
                 return
             read += 1
+            if record.fault:
+                continue
             column = next((name for name in names if name in record.values), None)
             if column is None:
                 wanted = " or ".join(f"`{name}`" for name in names)
                 raise RowsError(f"{record.place}: no column {wanted}; set the source's `kind`")
-            yield record.place, record.values[column]
+            yield record.values[column]
 
 
 def _opening(row: Row) -> str:
