@@ -1,6 +1,7 @@
 """The data of the page, as types: one small document that the page opens with, and parts that it reads when needed.
 
-``page/payload.schema.json`` is the JSON Schema of all of it; the page's own types are made from that file.
+``page/payload.schema.json`` is the JSON Schema of all of it; ``page/payload.d.ts``, the types of the page's modules, is
+made from that file by ``npm run types --prefix tests/report/page_tools``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypeAlias
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict
 
 from anatomy.artifacts import closed
@@ -308,9 +310,17 @@ def plain(main: MainPart) -> Json:
     return TypeAdapter(MainPart).dump_python(main, mode="json")  # settings hold paths
 
 
+class WrittenSchema(GenerateJsonSchema):
+    """The JSON Schema of what is written: a field of a model is always there, at its default too."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        """Whether the field is always in the document."""
+        return super().field_is_required(field, total) if field["type"] == "typed-dict-field" else True
+
+
 def payload_schema() -> str:
     """The JSON Schema of the page's data, as the text of ``page/payload.schema.json``."""
-    schema = TypeAdapter(PagePayload).json_schema(mode="serialization")
+    schema = TypeAdapter(PagePayload).json_schema(mode="serialization", schema_generator=WrittenSchema)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 

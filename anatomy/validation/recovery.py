@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from anatomy.artifacts import OrNaN
 from anatomy.statistics.resampling import over_seeds, percentile_interval
 
 RESAMPLES = 2000
@@ -28,11 +29,11 @@ RESAMPLES = 2000
 class ArmEstimate:
     """A value, its interval over prompts, the value of each seed, and the interval over seeds (None for one seed)."""
 
-    value: float
-    low: float
-    high: float
-    by_seed: tuple[float, ...]
-    seeds: tuple[float, float] | None
+    value: OrNaN
+    low: OrNaN
+    high: OrNaN
+    by_seed: tuple[OrNaN, ...]
+    seeds: tuple[OrNaN, OrNaN] | None
 
 
 def estimates(

@@ -1,5 +1,6 @@
 """The modules of the page: bundled in order, of one scope, and clean to the type checker and the linters."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 from anatomy.report.page import bundle
 
 ROOT = Path(__file__).parents[2]
-APP = ROOT / "anatomy" / "report" / "page" / "app"
+PAGE = ROOT / "anatomy" / "report" / "page"
+APP = PAGE / "app"
 TOOLS = Path(__file__).parent / "page_tools"
 DECLARED = re.compile(r"^(?:async function|function|const|let|class) (\w+)", re.MULTILINE)
 EXPORTED = re.compile(r"^export (?:async function|function|const|let|class) (\w+)", re.MULTILINE)
@@ -43,9 +45,32 @@ def test_lines_are_short_and_modules_are_checked():
         assert max(map(len, lines)) <= 120, path.name
 
 
-def test_types_lint_and_layout_of_the_modules():
+def npm_run(script):
     npm = shutil.which("npm")
     if npm is None or not (TOOLS / "node_modules").is_dir():
         pytest.skip(f"needs node and its tools: npm ci --prefix {TOOLS.relative_to(ROOT)}")
-    done = subprocess.run([npm, "run", "--silent", "check"], cwd=TOOLS, capture_output=True, text=True)
+    done = subprocess.run([npm, "run", "--silent", script], cwd=TOOLS, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_types_lint_and_layout_of_the_modules():
+    npm_run("check")
+
+
+def test_the_types_of_the_payload_are_those_of_its_schema():
+    """Else: npm run types --prefix tests/report/page_tools."""
+    npm_run("types:check")
+
+
+def test_the_types_of_the_payload_name_every_field_of_its_schema():
+    """Needs no node."""
+    schema, types = json.loads((PAGE / "payload.schema.json").read_text()), (PAGE / "payload.d.ts").read_text()
+    for name, definition in schema["$defs"].items():
+        body = types.split(f"export interface {name} {{")[1].split("\n}")[0]
+        assert set(re.findall(r"^  (\w+)\??: ", body, re.MULTILINE)) == set(definition["properties"]), name
+
+
+def test_no_module_escapes_the_type_checker():
+    assert json.loads((TOOLS / "tsconfig.json").read_text())["compilerOptions"]["strict"]
+    for path in [*APP.glob("*.js"), *PAGE.glob("*.d.ts")]:
+        assert not re.search(r"@ts-ignore|@ts-nocheck|@ts-expect-error|\bany\b(?=[\]}>;|,)])", path.read_text()), path

@@ -2,34 +2,60 @@
 // Trainings beside each other: what of plain DPO's change each plan takes back, and what else it cost.
 import { MAIN } from "./data.js";
 import { h, section, svg, table } from "./dom.js";
-import { cut, interval, number, percent, plural, signed } from "./format.js";
+import { cut, interval, isNumber, number, percent, plural, signed } from "./format.js";
 import { named } from "./names.js";
 import { capital } from "./verdict.js";
+
+/**
+ * @import { Arm, Child } from "../page_types.js"
+ * @import { ArmComparison, ArmComparisons, ArmEstimate, ReadoutShift } from "../payload.js"
+ */
 
 const ARM_SHAPES = ["circle", "square", "triangle", "diamond", "bar"];
 const PLOTTED = 16;
 
-const armName = (arm) => (arm.plain ? "plain DPO" : arm.words.join("; ")) + (arm.otherRows ? ` on ${arm.rows}` : "");
-const asShare = (value) => number(100 * value, 1);
-const ends = (low, high, show) => (low === null || high === null ? "" : `[${show(low)}, ${show(high)}]`);
-const inWords = (figure, show, unit) => `${show(figure.value)}${unit} ${ends(figure.low, figure.high, show)}`;
+// Arms of a comparison whose rows are not the same in all arms: their names say which.
+/** @type {Set<Arm>} */
+const otherRows = new Set();
 
-// A figure with its interval over prompts and, where it is asked for, over seeds.
+/** @typedef {(value: number) => string} Show */
+
+/** @param {Arm} arm */
+const armName = (arm) =>
+  (arm.plain ? "plain DPO" : arm.words.join("; ")) + (otherRows.has(arm) ? ` on ${arm.rows}` : "");
+/** @param {number} value */
+const asShare = (value) => number(100 * value, 1);
+/** @type {(low: number | null, high: number | null, show: Show) => string} */
+const ends = (low, high, show) => (low === null || high === null ? "" : `[${show(low)}, ${show(high)}]`);
+/** @type {(figure: ArmEstimate, show: Show, unit: string) => string} */
+const inWords = ({ value, low, high }, show, unit) =>
+  value === null ? "–" : `${show(value)}${unit} ${ends(low, high, show)}`;
+
+/**
+ * A figure with its interval over prompts and, where it is asked for, over seeds.
+ * @param {ArmEstimate | null | undefined} figure
+ * @param {Show} show
+ */
 export function figureNodes(figure, show, unit = "", seeds = true) {
   if (!figure || figure.value === null) return "–";
   return [
     h("div", {}, show(figure.value) + unit),
     h("div", { class: "ends" }, ends(figure.low, figure.high, show)),
-    seeds && figure.seeds ? h("div", { class: "note" }, `seeds ${ends(...figure.seeds, show)}`) : null,
+    seeds && figure.seeds ? h("div", { class: "note" }, `seeds ${ends(figure.seeds[0], figure.seeds[1], show)}`) : null,
   ];
 }
 
+/**
+ * @param {string} id
+ * @param {Arm[]} arms
+ */
 const readoutName = (id, arms) =>
   arms.some((arm) => arm.responses[id]?.view === "global") ? `${id} ${named(id)}` : id;
 
+/** @param {ArmComparisons} record */
 export function armsNodes({ comparisons, left_out }) {
   for (const { arms } of comparisons)
-    for (const arm of arms) arm.otherRows = new Set(arms.map((other) => other.rows)).size > 1;
+    if (new Set(arms.map(({ rows }) => rows)).size > 1) arms.forEach((arm) => otherRows.add(arm));
   return [
     comparisons.map((record) =>
       section(
@@ -57,6 +83,7 @@ export function armsNodes({ comparisons, left_out }) {
   ];
 }
 
+/** @param {ArmComparison} record */
 function comparisonNodes(record) {
   const plain = record.arms.filter((arm) => arm.plain),
     others = record.arms.filter((arm) => !arm.plain && arm.twins);
@@ -91,6 +118,10 @@ function comparisonNodes(record) {
   ];
 }
 
+/**
+ * @param {ArmComparison} record
+ * @param {Arm} plain
+ */
 function unmoved(record, plain) {
   const still = Object.entries(plain.responses)
     .filter(([, line]) => line.view === "concept" && !line.moved)
@@ -107,18 +138,23 @@ function unmoved(record, plain) {
   );
 }
 
+/** @param {ArmComparison} record */
 function armTable(record) {
+  /** @param {Arm["health"]} found */
   const health = (found) => [
     figureNodes(found.words, number, "", false),
     figureNodes(found.empty, asShare, " %", false),
     figureNodes(found.repeated, asShare, " %", false),
   ];
+  /** @type {(count: number, arm: Arm, what: string) => Child} */
   const some = (count, arm, what) =>
     count && count < arm.seeds.length ? h("div", { class: "note" }, `${what} ${number(count)}`) : null;
+  /** @type {(arm: Arm) => Child} */
   const capable = (arm) =>
     arm.capability
       ? [figureNodes(arm.capability.mean, asShare, " %"), some(arm.capability.seeds, arm, "seeds with scores:")]
       : "–";
+  /** @type {(arm: Arm) => Child[]} */
   const line = (arm) => [
     h("strong", {}, armName(arm)),
     [number(arm.seeds.length), some(arm.twins, arm, "with plain DPO:")],
@@ -152,45 +188,52 @@ function armTable(record) {
   );
 }
 
+/** @param {Arm} arm */
 function onTarget(arm) {
   if (arm.plain) return "0 %";
   return arm.on.map(({ response, direction, why }) => {
-    const line = arm.responses[response],
+    const line = response === null ? null : arm.responses[response],
       title = response === null ? null : h("span", { class: "id" }, readoutName(response, [arm]));
     return h(
       "div",
       {},
       title,
-      why ? h("span", { class: "note" }, "no recovery: " + why) : figureNodes(line.recovery, number, " %"),
+      why ? h("span", { class: "note" }, "no recovery: " + why) : figureNodes(line?.recovery, number, " %"),
       line?.against ? h("div", { class: "note" }, asAsked(line.against, direction)) : null,
     );
   });
 }
 
-// Whether the difference from plain DPO lies on the side that the plan asked for.
+/**
+ * Whether the difference from plain DPO lies on the side that the plan asked for.
+ * @param {ArmEstimate} difference
+ * @param {string} direction
+ */
 function asAsked({ value, low, high }, direction) {
-  const [least, most] = direction === "suppress" ? [-high, -low] : [low, high];
+  const known = low !== null && high !== null;
+  const [least, most] = !known ? [0, 0] : direction === "suppress" ? [-high, -low] : [low, high];
   return (
     `${signed(value)} ${interval(low, high)} against plain DPO: ` +
     `${least > 0 ? "as asked" : most < 0 ? "the opposite of what was asked" : "not distinguishable"}`
   );
 }
 
+/**
+ * @param {Arm} arm
+ * @param {string} view
+ */
 function offTarget(arm, view) {
   const { of, mean, pooled } = arm.off[view];
   if (arm.plain) return of ? "0 %" : "–";
   return pooled
     ? [
         figureNodes(pooled, number, " %"),
-        h(
-          "div",
-          { class: "note" },
-          `of ${number(of)}; mean ${mean.value === null ? "–" : inWords(mean, number, " %")}`,
-        ),
+        h("div", { class: "note" }, `of ${number(of)}; mean ${mean ? inWords(mean, number, " %") : "–"}`),
       ]
     : "–";
 }
 
+/** @param {Arm[]} arms */
 function recoveryPlot(arms) {
   const every = withRecovery(arms),
     rows = every.slice(0, PLOTTED);
@@ -200,23 +243,27 @@ function recoveryPlot(arms) {
     right = 16,
     step = 11,
     head = 30;
-  const values = rows.flatMap((id) => arms.map((arm) => arm.responses[id]?.recovery?.value)).filter(Number.isFinite);
+  const values = rows.flatMap((id) => arms.map((arm) => arm.responses[id]?.recovery?.value)).filter(isNumber);
   const least = Math.max(-150, Math.min(-20, ...values) - 10),
     most = Math.min(250, Math.max(120, ...values) + 10);
+  /** @param {number} value */
   const X = (value) =>
     left + ((Math.max(least, Math.min(most, value)) - least) / (most - least)) * (width - left - right);
   const tall = Math.max(20, step * arms.length + 8),
     height = head + tall * rows.length + 6;
+  /** @type {(id: string, arm: Arm, place: number, top: number) => Child} */
   const mark = (id, arm, place, top) => {
     const found = arm.responses[id]?.recovery;
-    if (!found) return null;
+    if (!found || found.value === null) return null;
     const y = top + 4 + step * (place + 0.5),
       record = `${readoutName(id, arms)}, ${armName(arm)}: ${inWords(found, number, " %")}`;
     return svg(
       "g",
       { class: `arm arm${place % 5}`, role: "img", "aria-label": record },
       svg("title", {}, record),
-      found.low === null ? null : svg("line", { class: "range", x1: X(found.low), x2: X(found.high), y1: y, y2: y }),
+      found.low === null || found.high === null
+        ? null
+        : svg("line", { class: "range", x1: X(found.low), x2: X(found.high), y1: y, y2: y }),
       armShape(place, X(found.value), y, found.value < least || found.value > most),
     );
   };
@@ -235,9 +282,9 @@ function recoveryPlot(arms) {
           svg("text", { class: "name", x: X(value), y: 14, "text-anchor": "middle" }, `${number(value)} %`),
         ]),
       [
-        [0, "plain DPO"],
-        [100, "before training"],
-      ].map(([value, text]) => [
+        { value: 0, text: "plain DPO" },
+        { value: 100, text: "before training" },
+      ].map(({ value, text }) => [
         svg("line", { class: "zero", x1: X(value), x2: X(value), y1: head - 8, y2: height }),
         svg(
           "text",
@@ -283,15 +330,26 @@ function recoveryPlot(arms) {
   );
 }
 
-// Targets first, then concepts, then clusters in the order of the table.
+/**
+ * Targets first, then concepts, then clusters in the order of the table.
+ * @param {Arm[]} arms
+ */
 function withRecovery(arms) {
   const targets = arms.flatMap((arm) => arm.on.map((item) => item.response)),
     lines = arms.flatMap((arm) => Object.entries(arm.responses).filter(([, line]) => line.recovery));
+  /** @type {(entry: [string, ReadoutShift]) => number} */
   const rank = ([id, line]) => (targets.includes(id) ? 0 : line.view === "concept" ? 1 : 2);
   return [...new Set(lines.sort((a, b) => rank(a) - rank(b)).map(([id]) => id))];
 }
 
+/**
+ * @param {number} place
+ * @param {number} x
+ * @param {number} y
+ * @param {boolean} beyond
+ */
 function armShape(place, x, y, beyond) {
+  /** @param {...[number, number]} pairs */
   const points = (...pairs) =>
     svg("polygon", { class: kind, points: pairs.map(([dx, dy]) => `${x + dx},${y + dy}`).join(" ") });
   const kind = "mark" + (beyond ? " beyond" : ""),
@@ -304,8 +362,10 @@ function armShape(place, x, y, beyond) {
     : points([-1.5, -5], [1.5, -5], [1.5, 5], [-1.5, 5]);
 }
 
+/** @param {Arm[]} arms */
 function shiftTable(arms) {
   const ids = [...new Set(arms.flatMap((arm) => Object.keys(arm.responses)))];
+  /** @type {(line: ReadoutShift | undefined) => Child} */
   const cell = (line) =>
     line
       ? [
@@ -324,6 +384,7 @@ function shiftTable(arms) {
   );
 }
 
+/** @param {ArmComparison} record */
 function taskTable({ tasks, arms }) {
   return h(
     "div",

@@ -2,11 +2,22 @@
 // Messages of a conversation, tool calls included. `paint` gives the content of the last one.
 import { h } from "./dom.js";
 
+/**
+ * @import { Message, Paint, ToolCall } from "../page_types.js"
+ */
+
+/**
+ * @param {Message[]} messages
+ * @param {Paint} [paint]
+ */
 export function chat(messages, paint) {
   return messages.map((message, place) =>
     h(
       "div",
-      { class: "message " + (["user", "assistant", "system", "tool"].includes(message.role) ? message.role : "other") },
+      {
+        class:
+          "message " + (["user", "assistant", "system", "tool"].includes(message.role ?? "") ? message.role : "other"),
+      },
       h("div", { class: "role" }, message.role, message.name ? ` · ${message.name}` : ""),
       message.content
         ? h(
@@ -21,6 +32,7 @@ export function chat(messages, paint) {
   );
 }
 
+/** @param {ToolCall} call */
 function toolCall(call) {
   const record = call.function || call;
   const given =
@@ -33,6 +45,7 @@ function toolCall(call) {
   );
 }
 
+/** @param {Message} message */
 function others(message) {
   const rest = Object.entries(message).filter(([key]) => !["role", "content", "tool_calls", "name"].includes(key));
   return rest.length

@@ -8,11 +8,17 @@ import { clusterOf, hasSignal, isContext, named, titleOf, unit } from "./names.j
 import { forest, reachOf } from "./plots.js";
 import { fragment } from "./state.js";
 
+/**
+ * @import { Changes, Child, Label, Test } from "../page_types.js"
+ * @import { ShownExemplar } from "../payload.js"
+ */
+
 export function clusterCard() {
   const root = h("article", { class: "card", "aria-label": "cluster" });
   let shown = "";
   return {
     node: root,
+    /** @param {string} id */
     async update(id) {
       if (id === shown) return;
       shown = id;
@@ -26,6 +32,11 @@ export function clusterCard() {
   };
 }
 
+/**
+ * @param {string} id
+ * @param {Test[]} all
+ * @param {Map<string, number>} numbers
+ */
 function cardNodes(id, all, numbers) {
   const label = clusterOf(id);
   const own = all.find((test) => test.view === "global" && test.response === id);
@@ -73,6 +84,7 @@ function cardNodes(id, all, numbers) {
   ].filter(Boolean);
 }
 
+/** @param {Label} label */
 function sizes(label) {
   const record = [label.kind];
   if (label.n_features) record.push(plural(label.n_features, "feature"));
@@ -82,7 +94,11 @@ function sizes(label) {
   return record.join(" · ") + (label.kind === "concept" || label.name ? "" : " · name not verified");
 }
 
-// What a language model called it, how that did in a blind test, and the label that needs no model.
+/**
+ * What a language model called it, how that did in a blind test, and the label that needs no model.
+ * @param {Label} label
+ * @returns {Child[]}
+ */
 function givenName(label) {
   const record = label.name;
   if (!record) return [];
@@ -111,6 +127,7 @@ function givenName(label) {
   ];
 }
 
+/** @param {Test} test */
 function ownTest(test) {
   return h(
     "p",
@@ -124,9 +141,18 @@ function ownTest(test) {
   );
 }
 
+/**
+ * @param {string} id
+ * @returns {Changes}
+ */
 export const rowsOf = (id) =>
   isContext(id) ? { view: "rows", within: id } : { view: "rows", cluster: id, sort: "signal" };
 
+/**
+ * @template T
+ * @param {T[]} items
+ * @param {(item: T) => [text: string, more: string]} tell
+ */
 const chips = (items, tell) =>
   items.length
     ? items.slice(0, 12).map((item) => {
@@ -135,7 +161,12 @@ const chips = (items, tell) =>
       })
     : "nothing that stands out";
 
-// Contexts of a response, or responses of a context: the strongest of each sign, findings or not.
+/**
+ * Contexts of a response, or responses of a context: the strongest of each sign, findings or not.
+ * @param {string} id
+ * @param {Test[]} all
+ * @returns {Child[]}
+ */
 function elsewhere(id, all) {
   const context = isContext(id);
   const mine = all
@@ -178,6 +209,10 @@ function elsewhere(id, all) {
   ];
 }
 
+/**
+ * @param {Test} test
+ * @param {string} other
+ */
 function elsewhereItem(test, other) {
   return h(
     "li",
@@ -196,8 +231,14 @@ function elsewhereItem(test, other) {
   );
 }
 
+/**
+ * @param {string} id
+ * @param {Label} label
+ * @param {Map<string, number>} numbers
+ */
 function exemplars(id, label, numbers) {
   if (!label.exemplars.length) return null;
+  /** @param {ShownExemplar} exemplar */
   const item = (exemplar) => {
     const row = numbers.get(exemplar.row_id);
     const changes = { ...rowsOf(id), row: String(row), color: id[0] === "D" ? "" : id, sort: "" };

@@ -3,6 +3,13 @@
 import { MAIN } from "./data.js";
 import { h, put } from "./dom.js";
 
+/**
+ * @import { Decision } from "../page_types.js"
+ */
+
+/** @typedef {"keep" | "remove" | "suppress" | "amplify"} DecisionKind */
+
+/** @type {DecisionKind[]} */
 export const DECISION_KINDS = ["keep", "remove", "suppress", "amplify"];
 const MEANING = {
   keep: "as it is",
@@ -11,7 +18,9 @@ const MEANING = {
   amplify: "train so that this is learned more",
 };
 const STORE = "anatomy:decisions:" + MAIN.run.id;
+/** @type {Record<string, Decision>} */
 export let decisions = {};
+/** @type {Set<() => unknown>} */
 export const decisionWatchers = new Set();
 
 try {
@@ -20,14 +29,20 @@ try {
   decisions = {};
 }
 
+/**
+ * @param {string} target
+ * @param {Partial<Decision>} changes
+ */
 function decide(target, changes) {
-  const next = { decision: "", comment: "", ...decisions[target], ...changes };
+  /** @type {Decision} */
+  const next = { ...(decisions[target] ?? { decision: "", comment: "" }), ...changes };
   if (changes.decision !== undefined) delete next.given; // an intervention that was imported for another decision
   if (next.decision || next.comment) decisions[target] = next;
   else delete decisions[target];
   saveDecisions();
 }
 
+/** @param {Record<string, Decision>} found */
 export function takeDecisions(found) {
   Object.assign(decisions, found);
   saveDecisions();
@@ -47,11 +62,17 @@ function saveDecisions() {
   decisionWatchers.forEach((watcher) => watcher());
 }
 
+/** @param {string} target */
 export const isRow = (target) => /^[0-9a-f]{32}$/.test(target);
 export const decidedTargets = () => Object.keys(decisions).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+/**
+ * @param {string} target
+ * @returns {DecisionKind[]}
+ */
 const kindsFor = (target) =>
   isRow(target) || /^D\d+$/.test(target) ? ["keep", "remove"] : /^P\d+$/.test(target) ? ["keep"] : DECISION_KINDS;
 
+/** @param {string} target */
 export function decisionButtons(target, withComment = true) {
   const box = h("div", {
     class: "decisions",
@@ -59,7 +80,8 @@ export function decisionButtons(target, withComment = true) {
     "aria-label": `decision on ${isRow(target) ? "this row" : target}`,
   });
   const draw = () => {
-    const now = decisions[target] || {};
+    const now = decisions[target] || { decision: "", comment: "" };
+    /** @param {DecisionKind} decision */
     const button = (decision) =>
       h(
         "button",
@@ -71,6 +93,7 @@ export function decisionButtons(target, withComment = true) {
         },
         decision,
       );
+    /** @type {HTMLInputElement} */
     const comment = h("input", {
       type: "text",
       class: "comment",
@@ -87,6 +110,7 @@ export function decisionButtons(target, withComment = true) {
   return box;
 }
 
+/** @param {string} target */
 export const decisionBadge = (target) =>
   decisions[target]?.decision
     ? h("span", { class: "badge decision " + decisions[target].decision }, decisions[target].decision)

@@ -10,21 +10,28 @@ import {
   takeDecisions,
 } from "./decision_store.js";
 import { h, link, put, section, table } from "./dom.js";
-import { plural } from "./format.js";
+import { messageOf, plural } from "./format.js";
 import { isConcept, named } from "./names.js";
 import { download, planYaml, readDecisions, rowList } from "./plan.js";
 import { fragment } from "./state.js";
 
+/**
+ * @import { Child } from "../page_types.js"
+ */
+
+/** @param {HTMLElement} root */
 export function decisionsView(root) {
-  const box = h("div"),
+  const box = h("div", {}),
     message = h("p", { class: "note", role: "status" });
+  /** @type {HTMLInputElement} */
   const file = h("input", {
     type: "file",
     accept: ".yaml,.yml,.jsonl,.json",
     "aria-label": "import decisions",
     onchange: async () => {
-      if (!file.files.length) return;
-      message.textContent = await imported(file.files[0]);
+      const chosen = file.files?.[0];
+      if (!chosen) return;
+      message.textContent = await imported(chosen);
       file.value = "";
     },
   });
@@ -62,7 +69,10 @@ export function decisionsView(root) {
   draw();
 }
 
-// Take the decisions of a file over; what came of it, in one line.
+/**
+ * Takes the decisions of a file over; returns what came of it, in one line.
+ * @param {File} file
+ */
 async function imported(file) {
   try {
     const { found, unknown } = readDecisions(await file.text());
@@ -73,11 +83,12 @@ async function imported(file) {
       ? `${plural(count, "decision")} taken from ${file.name}.${rest}`
       : `${file.name} has no decision on this run's clusters or rows.`;
   } catch (error) {
-    const why = error.message.split("\n")[0];
+    const why = messageOf(error).split("\n")[0];
     return `${file.name} cannot be read as a plan: ${why}. Export one here, or make it with anatomy plan.`;
   }
 }
 
+/** @returns {Child[]} */
 function decisionNodes() {
   const found = decidedTargets();
   if (!found.length)
@@ -101,6 +112,7 @@ function decisionNodes() {
   ];
 }
 
+/** @param {string} target */
 function targetLink(target) {
   if (!isRow(target))
     return link({ view: /^[SP]/.test(target) && !isConcept(target) ? "local" : "global", cluster: target }, target);

@@ -11,19 +11,28 @@ import { clusterMap, forest, reachOf } from "./plots.js";
 import { go, state } from "./state.js";
 import { LEVELS, ORDERS, chosenTests, inOrder } from "./tests.js";
 
+/**
+ * @import { List, MapPoint, Mount, Options, Test, View } from "../page_types.js"
+ */
+
+/**
+ * @param {{ title: string, note: string, choices: [View, string][], maps: Options }} options
+ * @returns {Mount}
+ */
 function explorer({ title, note, choices, maps }) {
   return (root) => {
-    const card = clusterCard(),
-      list = virtualList({
-        label: "ranked tests",
-        height: 62,
-        render: (test) => testItem(test, reach),
-        pick: (test) =>
-          go({ cluster: choices[0][0] === "prompt" ? test.context : test.response, test: testId(test) }, true),
-      });
+    const card = clusterCard();
+    /** @type {List<Test>} */
+    const list = virtualList({
+      label: "ranked tests",
+      height: 62,
+      render: (test) => testItem(test, reach),
+      pick: (test) =>
+        go({ cluster: choices[0][0] === "prompt" ? test.context : test.response, test: testId(test) }, true),
+    });
     const filters = h("div", { class: "filters" }),
       status = h("p", { class: "note", "aria-live": "polite" }),
-      mapBox = h("div");
+      mapBox = h("div", {});
     root.append(
       h("h1", {}, title),
       h("p", { class: "note" }, note),
@@ -34,14 +43,15 @@ function explorer({ title, note, choices, maps }) {
         h("div", { class: "right" }, mapBox, card.node),
       ),
     );
+    /** @type {ReturnType<typeof clusterMap> | null} */
+    let picture = null;
     let reach = 1,
       shown = "",
-      drawnMap = "",
-      picture = null;
+      drawnMap = "";
 
     async function update() {
       const all = await tests();
-      const view = state.test_view || choices[0][0],
+      const view = choices.find(([key]) => key === state.test_view)?.[0] ?? choices[0][0],
         order = state.sort || MAIN.summary.rank_by.replace("z", "d");
       const key = [view, order, state.level, state.direction, state.words, state.about].join("|");
       if (key !== shown) {
@@ -74,6 +84,11 @@ function explorer({ title, note, choices, maps }) {
       await card.update(shownCluster);
     }
 
+    /**
+     * @param {string} view
+     * @param {string} order
+     * @param {string} level
+     */
     function drawFilters(view, order, level) {
       const words = filters.querySelector("input");
       if (words && document.activeElement === words) return;
@@ -96,6 +111,7 @@ function explorer({ title, note, choices, maps }) {
       );
     }
 
+    /** @param {Test[]} all */
     function drawMap(all) {
       const which = maps.find(([prefix]) => prefix === (state.map || maps[0][0])) || maps[0];
       if (which[0] === drawnMap) return;
@@ -121,10 +137,17 @@ function explorer({ title, note, choices, maps }) {
   };
 }
 
+/** @param {Test} test */
 const testId = (test) => [test.view[0], test.context, test.response].join(".");
 
-// Colour: the test in which the cluster stands out most; over all rows where it is tested there.
+/**
+ * Colour: the test in which the cluster stands out most; over all rows where it is tested there.
+ * @param {string} prefix
+ * @param {Test[]} all
+ * @returns {MapPoint[]}
+ */
 function mapPoints(prefix, all) {
+  /** @type {Map<string, number>} */
   const own = new Map();
   for (const test of all) {
     const id = prefix === "P" ? test.context : test.response;
@@ -132,21 +155,18 @@ function mapPoints(prefix, all) {
     if (Math.abs(test.d) > Math.abs(own.get(id) || 0)) own.set(id, test.d);
   }
   const most = Math.max(...[...own.values()].map(Math.abs), 1e-6);
-  return Object.entries(MAIN.clusters)
-    .filter(
-      ([id, label]) =>
-        label.at && ((id[0] === prefix && label.kind !== "concept") || (prefix === "R" && label.kind === "concept")),
-    )
-    .map(([id, label]) => ({
-      id,
-      label: titleOf(label),
-      x: label.at[0],
-      y: label.at[1],
-      size: label.n_features || 20,
-      value: (own.get(id) || 0) / most,
-    }));
+  return Object.entries(MAIN.clusters).flatMap(([id, label]) => {
+    const onMap = label.kind === "concept" ? prefix === "R" : id[0] === prefix;
+    if (!label.at || !onMap) return [];
+    const [x, y] = label.at;
+    return [{ id, label: titleOf(label), x, y, size: label.n_features || 20, value: (own.get(id) || 0) / most }];
+  });
 }
 
+/**
+ * @param {Test} test
+ * @param {number} reach
+ */
 function testItem(test, reach) {
   const where =
     test.context === "all"

@@ -7,9 +7,15 @@ import { named } from "./names.js";
 import { bar, dotRange, forest, reachOf } from "./plots.js";
 import { inOrder } from "./tests.js";
 
+/**
+ * @import { Health, NotedRows } from "../payload.js"
+ */
+
+/** @param {HTMLElement} root */
 export function dataView(root) {
   const record = MAIN.health;
-  root.append(
+  put(
+    root,
     h("h1", {}, `${number(record.retained)} of ${plural(record.rows, "row")} can be used`),
     h("p", { class: "note" }, `format: ${record.format ?? "?"}`),
     section(
@@ -17,7 +23,7 @@ export function dataView(root) {
       "How often a rule that reads nothing picks the chosen side. The line in the middle is a coin.",
       table(
         ["rule", "picks chosen", "", "95 % interval", "decides"],
-        Object.entries(record.baselines || {}).map(([name, rule]) => [
+        Object.entries(record.baselines).map(([name, rule]) => [
           name.replace(/_/g, " "),
           percent(rule.accuracy),
           dotRange(rule.accuracy, rule.low, rule.high),
@@ -73,14 +79,19 @@ function lengthControl() {
   );
 }
 
+/**
+ * @param {string} title
+ * @param {Record<string, NotedRows>} entries
+ * @param {string} none what stands there for no row
+ */
 function noted(title, entries, none) {
-  const rows = Object.entries(entries || {}).map(([name, entry]) => [
+  const rows = Object.entries(entries).map(([name, entry]) => [
     number(entry.count),
     name,
     h(
       "ul",
       { class: "plain" },
-      (entry.examples || []).map((item) =>
+      entry.examples.map((item) =>
         h("li", { class: "excerpt" }, `row ${number(item.index + 1)}: `, cut(item.excerpt, 110)),
       ),
     ),
@@ -93,11 +104,12 @@ function noted(title, entries, none) {
   );
 }
 
+/** @param {Health} record */
 function lengths(record) {
-  const columnsShown = ["mean", "p5", "p50", "p95", "max"],
-    rows = Object.entries(record.lengths || {});
+  const columnsShown = /** @type {const} */ (["mean", "p5", "p50", "p95", "max"]),
+    rows = Object.entries(record.lengths);
   if (!rows.length) return null;
-  const cutRows = Object.entries(record.truncated || {}).filter(([, count]) => count);
+  const cutRows = Object.entries(record.truncated).filter(([, count]) => count);
   return section(
     `Lengths in ${rows[0][1].unit}`,
     cutRows.length
@@ -111,6 +123,7 @@ function lengths(record) {
   );
 }
 
+/** @param {Health} record */
 function repeats(record) {
   const { prompts, responses } = record;
   if (!prompts) return null;
@@ -131,8 +144,12 @@ function repeats(record) {
   );
 }
 
+/**
+ * @param {string} title
+ * @param {Health["sources"]} counted
+ */
 function names(title, counted) {
-  const entries = Object.entries(counted || {}),
+  const entries = Object.entries(counted),
     most = Math.max(...entries.map(([, count]) => count), 1);
   if (!entries.length) return null;
   return section(
@@ -150,8 +167,9 @@ function names(title, counted) {
   );
 }
 
+/** @param {Health["models"]} counted */
 function models(counted) {
-  const entries = Object.entries(counted || {});
+  const entries = Object.entries(counted);
   if (!entries.length) return null;
   return section(
     "Models",

@@ -2,19 +2,36 @@
 // A list that draws only what is on screen, and moves by keyboard.
 import { h } from "./dom.js";
 
+/**
+ * @import { Child, List } from "../page_types.js"
+ */
+
 const SPARE = 6;
+/** @type {Pick<List<unknown>, "move" | "redraw"> | null} */
 export let activeList = null;
 
 export function forgetList() {
   activeList = null;
 }
 
+/**
+ * @template T
+ * @param {{
+ *   label: string,
+ *   height: number,
+ *   render: (item: T, place: number) => Child,
+ *   pick: (item: T) => void,
+ * }} options
+ * @returns {List<T>}
+ */
 export function virtualList({ label, height, render: renderItem, pick }) {
   const space = h("div", { class: "space" });
   const box = h("div", { class: "list", role: "listbox", tabindex: 0, "aria-label": label }, space);
+  /** @type {Map<number, HTMLElement>} */
   const drawn = new Map();
-  let items = [],
-    chosen = -1,
+  /** @type {T[]} */
+  let items = [];
+  let chosen = -1,
     asked = false;
 
   function draw() {
@@ -30,6 +47,7 @@ export function virtualList({ label, height, render: renderItem, pick }) {
       if (!drawn.has(place)) drawn.set(place, space.appendChild(item(place)));
   }
 
+  /** @param {number} place */
   function item(place) {
     return h(
       "div",
@@ -56,6 +74,7 @@ export function virtualList({ label, height, render: renderItem, pick }) {
     draw();
   }
 
+  /** @param {number} place */
   function choose(place) {
     chosen = place;
     if (place >= 0) {
@@ -74,7 +93,8 @@ export function virtualList({ label, height, render: renderItem, pick }) {
     }
   });
   new ResizeObserver(draw).observe(box);
-  return (activeList = {
+  /** @type {List<T>} */
+  const list = {
     node: box,
     set(next, itemHeight = height) {
       items = next;
@@ -97,8 +117,7 @@ export function virtualList({ label, height, render: renderItem, pick }) {
       choose(Math.min(items.length - 1, Math.max(0, chosen + step)));
       pick(items[chosen]);
     },
-    open() {
-      if (chosen >= 0) pick(items[chosen], true);
-    },
-  });
+  };
+  activeList = list;
+  return list;
 }

@@ -4,7 +4,7 @@ import { rowsOf } from "./cluster.js";
 import { MAIN } from "./data.js";
 import { decisions, decisionWatchers } from "./decision_store.js";
 import { decisionsView } from "./decisions.js";
-import { h, put, table } from "./dom.js";
+import { byId, h, put, table } from "./dom.js";
 import { globalView, localView } from "./explorer.js";
 import { dataView } from "./health.js";
 import { activeList, forgetList } from "./list.js";
@@ -15,7 +15,11 @@ import { shiftView } from "./shift.js";
 import { go, readState, state } from "./state.js";
 import { verdictView } from "./verdict.js";
 
-/** @type {[string, string, (root: HTMLElement) => (() => Promise<unknown>) | void][]} */
+/**
+ * @import { Mount } from "../page_types.js"
+ */
+
+/** @type {[string, string, Mount][]} */
 const VIEWS = [
   ["verdict", "Verdict", verdictView],
   ["data", "Data health", dataView],
@@ -36,14 +40,15 @@ const KEYS = [
   ["Esc", "leave the search, close this, go back to the list"],
   ["?", "these keys"],
 ];
-const mainBox = document.getElementById("main");
-let mounted = "",
-  update = null;
+const mainBox = byId("main");
+/** @type {(() => Promise<void>) | null} */
+let update = null;
+let mounted = "";
 
 function drawNav() {
   const count = Object.keys(decisions).length;
   put(
-    document.getElementById("nav"),
+    byId("nav"),
     h("div", { class: "brand" }, h("strong", {}, "anatomy"), h("span", { title: MAIN.run.path }, MAIN.run.name)),
     h(
       "ol",
@@ -87,6 +92,7 @@ function render() {
 }
 
 function help() {
+  /** @type {HTMLDialogElement} */
   const box = h(
     "dialog",
     { "aria-label": "keys", onclose: () => box.remove() },
@@ -102,6 +108,7 @@ function help() {
 }
 
 const THEME = "anatomy:theme";
+/** @param {string | null} theme */
 function setTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   try {
@@ -117,6 +124,7 @@ function switchTheme() {
   setTheme(dark ? "light" : "dark");
 }
 
+/** @type {Record<string, () => unknown>} */
 const ACTIONS = {
   j: () => activeList?.move(1),
   ArrowDown: () => activeList?.move(1),
@@ -154,7 +162,7 @@ addEventListener("hashchange", render);
 addEventListener("beforeprint", () =>
   document.querySelectorAll("details").forEach((item) => item.setAttribute("open", "")),
 );
-document.getElementById("skip").addEventListener("click", (event) => {
+byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   mainBox.focus();
 });

@@ -5,9 +5,40 @@ import { DECISION_KINDS, decidedTargets, decisions, isRow } from "./decision_sto
 import { h } from "./dom.js";
 import { isConcept } from "./names.js";
 
+/**
+ * @import { Decision } from "../page_types.js"
+ */
+
 // Version of a plan's schema, the same as in `interventions/plan/plan.py`.
 const PLAN_VERSION = 1;
 
+/**
+ * A decision as an entry of a plan, or an entry of a plan that was imported.
+ * @typedef {{
+ *   cluster?: string,
+ *   concept?: string,
+ *   rows?: string[],
+ *   direction: string,
+ *   strength: number,
+ *   backend: string,
+ * }} Intervention
+ */
+/** @typedef {{ schema_version?: unknown, interventions?: Intervention[], decisions?: DecisionLine[] }} PlanFile */
+/**
+ * @typedef {{
+ *   target?: unknown,
+ *   row_id?: unknown,
+ *   decision?: string,
+ *   comment?: string,
+ *   given?: object,
+ * }} DecisionLine
+ */
+
+/**
+ * @param {string} target
+ * @param {string} decision
+ * @returns {Intervention}
+ */
 function intervention(target, decision) {
   const kind = isConcept(target) ? "concept" : "cluster";
   return {
@@ -20,23 +51,24 @@ function intervention(target, decision) {
 
 export function planYaml() {
   const decided = decidedTargets()
-    .map((target) => [target, decisions[target]])
-    .filter(([, { decision }]) => decision);
+    .map((target) => ({ target, ...decisions[target] }))
+    .filter(({ decision }) => decision);
   const rows = decided
-    .filter(([target, { decision }]) => isRow(target) && decision === "remove")
-    .map(([target]) => target);
+    .filter(({ target, decision }) => isRow(target) && decision === "remove")
+    .map(({ target }) => target);
+  /** @type {object[]} */
   const actions = decided
-    .filter(([target, { decision }]) => !isRow(target) && decision !== "keep")
-    .flatMap(([target, { decision, given }]) => given ?? [intervention(target, decision)]);
+    .filter(({ target, decision }) => !isRow(target) && decision !== "keep")
+    .flatMap(({ target, decision, given }) => given ?? [intervention(target, decision)]);
   if (rows.length) actions.push({ rows, direction: "suppress", strength: 1, backend: "filtering" });
+  /** @param {object} item */
   const block = (item) =>
     "  - " +
     Object.entries(item)
       .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
       .join("\n    ");
-  const lines = decided.map(
-    ([target, { decision, comment }]) => "  - " + JSON.stringify({ target, decision, comment }),
-  );
+  const lines = decided.map(({ target, decision, comment }) => "  - " + JSON.stringify({ target, decision, comment }));
+  /** @type {(name: string, items: string[]) => string} */
   const list = (name, items) => (items.length ? `${name}:\n${items.join("\n")}` : `${name}: []`);
   return (
     [
@@ -59,7 +91,7 @@ export function rowList() {
  * Decisions that a plan (YAML) or a list of rows (JSONL) holds, by target, and how many entries this run does not know.
  * Throws an Error that says why the text is neither.
  * @param {string} text
- * @returns {{ found: Record<string, { decision: string, comment: string, given?: object[] }>, unknown: number }}
+ * @returns {{ found: Record<string, Decision>, unknown: number }}
  */
 export function readDecisions(text) {
   const lines = text.split("\n").filter((line) => line.trim());
@@ -67,8 +99,8 @@ export function readDecisions(text) {
     return known(
       lines.map((line) => JSON.parse(line)).map((item) => ({ ...item, target: item.target ?? item.row_id })),
     );
-  const plan = /** @type {any} */ (globalThis).jsyaml.safeLoad(text);
-  if (!plan || typeof plan !== "object" || !["decisions", "interventions"].some((key) => Array.isArray(plan[key])))
+  const plan = /** @type {PlanFile | null} */ (globalThis.jsyaml.safeLoad(text));
+  if (!plan || typeof plan !== "object" || ![plan.decisions, plan.interventions].some(Array.isArray))
     throw new Error("it has no `decisions` or `interventions`");
   if ("schema_version" in plan && plan.schema_version !== PLAN_VERSION)
     throw new Error(`it is of schema version ${JSON.stringify(plan.schema_version)}, and ${PLAN_VERSION} is read here`);
@@ -83,29 +115,39 @@ export function readDecisions(text) {
   return { found: done.found, unknown: done.unknown + kept.unknown };
 }
 
-// The decision that an intervention means for its targets, kept with it: strength, backend and options are not lost.
+/**
+ * The decision that an intervention means for its targets, kept with it: strength, backend and options are not lost.
+ * @param {Partial<Intervention>} given
+ * @returns {DecisionLine[]}
+ */
 function decisionsOf(given) {
   const decision = given.backend === "filtering" && given.direction === "suppress" ? "remove" : given.direction;
   if (given.rows) return given.rows.map((target) => ({ target, decision }));
   return [{ target: given.concept ?? given.cluster, decision, given }];
 }
 
+/** @param {DecisionLine[]} items */
 function known(items) {
-  /** @type {Record<string, { decision: string, comment: string, given?: object[] }>} */
+  /** @type {Record<string, Decision>} */
   const found = {};
   let unknown = 0;
   for (const { target, decision, comment, given } of items) {
-    if (typeof target !== "string" || !(isRow(target) || MAIN.clusters[target]) || !DECISION_KINDS.includes(decision)) {
+    const kind = DECISION_KINDS.find((one) => one === decision);
+    if (!kind || typeof target !== "string" || !(isRow(target) || MAIN.clusters[target])) {
       unknown += 1;
       continue;
     }
-    const before = found[target]?.decision === decision ? found[target].given : undefined;
-    found[target] = { decision, comment: String(comment ?? "") };
+    const before = found[target]?.decision === kind ? found[target].given : undefined;
+    found[target] = { decision: kind, comment: String(comment ?? "") };
     if (given) found[target].given = [...(before ?? []), given];
   }
   return { found, unknown };
 }
 
+/**
+ * @param {string} name
+ * @param {string} text
+ */
 export function download(name, text) {
   const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
   const anchor = h("a", { href: address, download: name });

@@ -2,25 +2,37 @@
 // Plotly is loaded only when somebody asks to zoom; without its file the static picture stays.
 import { loadScript, once } from "./data.js";
 import { h, put, visible } from "./dom.js";
-import { cut, side } from "./format.js";
+import { cut, messageOf, side } from "./format.js";
+
+/**
+ * @import { MapPoint } from "../page_types.js"
+ */
 
 const loadPlotly = once(() => loadScript("plotly.js", ""));
+/** @param {string} text */
 const noMarkup = (text) => visible(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+/**
+ * @param {HTMLElement} box
+ * @param {MapPoint[]} points
+ * @param {(point: MapPoint) => number} radius
+ * @param {(id: string) => void} pick
+ */
 export async function zoomable(box, points, radius, pick) {
   try {
     await loadPlotly();
   } catch (error) {
-    box.append(h("p", { class: "note" }, error.message));
+    box.append(h("p", { class: "note" }, messageOf(error)));
     return;
   }
-  const style = getComputedStyle(document.documentElement),
-    colour = (name) => style.getPropertyValue(name).trim();
-  const plot = h("div", { class: "plot" });
-  put(box, plot);
+  const style = getComputedStyle(document.documentElement);
+  /** @param {string} name */
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const frame = h("div", { class: "plot" });
+  put(box, frame);
   const kinds = points.map((point) => (Math.abs(point.value) < 0.02 ? "--even" : "--" + side(point.value)));
-  await globalThis.Plotly.newPlot(
-    plot,
+  const plot = await globalThis.Plotly.newPlot(
+    frame,
     [
       {
         type: "scatter",

@@ -1,12 +1,21 @@
 // @ts-check
 // Pictures as SVG: they need nothing, print well, and carry their numbers as text beside them.
 import { h, svg } from "./dom.js";
-import { cut, interval, percent, side, signed } from "./format.js";
+import { cut, interval, isNumber, percent, side, signed } from "./format.js";
 import { zoomable } from "./plotly.js";
 
+/**
+ * @import { Effect, MapPoint } from "../page_types.js"
+ */
+
+/**
+ * @param {Effect} test
+ * @param {number} reach
+ */
 export function forest(test, reach, width = 150) {
   const middle = width / 2,
     scale = (middle - 4) / (reach || 1);
+  /** @param {number} value */
   const x = (value) => middle + Math.max(-reach, Math.min(reach, value)) * scale;
   return svg(
     "svg",
@@ -20,16 +29,22 @@ export function forest(test, reach, width = 150) {
     },
     svg("line", { class: "zero", x1: middle, x2: middle, y1: 0, y2: 18 }),
     svg("line", { class: "range", x1: x(test.effect_low), x2: x(test.effect_high), y1: 9, y2: 9 }),
-    Number.isFinite(test.effect_length_adjusted)
+    isNumber(test.effect_length_adjusted)
       ? svg("circle", { class: "adjusted", cx: x(test.effect_length_adjusted), cy: 9, r: 3.5 })
       : null,
     svg("circle", { class: "point", cx: x(test.effect), cy: 9, r: 4 }),
   );
 }
 
+/** @param {Effect[]} found */
 export const reachOf = (found) =>
   found.reduce((most, test) => Math.max(most, Math.abs(test.effect_low), Math.abs(test.effect_high)), 0.001);
 
+/**
+ * @param {number} share
+ * @param {string} kind
+ * @param {string} text
+ */
 export function bar(share, kind, text) {
   return h(
     "div",
@@ -38,7 +53,14 @@ export function bar(share, kind, text) {
   );
 }
 
+/**
+ * @param {number | null} value
+ * @param {number | null} low
+ * @param {number | null} high
+ */
 export function dotRange(value, low, high) {
+  if (value === null || low === null || high === null) return null;
+  /** @param {number} share */
   const x = (share) => 4 + 192 * share;
   return svg(
     "svg",
@@ -56,15 +78,23 @@ export function dotRange(value, low, high) {
   );
 }
 
-// Points: {id, x, y, size, value, label}; value in [-1, 1] is the lean to chosen (blue) or rejected (orange).
+/**
+ * Clusters as points: blue lean to chosen, orange to rejected.
+ * @param {MapPoint[]} points
+ * @param {(id: string) => void} pick
+ * @param {string} title
+ */
 export function clusterMap(points, pick, title) {
   const width = 520,
     height = 330,
     edge = 26;
-  const X = (value) => edge + value * (width - 2 * edge),
-    Y = (value) => height - edge - value * (height - 2 * edge);
+  /** @param {number} value */
+  const X = (value) => edge + value * (width - 2 * edge);
+  /** @param {number} value */
+  const Y = (value) => height - edge - value * (height - 2 * edge);
   const box = h("div", { class: "map" });
   const most = Math.max(...points.map((point) => point.size), 1);
+  /** @param {MapPoint} point */
   const radius = (point) => 3.5 + 9 * Math.sqrt(point.size / most);
   const dots = points.map((point) =>
     svg(
@@ -103,14 +133,23 @@ export function clusterMap(points, pick, title) {
         zoom,
       ),
     ),
+    /** @param {string} id */
     select(id) {
       dots.forEach((dot) => dot.classList.toggle("selected", dot.dataset.id === id));
     },
   };
 }
 
-// Names of the strongest points, where they hide neither each other nor the edge.
+/**
+ * Names of the strongest points, where they hide neither each other nor the edge.
+ * @param {MapPoint[]} points
+ * @param {(value: number) => number} X
+ * @param {(value: number) => number} Y
+ * @param {(point: MapPoint) => number} radius
+ * @param {number} width
+ */
 function mapLabels(points, X, Y, radius, width) {
+  /** @type {number[][]} */
   const taken = [];
   const strongest = [...points].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 30);
   return strongest.map((point) => {

@@ -5,6 +5,7 @@ import { h, section, table } from "./dom.js";
 import { number } from "./format.js";
 import { tree } from "./shift.js";
 
+/** @param {HTMLElement} root */
 export function provenanceView(root) {
   const { stages, settings, versions, inputs, command } = MAIN.manifest;
   const commands = [...new Set([...Object.values(stages).map((record) => record.command), command])];

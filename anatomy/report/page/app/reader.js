@@ -5,11 +5,17 @@ import { MAIN, columns, features, rowId, rowText } from "./data.js";
 import { decisionButtons } from "./decision_store.js";
 import { differences } from "./diff.js";
 import { h, link, put, select } from "./dom.js";
-import { cut, number, plural, side, signed } from "./format.js";
+import { cut, messageOf, number, plural, side, signed } from "./format.js";
 import { isContext, named } from "./names.js";
 import { fragment, go, state } from "./state.js";
 import { painted, tokenColours } from "./tokens.js";
 
+/**
+ * @import { Columns, Paint, Painters, PairColours, Peak, RowMessages, Side } from "../page_types.js"
+ */
+
+/** @type {Side[]} */
+const SIDES = ["chosen", "rejected"];
 const MODES = [
   ["tokens", "tokens"],
   ["diff", "differences"],
@@ -35,14 +41,15 @@ export function pairReader() {
         if (key !== shown) return;
         put(root, ...nodes);
         const asked = root.querySelector(".prompt");
-        asked.scrollTop = asked.scrollHeight;
+        if (asked) asked.scrollTop = asked.scrollHeight;
       } catch (error) {
-        put(root, h("p", { class: "empty" }, error.message));
+        put(root, h("p", { class: "empty" }, messageOf(error)));
       }
     },
   };
 }
 
+/** @param {number} row */
 async function pairNodes(row) {
   const [text, record, id] = await Promise.all([rowText(row), columns(), rowId(row)]);
   const top = topResponses(record, row);
@@ -50,7 +57,6 @@ async function pairNodes(row) {
   const tokens = colour && (state.mode || "tokens") === "tokens" ? await tokenColours(row, colour) : null;
   const mode = state.mode || (tokens ? "tokens" : "diff");
   const info = h("div", { class: "peaks note" });
-  /** @type {{ chosen?: Function, rejected?: Function, note?: string }} */
   const paint = painters(text, mode, tokens, info);
   return [
     header(row, id, record, text),
@@ -61,7 +67,7 @@ async function pairNodes(row) {
     h(
       "div",
       { class: "pair" },
-      ["chosen", "rejected"].map((name) =>
+      SIDES.map((name) =>
         h(
           "div",
           { class: "side " + name },
@@ -73,8 +79,8 @@ async function pairNodes(row) {
               "span",
               { class: "note" },
               [
-                record[name + "_model"].names[record[name + "_model"].code[row]],
-                plural(record[name + "_tokens"][row], "token"),
+                record[`${name}_model`].names[record[`${name}_model`].code[row]],
+                plural(record[`${name}_tokens`][row], "token"),
               ]
                 .filter(Boolean)
                 .join(" · "),
@@ -88,6 +94,12 @@ async function pairNodes(row) {
   ];
 }
 
+/**
+ * @param {number} row
+ * @param {string} id
+ * @param {Columns} record
+ * @param {RowMessages} text
+ */
 function header(row, id, record, text) {
   const data = record.data[row],
     source = record.source.names[record.source.code[row]];
@@ -120,13 +132,21 @@ function header(row, id, record, text) {
   );
 }
 
+/** @typedef {{ id: string, value: number }} TopResponse */
+
+/**
+ * @param {Columns} record
+ * @param {number} row
+ */
 function topResponses({ top }, row) {
+  /** @type {TopResponse[]} */
   const found = [];
   for (let place = row * top.count; place < (row + 1) * top.count; place++)
     if (top.value[place]) found.push({ id: top.ids[top.response[place]], value: top.value[place] / 10 });
   return found;
 }
 
+/** @param {TopResponse[]} top */
 function differs(top) {
   return h(
     "p",
@@ -146,10 +166,18 @@ function differs(top) {
   );
 }
 
+/**
+ * @param {number} row
+ * @param {string} colour
+ * @param {string} mode
+ * @param {TopResponse[]} top
+ * @param {PairColours | null} tokens
+ * @param {string} [note]
+ */
 function controls(row, colour, mode, top, tokens, note) {
   const ids = [
     ...new Set([colour, state.cluster, state.within, ...top.map(({ id }) => id), ...Object.keys(MAIN.rows.scales)]),
-  ].filter((id) => id && (!isContext(id) || id[0] === "P"));
+  ].flatMap((id) => (id && (!isContext(id) || id[0] === "P") ? [id] : []));
   const missing = mode === "tokens" && !tokens ? missingTokens(row) : "";
   return h(
     "div",
@@ -176,23 +204,38 @@ function controls(row, colour, mode, top, tokens, note) {
   );
 }
 
+/** @param {number} row */
 const missingTokens = (row) =>
   MAIN.rows.tokens.includes(row)
     ? "What this concept's detector says of each token is not kept for this row; the command " +
       "of the audit, run again, adds it."
     : "Tokens are kept for the rows behind the findings; this is not one of them.";
 
+/**
+ * @param {RowMessages} text
+ * @param {string} mode
+ * @param {PairColours | null} tokens
+ * @param {HTMLElement} info
+ * @returns {Painters}
+ */
 function painters(text, mode, tokens, info) {
-  const last = (name) => text[name][text[name].length - 1].content || "";
+  /** @param {Side} name */
+  const last = (name) => text[name].at(-1)?.content || "";
   if (mode === "diff") {
     const found = differences(last("chosen"), last("rejected"));
     return found || { note: "Too long to compare word by word." };
   }
   if (!tokens) return {};
+  /** @type {(name: Side) => Paint} */
   const paint = (name) => (content) => painted(tokens[name], content, (piece, peaks) => tellPeaks(info, piece, peaks));
   return { chosen: paint("chosen"), rejected: paint("rejected"), note: tokens.note };
 }
 
+/**
+ * @param {HTMLElement} info
+ * @param {string} piece
+ * @param {Peak[]} peaks
+ */
 async function tellPeaks(info, piece, peaks) {
   const labels = await features();
   const strongest = [...peaks].sort((a, b) => b[1] - a[1]).slice(0, 8);
@@ -206,6 +249,12 @@ async function tellPeaks(info, piece, peaks) {
   );
 }
 
+/**
+ * @param {RowMessages} text
+ * @param {PairColours | null} tokens
+ * @param {string} colour
+ * @param {HTMLElement} info
+ */
 function promptNodes(text, tokens, colour, info) {
   const asked = chat(text.prompt);
   if (!tokens?.prompt || colour[0] !== "P") return h("div", { class: "prompt" }, asked);
@@ -222,7 +271,13 @@ function promptNodes(text, tokens, colour, info) {
   );
 }
 
+/**
+ * @param {RowMessages} text
+ * @param {number} row
+ * @param {Columns} record
+ */
 function details(text, row, record) {
+  /** @type {number[]} */
   const same = [];
   for (let other = 0; other < record.prompt.length && same.length < 12; other++)
     if (other !== row && record.prompt[other] === record.prompt[row]) same.push(other);

@@ -9,6 +9,11 @@ import { hasSignal, isContext, named } from "./names.js";
 import { pairReader } from "./reader.js";
 import { go, state } from "./state.js";
 
+/**
+ * @import { Columns, List, NumberArray, Options, RowMessages, Signal, StateKey } from "../page_types.js"
+ */
+
+/** @type {Options} */
 const ROW_ORDERS = [
   ["", "as in the file"],
   ["signal", "signal of the cluster"],
@@ -17,15 +22,19 @@ const ROW_ORDERS = [
   ["decided", "decided first"],
 ];
 
+/** @param {HTMLElement} root */
 export function rowsView(root) {
   const reader = pairReader(),
     filters = h("div", { class: "filters" }),
     status = h("p", { class: "note", "aria-live": "polite" });
-  let record = null,
-    ids = "",
-    current = null,
+  /** @type {Columns | null} */
+  let record = null;
+  /** @type {Signal | null} */
+  let current = null;
+  let ids = "",
     shown = "",
     searching = 0;
+  /** @type {List<number>} */
   const list = virtualList({
     label: "rows",
     height: 58,
@@ -37,7 +46,9 @@ export function rowsView(root) {
     h("div", { class: "rows" }, h("div", { class: "left" }, filters, status, list.node), reader.node),
   );
 
+  /** @param {number} row */
   function rowItem(row) {
+    if (!record) return null;
     const text = h("div", { class: "excerpt", dir: "auto" }, "…");
     rowText(row)
       .then((found) => put(text, visible(cut(lastAsked(found), 110))))
@@ -57,22 +68,27 @@ export function rowsView(root) {
   }
 
   async function update() {
-    if (!record) [record, ids] = [await columns(), await rowIds()];
+    const known = (record ??= await columns());
+    ids ||= await rowIds();
     const key = [state.source, state.model, state.cluster, state.within, state.sign, state.sort, state.words].join("|");
     if (key !== shown) {
       shown = key;
       const run = ++searching;
       current = hasSignal(state.cluster) ? await signal(state.cluster) : null;
-      const found = rowOrder(await filteredRows(record), record, current, ids);
-      drawFilters();
+      const found = rowOrder(await filteredRows(known), known, current, ids);
+      drawFilters(known);
       if (run !== searching) return;
-      if (state.words) await searchRows(found, run);
+      if (state.words) await searchRows(found, state.words, run);
       else show(found, `${plural(found.length, "row")} of ${number(MAIN.rows.n)}.`);
     }
     list.select((row) => String(row) === state.row);
     await reader.update();
   }
 
+  /**
+   * @param {number[]} found
+   * @param {string} text
+   */
   function show(found, text) {
     list.set(found);
     list.top();
@@ -80,34 +96,46 @@ export function rowsView(root) {
     if (!state.row && found.length) go({ row: String(found[0]) }, true);
   }
 
-  // Reads piece after piece, so that any number of rows can be searched; a newer search ends an older one.
-  async function searchRows(rows, run) {
-    const wanted = state.words.toLowerCase(),
-      found = [];
+  /**
+   * Reads piece after piece, so that any number of rows can be searched; a newer search ends an older one.
+   * @param {number[]} rows
+   * @param {string} words
+   * @param {number} run
+   */
+  async function searchRows(rows, words, run) {
+    const wanted = words.toLowerCase();
+    /** @type {number[]} */
+    const found = [];
     let read = 0,
-      record = performance.now();
+      told = performance.now();
     for (const row of rows) {
       const text = await rowText(row);
       if (run !== searching) return;
       if (searchText(text).includes(wanted) || ids.startsWith(wanted, 32 * row)) found.push(row);
       read++;
-      if (performance.now() - record > 200) {
+      if (performance.now() - told > 200) {
         status.textContent = `searched ${number(read)} of ${number(rows.length)}, found ${number(found.length)} …`;
-        record = performance.now();
+        told = performance.now();
         await new Promise((done) => setTimeout(done));
       }
     }
-    show(found, `${plural(found.length, "row")} of ${number(rows.length)} with “${cut(state.words, 30)}”.`);
+    show(found, `${plural(found.length, "row")} of ${number(rows.length)} with “${cut(words, 30)}”.`);
   }
 
-  function drawFilters() {
+  /** @param {Columns} record */
+  function drawFilters(record) {
     const words = filters.querySelector("input");
     if (words && document.activeElement === words) return;
+    /** @type {(name: StateKey) => (value: string) => void} */
     const set = (name) => (value) => go({ [name]: value, row: "" }, true);
     const modelNames = [...new Set([...record.chosen_model.names, ...record.rejected_model.names])]
       .filter(Boolean)
       .sort();
-    const options = (all, names) => [["", all], ...names.filter(Boolean).map((name) => [name, cut(name, 30)])];
+    /** @type {(all: string, names: string[]) => Options} */
+    const options = (all, names) => [
+      ["", all],
+      ...names.filter(Boolean).map(/** @returns {[string, string]} */ (name) => [name, cut(name, 30)]),
+    ];
     put(
       filters,
       searchBox("texts", state.words || "", set("words")),
@@ -145,28 +173,37 @@ export function rowsView(root) {
   return update;
 }
 
+/** @param {RowMessages} text */
 const lastAsked = (text) =>
   [...text.prompt].reverse().find((message) => message.content)?.content || text.chosen[0]?.content || "";
+/** @param {RowMessages} text */
 const searchText = (text) =>
   [...text.prompt, ...text.chosen, ...text.rejected]
     .map((message) => message.content + (message.tool_calls ? JSON.stringify(message.tool_calls) : ""))
     .join("\n")
     .toLowerCase();
+/**
+ * @param {string[]} ids
+ * @returns {Options}
+ */
 const clusterOptions = (ids) => ids.map((id) => [id, `${id} ${cut(named(id), 34)}`]);
 
+/** @param {Columns} record */
 async function filteredRows(record) {
   const inside = state.within ? await contextRows(state.within) : null;
   const current = hasSignal(state.cluster) ? (await signal(state.cluster)).value : null;
-  const source = record.source.names.indexOf(state.source),
-    found = [];
-  const models = ["chosen_model", "rejected_model"].map((name) => [
-    record[name].code,
-    record[name].names.indexOf(state.model),
-  ]);
-  const wanted = { chosen: 1, rejected: -1 }[state.sign];
+  const source = record.source.names.indexOf(state.source ?? ""),
+    wanted = state.sign === "chosen" ? 1 : state.sign === "rejected" ? -1 : 0;
+  /** @type {number[]} */
+  const found = [];
+  const models = [record.chosen_model, record.rejected_model].map(({ names, code }) => ({
+    code,
+    name: names.indexOf(state.model ?? ""),
+  }));
+  /** @param {number} row */
   const keep = (row) =>
     (!state.source || record.source.code[row] === source) &&
-    (!state.model || models.some(([code, name]) => code[row] === name)) &&
+    (!state.model || models.some(({ code, name }) => code[row] === name)) &&
     (!current || !wanted || Math.sign(current[row]) === wanted);
   if (inside) {
     for (const row of inside) if (keep(row)) found.push(row);
@@ -174,17 +211,22 @@ async function filteredRows(record) {
   return found;
 }
 
+/**
+ * @param {number[]} rows
+ * @param {Columns} record
+ * @param {Signal | null} current
+ * @param {string} ids
+ */
 function rowOrder(rows, record, current, ids) {
+  /** @typedef {(row: number) => number} RowKey */
+  /** @type {RowKey} */
   const longer = (row) => record.rejected_tokens[row] - record.chosen_tokens[row];
+  /** @type {(values: NumberArray) => RowKey} */
+  const bySignal = (values) => (row) =>
+    state.sign === "rejected" ? values[row] : state.sign === "chosen" ? -values[row] : -Math.abs(values[row]);
+  /** @type {Record<string, RowKey | null>} */
   const keys = {
-    signal:
-      current &&
-      ((row) =>
-        state.sign === "rejected"
-          ? current.value[row]
-          : state.sign === "chosen"
-            ? -current.value[row]
-            : -Math.abs(current.value[row])),
+    signal: current && bySignal(current.value),
     longer,
     shorter: (row) => -longer(row),
     decided: (row) => (decisions[ids.slice(32 * row, 32 * row + 32)] ? 0 : 1),
@@ -192,8 +234,8 @@ function rowOrder(rows, record, current, ids) {
   const key = keys[state.sort || ""];
   return key
     ? rows
-        .map((row) => [key(row), row])
-        .sort((a, b) => a[0] - b[0])
-        .map(([, row]) => row)
+        .map((row) => ({ row, place: key(row) }))
+        .sort((a, b) => a.place - b.place)
+        .map(({ row }) => row)
     : rows;
 }

@@ -4,8 +4,15 @@ import { MAIN } from "./data.js";
 import { h, link, section, table } from "./dom.js";
 import { number, percent, plural } from "./format.js";
 
+/**
+ * @import { Child } from "../page_types.js"
+ * @import { NullRate } from "../payload.js"
+ */
+
+/** @param {HTMLElement} root */
 export function saeView(root) {
-  const { sae, faults } = { sae: MAIN.health.sae, faults: MAIN.health.sae?.faults || [] };
+  const sae = MAIN.health.sae,
+    faults = sae?.faults ?? [];
   root.append(
     h(
       "h1",
@@ -67,10 +74,13 @@ function nullCheck() {
         " and the report again.",
       ),
     );
+  /** @param {NullRate} rate */
   const verdictOf = (rate) =>
-    rate.low > 0.05
-      ? h("span", { class: "badge warn" }, "too many")
-      : h("span", { class: "badge ok" }, rate.high < 0.05 ? "cautious" : "as it should be");
+    rate.low === null || rate.high === null
+      ? h("span", { class: "badge" }, "nothing to test")
+      : rate.low > 0.05
+        ? h("span", { class: "badge warn" }, "too many")
+        : h("span", { class: "badge ok" }, rate.high < 0.05 ? "cautious" : "as it should be");
   return section(
     "Null check",
     note,
@@ -89,14 +99,28 @@ function nullCheck() {
   );
 }
 
+/**
+ * What the stage of scores leaves of each detector in the manifest.
+ * @typedef {{
+ *   detector: string,
+ *   layer: number | null,
+ *   pooling: string,
+ *   threshold: number | null,
+ *   held_out: Record<string, number | null>,
+ * }} ScoredConcept
+ */
+
 function detectors() {
-  const found = Object.entries(MAIN.manifest.stages.scores?.facts?.concepts || {});
+  const found = Object.entries(
+    /** @type {Record<string, ScoredConcept>} */ (MAIN.manifest.stages.scores?.facts.concepts ?? {}),
+  );
+  /** @type {(entry: [string, ScoredConcept]) => Child[]} */
   const shown = ([name, facts]) => [
     link({ view: "global", cluster: name }, name),
     facts.detector,
     facts.layer ?? "text",
-    facts.pooling ?? "",
-    facts.threshold === null || facts.threshold === undefined ? "" : number(facts.threshold, 3),
+    facts.pooling,
+    facts.threshold === null ? "" : number(facts.threshold, 3),
     heldOut(facts),
   ];
   return section(
@@ -108,11 +132,12 @@ function detectors() {
   );
 }
 
+/** @param {ScoredConcept} facts */
 function heldOut(facts) {
-  const scores = Object.entries(facts.held_out || {}).filter(([, value]) => typeof value === "number");
+  const scores = Object.entries(facts.held_out).filter(([, value]) => value !== null);
   return scores.length
     ? scores.map(([name, value]) => `${name} ${number(value, 3)}`).join(", ")
-    : facts.layer === null || facts.layer === undefined
+    : facts.layer === null
       ? "a text rule: exact by its definition"
       : "not stored with this run";
 }

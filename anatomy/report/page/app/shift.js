@@ -3,10 +3,17 @@
 import { armsNodes } from "./ablations.js";
 import { MAIN } from "./data.js";
 import { fill, h, section, svg, table } from "./dom.js";
-import { interval, number, percent, signed } from "./format.js";
+import { interval, isNumber, number, percent, signed } from "./format.js";
 import { named } from "./names.js";
 
+/**
+ * @import { Child } from "../page_types.js"
+ * @import { ControlSpread, NoAgreement, OtherDocument } from "../payload.js"
+ * @import { ShownShift, ShownValidation, ViewAgreement } from "../payload.js"
+ */
+
 const OPEN_VALIDATIONS = 2;
+/** @type {Record<string, string>} */
 const VIEW_NAMES = {
   global: "response clusters",
   features: "SAE features",
@@ -17,6 +24,7 @@ const VIEW_NAMES = {
   "prompt-contrast": "the same, against other prompts",
 };
 
+/** @param {HTMLElement} root */
 export function shiftView(root) {
   root.append(h("h1", {}, MAIN.arms.comparisons.length ? "What training did" : "Predicted against observed"));
   if (!MAIN.validation.length) {
@@ -37,20 +45,34 @@ export function shiftView(root) {
   fill(root, {}, [armsNodes(MAIN.arms), MAIN.validation.map(validationSection)]);
 }
 
-function validationSection({ name, document, shifts, predictor }) {
-  const nodes = document?.agreements ? validationNodes(document, shifts, predictor) : [tree(document)];
+/**
+ * @param {ShownValidation | OtherDocument} shown
+ * @returns {shown is ShownValidation}
+ */
+const isValidation = (shown) => "predictor" in shown;
+
+/** @param {ShownValidation | OtherDocument} shown */
+function validationSection(shown) {
+  const { name } = shown,
+    nodes = isValidation(shown) ? validationNodes(shown) : [tree(shown.document)];
   return MAIN.validation.length > OPEN_VALIDATIONS
     ? h("details", { class: "validation" }, h("summary", {}, name), nodes)
     : section(name, null, ...nodes);
 }
 
-function validationNodes(document, shifts, predictor) {
-  const line = document.calibration,
+/**
+ * @param {ShownValidation} shown
+ * @returns {Child[]}
+ */
+function validationNodes({ document, shifts, predictor }) {
+  const best = predictor === null ? {} : (document.agreements[predictor] ?? {}),
+    line = document.calibration,
     drift = document.training?.reward_drift,
-    draws = Object.values(document.controls ?? {})[0]?.["labels flipped"]?.repetitions,
+    draws = Object.values(document.controls)[0]?.["labels flipped"]?.repetitions,
     views = Object.keys(VIEW_NAMES).filter((view) => Object.values(document.agreements).some((found) => found[view]));
-  const plotted = views.filter((view) => view !== "concept"),
-    of = (view) => shifts.filter((shift) => shift.view === view);
+  const plotted = views.filter((view) => view !== "concept");
+  /** @param {string} view */
+  const of = (view) => shifts.filter((shift) => shift.view === view);
   return [
     h(
       "p",
@@ -76,7 +98,7 @@ function validationNodes(document, shifts, predictor) {
     h(
       "div",
       { class: "two" },
-      plotted.map((view) => shiftPlot(view, of(view), document.agreements[predictor]?.[view]?.n)),
+      plotted.map((view) => shiftPlot(view, of(view), best[view]?.n)),
     ),
     h("h3", {}, "Agreement"),
     h(
@@ -99,9 +121,7 @@ function validationNodes(document, shifts, predictor) {
         "same sign, top 10",
         "random labels",
       ],
-      plotted.map((view) =>
-        agreement(view, document.agreements[predictor]?.[view], document.controls?.[view]?.["labels flipped"]),
-      ),
+      plotted.map((view) => agreement(view, best[view], document.controls[view]?.["labels flipped"])),
       [1, 2, 4, 5, 6, 7],
     ),
     conceptShifts(of("concept")),
@@ -113,9 +133,10 @@ function validationNodes(document, shifts, predictor) {
         ["predictor", ...plotted.map((view) => VIEW_NAMES[view])],
         Object.entries(document.agreements).map(([name, found]) => [
           name,
-          ...plotted.map((view) =>
-            (found[view]?.r ?? null) === null ? "–" : `${signed(found[view].r, 2)}, ${number(found[view].r2_out, 2)}`,
-          ),
+          ...plotted.map((view) => {
+            const one = found[view];
+            return isMeasured(one) ? `${signed(one.r, 2)}, ${number(one.r2_out, 2)}` : "–";
+          }),
         ]),
       ),
     ),
@@ -128,22 +149,36 @@ function validationNodes(document, shifts, predictor) {
   ];
 }
 
+/**
+ * @param {ViewAgreement | NoAgreement | undefined} found
+ * @returns {found is ViewAgreement}
+ */
+const isMeasured = (found) => isNumber(found?.r);
+
+/**
+ * @param {string} view
+ * @param {ViewAgreement | NoAgreement | undefined} found
+ * @param {ControlSpread | undefined} control
+ */
 function agreement(view, found, control) {
-  if ((found?.r ?? null) === null) return [VIEW_NAMES[view], number(found?.n), found?.why ?? "–"];
+  if (!isMeasured(found)) return [VIEW_NAMES[view], number(found?.n), found && "why" in found ? found.why : "–"];
   return [
     VIEW_NAMES[view],
     number(found.n),
     signed(found.r, 2),
     interval(found.r_low, found.r_high, 2),
-    number(found.ceiling?.attainable_r, 2),
+    number(found.ceiling.attainable_r, 2),
     number(found.slope, 3),
     number(found.r2_out, 2),
-    percent(found.top?.[0]?.same_sign, 0),
-    (control?.r ?? null) === null ? "" : interval(control.low, control.high, 2),
+    percent(found.top[0]?.same_sign, 0),
+    isNumber(control?.r) ? interval(control.low, control.high, 2) : "",
   ];
 }
 
-// Concepts one by one: each has a unit of its own, so that an r over them says nothing.
+/**
+ * Concepts one by one: each has a unit of its own, so that an r over them says nothing.
+ * @param {ShownShift[]} lines
+ */
 function conceptShifts(lines) {
   if (!lines.length) return null;
   return [
@@ -161,22 +196,32 @@ function conceptShifts(lines) {
   ];
 }
 
+/**
+ * @param {string} view
+ * @param {ShownShift[]} points
+ * @param {number | undefined} of how many there are with those that are not drawn
+ */
 function shiftPlot(view, points, of) {
   if (!points.length) return null;
   const size = 300,
     edge = 30,
     mostX = Math.max(...points.map((point) => Math.abs(point.predicted)), 1e-9),
     mostY = Math.max(...points.map((point) => Math.abs(point.observed)), 1e-9);
-  const X = (value) => edge + ((value / mostX + 1) / 2) * (size - 2 * edge),
-    Y = (value) => size - edge - ((Math.max(-1, Math.min(1, value / mostY)) + 1) / 2) * (size - 2 * edge);
+  /** @param {number} value */
+  const X = (value) => edge + ((value / mostX + 1) / 2) * (size - 2 * edge);
+  /** @param {number} value */
+  const Y = (value) => size - edge - ((Math.max(-1, Math.min(1, value / mostY)) + 1) / 2) * (size - 2 * edge);
+  /** @type {(point: ShownShift) => Child[]} */
   const mark = (point) => [
-    svg("line", {
-      class: "range",
-      x1: X(point.predicted),
-      x2: X(point.predicted),
-      y1: Y(point.observed_low),
-      y2: Y(point.observed_high),
-    }),
+    isNumber(point.observed_low) &&
+      isNumber(point.observed_high) &&
+      svg("line", {
+        class: "range",
+        x1: X(point.predicted),
+        x2: X(point.predicted),
+        y1: Y(point.observed_low),
+        y2: Y(point.observed_high),
+      }),
     svg(
       "circle",
       { class: "point", cx: X(point.predicted), cy: Y(point.observed), r: 3.5 },
@@ -217,12 +262,16 @@ function shiftPlot(view, points, of) {
       {},
       h("span", { class: "key chosen" }, "sign as predicted"),
       h("span", { class: "key rejected" }, "sign wrong"),
-      of > points.length ? h("span", {}, `${number(points.length)} of ${number(of)}`) : null,
+      of !== undefined && of > points.length ? h("span", {}, `${number(points.length)} of ${number(of)}`) : null,
     ),
   );
 }
 
-// Any JSON document as nested tables: numbers side by side where entries are alike.
+/**
+ * Any JSON document as nested tables: numbers side by side where entries are alike.
+ * @param {unknown} value
+ * @returns {Child}
+ */
 export function tree(value) {
   if (Array.isArray(value) && value.length && typeof value[0] === "object" && value[0]) {
     const names = Object.keys(value[0]);
@@ -242,6 +291,7 @@ export function tree(value) {
   return leaf(value);
 }
 
+/** @param {unknown} value */
 const leaf = (value) =>
   typeof value === "number"
     ? Number.isInteger(value)

@@ -1,5 +1,8 @@
 // @ts-check
 // The whole state of the page is its URL's fragment: every view, filter and selection can be sent as a link.
+/** @import { Changes, PageState } from "../page_types.js" */
+
+/** @type {PageState} */
 export let state = {};
 
 export function readState() {
@@ -7,14 +10,15 @@ export function readState() {
   state.view ||= "verdict";
 }
 
+/** @param {Changes} changes */
 export function fragment(changes) {
   const base = changes.view && changes.view !== state.view ? {} : state;
-  const next = Object.entries({ ...base, ...changes }).filter(
-    ([, value]) => value !== "" && value !== null && value !== undefined,
-  );
-  return new URLSearchParams(next).toString();
+  const next = new URLSearchParams();
+  for (const [key, value] of Object.entries({ ...base, ...changes })) if (value) next.append(key, value);
+  return next.toString();
 }
 
+/** @param {Changes} changes */
 export function go(changes, replace = false) {
   const next = "#" + fragment(changes);
   if (next === location.hash) return;

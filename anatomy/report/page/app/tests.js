@@ -3,6 +3,20 @@
 import { clusterOf } from "./names.js";
 import { state } from "./state.js";
 
+/**
+ * @import { Options, Test, View } from "../page_types.js"
+ */
+
+/** @type {Record<string, (test: Test) => number>} */
+const TEST_KEYS = {
+  delta_min: (test) => -test.delta_min,
+  d: (test) => -Math.abs(test.d),
+  effect: (test) => -Math.abs(test.effect),
+  adjusted: (test) => -Math.abs(test.effect_length_adjusted || 0),
+  p: (test) => test.p,
+  n: (test) => -test.n,
+};
+/** @type {Options} */
 export const ORDERS = [
   ["delta_min", "smaller half's effect"],
   ["d", "|d|"],
@@ -11,6 +25,7 @@ export const ORDERS = [
   ["p", "p and q"],
   ["n", "rows"],
 ];
+/** @type {Options} */
 export const LEVELS = [
   ["", "findings only"],
   ["0.05", "q ≤ 0.05"],
@@ -18,9 +33,15 @@ export const LEVELS = [
   ["1", "every test"],
 ];
 
+/** @type {Map<string, string>} */
+const searched = new Map();
+
+/** @param {string} id */
 function searchable(id) {
+  const known = searched.get(id);
+  if (known !== undefined) return known;
   const label = clusterOf(id);
-  return (label.searched ??= [
+  const text = [
     id,
     label.label,
     label.name?.title ?? "",
@@ -28,9 +49,16 @@ function searchable(id) {
     ...label.ngrams.map((item) => item.ngram),
   ]
     .join("\n")
-    .toLowerCase());
+    .toLowerCase();
+  searched.set(id, text);
+  return text;
 }
 
+/**
+ * @param {Test[]} all
+ * @param {View} view
+ * @param {{ level: string, words?: string }} wanted
+ */
 export function chosenTests(all, view, { level, words }) {
   const most = level === "" ? null : Number(level);
   const wanted = (words || "").toLowerCase();
@@ -46,17 +74,14 @@ export function chosenTests(all, view, { level, words }) {
   );
 }
 
+/**
+ * @param {Test[]} found
+ * @param {string} order
+ */
 export function inOrder(found, order) {
-  const key = {
-    delta_min: (test) => -test.delta_min,
-    d: (test) => -Math.abs(test.d),
-    effect: (test) => -Math.abs(test.effect),
-    adjusted: (test) => -Math.abs(test.effect_length_adjusted || 0),
-    p: (test) => test.p,
-    n: (test) => -test.n,
-  }[order];
+  const key = TEST_KEYS[order];
   return found
-    .map((test) => [key(test), test])
-    .sort((a, b) => a[0] - b[0])
-    .map(([, test]) => test);
+    .map((test) => ({ test, place: key(test) }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ test }) => test);
 }

@@ -4,10 +4,15 @@ import { rowsOf } from "./cluster.js";
 import { MAIN } from "./data.js";
 import { decisionButtons } from "./decision_store.js";
 import { h, link, section, table } from "./dom.js";
-import { cut, interval, number, percent, plural, qValue, side, signed } from "./format.js";
+import { cut, interval, isNumber, number, percent, plural, qValue, side, signed } from "./format.js";
 import { named, unit } from "./names.js";
 import { dotRange, forest, reachOf } from "./plots.js";
 
+/**
+ * @import { AuditVerdict, JudgedFinding, RuleRisk } from "../payload.js"
+ */
+
+/** @param {HTMLElement} root */
 export function verdictView(root) {
   const record = MAIN.verdict,
     { rows, retained } = MAIN.summary;
@@ -49,6 +54,13 @@ export function verdictView(root) {
   );
 }
 
+/**
+ * @param {string} title
+ * @param {AuditVerdict["risks"]} items
+ * @param {number} total
+ * @param {string} note
+ * @param {string} none what stands there for no item
+ */
 function verdictPart(title, items, total, note, none) {
   const hidden = total - items.length;
   return section(
@@ -59,6 +71,7 @@ function verdictPart(title, items, total, note, none) {
   );
 }
 
+/** @param {RuleRisk | JudgedFinding} item */
 function verdictItem(item) {
   if (item.view === "baseline") {
     return h(
@@ -120,7 +133,7 @@ function verdictItem(item) {
         `${number(item.rows_affected)} of ${plural(item.n, "row")}`,
       ),
       ". ",
-      Number.isFinite(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "",
+      isNumber(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "",
       item.why ? capital(item.why) + "." : "",
     ),
     h("p", { class: "action" }, item.action),
@@ -128,6 +141,7 @@ function verdictItem(item) {
   );
 }
 
+/** @param {string} text */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function predicted() {
