@@ -15,6 +15,7 @@ Settings are validated by the models that the command line uses; a wrong or unkn
 Importing this package loads none of the libraries that the functions need.
 """
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -41,8 +42,16 @@ __all__ = ["__version__", *_WORKFLOWS, *_ELSEWHERE]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'anatomy' has no attribute {name!r}")
+    return _verb(name)
+
+
+@cache
+def _verb(name: str) -> Any:
+    """The function behind a name; what the machine refuses to it is an ``AnatomyError`` too."""
+    from anatomy.errors import explained
+
     module, function = _ELSEWHERE.get(name, (name, name))
-    return getattr(import_module(f"anatomy.workflows.{module}"), function)
+    return explained()(getattr(import_module(f"anatomy.workflows.{module}"), function))
 
 
 def __dir__() -> list[str]:

@@ -1,16 +1,23 @@
-"""What a person sees while work runs, on standard error: progress bars on a terminal, and plain lines of messages.
+"""All that reaches a terminal: output, and on standard error progress bars and plain lines of messages.
 
-Output goes to standard output by ``print``; everything else is a message of :data:`logger`, which a Python caller can
-route as it likes and the command line shows as plain lines.
+Nothing else in the package prints. Results go to standard output by :func:`output`; everything else is a message of
+:data:`logger`, which a Python caller can route as it likes and the command line shows as plain lines. Rows, names and
+answers of models are in both: what a terminal would obey is escaped here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import os
 import sys
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from anatomy.text.redaction import redacted
+from anatomy.text.visible import printable, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +34,7 @@ class Bar:
         self._progress: Progress | None = None
         if sys.stderr.isatty():
             self._progress = _shown(unit)
-            self._task = self._progress.add_task(what, total=total, note="")
+            self._task = self._progress.add_task(visible(what), total=total, note="")
 
     def __enter__(self) -> Bar:
         self.start()
@@ -41,7 +48,7 @@ class Bar:
     def update(self, n: int = 1, note: str = "") -> None:
         """Count ``n`` more; ``note`` stands behind the bar until the next call. Safe from any thread."""
         if self._progress is not None:
-            self._progress.update(self._task, advance=n, note=note)
+            self._progress.update(self._task, advance=n, note=visible(note) if note else "")
 
     def start(self) -> None:
         """Show the bar."""
@@ -91,12 +98,49 @@ def _shown(unit: str) -> Progress:
     )
 
 
+def output(text: object, end: str = "\n") -> None:
+    """Write a result to standard output at once, with everything that a terminal would obey escaped."""
+    if sys.stdout is not None:  # None where it was closed before the start
+        sys.stdout.write(printable(str(text)) + end)
+        sys.stdout.flush()
+
+
+def message(text: str) -> None:
+    """Write a message to standard error, escaped and without secrets in addresses; lost where nobody can read it."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: closed
+        if sys.stderr is not None:
+            sys.stderr.write(printable(redacted(text)) + "\n")
+            sys.stderr.flush()
+
+
 class _StandardError(logging.Handler):
-    """Prints to what ``sys.stderr`` is at that moment: a bar, or a test, may have replaced it."""
+    """Writes to what ``sys.stderr`` is at that moment: a bar, or a test, may have replaced it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record as one plain line."""
-        print(self.format(record), file=sys.stderr, flush=True)
+        """Write the record as one plain line."""
+        message(" ".join(self.format(record).split("\n")))
+
+
+def prepare_streams() -> None:
+    """Make standard streams safe to write to: closed ones lead nowhere, and no character is one that they refuse."""
+    for number in range(3):  # else the next file that is opened would take the number, and the prints
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def end_output() -> None:
+    """Write what standard output still holds, or throw it away, so that the interpreter's end does not fail on it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # no file of the operating system
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_messages() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "types", "errors", "artifacts", "settings", "progress", "text", "data", "activations", "sae", "features",
+    "types", "errors", "text", "artifacts", "settings", "progress", "data", "activations", "sae", "features",
     "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "rollouts", "runs", "prediction",
     "validation", "report", "stages", "probes", "interventions", "workflows", "cli",
 ]  # fmt: skip

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from anatomy import __version__
-from anatomy.errors import AnatomyError
-from anatomy.progress import show_messages
+from anatomy.cli.bug_report import bug_line
+from anatomy.errors import AnatomyError, explained
+from anatomy.progress import end_output, message, prepare_streams, show_messages
+
+LONGEST_LINE = 2_000
+"""Characters of an error's line: a message may quote a value from a file."""
 
 ABOUT = "What does a preference set teach? Read it through the model that will be trained on it."
 EXAMPLES = """\
@@ -118,32 +122,55 @@ def _add_prediction(app: App, group: Group) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns 0, or 2 after one line on standard error for anything that the user can fix."""
+    """Run one verb, and return the exit code.
+
+    0; or after one line on standard error 2 for anything that the user can fix, 1 for an error of ours, whose
+    traceback is in a log, and 130 if interrupted. Output that nobody reads to its end is no error.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["plan"]:  # the one verb that does something itself and has a verb below it
         words.append("--help")
+    prepare_streams()
     show_messages()
+    try:
+        with explained():
+            _run(words)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can still be reported that it fails
+    except (AnatomyError, CycloptsError) as error:
+        message(f"anatomy: error: {_one_line(error)}")
+        return 2
+    except KeyboardInterrupt:
+        message("anatomy: interrupted; the same command resumes from here")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except SystemExit:
+        raise
+    except BaseException as error:  # panics of Rust libraries are no Exception
+        message(f"anatomy: bug: {bug_line(error, words)}")
+        return 1
+    finally:
+        end_output()
+    return 0
+
+
+def _run(words: list[str]) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")  # nothing that a user can fix
     app = build_app()
     if words in ([], ["--help"], ["-h"]):
         app.help_epilogue = EXAMPLES
-    try:
-        app(words, exit_on_error=False, print_error=False, result_action="return_none")
-    except (AnatomyError, CycloptsError) as error:
-        print(f"anatomy: error: {_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("anatomy: interrupted; the same command resumes from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    return 0
+    app(words, exit_on_error=False, print_error=False, result_action="return_none")
 
 
 def _one_line(error: AnatomyError | CycloptsError) -> str:
+    """The message on one line of bounded length: what is wrong stands at its start, the remedy at its end."""
+    if isinstance(error, CycloptsError):
+        error.verbose = False
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST_LINE:
+        text = f"{text[: LONGEST_LINE * 2 // 3]} … {text[-LONGEST_LINE // 3 :]}"
     if isinstance(error, AnatomyError):
-        return " ".join(str(error).split())
-    error.verbose = False
+        return text
     verb = " ".join(["anatomy", *(error.command_chain or ())])
-    return f"{' '.join(str(error).split())} See `{verb} --help`."
+    return f"{text} See `{verb} --help`."

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from anatomy.cli.flags import Rows, RunDir, flags_of
 from anatomy.naming.name_settings import NameSettings
+from anatomy.progress import output
 from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, HypothesisSettings
 
 Out = Annotated[Path | None, Parameter(help="Run directory; default: runs/<name of the rows>.")]
@@ -25,7 +26,7 @@ def check(
 ) -> None:
     from anatomy.workflows.check import check
 
-    print(check(rows, out=out, **flags))
+    output(check(rows, out=out, **flags))
 
 
 @flags_of(AuditSettings)
@@ -43,11 +44,11 @@ def audit(
     if dry_run:
         from anatomy.workflows.estimate import estimate
 
-        print(estimate(rows, **flags))
+        output(estimate(rows, **flags))
         return
     from anatomy.workflows.audit import audit
 
-    print(audit(rows, out=out, **flags).show(top=top))
+    output(audit(rows, out=out, **flags).show(top=top))
 
 
 @flags_of(HarvestSettings)
@@ -68,7 +69,7 @@ def cluster(run: RunDir, /, **flags: Any) -> None:
 def hypotheses(run: RunDir, /, *, top: Top = 5, **flags: Any) -> None:
     from anatomy.workflows.hypotheses import hypotheses
 
-    print(hypotheses(run, **flags).show(top=top))
+    output(hypotheses(run, **flags).show(top=top))
 
 
 def null(
@@ -80,7 +81,7 @@ def null(
 ) -> None:
     from anatomy.workflows.null import null
 
-    print(null(run, repetitions=repetitions, seed=seed))
+    output(null(run, repetitions=repetitions, seed=seed))
 
 
 def show(
@@ -95,13 +96,13 @@ def show(
 ) -> None:
     from anatomy.workflows.show import show
 
-    print(show(run, cluster, view=view, top=top))
+    output(show(run, cluster, view=view, top=top))
 
 
 def report(run: RunDir, /) -> None:
     from anatomy.workflows.report import report
 
-    print(report(run))
+    output(report(run))
 
 
 def view(
@@ -127,7 +128,7 @@ def compare(
 ) -> None:
     from anatomy.workflows.compare import compare
 
-    print(compare(run, other, out=out))
+    output(compare(run, other, out=out))
 
 
 @flags_of(NameSettings)
@@ -142,4 +143,4 @@ def name(
 ) -> None:
     from anatomy.workflows.name import name
 
-    print(name(run, dry_run=dry_run, **flags))
+    output(name(run, dry_run=dry_run, **flags))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from anatomy.progress import output
+
 Json = Annotated[bool, Parameter(negative=(), help="As JSON.")]
 ConceptsFile = Annotated[Path | None, Parameter(help="YAML file with further concepts.")]
 
@@ -19,7 +21,7 @@ def list_concepts(*, json: Json = False, concepts_file: ConceptsFile = None) -> 
     from anatomy.report.concept_text import concepts_json, concepts_text
     from anatomy.workflows.concepts import list_concepts
 
-    print((concepts_json if json else concepts_text)(list_concepts(concepts_file)))
+    output((concepts_json if json else concepts_text)(list_concepts(concepts_file)))
 
 
 @concepts.command(name="show")
@@ -34,4 +36,4 @@ def show_concept(
     from anatomy.report.concept_text import concept_json, concept_text
     from anatomy.workflows.concepts import show_concept
 
-    print((concept_json if json else concept_text)(show_concept(concept, concepts_file)))
+    output((concept_json if json else concept_text)(show_concept(concept, concepts_file)))

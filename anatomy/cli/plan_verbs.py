@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from anatomy.cli.flags import RunDir, flags_of
 from anatomy.errors import SettingsError
+from anatomy.progress import output
 from interventions.plan.audited_plan import PlanSettings
 from interventions.training.train_settings import SFTSettings, TrainSettings
 
@@ -42,7 +43,7 @@ def make(
     from anatomy.workflows.make_plan import make_plan
 
     decisions = {"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep}
-    print(make_plan(run, **decisions, backend=backend, strength=strength, concepts_file=concepts_file, out=out))
+    output(make_plan(run, **decisions, backend=backend, strength=strength, concepts_file=concepts_file, out=out))
 
 
 @plan.command
@@ -58,7 +59,7 @@ def check(
     """See what a plan would do to rows, and whether steering has the intended sign; trains nothing."""
     from anatomy.workflows.plan_check import plan_check
 
-    print(plan_check(plan, pairs=pairs, out=out, **flags))
+    output(plan_check(plan, pairs=pairs, out=out, **flags))
 
 
 @flags_of(PlanSettings)
@@ -67,7 +68,7 @@ def filter(
 ) -> None:
     from anatomy.workflows.filter import filter
 
-    print(filter(plan, out=out, **flags))
+    output(filter(plan, out=out, **flags))
 
 
 @flags_of(TrainSettings)
@@ -88,7 +89,7 @@ def sft(*, out: TrainOut, recipe: Recipe = None, settings: SettingsFile = None, 
 
 def _print(text: str) -> None:
     """Nothing by the further ones of several processes."""
-    print(text, end="\n" if text else "")
+    output(text, end="\n" if text else "")
 
 
 def _one_of(recipe: Path | None, settings: Path | None) -> Path | None:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from anatomy.cli.flags import RunDir, flags_of
 from anatomy.prediction.prediction_settings import ForecastSettings, TraceSettings, ValidateSettings
+from anatomy.progress import output
 from anatomy.rollouts.rollout_settings import RolloutSettings
 
 Target = Annotated[str, Parameter(help="A response cluster (R12, S3) or a concept of the run.")]
@@ -18,7 +19,7 @@ Target = Annotated[str, Parameter(help="A response cluster (R12, S3) or a concep
 def rollout(*, out: Annotated[Path, Parameter(help="Folder of the completions.")], **flags: Any) -> None:
     from anatomy.workflows.rollout import rollout
 
-    print(rollout(out=out, **flags))
+    output(rollout(out=out, **flags))
 
 
 @flags_of(ValidateSettings)
@@ -31,7 +32,7 @@ def validate(
 ) -> None:
     from anatomy.workflows.validate import validate
 
-    print(validate(run, out=out, **flags))
+    output(validate(run, out=out, **flags))
 
 
 @flags_of(TraceSettings)
@@ -45,7 +46,7 @@ def trace(
 ) -> None:
     from anatomy.workflows.trace import trace
 
-    print(trace(run, cluster, out=out, **flags))
+    output(trace(run, cluster, out=out, **flags))
 
 
 @flags_of(ForecastSettings)
@@ -59,4 +60,4 @@ def forecast(
 ) -> None:
     from anatomy.workflows.forecast import forecast
 
-    print(forecast(run, cluster, out=out, **flags))
+    output(forecast(run, cluster, out=out, **flags))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from anatomy.cli.flags import Rows, flags_of
+from anatomy.progress import output
 from probes.probe_settings import ProbeFitSettings, ProbeScoreSettings, ProbeTestSettings
 
 probe = App(name="probe", help_format="plaintext")
@@ -25,7 +26,7 @@ def fit(
     """Fit a detector of a concept, choose its layer, measure it on held-out prompts."""
     from anatomy.workflows.probe_fit import probe_fit
 
-    print(probe_fit(concept, out=out, **flags))
+    output(probe_fit(concept, out=out, **flags))
 
 
 @probe.command
@@ -34,7 +35,7 @@ def test(detector: Annotated[Path, Parameter(help="Folder that `anatomy probe fi
     """Measure a saved detector on labelled examples that it was not fitted on."""
     from anatomy.workflows.probe_test import probe_test
 
-    print(probe_test(detector, **flags))
+    output(probe_test(detector, **flags))
 
 
 @probe.command
@@ -51,4 +52,4 @@ def score(
     """Score chosen and rejected responses, or a table of prompts and completions."""
     from anatomy.workflows.probe_score import probe_score
 
-    print(probe_score(rows, out=out, **flags))
+    output(probe_score(rows, out=out, **flags))

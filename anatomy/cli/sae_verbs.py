@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from anatomy.cli.flags import Rows, flags_of
+from anatomy.progress import output
 from anatomy.settings import HarvestSettings, SAETrainSettings
 
 sae = App(name="sae", help_format="plaintext")
@@ -19,7 +20,7 @@ def train(*, out: Annotated[Path, Parameter(help="Folder of the new SAE.")], **f
     """Train a BatchTopK SAE on the residual stream of your model."""
     from anatomy.workflows.sae_train import sae_train
 
-    print(sae_train(out=out, **flags))
+    output(sae_train(out=out, **flags))
 
 
 @sae.command
@@ -31,4 +32,4 @@ def health(
     from anatomy.workflows.sae_health import sae_health
 
     found = sae_health(rows, tokens=tokens, **flags)
-    print("\n".join([str(found), *(found.faults() or ["healthy"])]))
+    output("\n".join([str(found), *(found.faults() or ["healthy"])]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy.errors import SettingsError
-from anatomy.progress import logger
+from anatomy.progress import logger, output
 
 HOST = "127.0.0.1"
 
@@ -44,7 +44,7 @@ def serve(folder: Path, port: int, browser: bool) -> None:
     """Serve the report until interrupted, and open it in a browser where there is one."""
     with server(folder, port) as running:
         address = f"http://{HOST}:{running.server_address[1]}/"
-        print(f"{address}  (Ctrl-C ends)", flush=True)
+        output(f"{address}  (Ctrl-C ends)")
         if browser and not webbrowser.open(address):
             logger.info("no browser here: open the address yourself")
         try:

@@ -26,6 +26,16 @@ def visible(text: str) -> str:
     return shown if shown.strip(" ") else shown.replace(" ", "␣")
 
 
+def printable(text: str) -> str:
+    """``text`` with its line breaks, tabs and spaces; all else that a terminal would obey or hide is escaped.
+
+    This is the boundary of the terminal: whatever is printed passes it.
+    """
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(character if character in "\n\t" else _shown(character) for character in text)
+
+
 def _shown(character: str) -> str:
     if character in _MARKS:
         return _MARKS[character]
