@@ -15,7 +15,8 @@ from jaxtyping import Float, Int
 
 from anatomy.errors import SettingsError
 from anatomy.prediction.predictors import Predictor, Rewarding, predict
-from anatomy.prediction.response_pool import Pool, Readout
+from anatomy.prediction.readouts import Readout
+from anatomy.prediction.response_pool import Pool
 
 SHARES = (0.01, 0.05, 0.10)
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from anatomy.prediction.calibration import Calibration
 from anatomy.prediction.predictors import Predictor, predict
-from anatomy.prediction.response_pool import Pool, Readout
+from anatomy.prediction.readouts import Readout
+from anatomy.prediction.response_pool import Pool
 
 Read = tuple[Pool, Sequence[Readout]]
 """Responses, and what is read of them."""

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anatomy.prediction.predictors import Rewarding
-from anatomy.prediction.response_pool import Pool, Readout
+from anatomy.prediction.readouts import Readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.prediction.rewards import covariance_weights
 from anatomy.statistics.prompts import Prompts
 from anatomy.statistics.resampling import jackknife

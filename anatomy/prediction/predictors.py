@@ -27,7 +27,7 @@ a cluster or a concept alike, over all responses or over those of a context. Not
   likely anyway, the squeezing effect (arXiv 2407.10490).
 - *Temperature*: no labels at all. Tempering, ``π_T ∝ π^{1/T}``, has ``d log π_T/dT = −(log π − E log π)`` at T = 1, so
   its reward is a response's surprisal ``−log π(y)`` and its pool the model's own responses. Training that moves both
-  responses of a pair alike (``strength.py``) flattens a model in about this way.
+  responses of a pair alike (``reward_drift.py``) flattens a model in about this way.
 - *Controls*: a reward that knows only the response's length; base rates without labels.
 
 The unit of a tilt is arbitrary (λ is how far training goes): a slope, not the identity, relates it to what is observed.
@@ -42,7 +42,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
-from anatomy.prediction.response_pool import Pool, Readout, flat
+from anatomy.prediction.readouts import Readout
+from anatomy.prediction.response_pool import Pool, flat
 from anatomy.prediction.rewards import (
     Signs,
     bradley_terry,

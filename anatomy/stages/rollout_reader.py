@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from anatomy import artifacts
 from anatomy.concepts.scorer import Scorer
 from anatomy.concepts.scores import read_scores, score_rows
-from anatomy.data.rows_table import read_rows
 from anatomy.errors import ModelError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.prediction.response_pool import Cut, Pool, concept_readout
+from anatomy.prediction.readouts import Cut, concept_readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.progress import logger, progress_bar
 from anatomy.runs.run import Run
-from anatomy.sae.model_bundle import ModelBundle
+from anatomy.sae.model_bundle import ModelBundle, TokenSettings
 from anatomy.settings import AuditSettings
 from anatomy.types import Pair, Row, content_hash
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.shift_comparison import PoolInContexts
+
+
+class ReadWith(NamedTuple):
+    """What decides features and scores, but for the rows: tokens, and fingerprints of model and SAE."""
+
+    tokens: TokenSettings
+    model: str
+    sae: str
 
 
 class RunInWindow(NamedTuple):
@@ -31,15 +38,15 @@ class RunInWindow(NamedTuple):
     settings: AuditSettings
     bundle: ModelBundle
     out: Path
-    made_of: dict[str, Any]
+    read_with: ReadWith
 
     def rows(self) -> Iterable[Pair]:
         """The run's retained rows."""
-        return (stored.pair for stored in read_rows(self.run.file(artifacts.ROWS)))
+        return (stored.pair for stored in self.run.rows())
 
     def mark(self) -> str:
         """Hash of what decides features and scores, but for the rows."""
-        return content_hash(self.made_of)
+        return content_hash(self.read_with._asdict())
 
 
 def run_in_window(run: Run, window: int, out: Path) -> RunInWindow:
@@ -56,8 +63,8 @@ def run_in_window(run: Run, window: int, out: Path) -> RunInWindow:
             raise ModelError(
                 f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
             )
-    made_of = {"tokens": bundle.token_settings(), "model": bundle.subject.fingerprint, "sae": bundle.sae.fingerprint}
-    return RunInWindow(run, settings, bundle, out, made_of)
+    read_with = ReadWith(bundle.token_settings(), bundle.subject.fingerprint, bundle.sae.fingerprint)
+    return RunInWindow(run, settings, bundle, out, read_with)
 
 
 def encoded(audited_run: RunInWindow, rows: Iterable[Row], count: int, name: str) -> FeatureStore:
@@ -87,14 +94,14 @@ class RolloutReader:
         scores = self._scores(self.audited_run.rows(), "data")
         pairs = zip(self.scorers, scores, strict=True)
         self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
-        return self._side(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
+        return self._in_contexts(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
 
     def other(self, store: FeatureStore, rows: Sequence[Row], name: str) -> PoolInContexts:
         """Rollouts, in the clusters that the rule gives them."""
         scores = self._scores(rows, name)
-        return self._side(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
+        return self._in_contexts(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
 
-    def _side(
+    def _in_contexts(
         self, store: FeatureStore, scores: Sequence[np.ndarray], label_N: np.ndarray, member_KN: np.ndarray
     ) -> PoolInContexts:
         settings = self.audited_run.settings

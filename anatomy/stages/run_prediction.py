@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.feature_clusters import shift_moments
 from anatomy.errors import RunError, SettingsError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.prediction.predictor_specs import PredictorInputs, names, spec_of
 from anatomy.prediction.predictors import Predictor
-from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, shift_readout
+from anatomy.prediction.readouts import Readout, cluster_readout, shift_readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.runs.run import Run
 from anatomy.settings import AuditSettings
 from anatomy.stages.run_expectation import stored_concepts
@@ -54,12 +54,9 @@ class Prediction(NamedTuple):
         statistics = sorted({"freq", settings.prompt_statistic})
         read = partial(Pool.read, statistics=statistics, tau=settings.tau, residuals=spec.reads_residuals)
         data = pool = read(store)
-        scores = artifacts.SCORES
         if spec.needs_base_rollouts:
-            run.require("own")
-            pool = read(FeatureStore(run.file(artifacts.OWN_FEATURES)))
-            scores = artifacts.OWN_SCORES
-        concepts = stored_concepts(run, scores)[0]
+            pool = read(run.own_features)
+        concepts, _ = stored_concepts(run, own=spec.needs_base_rollouts)
         return cls(run, settings, store, run.clusters, data, fitting.fit(data), pool, concepts)
 
     def responses(self, min_features: int = 1) -> Readout:

@@ -33,7 +33,7 @@ def _work(audit: Audit) -> None:
     expected = None
     calibration = calibration_of(settings, run.model.fingerprint, run.sae.fingerprint)
     if calibration is not None:
-        expected = expected_of_run(run, settings, run.features, run.clusters, calibration)
+        expected = expected_of_run(run, settings, calibration)
     summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected)
     summary.write(run.file(artifacts.SUMMARY))
     artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))

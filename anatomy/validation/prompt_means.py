@@ -43,7 +43,7 @@ class PromptMeans(NamedTuple):
 
 
 def prompt_means(
-    side: PoolInContexts,
+    pairs: PoolInContexts,
     run: Definition,
     statistic: str,
     prompt_ids: Sequence[str],
@@ -53,8 +53,8 @@ def prompt_means(
     """Means of concepts, response clusters (``statistic`` of their features) and text health.
 
     Args:
-        side: the pool of pairs (chosen: after, rejected: before).
-        prompt_ids: of the pool's rows.
+        pairs: the pool of the rollouts (chosen: after, rejected: before).
+        prompt_ids: prompt of each of its rows.
         rollouts: before and after; prompts that both hold and that are not ``seen`` in the data.
     """
     shared = {prompt for prompt, _ in rollouts[0].texts.keys() & rollouts[1].texts.keys()} - seen
@@ -63,13 +63,13 @@ def prompt_means(
     names: list[tuple[str, str]] = [("health", name) for name in HEALTH]
     parts = [(health(rollouts[0].texts, prompts), health(rollouts[1].texts, prompts))]
     for view in VIEWS:
-        readout = side.readout(view, statistic, run)
+        readout = pairs.readout(view, statistic, run)
         names += [(view, name) for name in readout.ids]
         n = len(readout.values_JM) // 2
         values = np.asarray(readout.values_JM[n:]), np.asarray(readout.values_JM[:n])  # rejected is before
         filled = [np.full((len(prompts), len(readout.ids)), np.nan) for _ in values]
-        for side_GM, value_NM in zip(filled, values, strict=True):
-            side_GM[read_G] = _means(value_NM, side.pool.prompts)
+        for mean_GM, value_NM in zip(filled, values, strict=True):
+            mean_GM[read_G] = _means(value_NM, pairs.pool.prompts)
         parts.append((filled[0], filled[1]))
     before, after = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     return PromptMeans(prompts, names, before, after)

@@ -1,4 +1,4 @@
-"""Predicted beside observed shifts in every view, by every predictor: the table ``shifts.parquet`` and its figures.
+"""Predicted beside observed shifts in every view, by every predictor: columns of ``shifts.parquet``, and agreements.
 
 ========================  ==============================================================================================
 ``features``              each SAE feature, everywhere
@@ -13,10 +13,10 @@ The contrasts are what an audit tests (method.md §5–6); the plain views what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,13 +25,15 @@ from jaxtyping import Bool, Float
 from anatomy.artifacts import OrNaN
 from anatomy.clusters.assignments import Clusters
 from anatomy.prediction.predictors import Predictor, predict
-from anatomy.prediction.response_pool import Pool, Readout, cluster_readout, feature_readout, shift_readout
+from anatomy.prediction.readouts import Readout, cluster_readout, feature_readout, shift_readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.statistics.agreement import Agreement, Ceiling, agreement, ceiling, r_interval
 from anatomy.statistics.resampling import Resampling
 from anatomy.validation.context_rule import Context, everywhere, large_enough
 from anatomy.validation.observed import Observed, observe
 
 VIEWS = ("features", "global", "concept", "feature", "feature-contrast", "prompt", "prompt-contrast")
+PoolName = Literal["data", "rollouts", "own"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ class Shifts(NamedTuple):
 
 
 class ShiftComparison:
-    """The data's side, the rollouts' side and what the run says: predicted and observed shifts on request.
+    """The pool of the data, that of the rollouts and what the run says: predicted and observed shifts on request.
 
-    ``own`` are the model's own responses, over which some predictors predict.
+    ``own`` is the pool of the model's own responses, over which some predictors predict.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class ShiftComparison:
         self.observed = cache(self._observed)
 
     def pairs(self, view: str) -> list[tuple[Context, Context]]:
-        """Contexts of a view that hold enough of both sides."""
+        """Contexts of a view that are large enough in the data and in the rollouts."""
         found = self.data.contexts(view), self.rollouts.contexts(view)
         return large_enough(*found, self.rollouts.pool.prompts, self.run.min_rows, self.min_prompts)
 
@@ -128,25 +130,25 @@ class ShiftComparison:
 
     def predicted(self, predictor: Predictor, view: str) -> Float[np.ndarray, " X"]:
         """Predicted shifts in the order of :meth:`shifts`."""
-        name = "own" if predictor.own else "data"
-        side, readout = self._side(name), self.readout(view, predictor.statistic, name)
-        by_name = {context.name: context for context in side.contexts(view)}
+        name: PoolName = "own" if predictor.own else "data"
+        over, readout = self._pool(name), self.readout(view, predictor.statistic, name)
+        by_name = {context.name: context for context in over.contexts(view)}
         parts = []
         for ours, _ in self.pairs(view):
             context = by_name[ours.name]
-            shift_M = predict(predictor, side.pool, readout, context.inside_N)
+            shift_M = predict(predictor, over.pool, readout, context.inside_N)
             if view.endswith("-contrast"):
-                shift_M = shift_M - predict(predictor, side.pool, readout, context.rest_N)
+                shift_M = shift_M - predict(predictor, over.pool, readout, context.rest_N)
             parts.append(shift_M)
         return np.concatenate(parts)
 
-    def _side(self, name: str) -> PoolInContexts:
-        side = {"data": self.data, "rollouts": self.rollouts, "own": self.own}[name]
-        assert side is not None  # no predictor over own responses is made without them
-        return side
+    def _pool(self, name: PoolName) -> PoolInContexts:
+        found = {"data": self.data, "rollouts": self.rollouts, "own": self.own}[name]
+        assert found is not None  # no predictor over own responses is made without them
+        return found
 
-    def _readout(self, view: str, statistic: str, side: str) -> Readout:
-        return self._side(side).readout(view, statistic, self.run)
+    def _readout(self, view: str, statistic: str, pool: PoolName) -> Readout:
+        return self._pool(pool).readout(view, statistic, self.run)
 
     def _observed(self, view: str, statistic: str) -> Observed:
         readout, prompts = self.readout(view, statistic, "rollouts"), self.rollouts.pool.prompts
@@ -207,8 +209,19 @@ def view_agreement(shifts: Shifts, seed: int) -> ViewAgreement | NoAgreement:
     )
 
 
-def table(shifts: Sequence[Shifts], facts: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Columns of ``shifts.parquet``; ``facts`` are the constant ones: ``data``, ``seed``, ``role``."""
+class Trained(NamedTuple):
+    """The training whose shifts are compared: its preference set, its seed, and whether a choice was made on the set.
+
+    They are constant columns of ``shifts.parquet``.
+    """
+
+    data: str
+    seed: int
+    role: str
+
+
+def table(shifts: Sequence[Shifts], trained: Trained) -> dict[str, np.ndarray]:
+    """Columns of ``shifts.parquet``."""
     columns: dict[str, np.ndarray] = {
         "predictor": np.concatenate([np.repeat(part.predictor, len(part.predicted)) for part in shifts]),
         "view": np.concatenate([np.repeat(part.view, len(part.predicted)) for part in shifts]),
@@ -220,4 +233,4 @@ def table(shifts: Sequence[Shifts], facts: Mapping[str, Any]) -> dict[str, np.nd
         "observed_high": np.concatenate([part.observed.high for part in shifts]),
     }
     n = len(columns["predicted"])
-    return {name: np.repeat(value, n) for name, value in facts.items()} | columns
+    return {name: np.repeat(value, n) for name, value in trained._asdict().items()} | columns

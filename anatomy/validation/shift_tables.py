@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from anatomy.validation.shift_comparison import (
     NoAgreement,
     ShiftComparison,
     Shifts,
+    Trained,
     ViewAgreement,
     table,
     view_agreement,
@@ -55,9 +55,9 @@ def all_agreements(found: Found, seed: int) -> Agreements:
     return agreements
 
 
-def write_shifts(out: Path, found: Found, facts: Mapping[str, Any]) -> None:
-    """``shifts.parquet``; ``facts`` are its constant columns."""
-    artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), facts)))
+def write_shifts(out: Path, found: Found, trained: Trained) -> None:
+    """Write ``shifts.parquet``."""
+    artifacts.write_table(out / artifacts.SHIFTS, pa.table(table(list(found.values()), trained)))
 
 
 def controls(

@@ -84,8 +84,8 @@ def _open(path: Path, stage: str) -> ComparedRun:
     return ComparedRun(run, run.settings, run.features)
 
 
-def _lens(side: ComparedRun) -> list[str]:
-    return [side.run.model.fingerprint, side.run.sae.fingerprint]
+def _lens(compared: ComparedRun) -> list[str]:
+    return [compared.run.model.fingerprint, compared.run.sae.fingerprint]
 
 
 def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[RunDifference]:
@@ -94,7 +94,7 @@ def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[RunDifference]
     compared: list[RunDifference] = []
     if same:
         clusters = a.run.clusters
-        tested = [_clusters(side, clusters, a.settings) for side in (a, b)]
+        tested = [_clusters(one, clusters, a.settings) for one in (a, b)]
         found = differences(a.measured(tested[0].values_NM), b.measured(tested[1].values_NM), threshold)
         compared += _differences("cluster", tested[0].ids, found, _words(a))
     names = [name for name in a.concepts() if name in b.concepts()]
@@ -107,19 +107,19 @@ def _compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[RunDifference]
     return compared + _differences("text rule", list(TEXT_COUNTS), found, {})
 
 
-def _clusters(side: ComparedRun, clusters: Clusters, settings: AuditSettings) -> Responses:
-    values_NM = response_signals(side.store.shards(), clusters.response_F, settings.tau).disparity_NM
+def _clusters(compared: ComparedRun, clusters: Clusters, settings: AuditSettings) -> Responses:
+    values_NM = response_signals(compared.store.shards(), clusters.response_F, settings.tau).disparity_NM
     return responses("R", values_NM, clusters.response_F, settings.min_features)
 
 
-def _words(side: ComparedRun) -> dict[str, str]:
+def _words(compared: ComparedRun) -> dict[str, str]:
     """Verified names, else offline labels."""
-    return side.run.words | verified_titles(read_names(side.run.path))
+    return compared.run.words | verified_titles(read_names(compared.run.path))
 
 
 def _scored(a: ComparedRun, b: ComparedRun, names: Sequence[str], same: bool) -> tuple[SetSignals, SetSignals]:
     """Chosen minus rejected scores, in standard deviations over both runs' responses (of each, if models differ)."""
-    scores = [[_scores(side, name) for name in names] for side in (a, b)]
+    scores = [[_scores(compared, name) for name in names] for compared in (a, b)]
     units = [[float(score_NS.std()) for score_NS in part] for part in scores]
     if same:
         pairs = zip(*scores, strict=True)
@@ -129,13 +129,13 @@ def _scored(a: ComparedRun, b: ComparedRun, names: Sequence[str], same: bool) ->
     return a.measured(columns[0]), b.measured(columns[1], "" if same else "b ")
 
 
-def _scores(side: ComparedRun, name: str) -> np.ndarray:
-    return side.run.scores(name).score_NS
+def _scores(compared: ComparedRun, name: str) -> np.ndarray:
+    return compared.run.scores(name).score_NS
 
 
 def _counted(a: ComparedRun, b: ComparedRun) -> list[np.ndarray]:
     """Chosen minus rejected counts of each text rule, in standard deviations over the responses of both runs."""
-    counts = [_counts(side) for side in (a, b)]
+    counts = [_counts(compared) for compared in (a, b)]
     unit_M = np.concatenate(counts).std(axis=(0, 1))
     return [np.stack([_difference(count_N2M[:, :, m], unit) for m, unit in enumerate(unit_M)], axis=1)
             for count_N2M in counts]  # fmt: skip
@@ -146,22 +146,22 @@ def _difference(score_NS: np.ndarray, unit: float) -> np.ndarray:
     return difference_N / unit if unit > 0 else np.zeros_like(difference_N)
 
 
-def _counts(side: ComparedRun) -> np.ndarray:
+def _counts(compared: ComparedRun) -> np.ndarray:
     """Counts of each text rule in both responses of each row: [N, 2, M]."""
     row_ids, counts = [], []
-    with progress_bar(f"texts of {side.run.path.name}", "row", side.store.n_rows) as bar:
-        for stored in side.run.rows():
+    with progress_bar(f"texts of {compared.run.path.name}", "row", compared.store.n_rows) as bar:
+        for stored in compared.run.rows():
             row_ids.append(stored.row_id)
             texts = [str(messages[-1]["content"]) for messages in (stored.pair.chosen, stored.pair.rejected)]
             counts.append([[rule(text) for rule in TEXT_COUNTS.values()] for text in texts])
             bar.update()
-    _same_rows(side, row_ids, "rows")
+    _same_rows(compared, row_ids, "rows")
     return np.array(counts, np.float64)
 
 
-def _same_rows(side: ComparedRun, row_ids: Sequence[str], what: str) -> None:
-    if list(row_ids) != list(side.store.row_ids):
-        raise RunError(f"{side.run.path}: {what} and features are of different rows; run the audit again")
+def _same_rows(compared: ComparedRun, row_ids: Sequence[str], what: str) -> None:
+    if list(row_ids) != list(compared.store.row_ids):
+        raise RunError(f"{compared.run.path}: {what} and features are of different rows; run the audit again")
 
 
 def _differences(
@@ -211,15 +211,15 @@ def _document(a: ComparedRun, b: ComparedRun, same: bool, found: Sequence[RunDif
     )
 
 
-def _side(side: ComparedRun) -> RunSide:
+def _side(compared: ComparedRun) -> RunSide:
     return RunSide(
-        path=str(side.run.path),
-        name=side.run.path.resolve().name,
-        rows=side.store.n_rows,
-        prompts=len(set(side.store.prompt_ids)),
-        model=side.run.model.name,
-        sae=side.run.sae.name,
-        features=side.run.require("harvest").fingerprint,
+        path=str(compared.run.path),
+        name=compared.run.path.resolve().name,
+        rows=compared.store.n_rows,
+        prompts=len(set(compared.store.prompt_ids)),
+        model=compared.run.model.name,
+        sae=compared.run.sae.name,
+        features=compared.run.require("harvest").fingerprint,
     )
 
 
@@ -232,7 +232,7 @@ def _not_compared(a: ComparedRun, b: ComparedRun, same: bool) -> list[str]:
             notes.append("Concepts are in each run's own standard deviations: their detectors are of different models.")
     else:
         notes.append("Groups of features are those of A; `anatomy compare B A` reads both sets through those of B.")
-        read = [side.run.manifest.inputs for side in (a, b)]
+        read = [compared.run.manifest.inputs for compared in (a, b)]
         differ = [name for name in WINDOW if getattr(read[0], name) != getattr(read[1], name)]
         if differ:
             notes.append(

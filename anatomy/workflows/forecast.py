@@ -16,7 +16,7 @@ from anatomy.prediction import explain_away
 from anatomy.prediction.prediction_settings import ForecastSettings
 from anatomy.prediction.predictor_specs import names
 from anatomy.prediction.predictors import Rewarding
-from anatomy.prediction.response_pool import Readout
+from anatomy.prediction.readouts import Readout
 from anatomy.progress import progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.out_folder import claimed, refuse_foreign

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pydantic import BaseModel
 
 from anatomy import artifacts
-from anatomy.data.rows_table import read_rows
 from anatomy.prediction.attribution import LeaveOut, contributions, leave_out
 from anatomy.prediction.prediction_settings import TraceSettings
 from anatomy.report.layout import WIDTH, fit
@@ -20,7 +21,38 @@ from anatomy.runs.run import Run
 from anatomy.settings import load_settings
 from anatomy.stages.run_prediction import Prediction
 from anatomy.stages.summary_stage import EXCERPT
+from anatomy.types import Message
 from anatomy.workflows.outcome import Outcome, Where
+
+
+class CarryingRow(BaseModel, frozen=True):
+    """A row, its contribution to the shift, and excerpts of its texts."""
+
+    row_id: str
+    index: int
+    contribution: float
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+class LeftOut(BaseModel, frozen=True):
+    """The shift predicted without a share of the rows: the strongest ones (``top``), or ``random`` ones."""
+
+    share: float
+    kind: str
+    predicted: float
+
+
+class TraceRecord(BaseModel, frozen=True):
+    """``trace.json``: a predicted shift, the rows that carry it and those against it, and what is left without them."""
+
+    cluster: str
+    predictor: str
+    predicted: float
+    rows: int
+    strongest: list[CarryingRow]
+    without: list[LeftOut]
 
 
 @dataclass(frozen=True)
@@ -52,14 +84,14 @@ def trace(
         contribution_N = contributions(made.predictor, made.data, made.pool, readout)
         rows = _rows(opened, contribution_N, asked.top)
         without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, asked.seed)
-    record = {
-        "cluster": cluster,
-        "predictor": asked.predictor,
-        "predicted": float(contribution_N.sum()),
-        "rows": len(contribution_N),
-        "strongest": rows,
-        "without": [{"share": item.share, "kind": item.kind, "predicted": item.predicted} for item in without],
-    }
+    record = TraceRecord(
+        cluster=cluster,
+        predictor=asked.predictor,
+        predicted=float(contribution_N.sum()),
+        rows=len(contribution_N),
+        strongest=rows,
+        without=[LeftOut(share=item.share, kind=item.kind, predicted=item.predicted) for item in without],
+    )
     if folder is not None:
         with claimed(folder):
             _write(folder, record, made.store.row_ids, contribution_N, without)
@@ -67,42 +99,47 @@ def trace(
     return TracedShift(folder, _text(record), table)
 
 
-def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[dict[str, Any]]:
+def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[CarryingRow]:
     """The rows that carry most of the shift and those most against it, with excerpts."""
     order = np.argsort(-contribution_N * np.sign(contribution_N.sum() or 1.0), kind="stable")
     wanted = dict.fromkeys([*order[:top].tolist(), *order[-top:].tolist()])
-    found: dict[int, dict[str, Any]] = {}
-    for position, stored in enumerate(read_rows(run.file(artifacts.ROWS))):
+    found: dict[int, CarryingRow] = {}
+    for position, stored in enumerate(run.rows()):
         if position in wanted:
-            sides = {side: str(stored.pair.side(side)[-1]["content"])[:EXCERPT] for side in ("chosen", "rejected")}
-            found[position] = {
-                "row_id": stored.row_id,
-                "index": stored.pair.index,
-                "contribution": float(contribution_N[position]),
-                "prompt": str(stored.pair.prompt[-1]["content"])[:EXCERPT] if stored.pair.prompt else "",
-                **sides,
-            }
+            pair = stored.pair
+            found[position] = CarryingRow(
+                row_id=stored.row_id,
+                index=pair.index,
+                contribution=float(contribution_N[position]),
+                prompt=_excerpt(pair.prompt) if pair.prompt else "",
+                chosen=_excerpt(pair.chosen),
+                rejected=_excerpt(pair.rejected),
+            )
     return [found[row] for row in wanted]
 
 
+def _excerpt(messages: Sequence[Message]) -> str:
+    return str(messages[-1]["content"])[:EXCERPT]
+
+
 def _write(
-    out: Path, record: dict[str, Any], row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
+    out: Path, record: TraceRecord, row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
 ) -> None:
     artifacts.write_table(out / artifacts.CONTRIBUTIONS, pa.table({"row_id": row_ids, "contribution": contribution_N}))
     for item in without:
         lines = [row_ids[row] for row in np.sort(item.rows)]
         artifacts.write_text(out / artifacts.row_list(item.kind, item.share), "\n".join(lines) + "\n")
-    artifacts.write_json(out / artifacts.TRACE, record)
+    artifacts.write_json(out / artifacts.TRACE, record.model_dump(mode="json"))
 
 
-def _text(record: dict[str, Any]) -> str:
-    lines = [f"{record['cluster']}: predicted shift {record['predicted']:+.4g} by {record['predictor']}, "
-             f"the sum over {record['rows']:,} rows", "  contribution  share  row    chosen | rejected"]  # fmt: skip
-    for row in record["strongest"]:
-        share = row["contribution"] / record["predicted"] if record["predicted"] else 0.0
-        texts = f"{row['chosen'][:60]} | {row['rejected'][:60]}"
-        lines.append(fit(f"  {row['contribution']:+12.4g} {share:6.1%}  {row['index'] + 1:<6} {texts}", WIDTH))
+def _text(record: TraceRecord) -> str:
+    lines = [f"{record.cluster}: predicted shift {record.predicted:+.4g} by {record.predictor}, "
+             f"the sum over {record.rows:,} rows", "  contribution  share  row    chosen | rejected"]  # fmt: skip
+    for row in record.strongest:
+        share = row.contribution / record.predicted if record.predicted else 0.0
+        texts = f"{row.chosen[:60]} | {row.rejected[:60]}"
+        lines.append(fit(f"  {row.contribution:+12.4g} {share:6.1%}  {row.index + 1:<6} {texts}", WIDTH))
     lines.append("predicted after training without (where this was tried, less was lost; see the README)")
-    for item in record["without"]:
-        lines.append(f"  {item['share']:4.0%} {item['kind']:6} rows: {item['predicted']:+.4g}")
+    for item in record.without:
+        lines.append(f"  {item.share:4.0%} {item.kind:6} rows: {item.predicted:+.4g}")
     return "\n".join(lines)

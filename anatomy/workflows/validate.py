@@ -18,7 +18,8 @@ from anatomy.prediction.calibration import Calibration, Line
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.prediction.predictor_specs import PredictorInputs, PredictorSpec, names, spec_of
 from anatomy.prediction.predictors import Predictor
-from anatomy.prediction.response_pool import Cut, Pool
+from anatomy.prediction.readouts import Cut
+from anatomy.prediction.response_pool import Pool
 from anatomy.prediction.reward_drift import RewardDrift
 from anatomy.progress import logger, progress_bar
 from anatomy.rollouts.rollout_set import (
@@ -37,7 +38,7 @@ from anatomy.types import Response, Row
 from anatomy.validation import shift_tables as results
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.prompt_means import PromptMeans, prompt_means, write_means
-from anatomy.validation.shift_comparison import Definition, ShiftComparison
+from anatomy.validation.shift_comparison import Definition, ShiftComparison, Trained
 from anatomy.validation.training_record import TrainingRecord, read_training
 from anatomy.validation.validation_record import PromptReading, RolloutSides, Validation
 from anatomy.workflows.outcome import Outcome, Where
@@ -261,7 +262,7 @@ def _reported(
     data = settings.data or run.path.name
     found = results.all_shifts(comparison, predictors)
     agreements = results.all_agreements(found, settings.seed)
-    results.write_shifts(out, found, {"data": data, "seed": settings.train_seed, "role": settings.role})
+    results.write_shifts(out, found, Trained(data, settings.train_seed, settings.role))
     calibration = _calibration(
         audited_run, settings, data, best, results.calibration_line(comparison, best, found), drift
     )
@@ -302,8 +303,8 @@ def _calibration(
         tilt_c=settings.tilt_c,
         **line._asdict(),
         window=int(audited_run.settings.max_response_length or 0),
-        model_fingerprint=audited_run.made_of["model"],
-        sae_fingerprint=audited_run.made_of["sae"],
+        model_fingerprint=audited_run.read_with.model,
+        sae_fingerprint=audited_run.read_with.sae,
         data=data,
         reward_drift=drift,
     )

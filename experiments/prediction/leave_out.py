@@ -24,7 +24,8 @@ from anatomy import artifacts
 from anatomy.features.feature_store import FeatureStore
 from anatomy.prediction.prediction_settings import PredictSettings
 from anatomy.prediction.predictors import predict
-from anatomy.prediction.response_pool import Pool, cluster_readout
+from anatomy.prediction.readouts import cluster_readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.rollouts.completion_log_probs import read_completion_log_probs
 from anatomy.rollouts.rollout_set import Rollouts, read_rollouts, rollout_pair
 from anatomy.runs.run import Run

@@ -7,7 +7,7 @@ from support.planted_pool import Policy
 from anatomy.errors import SettingsError
 from anatomy.prediction.attribution import contributions, leave_out
 from anatomy.prediction.predictors import BaseRate, MeanDifference, Tilt, predict
-from anatomy.prediction.response_pool import cluster_readout
+from anatomy.prediction.readouts import cluster_readout
 
 LABELS = np.arange(30) % 4
 PREDICTORS = [

@@ -11,7 +11,7 @@ from anatomy.errors import RunError, SettingsError
 from anatomy.prediction.calibration import Calibration, read_calibration
 from anatomy.prediction.expected_shift import POINTS, expected_shifts
 from anatomy.prediction.predictors import Tilt, predict
-from anatomy.prediction.response_pool import Readout
+from anatomy.prediction.readouts import Readout
 from anatomy.report.summary_record import DIRECTIONS
 
 CARD = {

@@ -6,7 +6,7 @@ from support.planted_pool import Policy, pool_of
 
 from anatomy.prediction.explain_away import forecast, forecast_weights, grouped
 from anatomy.prediction.predictors import Tilt, predict
-from anatomy.prediction.response_pool import Readout, feature_readout
+from anatomy.prediction.readouts import Readout, feature_readout
 
 
 def whole(policy: Policy):

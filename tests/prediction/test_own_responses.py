@@ -22,7 +22,8 @@ from anatomy.features.harvesting import harvest
 from anatomy.prediction.explain_away import forecast
 from anatomy.prediction.predictor_specs import SPECS, PredictorInputs, spec_of
 from anatomy.prediction.predictors import MeanDifference, Rewarding, predict
-from anatomy.prediction.response_pool import Cut, Pool, Readout, cluster_readout, concept_readout, feature_readout
+from anatomy.prediction.readouts import Cut, Readout, cluster_readout, concept_readout, feature_readout
+from anatomy.prediction.response_pool import Pool
 from anatomy.rollouts.log_probs import log_probs
 from anatomy.settings import HypothesisSettings, ModelSettings
 from anatomy.types import Pair, Response
@@ -78,8 +79,8 @@ def readouts(found: Read) -> list[Readout]:
     return [
         feature_readout(found.pool, np.ones(96, bool), "freq"),
         cluster_readout(found.pool, LABELS_F, "present"),
-        concept_readout(["direction"], [found.scores.score_NS], [Cut(None, 2.0)]),
-        concept_readout(["direction"], [found.scores.score_NS], [Cut(0.0, 1.0)]),
+        concept_readout(["direction"], [found.scores.score_NS], [Cut(None, 2.0)], 2 * len(found.scores.score_NS)),
+        concept_readout(["direction"], [found.scores.score_NS], [Cut(0.0, 1.0)], 2 * len(found.scores.score_NS)),
     ]
 
 

@@ -20,7 +20,7 @@ from anatomy.prediction.predictors import (
     Tilt,
     predict,
 )
-from anatomy.prediction.response_pool import Readout, cluster_readout, feature_readout
+from anatomy.prediction.readouts import Readout, cluster_readout, feature_readout
 from anatomy.prediction.rewards import bradley_terry, covariance_weights, standardised_differences
 from anatomy.statistics.effects import mean_effects
 

@@ -5,7 +5,7 @@ import pytest
 from support.planted_pool import Policy, pool_of
 
 from anatomy.prediction.predictors import BaseRate, LengthTilt, Tilt, predict
-from anatomy.prediction.response_pool import feature_readout
+from anatomy.prediction.readouts import feature_readout
 from anatomy.statistics.agreement import pearson
 from anatomy.validation.controls import clusters_permuted, labels_flipped
 
