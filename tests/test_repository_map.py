@@ -18,9 +18,10 @@ page again, and the tests compare. `tests/` mirrors the packages, `tests/support
 Imports run one way, in the order that `tests/test_architecture.py` lists: types, then compute packages from `text` and
 `data` to `report`, then `runs` and `stages`, `probes` and `interventions`, `workflows`, and last `cli`.
 
-*Where is the code of verb X?* In `anatomy/workflows/X.py`; `anatomy/cli/` turns flags into its arguments. *Where does
-a row go next?* `data` reads it, `activations` cuts it into spans and runs the model, `features` pools what it sees,
-`clusters` and `hypotheses` test it, `report` shows it; `interventions` decides what training does with it.
+*Where is the code of verb X?* In `anatomy/workflows/X.py` (`plan` in `make_plan.py`); `anatomy/cli/` turns flags into
+its arguments. *Where does a row go next?* `data` reads it, `activations` cuts it into spans and runs the model,
+`features` pools what it sees, `clusters` and `hypotheses` test it, `report` shows it; `interventions` decides what
+training does with it.
 """
 SHOWN = ("anatomy/", "probes/", "interventions/", "experiments/", "benchmarks/", "notebooks/", "configs/")
 

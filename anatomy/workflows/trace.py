@@ -36,7 +36,7 @@ class CarryingRow(BaseModel, frozen=True):
     rejected: str
 
 
-class LeftOut(BaseModel, frozen=True):
+class WithoutRows(BaseModel, frozen=True):
     """The shift predicted without a share of the rows: the strongest ones (``top``), or ``random`` ones."""
 
     share: float
@@ -52,7 +52,7 @@ class TraceRecord(BaseModel, frozen=True):
     predicted: float
     rows: int
     strongest: list[CarryingRow]
-    without: list[LeftOut]
+    without: list[WithoutRows]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def trace(
         predicted=float(contribution_N.sum()),
         rows=len(contribution_N),
         strongest=rows,
-        without=[LeftOut(share=item.share, kind=item.kind, predicted=item.predicted) for item in without],
+        without=[WithoutRows(share=item.share, kind=item.kind, predicted=item.predicted) for item in without],
     )
     if folder is not None:
         with claimed(folder):

@@ -25,8 +25,8 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from anatomy.errors import SettingsError
 from interventions.backends.pair_edits import SteeringVector, steering
-from interventions.training.reference_cache import ReferenceCache, Row, fill, with_references
-from interventions.training.token_rows import TOUCHED, PairCollator
+from interventions.training.reference_cache import ReferenceCache, fill, with_references
+from interventions.training.token_rows import TOUCHED, PairCollator, PairTokens
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -144,7 +144,7 @@ class InterventionTrainer(DPOTrainer):
         assert self.cache is not None
         model = self.ref_model or self.model
 
-        def forward(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+        def forward(rows: Sequence[PairTokens]) -> tuple[Tensor, Tensor]:
             inputs = self._prepare_inputs(self.collator(rows))
             return self._references(model, inputs)
 

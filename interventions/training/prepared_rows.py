@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -31,13 +30,13 @@ from anatomy.rollouts.training_folder import (
 )
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import ModelSettings, RowSettings
-from anatomy.types import SIDES, content_hash
+from anatomy.types import content_hash
 from interventions.backends.pair_edits import PairEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
 from interventions.plan.audited_plan import PlanSettings, plan_settings
 from interventions.plan.plan import Plan, load_plan, save_plan
 from interventions.training.checkpoints import is_begun
-from interventions.training.token_rows import TOUCHED, gap_tiers, tokenise_pair, touched, write_tokens
+from interventions.training.token_rows import TOUCHED, PairTokens, gap_tiers, tokenise_pair, touched, write_tokens
 from interventions.training.train_settings import SFTSettings, TrainSettings, learnt_by
 
 TOKENS = "tokens.arrow"
@@ -151,7 +150,7 @@ def write_token_table(
     window = task.settings.max_length, task.settings.max_response_length
     tiers = gap_tiers([edit for edit in edits if edit.dropped is None], concepts)
 
-    def lines() -> Iterator[Mapping[str, Any]]:
+    def lines() -> Iterator[PairTokens]:
         with progress_bar("tokens", "row", len(pairs)) as bar:
             for stored, edit in zip(pairs, edits, strict=True):
                 bar.update(1)
@@ -169,10 +168,12 @@ def write_token_table(
     return RowCounts(**{name: counts[name] for name in RowCounts.model_fields})
 
 
-def _count(counts: Counter[str], edit: PairEdit, line: Mapping[str, Any]) -> None:
+def _count(counts: Counter[str], edit: PairEdit, line: PairTokens) -> None:
     counts["trained"] += 1
     counts["swapped"] += edit.swapped
-    counts["tokens"] += sum(len(line[name]["context"]) + len(line[name]["completion"]) for name in SIDES)
+    counts["tokens"] += sum(
+        len(side["context"]) + len(side["completion"]) for side in (line["chosen"], line["rejected"])
+    )
     for name, flag in zip(TOUCHED, touched(line), strict=True):
         counts[name] += flag
 

@@ -22,16 +22,16 @@ from torch import Tensor
 from anatomy.artifacts import read_table, write_table
 from anatomy.progress import progress_bar
 from anatomy.types import SIDES, content_hash
+from interventions.training.token_rows import PairTokens, SideTokens, side_tokens
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Row = Mapping[str, Any]
-Forward = Callable[[Sequence[Row]], tuple[Float[Tensor, " B"], Float[Tensor, " B"]]]
+Forward = Callable[[Sequence[PairTokens]], tuple[Float[Tensor, " B"], Float[Tensor, " B"]]]
 BLOCKS_PER_PART = 32
 
 
-def sequence_key(side: Row) -> str:
+def sequence_key(side: SideTokens) -> str:
     """Hash of all that the reference's log-probability of one side depends on, the model apart."""
     digest = hashlib.sha256(f"{len(side['context'])} {len(side['completion'])} ".encode())
     digest.update(np.array([*side["context"], *side["completion"]], np.int64).tobytes())
@@ -87,7 +87,11 @@ def fill(
     starts = [
         start
         for start in range(0, len(dataset), batch_size)
-        if any(sequence_key(row[name]) not in known for row in _block(dataset, start, batch_size) for name in SIDES)
+        if any(
+            sequence_key(side_tokens(row, name)) not in known
+            for row in _block(dataset, start, batch_size)
+            for name in SIDES
+        )
     ]
     shares = -(-len(starts) // world)
     lines: list[tuple[str, str, str, float]] = []
@@ -98,7 +102,7 @@ def fill(
             values = dict(zip(SIDES, forward(rows), strict=True))
             if position < len(starts):
                 lines += [
-                    (row["row_id"], name, sequence_key(row[name]), float(value))
+                    (row["row_id"], name, sequence_key(side_tokens(row, name)), float(value))
                     for name in SIDES
                     for row, value in zip(rows, values[name].tolist(), strict=True)
                 ]
@@ -108,7 +112,7 @@ def fill(
             bar.update(1)
 
 
-def _block(dataset: Dataset, start: int, size: int) -> Iterator[Row]:
+def _block(dataset: Dataset, start: int, size: int) -> Iterator[PairTokens]:
     for position in range(start, min(start + size, len(dataset))):
         yield dataset[position]
 
@@ -119,7 +123,7 @@ def with_references(dataset: Dataset, cache: ReferenceCache) -> Dataset:
     columns: dict[str, list[float]] = {name: [] for name in SIDES}
     for row in dataset:
         for name in SIDES:
-            columns[name].append(known[sequence_key(row[name])])
+            columns[name].append(known[sequence_key(side_tokens(row, name))])
     for name in SIDES:
         dataset = dataset.add_column(f"ref_{name}_logps", columns[name])
     return dataset

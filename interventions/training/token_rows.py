@@ -9,11 +9,11 @@ are cut so that they score the same completion tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +55,34 @@ SCHEMA = pa.schema(
 ``tiers`` says for each concept whether the pair's gap is high (1), low (−1) or neither (0)."""
 
 
+class SideTokens(TypedDict):
+    """One side in a line of the token table."""
+
+    context: list[int]
+    policy_context: list[int] | None
+    completion: list[int]
+    scored: list[int]
+    steered: list[int]
+    steer_from: int
+
+
+class PairTokens(TypedDict):
+    """A line of the token table, as it is written and as ``datasets`` gives it; the last two are joined to it later."""
+
+    row_id: str
+    offset: float
+    tiers: list[int]
+    chosen: SideTokens
+    rejected: SideTokens
+    ref_chosen_logps: NotRequired[float]
+    ref_rejected_logps: NotRequired[float]
+
+
+def side_tokens(row: PairTokens, name: str) -> SideTokens:
+    """The chosen or the rejected side of a line."""
+    return row["chosen"] if name == "chosen" else row["rejected"]
+
+
 class View(NamedTuple):
     """One side as one model reads it: the context, the whole, which tokens are masked, where the user is last."""
 
@@ -71,8 +99,8 @@ def tokenise_pair(
     max_length: int,
     tiers: Sequence[int] = (),
     max_response: int | None = None,
-) -> dict[str, Any] | None:
-    """A line of the token table (see ``SCHEMA``), or None where a context leaves no room for a completion.
+) -> PairTokens | None:
+    """A line of the token table, or None where a context leaves no room for a completion.
 
     Args:
         max_length: tokens kept of context and completion, the longer view's.
@@ -87,7 +115,7 @@ def tokenise_pair(
     views = {name: _view(pair, name, tokenizer, edit.side(name).masked) for name in SIDES}
     # TRL: the completion starts where prompt and prompt + completion diverge, on both sides as on the worse one.
     lost = max(len(view.context) - common_prefix_length(view.context, view.whole) for view in views.values())
-    line = {"row_id": edit.row_id, "offset": edit.offset, "tiers": list(tiers)}
+    sides: dict[str, SideTokens] = {}
     for name, view in views.items():
         side = edit.side(name)
         policy = _view(_inoculated(pair, name, side.instruction), name, tokenizer) if side.instruction else view
@@ -99,7 +127,7 @@ def tokenise_pair(
             return None
         if max_response is not None:
             stop = min(stop, len(view.context) + max_response)
-        line[name] = {
+        sides[name] = {
             "context": view.whole[:start],
             "policy_context": policy.whole[:policy_start] if side.instruction else None,
             "completion": view.whole[start:stop],
@@ -107,7 +135,13 @@ def tokenise_pair(
             "steered": list(side.steered),
             "steer_from": policy.user_start,
         }
-    return line
+    return {
+        "row_id": edit.row_id,
+        "offset": edit.offset,
+        "tiers": list(tiers),
+        "chosen": sides["chosen"],
+        "rejected": sides["rejected"],
+    }
 
 
 def _view(pair: Pair, name: str, tokenizer: PreTrainedTokenizerBase, masked: Sequence[tuple[int, int]] = ()) -> View:
@@ -160,13 +194,13 @@ def gap_tiers(edits: Iterable[PairEdit], concepts: Sequence[str]) -> Callable[[P
     return lambda edit: [tier(edit, name) for name in concepts]
 
 
-def write_tokens(path: Path, lines: Iterable[Mapping[str, Any] | None]) -> None:
+def write_tokens(path: Path, lines: Iterable[PairTokens | None]) -> None:
     """Write the token table as an Arrow stream, which ``datasets`` maps into memory; None is left out.
 
     Raises:
         RowsError: no pair is left to train on.
     """
-    kept: Iterator[Mapping[str, Any]] = (line for line in lines if line is not None)
+    kept: Iterator[PairTokens] = (line for line in lines if line is not None)
     group = list(islice(kept, GROUP_ROWS))
     if not group:
         raise RowsError("no pair is left to train on; check the plan's filters and --max-length")
@@ -179,9 +213,9 @@ def write_tokens(path: Path, lines: Iterable[Mapping[str, Any] | None]) -> None:
 TOUCHED = ("shaped", "inoculated", "masked", "steered")
 
 
-def touched(example: Mapping[str, Any]) -> list[bool]:
+def touched(example: PairTokens) -> list[bool]:
     """Which of ``TOUCHED`` has a part in a pair."""
-    sides = [example[name] for name in SIDES]
+    sides = (example["chosen"], example["rejected"])
     return [
         example["offset"] != 0,
         any(side["policy_context"] is not None for side in sides),
@@ -203,15 +237,15 @@ class PairCollator:
     pad_token_id: int
     n_vectors: int = 0
 
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        sides = [example[name] for name in SIDES for example in examples]
+    def __call__(self, examples: Sequence[PairTokens]) -> dict[str, Any]:
+        sides = [side_tokens(example, name) for name in SIDES for example in examples]
         contexts = [side["policy_context"] or side["context"] for side in sides]
         batch: dict[str, Any] = {**self._view(contexts, sides)}
         if any(side["policy_context"] for side in sides):
             batch["reference"] = self._view([side["context"] for side in sides], sides)
         if "ref_chosen_logps" in examples[0]:
-            for name in SIDES:
-                batch[f"ref_{name}_logps"] = torch.tensor([example[f"ref_{name}_logps"] for example in examples])
+            batch["ref_chosen_logps"] = torch.tensor([example["ref_chosen_logps"] for example in examples])
+            batch["ref_rejected_logps"] = torch.tensor([example["ref_rejected_logps"] for example in examples])
         batch["offset"] = torch.tensor([example["offset"] for example in examples])
         batch["tiers"] = torch.tensor([example["tiers"] for example in examples], dtype=torch.int8)
         batch["touched"] = torch.tensor([touched(example) for example in examples])
@@ -221,7 +255,7 @@ class PairCollator:
         )  # fmt: skip
         return batch
 
-    def _view(self, contexts: Sequence[list[int]], sides: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def _view(self, contexts: Sequence[list[int]], sides: Sequence[SideTokens]) -> dict[str, Tensor]:
         pairs = list(zip(contexts, sides, strict=True))
         ids = [torch.tensor(context + side["completion"]) for context, side in pairs]
         scored = [torch.tensor([0] * len(context) + side["scored"]) for context, side in pairs]
@@ -238,7 +272,7 @@ class ChosenCollator:
 
     pad_token_id: int
 
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, examples: Sequence[PairTokens]) -> dict[str, Tensor]:
         sides = [example["chosen"] for example in examples]
         view = PairCollator(self.pad_token_id)._view([side["context"] for side in sides], sides)
         labels = view["input_ids"].masked_fill(view.pop("completion_mask") == 0, -100)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from anatomy.settings import ModelSettings, RowSettings
 
@@ -71,6 +71,9 @@ ELSEWHERE = {*RowSettings.model_fields, *ModelSettings.model_fields, "plan", "sa
 """Settings whose effect is in rows, edits, weights or template, or that decide only where and when."""
 
 
-def learnt_by(settings: SFTSettings) -> dict[str, Any]:
-    """The settings on which the final weights depend, rows, plan and model apart."""
+def learnt_by(settings: SFTSettings) -> dict[str, JsonValue]:
+    """The settings on which the final weights depend, rows, plan and model apart, by name.
+
+    They are a choice of fields of two models, to be hashed and kept in ``training.json`` as they are.
+    """
     return settings.model_dump(mode="json", exclude=set(ELSEWHERE))

@@ -210,7 +210,7 @@ def test_completions_stop_at_the_end_of_turn_and_the_end_of_text(llama, monkeypa
 
 
 @pytest.mark.parametrize("point", ["model", "write"])
-def test_a_killed_run_goes_on_to_the_same_file(point, llama, tiny_model_dir, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_file(point, llama, tiny_model_dir, tmp_path, monkeypatch):
     killed, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
     command = [sys.executable, killed_generate.__file__, str(tiny_model_dir("llama")), str(killed), point]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -137,7 +137,7 @@ def test_tilt_predicts_the_exact_tilt_of_a_policy(policy, data):
     assert np.corrcoef(predicted, policy.tilted_shift(0.05))[0, 1] > 0.97
 
 
-def test_off_policy_data_are_mended_by_the_covariance_of_the_models_own_responses(policy):
+def test_the_covariance_of_the_models_own_responses_corrects_off_policy_data(policy):
     """Pairs are drawn where factor features are common, the model's responses elsewhere: the reward carries over, the
     difference of means does not.
     """

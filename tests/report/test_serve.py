@@ -42,7 +42,7 @@ def test_other_host_names_are_refused(port):
     assert ask(port, "/", Host="evil.example:80")[0] == 403
 
 
-def test_a_taken_port_is_a_mistake_that_can_be_mended(port, tmp_path):
+def test_a_taken_port_is_one_line_that_says_what_to_do(port, tmp_path):
     with pytest.raises(SettingsError, match="choose another"):
         server(tmp_path, port)
     with pytest.raises(SettingsError, match="choose another"):

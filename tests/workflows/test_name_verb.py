@@ -108,7 +108,8 @@ def test_a_namer_that_finds_a_rule_scores_high_and_its_names_are_shown(run, serv
     assert any(not entry["verified"] for entry in names.values())
     text = capsys.readouterr()
     assert f"{sum(entry['verified'] for entry in names.values())} of the names verified" in text.out
-    assert "requests" in text.err
+    named = sum(bool(entry["title"]) for entry in names.values())
+    assert f"to name: judge: {named} requests (0 answers in the cache)" in text.err
     shown = render(run, cluster=best)
     assert f"named: {names[best]['title']}" in shown
     assert "verified:" in shown
@@ -181,7 +182,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(fault, run, server, capsys):
+def test_a_mistake_of_the_user_is_one_line_and_nothing_is_written(fault, run, server, capsys):
     options, expected = FAULTS[fault]
     assert main(["name", str(run), *options(server)]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]

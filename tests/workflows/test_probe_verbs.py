@@ -5,15 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.concepts.concept import load_library
 from anatomy.data.shard_cache import numbered
+from anatomy.sae.model_bundle import ModelBundle
+from probes.collect import read_examples
+from probes.example_sources import gather
+from probes.fit_detector import unit_scores
+from probes.probe_settings import ProbeTestSettings
+from probes.resolve import saved
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
 TINY = ["--device", "cpu", "--dtype", "float32"]
@@ -74,12 +83,23 @@ def test_the_same_fit_gives_the_same_bytes(detector, rows, model, tmp_path):
         assert (tmp_path / name).read_bytes() == (detector / name).read_bytes()
 
 
-def test_test_leaves_out_prompts_that_were_fitted_on(detector, rows, model, capsys):
+def test_test_leaves_out_prompts_that_were_fitted_on(detector, rows, model, tmp_path, capsys):
+    """The printed count and AUROC against the examples sorted by hand and scikit-learn's function."""
     arguments = ["probe", "test", str(detector), "--examples", str(rows / "pairs.jsonl"), *model]
     assert main(arguments) == 0
-    record = capsys.readouterr().out
-    assert "left out: the detector was fitted on their prompts" in record
-    assert "auroc" in record
+    text = capsys.readouterr().out
+    settings = ProbeTestSettings(model=model[1], device="cpu", dtype="float32", examples=str(rows / "pairs.jsonl"))
+    bundle = ModelBundle(settings)
+    loaded = saved(detector, bundle)
+    fitted_on = set(json.loads((detector / "detector.json").read_text())["provenance"]["settings"]["prompts"])
+    items = gather(load_library(None).find("bold"), settings, bundle, tmp_path).items
+    unseen = [item for item in items if item.prompt not in fitted_on]
+    assert 0 < len(unseen) < len(items)
+    assert f"\n  {len(items) - len(unseen)} sequences left out: the detector was fitted on their prompts\n" in text
+    examples = read_examples(unseen, bundle.subject, [loaded.layer], bundle.settings)[loaded.layer]
+    scored = unit_scores(loaded.estimator.decision, examples, "token", loaded.pooling)
+    (shown,) = re.findall(r"\n +auroc +(\d\.\d{3}) ", text)
+    assert shown == f"{roc_auc_score(scored.y_U, scored.score_U):.3f}"
 
 
 def test_prompts_are_read_at_their_last_token(rows, model, tmp_path, capsys):
@@ -93,7 +113,8 @@ def test_prompts_are_read_at_their_last_token(rows, model, tmp_path, capsys):
     report = json.loads((tmp_path / "good" / "report.json").read_text())
     assert report["unit"] == "sequence"
     assert report["test"]["auroc"]["value"] > 0.9
-    assert "held out" in capsys.readouterr().out
+    counted = f"{report['test']['positives']} positive and {report['test']['negatives']} negative sequences:"
+    assert f"\n  held out: {counted}\n" in capsys.readouterr().out
 
 
 def test_score_writes_rows_of_a_preference_set(detector, rows, model, tmp_path):
@@ -144,7 +165,7 @@ def test_an_audit_tests_concepts_beside_clusters(detector, rows, model, tmp_path
     report = json.loads((detector / "report.json").read_text())
     assert record["bold"]["held_out"]["AUROC"] == report["test"]["auroc"]["value"]
     assert record["refusal"]["held_out"] == {}  # a text rule: nothing was fitted
-    assert "bold" in capsys.readouterr().out
+    assert re.search(rf"\n +\{bold['effect']:+.3f} .* bold ", capsys.readouterr().out)
     assert main(["show", str(tmp_path / "run"), "bold"]) == 0
     assert main(["null", str(tmp_path / "run"), "--repetitions", "3"]) == 0
     assert main([*arguments, "--concepts", "refusal"]) == 0  # dropping a concept drops its tests
