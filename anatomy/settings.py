@@ -21,6 +21,7 @@ MOST_NODES = 200_000
 MOST_LEVELS = 32
 MOST_FAULTS = 12
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
 RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
 
 
@@ -55,14 +56,22 @@ class RowSettings(Settings):
     seed: int = Field(0, ge=0, description="Seed of everything random in the run.")
 
 
-class ModelSettings(Settings):
-    """The subject model, and how it is run."""
+class SubjectSettings(Settings):
+    """Which model is loaded, and what it may run: only ever what a command line or its own settings file says."""
 
     model: FolderOrId | None = Field(
         None, description="Hub id or folder of the model that will be trained; default: the laptop model."
     )
     model_revision: str | None = Field(None, description="Hub revision of the model.")
     chat_template: Path | None = Field(None, description="Jinja file, for a model that has no chat template.")
+    trust_remote_code: bool = Field(
+        False, description="Run code that comes with the model; off unless you ask for it here."
+    )
+
+
+class ModelSettings(SubjectSettings):
+    """The subject model, and how it is run."""
+
     max_length: int = Field(
         1024, ge=16, le=65_535, description="Tokens kept of prompt plus response, template included."
     )
@@ -75,9 +84,8 @@ class ModelSettings(Settings):
         None, ge=1, description="Tokens kept of the response (its start); default: as many as `max_length` leaves."
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU.")
+    device: Device = Field("auto", description="auto: CUDA, then MPS, then CPU.")
     batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
-    trust_remote_code: bool = Field(False, description="Run model code from the Hub; off unless you ask for it.")
 
 
 class CheckSettings(RowSettings, ModelSettings):
@@ -167,6 +175,23 @@ class BaseRolloutSettings(Settings):
 
 class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings, BaseRolloutSettings):
     """All stages."""
+
+
+class ReaderSettings(SubjectSettings, SAESettings, ConceptSettings):
+    """Model, SAE and concepts of a run that is opened again, if they are not the defaults."""
+
+    device: Device | None = Field(None, description="Device of the model; default: as in the run.")
+
+
+class RetestSettings(SubjectSettings, HypothesisSettings):
+    """Tests and findings of a run that is opened again, and the tokenizer that its texts are shown with."""
+
+
+PLACES = (
+    "rows", "config", "split", "revision", *SubjectSettings.model_fields, "sae",
+    "concepts", "concepts_file", "calibration", "base_rollouts",
+)  # fmt: skip
+"""Settings of an audit that name what is loaded or may run. What a run directory says of them counts for nothing."""
 
 
 class SAEFitSettings(Settings):

@@ -8,8 +8,10 @@ from pathlib import Path
 from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import ProbeError
+from anatomy.runs.reopened import require_named
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
+from anatomy.text.visible import visible
 from probes.detector import Detector, Provenance
 from probes.detector_files import CARD, load_detector, read_card
 from probes.sae_detector import SAEDetector
@@ -65,17 +67,28 @@ def of_cluster(name: str, bundle: ModelBundle) -> Detector:
         ProbeError: no such cluster, or the audit read another model or SAE.
     """
     folder, _, cluster = name.rpartition(CLUSTER_OF)
-    run = Run.at(Path(folder))
+    estimator = cluster_estimator(Run.at(Path(folder)), cluster, bundle)
+    provenance = Provenance(model=bundle.subject.name, model_fingerprint=bundle.subject.fingerprint)
+    return Detector(estimator, cluster, bundle.sae.layer, "mean", None, provenance)
+
+
+def cluster_estimator(run: Run, cluster: str, bundle: ModelBundle) -> SAEDetector:
+    """The features of a cluster of an audit that was made with the bundle's model and SAE.
+
+    Raises:
+        RunError: the audit has no such cluster.
+        SettingsError: the audit names a model or an SAE, and the bundle's settings name none.
+        ProbeError: the audit read another model or SAE.
+    """
     features = run.cluster_features(cluster)
+    require_named(run, bundle.settings, ("model", "sae"))
     for what, made, here in (("model", run.model, bundle.subject), ("sae", run.sae, bundle.sae)):
         if made.fingerprint != here.fingerprint:
             raise ProbeError(
-                f"{folder}: made with another {what} ({made.name}) than this one or another numeric type; give "
-                f"the audit's --{what} and --dtype"
+                f"{run.path}: made with another {what} ({visible(made.name)}) than this one or another numeric type; "
+                f"give the audit's --{what} and --dtype"
             )
-    estimator = SAEDetector(bundle.sae, features)
-    provenance = Provenance(model=bundle.subject.name, model_fingerprint=bundle.subject.fingerprint)
-    return Detector(estimator, cluster, bundle.sae.layer, "mean", None, provenance)
+    return SAEDetector(bundle.sae, features)
 
 
 def only(names: Sequence[Scorer]) -> Scorer:

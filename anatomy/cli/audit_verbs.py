@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from anatomy.cli.flags import Rows, RunDir, flags_of
 from anatomy.naming.name_settings import NameSettings
 from anatomy.progress import output
-from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, HypothesisSettings
+from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, RetestSettings
 
 Out = Annotated[Path | None, Parameter(help="Run directory; default: runs/<name of the rows>.")]
 Top = Annotated[int, Parameter(help="Findings shown per view and direction.")]
@@ -65,7 +65,7 @@ def cluster(run: RunDir, /, **flags: Any) -> None:
     cluster(run, **flags)
 
 
-@flags_of(HypothesisSettings)
+@flags_of(RetestSettings)
 def hypotheses(run: RunDir, /, *, top: Top = 5, **flags: Any) -> None:
     from anatomy.workflows.hypotheses import hypotheses
 

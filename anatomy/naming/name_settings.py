@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from anatomy.settings import Settings
+from anatomy.settings import SubjectSettings
 
 
-class NameSettings(Settings):
-    """Which endpoint names, which clusters, and how a name is put to the test."""
+class NameSettings(SubjectSettings):
+    """Which endpoint names, which clusters, how a name is put to the test, and the tokenizer that cuts the texts."""
 
     judge_url: str = Field(description="OpenAI-compatible endpoint that names and is tested, up to `/v1`.")
     judge_model: str = Field(min_length=1, description="Model at that endpoint.")

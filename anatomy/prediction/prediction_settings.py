@@ -6,7 +6,7 @@ from pydantic import Field
 
 from anatomy.prediction.predictor_specs import names
 from anatomy.rollouts.rollout_settings import SampleSettings
-from anatomy.settings import Settings
+from anatomy.settings import ReaderSettings, Settings
 
 
 def _listed(**facts: object) -> str:
@@ -21,7 +21,7 @@ class PredictSettings(Settings):
     )
 
 
-class ValidateSettings(PredictSettings, SampleSettings):
+class ValidateSettings(PredictSettings, SampleSettings, ReaderSettings):
     """How predicted and observed shifts are compared."""
 
     before: str = Field(description="Rollouts before training (folder of `anatomy rollout`), or a model.")

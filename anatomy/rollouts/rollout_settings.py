@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from anatomy.activations.generate_settings import DrawSettings
-from anatomy.settings import ModelSettings
+from anatomy.settings import FolderOrId, ModelSettings
 
 
 class SampleSettings(DrawSettings):
@@ -20,4 +20,7 @@ class SampleSettings(DrawSettings):
 class RolloutSettings(ModelSettings, SampleSettings):
     """Everything that decides a folder of rollouts."""
 
+    adapter: FolderOrId | None = Field(
+        None, description="Folder of a LoRA adapter on the model that --model names; merged into it."
+    )
     prompts: str = Field(description="Preference rows, or a table with a column `prompt`: only prompts are used.")

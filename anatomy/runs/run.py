@@ -36,7 +36,7 @@ from anatomy.progress import logger
 from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageFacts, StageRecord
 from anatomy.runs.out_folder import claimed, shared
 from anatomy.runs.stage_facts import RowsFacts, ScoresFacts
-from anatomy.settings import AuditSettings
+from anatomy.settings import PLACES, AuditSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,17 @@ class Run:
 
     @property
     def settings(self) -> AuditSettings:
-        """The settings of the audit.
+        """How the audit read and tested its rows; whatever the directory names to be loaded is left out.
+
+        Raises:
+            RunError: nothing was run here yet.
+        """
+        made, nothing = self.recorded_settings, AuditSettings(rows="of the run")
+        return made.model_copy(update={name: getattr(nothing, name) for name in PLACES})
+
+    @property
+    def recorded_settings(self) -> AuditSettings:
+        """All settings of the audit, to be shown or recorded: a run directory does not choose what is loaded.
 
         Raises:
             RunError: nothing was run here yet.

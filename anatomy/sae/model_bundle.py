@@ -31,6 +31,11 @@ class TokenSettings(TypedDict):
     max_response_length: int | None
 
 
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hash of how a tokenizer cuts text, its chat template apart."""
+    return content_hash(tokenizer.backend_tokenizer.to_str())
+
+
 class ModelBundle:
     """Model, tokenizer and SAE that the settings name, each loaded when it is first asked for."""
 
@@ -83,7 +88,7 @@ class ModelBundle:
 
         return {
             "template": template_hash(self.tokenizer),
-            "tokenizer": content_hash(self.tokenizer.backend_tokenizer.to_str()),
+            "tokenizer": tokenizer_hash(self.tokenizer),
             "max_length": self.settings.max_length,
             "max_prompt_length": self.settings.max_prompt_length,
             "max_response_length": self.settings.max_response_length,

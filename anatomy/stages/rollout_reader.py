@@ -10,14 +10,14 @@ import numpy as np
 
 from anatomy.concepts.scorer import Scorer
 from anatomy.concepts.scores import read_scores, score_rows
-from anatomy.errors import ModelError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.prediction.readouts import Cut, concept_readout
 from anatomy.prediction.response_pool import Pool
 from anatomy.progress import logger, progress_bar
+from anatomy.runs.reopened import ReopenedBundle
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle, TokenSettings
-from anatomy.settings import AuditSettings
+from anatomy.settings import AuditSettings, ReaderSettings
 from anatomy.types import Pair, Row, content_hash
 from anatomy.validation.context_rule import ContextRule
 from anatomy.validation.shift_comparison import PoolInContexts
@@ -49,22 +49,17 @@ class RunInWindow(NamedTuple):
         return content_hash(self.read_with._asdict())
 
 
-def run_in_window(run: Run, window: int, out: Path) -> RunInWindow:
-    """The run with responses cut to ``window`` tokens, its bundle checked against what made the run.
+def run_in_window(run: Run, window: int, out: Path, asked: ReaderSettings) -> RunInWindow:
+    """The run with responses cut to ``window`` tokens, read with what ``asked`` names.
 
     Raises:
+        SettingsError: the run names a model or an SAE that ``asked`` does not.
         ModelError: model or SAE are not those of the run.
     """
     run.require("cluster")
-    settings = run.settings.model_copy(update={"max_response_length": window})
-    bundle = ModelBundle(settings)
-    for what, made, here in (("model", run.model, bundle.subject), ("sae", run.sae, bundle.sae)):
-        if made.fingerprint != here.fingerprint:
-            raise ModelError(
-                f"{run.path}: the {what} here is not the one that the run was made with; use the same weights and type"
-            )
+    bundle = ReopenedBundle(run, asked, window)
     read_with = ReadWith(bundle.token_settings(), bundle.subject.fingerprint, bundle.sae.fingerprint)
-    return RunInWindow(run, settings, bundle, out, read_with)
+    return RunInWindow(run, bundle.audited, bundle, out, read_with)
 
 
 def encoded(audited_run: RunInWindow, rows: Iterable[Row], count: int, name: str) -> FeatureStore:

@@ -43,10 +43,11 @@ def _work(audit: Audit) -> ScoresFacts:
                 audit.settings,
                 bar.update,
             )
-    return ScoresFacts(concepts={scorer.concept: _scored(scorer) for scorer in scorers})
+    return ScoresFacts(concepts={scorer.concept: scored_concept(scorer) for scorer in scorers})
 
 
-def _scored(scorer: Scorer) -> ScoredConcept:
+def scored_concept(scorer: Scorer) -> ScoredConcept:
+    """What a manifest keeps of a detector."""
     return ScoredConcept(
         detector=scorer.kind,
         layer=scorer.layer,

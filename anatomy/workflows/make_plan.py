@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from anatomy.errors import PlanError
+from anatomy.runs.reopened import flags_of_run
+from anatomy.runs.run import Run
 from anatomy.workflows.outcome import Outcome, Where
 from interventions.plan import audited_plan
 from interventions.plan.plan import save_plan, to_yaml
@@ -42,4 +44,7 @@ def make_plan(
     file = None if concepts_file is None else Path(concepts_file)
     plan = audited_plan.make_plan(Path(run), decided, backend, strength, file)
     save_plan(path, plan)
-    return Outcome(path, f"{to_yaml(plan)}\n{path}: read it, then see what it would do: `anatomy plan check {path}`")
+    flags = flags_of_run(Run.at(Path(run)), audited_plan.LOADED)
+    return Outcome(
+        path, f"{to_yaml(plan)}\n{path}: read it, then see what it would do: `anatomy plan check {path} {flags}`"
+    )

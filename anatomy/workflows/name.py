@@ -20,10 +20,10 @@ from anatomy.naming.name_settings import NameSettings
 from anatomy.progress import logger, progress_bar
 from anatomy.report.layout import WIDTH, fit
 from anatomy.runs.manifest import Manifest
+from anatomy.runs.reopened import ReopenedBundle
 from anatomy.runs.run import Run
 from anatomy.runs.saved_names import ClusterName, ClusterNames
-from anatomy.sae.model_bundle import ModelBundle
-from anatomy.settings import AuditSettings, load_settings
+from anatomy.settings import SubjectSettings, load_settings
 from anatomy.stages.text_rows import text_rows
 from anatomy.workflows.outcome import Outcome, Where
 
@@ -57,17 +57,18 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
 
     Raises:
         RunError: no such cluster, or the run has none.
+        SettingsError, ModelError: ``flags`` do not name the model that the run was made with.
         JudgeError: the endpoint refuses key, model or address, or cannot be reached; nothing is written.
     """
     run_dir, asked = Path(run), load_settings(NameSettings, flags, settings)
     Manifest.of(run_dir)
-    options = {"base_url": asked.judge_url, "model": asked.judge_model}
-    options |= asked.model_dump(include=set(JudgeSettings.model_fields))
+    options = asked.model_dump(include=set(JudgeSettings.model_fields))
+    options |= {"base_url": asked.judge_url, "model": asked.judge_model}
     judge = Judge(load_settings(JudgeSettings, options), run_dir / artifacts.NAME_ANSWERS)
     with Run.open(run_dir) as opened:
         opened.require("cluster")
-        audited = opened.settings
-        texts = _texts(opened, asked, audited)
+        seed, bundle = opened.settings.seed, ReopenedBundle(opened, asked)
+        texts = _texts(opened, asked, bundle, seed)
         named = [item for item in texts.values() if item is not None]
         logger.info(f"to name: {judge.estimate([item.naming for item in named])}")
         trial = [test for item in named for test in item.tests(PLACEHOLDER)]
@@ -77,22 +78,22 @@ def name(run: Where, *, dry_run: bool = False, settings: Where | None = None, **
         names = _asked(judge, texts)
         ClusterNames(
             made_of=opened.manifest.cluster_hashes(),
-            settings=asked.model_dump(mode="json", exclude={"key_variable"}),
-            seed=audited.seed,
+            settings=asked.model_dump(mode="json", exclude={"key_variable", *SubjectSettings.model_fields}),
+            seed=seed,
             names=names,
         ).write(opened.file(artifacts.NAMES))
     after = f"now in `anatomy show {run_dir}`; `anatomy report {run_dir}` writes them into the page"
     return Outcome(run_dir / artifacts.NAMES, f"{_as_text(names)}\n{after}")
 
 
-def _texts(run: Run, settings: NameSettings, audited: AuditSettings) -> dict[str, Texts | None]:
+def _texts(run: Run, settings: NameSettings, bundle: ReopenedBundle, seed: int) -> dict[str, Texts | None]:
     """Cluster id → its texts; None where there are too few."""
     store, clusters = run.features, run.clusters
     wanted = _wanted(run, settings.clusters)
-    found = cases(store, clusters, wanted, settings.exemplars, settings.held_out, audited.seed)
+    found = cases(store, clusters, wanted, settings.exemplars, settings.held_out, seed)
     rows = {place.row for case in found.values() for sorts in case for part in sorts for place in part}
-    read = text_rows(run, ModelBundle(audited), rows)
-    return {cluster: _of_case(cluster, found[cluster], read, audited.seed) for cluster in wanted}
+    read = text_rows(run, bundle, rows)
+    return {cluster: _of_case(cluster, found[cluster], read, seed) for cluster in wanted}
 
 
 def _of_case(cluster: str, case: Case, rows: Rows, seed: int) -> Texts | None:

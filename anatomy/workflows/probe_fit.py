@@ -24,7 +24,7 @@ from probes.example_sources import gather
 from probes.fit_detector import FitReport, Kind, default_layers, fit_layers, measure, part_of, split
 from probes.probe_report import fit_text
 from probes.probe_settings import ProbeFitSettings
-from probes.sae_detector import SAEDetector
+from probes.resolve import cluster_estimator
 
 REPORT = "report.json"
 
@@ -72,7 +72,7 @@ def _sae_detector(concept: Concept, settings: ProbeFitSettings, bundle: ModelBun
     """A detector that is a cluster of an audit: nothing is fitted; examples of another making measure it."""
     if settings.run is None or settings.cluster is None:
         raise ProbeError("an SAE detector needs --run RUN and --cluster R12")
-    estimator = SAEDetector(bundle.sae, Run.at(settings.run).cluster_features(settings.cluster))
+    estimator = cluster_estimator(Run.at(settings.run), settings.cluster, bundle)
     facts: dict[str, Any] = {"run": str(settings.run), "cluster": settings.cluster}
     report = None
     items: list[Labelled] = []

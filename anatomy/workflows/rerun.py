@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from anatomy.runs.reopened import ReopenedBundle, require_named
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
-from anatomy.settings import AuditSettings, Settings, load_settings
+from anatomy.settings import AuditSettings, Settings, SubjectSettings, load_settings
 from anatomy.stages.audit_stages import dependents, perform
 from anatomy.stages.cluster_stage import CLUSTER_STAGE
 from anatomy.stages.scored_tokens_stage import SCORED_TOKENS_STAGE
@@ -21,19 +22,27 @@ def rerun(
 ) -> None:
     """Run the analysis from the clusters on, up to ``until``; settings that are not given stay as the run has them.
 
-    Scores of single tokens need the detectors: rows keep those that they have.
+    Scores of single tokens need the detectors: rows keep those that they have. Up to the clusters nothing is loaded;
+    after them the tokenizer that ``flags`` name, by default the laptop model's.
 
     Raises:
         RunError: there is no harvested run at ``folder``.
-        SettingsError: a setting is wrong, or is none of ``kind``.
+        SettingsError: a setting is wrong, or is none of ``kind``, or the run names a model, template or calibration
+            that ``flags`` do not.
+        ModelError: the run was made with another tokenizer.
     """
     asked = load_settings(kind, flags, config)
-    changes = {name: getattr(asked, name) for name in asked.model_fields_set}
+    subject = SubjectSettings.model_validate(asked.model_dump(include=set(SubjectSettings.model_fields)))
+    kept = asked.model_fields_set - SubjectSettings.model_fields.keys()
     with Run.open(folder, new=False) as run:
         run.require("harvest")
-        settings = AuditSettings.model_validate({**run.settings.model_dump(), **changes})
+        if until is None:
+            require_named(run, asked, ("model", "chat_template", "calibration"))
+        changes = {name: getattr(asked, name) for name in kept}
+        settings = AuditSettings.model_validate({**run.recorded_settings.model_dump(), **changes})
+        bundle = ReopenedBundle(run, subject) if until is None else ModelBundle(run.settings)
         run.save(settings=settings)
-        audit = Audit(run, settings, ModelBundle(settings))
+        audit = Audit(run, settings, bundle)
         if "scores" not in run.manifest.stages:  # harvested only
             perform(audit, SCORES_STAGE)
         for stage in (CLUSTER_STAGE, *dependents(CLUSTER_STAGE)):

@@ -28,6 +28,6 @@ def rollout(*, out: Where, settings: Where | None = None, **flags: Any) -> Outco
     """
     asked, folder = load_settings(RolloutSettings, flags, settings), Path(out)
     with claimed(folder), progress_bar("rollouts", "completion") as bar:
-        made = write_rollouts(folder, lambda: load_policy(asked), asked, bar.update)
+        made = write_rollouts(folder, lambda: load_policy(asked, asked.adapter), asked, bar.update)
     model = made.manifest.model.name
     return Outcome(folder, f"{len(made.texts):,} completions of {len(made.prompts):,} prompts by {model}: {folder}")

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from anatomy.concepts.concept import load_library
 from anatomy.errors import PlanError
+from anatomy.runs.reopened import require_named
 from anatomy.runs.run import Run
 from anatomy.settings import HarvestSettings, RowSettings, load_settings
 from interventions.plan.plan import CLUSTER, Decision, DecisionKind, Plan, faults_of
@@ -33,21 +34,33 @@ class PlanSettings(HarvestSettings):
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
 
 
-def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None = None) -> PlanSettings:
-    """Return what ``flags`` or the YAML file ``config`` give, and for the rest the settings of the plan's audit.
+class _GivenSettings(PlanSettings):
+    """Rows may be missing: which ones the audit read is then said in the error."""
 
-    If rows are given, the settings with which the audit chose and read its own are not taken over.
+    rows: str | None = None  # type: ignore[assignment]
+
+
+LOADED = ("rows", "model", "chat_template", "concepts_file")
+"""Settings that have to be named again where an audit names them; an SAE, where a detector reads it."""
+
+
+def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None = None) -> PlanSettings:
+    """Return what ``flags`` or the YAML file ``config`` give, and for windows and numeric type what the audit had.
+
+    What is loaded is never the audit's choice, nor is how it chose and read its rows.
 
     Raises:
         RunError: the plan names an audit that is not there.
-        SettingsError: a value is wrong, or neither names rows.
+        SettingsError: a value is wrong, nothing names rows, or the audit names a model that is not named here.
     """
-    audited: dict[str, Any] = Run.at(plan.run).settings.model_dump(mode="json") if plan.run is not None else {}
-    rows = {"rows": audited["rows"]} if audited and flags.get("rows") is None and config is None else {}
-    given = load_settings(PlanSettings, {**flags, **rows}, config)
-    own = {name: getattr(given, name) for name in given.model_fields_set}
-    kept = PlanSettings.model_fields.keys() - (set() if rows else RowSettings.model_fields.keys())
-    return PlanSettings.model_validate({name: value for name, value in audited.items() if name in kept} | own)
+    if plan.run is None:
+        return load_settings(PlanSettings, flags, config)
+    run = Run.at(plan.run)
+    given = load_settings(_GivenSettings, flags, config)
+    require_named(run, given, LOADED)
+    kept = PlanSettings.model_fields.keys() - RowSettings.model_fields.keys()
+    audited = run.settings.model_dump(include=set(kept))
+    return PlanSettings.model_validate({**audited, **given.model_dump(include=given.model_fields_set)})
 
 
 def decisions(targets_by_decision: Mapping[DecisionKind, str | None]) -> list[Decision]:

@@ -12,13 +12,13 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, PrinterCallback
+from transformers import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from anatomy import artifacts
-from anatomy.activations.model import choose_device, choose_dtype, load_pretrained, locate_model
+from anatomy.activations.model import choose_device, choose_dtype, load_weights, locate_model
 from anatomy.errors import SettingsError
 from anatomy.progress import logger
 from anatomy.report.training_report import training_report
@@ -182,8 +182,7 @@ def arguments(settings: SFTSettings, out: Path) -> dict[str, Any]:
 def load_model(settings: SFTSettings) -> PreTrainedModel:
     """Return the model that is trained, as transformers loads it."""
     dtype = choose_dtype(settings.dtype, torch.device(choose_device(settings.device)))
-    model: PreTrainedModel = load_pretrained(AutoModelForCausalLM, locate_model(settings), "model", dtype=dtype)
-    return model
+    return load_weights(locate_model(settings), dtype)
 
 
 def lora_config(settings: SFTSettings) -> PeftConfig | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from anatomy.settings import ModelSettings, RowSettings
+from anatomy.settings import FolderOrId, ModelSettings, RowSettings
 
 Loss = Literal["sigmoid", "sigmoid_norm", "hinge", "robust", "exo_pair", "discopop", "ipo", "nca_pair", "bco_pair",
                "sppo_hard", "apo_zero", "apo_down"]  # fmt: skip
@@ -48,6 +48,10 @@ class TrainSettings(SFTSettings):
     """DPO with the interventions of a plan."""
 
     plan: Path | None = Field(None, description="YAML plan of interventions; default: none, plain DPO.")
+    sae: FolderOrId | None = Field(
+        None, description="SAE that the plan's detectors read, if any does; default: the laptop model's own."
+    )
+    concepts_file: Path | None = Field(None, description="YAML file with further concepts of the plan.")
     loss: Loss = Field("sigmoid", description="TRL's loss; sigmoid_norm divides log-ratios by response length.")
     beta: float = Field(0.1, gt=0, description="β of DPO: how strongly the policy is held to the reference.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Label smoothing of the robust and exo_pair losses.")
@@ -65,9 +69,9 @@ class TrainSettings(SFTSettings):
         return self
 
 
-ELSEWHERE = {*RowSettings.model_fields, *ModelSettings.model_fields, "plan", "save_steps", "references"} - {
-    "seed", "max_length", "max_response_length", "dtype", "device"
-}  # fmt: skip
+ELSEWHERE = {
+    *RowSettings.model_fields, *ModelSettings.model_fields, "plan", "sae", "concepts_file", "save_steps", "references"
+} - {"seed", "max_length", "max_response_length", "dtype", "device"}  # fmt: skip
 """Settings whose effect is in rows, edits, weights or template, or that decide only where and when."""
 
 

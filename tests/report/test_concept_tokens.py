@@ -7,6 +7,7 @@ import pytest
 from support import page_run
 from support.edited_run import accept
 from support.page_run import Opened
+from support.run_flags import flags_for
 
 from anatomy import artifacts
 from anatomy.cli.app import main
@@ -134,7 +135,7 @@ def test_a_run_that_kept_no_token_scores_says_so(browser, copied, kept):
 
 def test_token_scores_outlive_a_new_analysis_and_change_with_the_concepts(audited, copied, capfd):
     path, before = copied / artifacts.SCORED_TOKENS, (audited / artifacts.SCORED_TOKENS).read_bytes()
-    assert main(["hypotheses", str(copied), "--tau", "0.2", "--min-features", "2"]) == 0
+    assert main(["hypotheses", str(copied), *flags_for(copied, "model"), "--tau", "0.2", "--min-features", "2"]) == 0
     assert path.read_bytes() == before  # no detector at hand: what was read stays
     capfd.readouterr()
     audit(copied, "bold,length")

@@ -144,7 +144,7 @@ def test_an_adapter_is_merged_into_its_base(tiny_model_dir, tmp_path):
     model = tiny_model_dir("llama")
     expected = save_adapter(model, tmp_path / "lora")
     how = {"device": "cpu", "dtype": "float32"}
-    subject, _ = load_policy(ModelSettings(model=str(tmp_path / "lora"), **how))
+    subject, _ = load_policy(ModelSettings(model=str(model), **how), str(tmp_path / "lora"))
     plain, _ = load_policy(ModelSettings(model=str(model), **how))
     with torch.inference_mode():
         found = hf_model(subject)(torch.arange(5)[None]).logits
@@ -153,13 +153,13 @@ def test_an_adapter_is_merged_into_its_base(tiny_model_dir, tmp_path):
     assert not torch.allclose(found, before, atol=1e-2)
     assert subject.fingerprint != plain.fingerprint
     save_adapter(model, tmp_path / "other", scale=2.0)
-    other, _ = load_policy(ModelSettings(model=str(tmp_path / "other"), **how))
+    other, _ = load_policy(ModelSettings(model=str(model), **how), str(tmp_path / "other"))
     assert other.fingerprint != subject.fingerprint
 
 
 def test_a_broken_adapter_is_one_line(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelError, match="names no base model"):
+    with pytest.raises(ModelError, match="not a LoRA adapter"):
         load_policy(ModelSettings(model=str(tmp_path), device="cpu", dtype="float32"))
 
 

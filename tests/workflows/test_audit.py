@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.run_flags import flags_for
 from support.tiny import save_sae
 
 from anatomy import artifacts
@@ -119,7 +120,7 @@ def test_the_same_command_does_nothing_again(command, reference, capfd):
 
 def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
     run = shutil.copytree(reference, tmp_path / "run")
-    assert main(["hypotheses", str(run), "--tau", "0.2", "--min-features", "2"]) == 0
+    assert main(["hypotheses", str(run), *flags_for(run, "model"), "--tau", "0.2", "--min-features", "2"]) == 0
     record = capfd.readouterr().err
     assert "cluster: unchanged" in record  # tau decides what is tested, not how rows are grouped
     assert (run / artifacts.HYPOTHESES).read_bytes() != (reference / artifacts.HYPOTHESES).read_bytes()
@@ -130,7 +131,7 @@ def test_a_setting_invalidates_what_depends_on_it(reference, tmp_path, capfd):
 @pytest.mark.parametrize("change", [["--rank-by", "effect"], ["--q-threshold", "0.01"]])
 def test_what_only_decides_what_is_shown_tests_nothing_again(change, reference, tmp_path, capfd):
     run = shutil.copytree(reference, tmp_path / "run")
-    assert main(["hypotheses", str(run), *change]) == 0
+    assert main(["hypotheses", str(run), *flags_for(run, "model"), *change]) == 0
     record = capfd.readouterr().err
     assert "hypotheses: unchanged" in record
     assert "summary: unchanged" not in record

@@ -8,6 +8,7 @@ import shutil
 import httpx
 import pytest
 from support.chat_server import PATIENCE_S, Act, completion
+from support.run_flags import flags_for
 
 from anatomy import artifacts
 from anatomy.cli.app import main
@@ -31,7 +32,7 @@ def run(audited, tmp_path):
 
 def asked(run, server, *more):
     options = ["--judge-url", server.url, "--judge-model", "m", "--retries", "0", "--timeout", str(PATIENCE_S)]
-    return main(["name", str(run), *options, *more])
+    return main(["name", str(run), *flags_for(run, "model"), *options, *more])
 
 
 def texts_in(request):
@@ -184,7 +185,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_mistake_of_the_user_is_one_line_and_nothing_is_written(fault, run, server, capsys):
     options, expected = FAULTS[fault]
-    assert main(["name", str(run), *options(server)]) == 2
+    assert main(["name", str(run), *flags_for(run, "model"), *options(server)]) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith("anatomy: error:")
     assert expected in message

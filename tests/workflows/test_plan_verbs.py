@@ -134,7 +134,10 @@ def test_check_tells_what_would_be_done(rows, run, model, detector, tmp_path, ca
         {"concept": str(detector), "strength": 0.05, "backend": "steering", "options": {"side": "chosen"}},
         run=str(run),
     )
-    assert main(["plan", "check", str(path), "--pairs", "24"]) == 0  # rows, model and SAE are the audit's
+    command = ["plan", "check", str(path), "--pairs", "24"]
+    assert main(command) == 2  # rows, model and SAE are the audit's, but a run directory does not choose what is loaded
+    assert f"--rows {rows} --model {model[1]}" in error_of(capsys)
+    assert main([*command, "--rows", str(rows), *model]) == 0
     lines = capsys.readouterr().out.splitlines()
     dogs = sum(row["topic"] == "dogs" for row in source(rows)[:150])
     assert lines[0] == "150 rows, 5 interventions"
@@ -154,10 +157,10 @@ def test_check_without_rows_reads_the_plan_alone(tmp_path, capsys):
     assert "name --rows" in capsys.readouterr().out
 
 
-def test_the_scores_of_a_cluster_are_its_mean_activation(run, model, tmp_path):
+def test_the_scores_of_a_cluster_are_its_mean_activation(rows, run, model, tmp_path):
     """Against the audit's own: the mean activation is positive exactly where a feature of the cluster fired."""
     path = write_plan(tmp_path, {"cluster": "R1", "backend": "reward_shaping"}, run=str(run))
-    assert main(["plan", "check", str(path), "--out", str(tmp_path / "work")]) == 0
+    assert main(["plan", "check", str(path), "--rows", str(rows), *model, "--out", str(tmp_path / "work")]) == 0
     table = pq.read_table(tmp_path / "work" / artifacts.SCORES / "R1").to_pandas()
     clusters = pq.read_table(run / artifacts.CLUSTERS).to_pandas().query("cluster == 'R1'")
     shards = list(FeatureStore(run / artifacts.FEATURES).shards())
@@ -166,10 +169,10 @@ def test_the_scores_of_a_cluster_are_its_mean_activation(run, model, tmp_path):
 
 
 @pytest.mark.parametrize(("view", "cluster"), [("feature", "D1"), ("prompt", "P1")])
-def test_rows_of_clusters_are_the_contexts_that_the_audit_tested(run, tmp_path, view, cluster):
+def test_rows_of_clusters_are_the_contexts_that_the_audit_tested(rows, run, model, tmp_path, view, cluster):
     item = {"concept": "bold", "backend": "reward_shaping", "options": {"rows": cluster}}
     path = write_plan(tmp_path, item, {"cluster": cluster, "backend": "filtering"}, run=str(run))
-    assert main(["plan", "check", str(path), "--out", str(tmp_path / "work")]) == 0
+    assert main(["plan", "check", str(path), "--rows", str(rows), *model, "--out", str(tmp_path / "work")]) == 0
     store = FeatureStore(run / artifacts.FEATURES)
     with Run.open(run) as opened:
         signals = opened.signals
@@ -300,15 +303,15 @@ def test_data_clusters_of_rows_that_the_audit_did_not_see(rows, run, model, tmp_
 
 def test_a_cluster_of_another_model_is_refused(rows, run, model, tiny_model_dir, tmp_path, capsys):
     path = write_plan(tmp_path, {"cluster": "R1", "backend": "reward_shaping"}, run=str(run))
-    flags = ["--model", str(tiny_model_dir("olmo3")), "--force"]
+    flags = ["--rows", str(rows), *model, "--model", str(tiny_model_dir("olmo3")), "--force"]
     assert main(["plan", "check", str(path), *flags, "--out", str(tmp_path / "out")]) == 2
     assert "made with another model" in error_of(capsys)
 
 
-def test_the_audit_is_not_written_into(run, tmp_path, capsys):
+def test_the_audit_is_not_written_into(rows, run, model, tmp_path, capsys):
     path = write_plan(tmp_path, {"cluster": "R1", "backend": "reward_shaping"}, run=str(run))
     before = (run / artifacts.MANIFEST).read_bytes()
-    assert main(["plan", "check", str(path), "--out", str(run)]) == 2
+    assert main(["plan", "check", str(path), "--rows", str(rows), *model, "--out", str(run)]) == 2
     assert "is the plan's audit" in error_of(capsys)
     assert (run / artifacts.MANIFEST).read_bytes() == before
 

@@ -132,7 +132,7 @@ def test_other_settings_test_the_run_again(run, material, tmp_path):
         other.findings()
     small = {name: SMALL[name] for name in ("min_community", "data_clusters", "min_fires")}
     anatomy.cluster(other.path, **small)
-    found = anatomy.retest(other.path, min_features=2, min_rows=10, q_threshold=0.5).findings()
+    found = anatomy.retest(other.path, model=material["model"], min_features=2, min_rows=10, q_threshold=0.5).findings()
     assert (found["q"] <= 0.5).all()
     assert (found["q"] > 0.05).any()
 
@@ -148,10 +148,11 @@ def test_null_compare_trace_and_forecast_give_tables(run, tmp_path):
     pd.testing.assert_frame_equal(forecast.shifts, pd.read_parquet(tmp_path / "forecast" / artifacts.FORECAST))
 
 
-def test_validate_writes_its_figures(run, tmp_path):
+def test_validate_writes_its_figures(run, material, tmp_path):
     plant_rollouts(tmp_path / "before", 0.3, seed=1)
     plant_rollouts(tmp_path / "after", 0.65, seed=2)
     few = {"predictors": "tilt", "bootstrap": 20, "controls": 1, "min_prompts": 5}
+    few |= {name: material[name] for name in ("model", "sae")}
     done = anatomy.validate(run.path, before=str(tmp_path / "before"), after=str(tmp_path / "after"), **few)
     assert done.out == run.path / artifacts.VALIDATIONS / "after"
     assert (done.out / artifacts.VALIDATION).is_file()
@@ -163,8 +164,8 @@ def test_plan_filter_train_and_rollout(run, material, tmp_path):
     with pytest.raises(PlanError, match="is there already"):
         anatomy.make_plan(run.path, suppress="bold", out=plan.out)
     removal = anatomy.make_plan(run.path, remove="bold", out=tmp_path / "removal.yaml")
-    assert "dropped" in str(anatomy.plan_check(removal.out))
-    cleaned = anatomy.filter(removal.out, out=tmp_path / "cleaned")
+    assert "dropped" in str(anatomy.plan_check(removal.out, **material))
+    cleaned = anatomy.filter(removal.out, **material, out=tmp_path / "cleaned")
     assert 0 < pq.read_table(cleaned.out / artifacts.CLEANED).num_rows < 240
     few = {"limit": 8, "max_steps": 1, "batch_size": 2, "warmup_ratio": 0, "max_response_length": 32}
     model = {"model": material["model"], "device": "cpu"}

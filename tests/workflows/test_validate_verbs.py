@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.planted_run import FLAGS, held_out, plant_rollouts, write_pairs
+from support.run_flags import flags_for
 from support.tiny import save_sae
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -45,7 +46,8 @@ def run(tmp_path_factory, tiny_model_dir):
 
 def validate(run: Path, out: Path, before: str | Path = "before", after: str | Path = "after", *more: str) -> int:
     names = [str(run.parent / name) if not Path(name).is_absolute() else str(name) for name in (before, after)]
-    return main(["validate", str(run), "--before", names[0], "--after", names[1], "--out", str(out), *FAST, *more])
+    rest = ["--before", names[0], "--after", names[1], "--out", str(out), *FAST, *more]
+    return main(["validate", str(run), *flags_for(run, "model", "sae"), *rest])
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_a_kill_while_encoding_costs_nothing(run, validated, tmp_path, monkeypat
     script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_rollout.py"), "3"]
     out = tmp_path / "v"
     rest = ["validate", str(run), "--before", str(run.parent / "before"), "--after", str(run.parent / "after"),
-            "--out", str(out), *FAST]  # fmt: skip
+            "--out", str(out), *FAST, *flags_for(run, "model", "sae")]  # fmt: skip
     assert subprocess.run([*script, *rest], capture_output=True).returncode == -9
     assert len(list((out / "rollout-features").glob("shard-*.parquet"))) == 2
     assert not (out / artifacts.VALIDATION).exists()
@@ -169,6 +171,7 @@ def test_models_are_rolled_out_in_place(run, tmp_path, tiny_model_dir):
     """``base`` before and the same weights after, sampled by --prompts: nothing may have moved."""
     (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"Good {n}?"}) + "\n" for n in range(6)))
     flags = ["--prompts", str(tmp_path / "p.jsonl"), "--max-new-tokens", "8", "--best", "continuous"]
+    flags += flags_for(run, "model", "sae")
     command = ["validate", str(run), "--before", "base", "--after", str(tiny_model_dir("llama")), *flags]
     assert main([*command, "--out", str(tmp_path / "v"), *FAST]) == 0
     found = shifts(tmp_path / "v", view="features", predictor="continuous")
@@ -190,7 +193,7 @@ def test_a_policy_edited_to_say_a_word_raises_the_features_of_that_word(run, tmp
     model.save_pretrained(tmp_path / "edited")
     tokenizer.save_pretrained(tmp_path / "edited")
     (tmp_path / "p.jsonl").write_text("".join(json.dumps({"prompt": f"Good {n}?"}) + "\n" for n in range(60)))
-    flags = ["--prompts", str(tmp_path / "p.jsonl"), "--max-new-tokens", "16"]
+    flags = ["--prompts", str(tmp_path / "p.jsonl"), "--max-new-tokens", "16", *flags_for(run, "model", "sae")]
     command = ["validate", str(run), "--before", "base", "--after", str(tmp_path / "edited"), *flags]
     assert main([*command, "--out", str(tmp_path / "v"), *FAST]) == 0
 
@@ -266,6 +269,7 @@ def test_another_model_is_refused(run, tmp_path, capsys):
     manifest["inputs"]["model"]["fingerprint"] = "other"
     artifacts.write_json(copy / artifacts.MANIFEST, artifacts.with_checksum(manifest))
     names = ["--before", str(run.parent / "before"), "--after", str(run.parent / "after")]
+    names += flags_for(run, "model", "sae")
     assert main(["validate", str(copy), *names, "--out", str(tmp_path / "v"), *FAST]) == 2
     assert "not the one" in capsys.readouterr().err
 
@@ -358,6 +362,7 @@ def test_with_own_responses_sharpened_comes_first(run, tmp_path):
     """The defaults with and without ``--base-rollouts``; `sharpened` foresees the planted habit."""
     own = plant_rollouts(tmp_path / "own", 0.3, seed=9)
     sides = ["--before", str(run.parent / "before"), "--after", str(run.parent / "after")]
+    sides += flags_for(run, "model", "sae")
     command = ["validate", str(run), *sides, "--bootstrap", "100", "--controls", "2", "--out"]
     known = ["tilt", "disparity", "continuous", "tilt-within", "gradient", "length", "base-rate"]
     for name, more, names in (
