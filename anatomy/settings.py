@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
 
 from anatomy.errors import AnatomyError, SettingsError, shown
+from anatomy.text.redaction import HIDDEN, redacted
 
 MOST_BYTES = 4 << 20
 """Largest file of settings, of a plan or of concepts; one of 100,000 row ids has 3.5 MB."""
@@ -30,6 +31,8 @@ def _absolute(where: str) -> str:
     return str(folder.absolute()) if folder.is_dir() else where
 
 
+Address = Annotated[str, PlainSerializer(redacted)]
+"""An address that may hold a key: what is written of settings leaves it out; its field has ``repr=False``."""
 FolderOrId = Annotated[str, AfterValidator(_absolute)]
 """A Hub id, or a folder: kept with its whole path, so that what records it can be read from any working directory."""
 
@@ -352,4 +355,5 @@ def _fault(kind: type[Settings], item: dict[str, Any]) -> str:
         return f"unknown setting `{key}` (allowed: {', '.join(sorted(kind.model_fields))})"
     if item["type"] == "missing":
         return f"`{key}` is required"
-    return f"`{key}` = {shown(item['input'])}: {item['msg'][0].lower()}{item['msg'][1:300]}"
+    value = HIDDEN if key.endswith("url") else shown(item["input"])  # an address that is none may still hold a key
+    return f"`{key}` = {value}: {item['msg'][0].lower()}{item['msg'][1:300]}"

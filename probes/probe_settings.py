@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from anatomy.concepts.scorer import Pooling
-from anatomy.settings import HarvestSettings, ModelSettings, SAESettings
+from anatomy.settings import Address, HarvestSettings, ModelSettings, SAESettings
 
 Positives = Literal["pairs", "heuristic", "prompts", "generate", "cluster"]
 
@@ -34,7 +34,9 @@ class ExampleSettings(ModelSettings, SAESettings):
     seed: int = Field(0, ge=0, description="Seed of samples, fits and bootstraps.")
     questions: int = Field(60, ge=20, description="Questions asked for `generate`, each under both system prompts.")
     max_new_tokens: int = Field(96, ge=8, description="Length of generated answers, in tokens.")
-    judge_url: str | None = Field(None, description="OpenAI-compatible endpoint that filters generated answers.")
+    judge_url: Address | None = Field(
+        None, repr=False, description="OpenAI-compatible endpoint that filters generated answers."
+    )
     judge_model: str | None = Field(None, description="Model at that endpoint.")
 
 

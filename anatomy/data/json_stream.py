@@ -187,7 +187,7 @@ class JSONStream:
         return TooDeep()
 
     def _closing(self) -> int | None:
-        """Where in the window the list or object at the cursor ends; None if that is not in sight."""
+        """The place in the window at which the list or object at the cursor ends; None if that is not in sight."""
         depth = 0
         for mark in BRACKETS.finditer(self._window, self._position):
             if mark[0] == '"':  # a string that the window cuts off

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from anatomy.judge.answer_cache import AnswerCache
 from anatomy.judge.judge_settings import JudgeSettings
 from anatomy.judge.requests import MATERIAL, AnswerT, Item, fenced_chat, json_object
+from anatomy.text.redaction import redacted
 from anatomy.types import content_hash
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class Judge:
         return {**shared, "messages": item.messages()}
 
     def _key(self, item: Item[Any]) -> str:
-        return content_hash([self.settings.base_url, self._body(item)])
+        return content_hash([redacted(self.settings.base_url), self._body(item)])
 
     def _known(self, key: str, item: Item[AnswerT]) -> AnswerT | None:
         """The answer to an item that need not be asked."""

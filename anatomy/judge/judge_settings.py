@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from anatomy.settings import Settings
+from anatomy.settings import Address, Settings
 
 
 class JudgeSettings(Settings):
     """Which endpoint judges, and how it is asked."""
 
-    base_url: str = Field(description="Address of the endpoint, up to `/v1`, with http:// or https://.")
+    base_url: Address = Field(repr=False, description="Address of the endpoint, up to `/v1`, with http:// or https://.")
     model: str = Field(min_length=1, description="Model, as the endpoint names it.")
     key_variable: str = Field("OPENAI_API_KEY", description="Environment variable with the key; may be unset.")
     concurrency: int = Field(8, ge=1, le=256, description="Requests under way at once.")
@@ -25,6 +25,11 @@ class JudgeSettings(Settings):
     @field_validator("base_url")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", value):
+        try:
+            parts = urlsplit(value)
+            right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and value.isprintable()
+        except ValueError:  # a port that is none, or an open bracket
+            right = False
+        if not right or any(character in " @?#\\" for character in value):
             raise ValueError("expected http(s)://host/v1, without user name, query or spaces")
         return value.rstrip("/")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from anatomy.settings import SubjectSettings
+from anatomy.settings import Address, SubjectSettings
 
 
 class NameSettings(SubjectSettings):
     """Which endpoint names, which clusters, how a name is put to the test, and the tokenizer that cuts the texts."""
 
-    judge_url: str = Field(description="OpenAI-compatible endpoint that names and is tested, up to `/v1`.")
+    judge_url: Address = Field(
+        repr=False, description="OpenAI-compatible endpoint that names and is tested, up to `/v1`."
+    )
     judge_model: str = Field(min_length=1, description="Model at that endpoint.")
     key_variable: str = Field("OPENAI_API_KEY", description="Environment variable with the key; may be unset.")
     clusters: str | None = Field(

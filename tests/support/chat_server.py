@@ -18,7 +18,7 @@ class Act(NamedTuple):
     """What the server does with one request.
 
     ``cut`` bytes of the body are promised but not sent; ``drip`` seconds pass after each byte; with ``hold`` nothing is
-    sent before the test sets the server's ``released``.
+    sent before the test sets the server's ``released``. ``trickle`` seconds pass after each of a thousand header lines.
     """
 
     body: bytes = b""
@@ -27,6 +27,7 @@ class Act(NamedTuple):
     cut: int = 0
     drip: float = 0.0
     hold: bool = False
+    trickle: float = 0.0
 
 
 def completion(content: Any) -> bytes:
@@ -85,6 +86,10 @@ class ChatServer:
 
             def _send(self, act: Act) -> None:
                 self.send_response(act.status)
+                for number in range(1000 if act.trickle else 0):
+                    self.send_header("X-More", str(number))
+                    self.flush_headers()
+                    time.sleep(act.trickle)
                 for name, value in (*act.headers, ("Content-Length", str(len(act.body) + act.cut))):
                     self.send_header(name, value)
                 self.end_headers()
