@@ -1,7 +1,7 @@
 """Run the command line with one workflow replaced: ``python failing_verb.py HOW[,HOW...] WORDS...``.
 
-HOW names a failure. If there are several, each runs in a forked process, in a folder of its own name in the working directory,
-and leaves there what it wrote to standard error, and its exit code.
+HOW names a failure. If there are several, each runs in a forked process, in a folder of its own name in the working
+directory, and leaves there what it wrote to standard error, and its exit code.
 """
 
 from __future__ import annotations
