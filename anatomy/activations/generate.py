@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from anatomy.activations.spans import TemplateError, template_hash
+from anatomy.artifacts import write_bytes
 from anatomy.errors import ModelError, RunError
 from anatomy.types import Message, content_hash
 
@@ -64,8 +65,9 @@ def generate(
     model's or the tokenizer's end of text, at the end of turn of the chat template, or after ``max_new_tokens``.
 
     Args:
-        path: JSONL file (``key``, ``text``, ``tokens``) that keeps them a batch at a time, the longest prompts first;
-            after a kill, the same call resumes with the next batch and ends with the same file.
+        path: JSONL file (``key``, ``text``, ``tokens``, ``checksum``) that keeps them a batch at a time, the longest
+            prompts first; after a kill or damage, the same call makes the batches that are missing and ends with the
+            same file.
         progress: called with the number of completions just done, those that were there already included.
 
     Raises:
@@ -75,45 +77,60 @@ def generate(
     items = _items(subject, tokenizer, conversations, settings)
     batches = _batches(items, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = _resume(path, [[items[position].key for position in batch] for batch in batches])
+    known, done = _resume(path, [[items[position].key for position in batch] for batch in batches])
     with path.open("ab") as stream:
-        for batch in batches:
+        for number, batch in enumerate(batches):
             wanted = [items[position] for position in batch]
             if wanted[0].key not in known:
                 found = _complete(subject, tokenizer, wanted, settings)
-                new = {item.key: completion for item, completion in zip(wanted, found, strict=True)}
-                stream.write(b"".join(_line(key, completion) for key, completion in new.items()))
+                known |= {item.key: completion for item, completion in zip(wanted, found, strict=True)}
+            if number >= done:
+                stream.write(b"".join(_line(item.key, known[item.key]) for item in wanted))
                 stream.flush()
                 os.fsync(stream.fileno())
-                known |= new
             if progress is not None:
                 progress(len(batch))
     return [known[item.key] for item in items]
 
 
 def _line(key: str, completion: Completion) -> bytes:
-    return json.dumps({"key": key, **completion._asdict()}, ensure_ascii=False).encode() + b"\n"
+    content = {"key": key, **completion._asdict()}
+    return json.dumps({**content, "checksum": _checksum(content)}, ensure_ascii=False).encode() + b"\n"
 
 
-def _resume(path: Path, batches: Sequence[Sequence[str]]) -> dict[str, Completion]:
-    """Completions of the batches that ``path`` holds whole, by key; what a killed run left after them is cut off."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-    expected = [key for batch in batches for key in batch]
+def _checksum(content: object) -> str:
+    return content_hash(content)[:8]
+
+
+def _read_line(line: bytes) -> tuple[str, Completion] | None:
+    """Key and completion of a line; None if it is damaged, or no line of ours."""
     try:
-        rows = [json.loads(line) for line in lines]
-        found = {row["key"]: Completion(row["text"], row["tokens"]) for row in rows}
-        same = [row["key"] for row in rows] == expected[: len(rows)]
-    except (ValueError, TypeError, KeyError):
-        same = False
-    if not same:
+        content = json.loads(line)
+        if content.pop("checksum") != _checksum(content):
+            return None
+        return content["key"], Completion(content["text"], content["tokens"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _resume(path: Path, batches: Sequence[Sequence[str]]) -> tuple[dict[str, Completion], int]:
+    """Completions of the batches that ``path`` holds whole, by key, and how many batches lie there without a gap.
+
+    What follows the first gap is cut off: half a line of a killed process, or all behind a damaged one.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    lines = content.splitlines(keepends=True)
+    rows = [row for row in map(_read_line, lines) if row is not None]
+    order = iter(key for batch in batches for key in batch)
+    if (b"\n" in content and not rows) or not all(key in order for key, _ in rows):
         raise RunError(f"{path}: holds other completions than these inputs give; delete it or write to another file")
-    ends = np.cumsum([0, *map(len, batches)])
-    kept = int(ends[np.searchsorted(ends, len(rows), side="right") - 1])
-    if path.exists():
-        os.truncate(path, sum(map(len, lines[:kept])))
-    return {key: found[key] for key in expected[:kept]}
+    found = dict(rows)
+    whole = [all(key in found for key in batch) for batch in batches]
+    done = next((number for number, is_whole in enumerate(whole) if not is_whole), len(whole))
+    kept = b"".join(_line(key, found[key]) for batch in batches[:done] for key in batch)
+    if kept != content:
+        write_bytes(path, kept)
+    return {key: found[key] for batch, is_whole in zip(batches, whole, strict=True) if is_whole for key in batch}, done
 
 
 def _items(

@@ -52,6 +52,7 @@ class PreparedRows(Settings):
 
     rows: str = Field(description="Hash of the ids of the retained rows, in their order.")
     edits: str = Field(description="Hash of what the plan does to each row, and of its steering vectors.")
+    table: str = Field(description="Hash of the token table's bytes.")
     detectors: dict[str, str] = Field(description="By target of the plan, the fingerprint of its detector.")
     concepts: tuple[str, ...] = Field(description="Names of the token table's `tiers`.")
     counts: RowCounts
@@ -74,6 +75,7 @@ class TrainingIdentity(Artifact):
     """``training.json``: what was asked for, what was prepared, and whether training finished."""
 
     NAME = "record of a training"
+    VERSION = 2
     REMEDY = "train again with another --out"
 
     kind: Literal["dpo", "sft"]
@@ -121,17 +123,18 @@ def write_identity(folder: Path, identity: TrainingIdentity) -> None:
 
 
 def read_train_log(path: Path) -> list[TrainStep]:
-    """Return the steps of ``train_log.jsonl``; no file has none, and a line that was left half written ends them.
+    """Return the steps of ``train_log.jsonl``; no file has none, and a last line that was left half written is none.
 
     Raises:
         RunError: a whole line is not a step.
     """
     steps: list[TrainStep] = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], 1):
+    content = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for number, text in enumerate(content.split("\n")[:-1], 1):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
-            break
+        except (ValueError, RecursionError):
+            line = None
         if not isinstance(line, dict) or not isinstance(line.get("step"), int):
             raise RunError(f"{path}: line {number} is not a step of a training; restore the file or delete it")
         steps.append(TrainStep(line.pop("step"), line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from anatomy.artifacts import atomic_path
+from anatomy.artifacts import is_sealed, sealed_files, sealed_path
 from anatomy.errors import SettingsError
 
 OUTLIER_FACTOR = 6.0  # method.md §3: tokens whose norm exceeds 6x the mean are dropped
@@ -38,13 +39,19 @@ def drop_outliers(x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
 class Blocks:
     """``count`` blocks of activations; block ``i`` is always the same ``[tokens, D]``.
 
-    ``make(i)`` runs the model. With a ``folder`` every block is kept there and made once; without one it is made anew
-    whenever it is asked for (a corpus too large for the disk). Either way its numbers are float16.
+    ``make(i)`` runs the model. With a ``folder`` every block is kept there and made once, or again where it is damaged;
+    without one it is made anew whenever it is asked for (a corpus too large for the disk). Either way its numbers are
+    float16.
     """
 
     count: int
     make: Callable[[int], Tensor]
     folder: Path | None = None
+
+    @cached_property
+    def _kept(self) -> dict[str, Path]:
+        """The files of the folder, by what their names begin with."""
+        return {} if self.folder is None else {path.name.rpartition("-")[0]: path for path in sealed_files(self.folder)}
 
     def load(self, index: int) -> Float[Tensor, "N D"]:
         """Block ``index``, norm outliers dropped."""
@@ -52,11 +59,12 @@ class Blocks:
 
         if self.folder is None:
             return drop_outliers(self.make(index).half())
-        path = self.folder / f"block-{index:05d}.safetensors"
-        if not path.is_file():
-            with atomic_path(path) as temporary:
-                save_file({"x": self.make(index).half().contiguous()}, temporary)
-        return drop_outliers(load_file(path)["x"])
+        stem = f"block-{index:05d}"
+        if stem not in self._kept or not is_sealed(self._kept[stem]):
+            with sealed_path(self.folder, stem, ".safetensors") as block:
+                save_file({"x": self.make(index).half().contiguous()}, block.temporary)
+            self._kept[stem] = block.path
+        return drop_outliers(load_file(self._kept[stem])["x"])
 
 
 class Position(NamedTuple):

@@ -11,18 +11,18 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32
 
 from anatomy.activations.spans import encode_row
-from anatomy.artifacts import atomic_path, read_json, write_json
+from anatomy.artifacts import Artifact, is_sealed, sealed_path
 from anatomy.data.faults import Fault
 from anatomy.data.messages import RowFault, to_messages
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.sources import find_sources
-from anatomy.errors import RowsError
+from anatomy.errors import RowsError, RunError
 from anatomy.progress import progress_bar
 from anatomy.settings import CorpusSource, ModelSettings, SAETrainSettings
 from anatomy.types import Response, Row, content_hash
@@ -43,24 +43,48 @@ class Document(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Token blocks in ``folder``: ``blocks`` of them with ``tokens`` counted tokens, and the held-out one."""
+class CorpusIndex(Artifact):
+    """``index.json``: names of the token blocks and of the held-out one, and their counted tokens."""
 
-    folder: Path
-    blocks: int
+    NAME: ClassVar[str] = "index of a corpus"
+    REMEDY: ClassVar[str] = "delete its folder"
+
+    names: tuple[str, ...]
+    held_out: str
     tokens: int
     held_out_tokens: int
     source_tokens: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token blocks in ``folder``, and the held-out one."""
+
+    folder: Path
+    index: CorpusIndex
+
+    @property
+    def blocks(self) -> int:
+        """Number of training blocks."""
+        return len(self.index.names)
+
+    @property
+    def tokens(self) -> int:
+        """Counted tokens of all training blocks."""
+        return self.index.tokens
 
     def block(self, name: int | str) -> list[Document]:
         """Documents of a training block (its number) or of ``HELD_OUT``."""
         from safetensors.numpy import load_file
 
-        arrays = load_file(_block_path(self.folder, name))
+        arrays = load_file(self.folder / (self.index.names[name] if isinstance(name, int) else self.index.held_out))
         cuts = np.cumsum(arrays["lengths"])[:-1]
         pairs = zip(np.split(arrays["ids"], cuts), np.split(arrays["counts"].astype(bool), cuts), strict=True)
         return [Document(ids, counts, "") for ids, counts in pairs]
+
+    def is_whole(self) -> bool:
+        """Whether every block is there, undamaged."""
+        return all(is_sealed(self.folder / name) for name in (*self.index.names, self.index.held_out))
 
 
 def documents(source: CorpusSource, tokenizer: PreTrainedTokenizerBase, model: ModelSettings) -> Iterator[Document]:
@@ -180,7 +204,8 @@ class _Writer:
         self.folder, self.per_block = folder, per_block
         self.names = [source.rows for source in sources]
         self.source_tokens = dict.fromkeys(self.names, 0)
-        self.tokens = self.blocks = 0
+        self.tokens = 0
+        self.blocks: list[str] = []
         self.block, self.held_out = _Block(), _Block()
 
     def add(self, number: int, document: Document, tokens: int) -> None:
@@ -192,8 +217,8 @@ class _Writer:
 
     def flush(self) -> None:
         if self.block.documents:
-            _write_block(self.folder, self.blocks, self.block.documents)
-            self.blocks, self.block = self.blocks + 1, _Block()
+            self.blocks.append(_write_block(self.folder, f"{len(self.blocks):05d}", self.block.documents))
+            self.block = _Block()
 
     def finish(self) -> Corpus:
         self.flush()
@@ -201,25 +226,31 @@ class _Writer:
             raise RowsError(
                 "corpus: too few documents to train on and to hold some out; give more rows, or raise `held_out`"
             )
-        _write_block(self.folder, HELD_OUT, self.held_out.documents)
-        corpus = Corpus(self.folder, self.blocks, self.tokens, self.held_out.tokens, self.source_tokens)
-        entries = {name: value for name, value in vars(corpus).items() if name != "folder"}
-        write_json(self.folder / INDEX, entries)
-        return corpus
+        index = CorpusIndex(
+            names=tuple(self.blocks),
+            held_out=_write_block(self.folder, HELD_OUT, self.held_out.documents),
+            tokens=self.tokens,
+            held_out_tokens=self.held_out.tokens,
+            source_tokens=self.source_tokens,
+        )
+        index.write(self.folder / INDEX)
+        return Corpus(self.folder, index)
 
 
 def build_corpus(
     settings: SAETrainSettings, tokenizer: PreTrainedTokenizerBase, folder: Path, per_block: int
 ) -> Corpus:
-    """Tokenise the corpus into ``folder`` (or take what is there), blocks of at least ``per_block`` counted tokens.
+    """Tokenise the corpus into ``folder``, blocks of at least ``per_block`` counted tokens; one that is there is kept.
 
-    Time grows with the tokens: each document's are counted once, whatever the size of a block.
+    It is made anew if a block is missing or damaged. Time grows with the tokens: each document's are counted once,
+    whatever the size of a block.
 
     Raises:
         RowsError: a source cannot be read, or nothing is left to train on or to hold out.
     """
-    if (folder / INDEX).is_file():
-        return Corpus(folder, **read_json(folder / INDEX))
+    corpus = _kept(folder)
+    if corpus is not None:
+        return corpus
     writer = _Writer(folder, per_block, settings.corpus)
     with progress_bar("corpus", "token", settings.tokens) as bar:
         for number, document in mixed(settings, tokenizer):
@@ -234,11 +265,17 @@ def build_corpus(
     return writer.finish()
 
 
-def _block_path(folder: Path, name: int | str) -> Path:
-    return folder / (f"tokens-{name:05d}.safetensors" if isinstance(name, int) else f"tokens-{name}.safetensors")
+def _kept(folder: Path) -> Corpus | None:
+    """The corpus that is in ``folder``; None if it was not finished, or is damaged."""
+    try:
+        corpus = Corpus(folder, CorpusIndex.read(folder / INDEX))
+    except RunError:
+        return None
+    return corpus if corpus.is_whole() else None
 
 
-def _write_block(folder: Path, name: int | str, block: list[Document]) -> None:
+def _write_block(folder: Path, name: str, block: list[Document]) -> str:
+    """Write a block; return the name of its file."""
     from safetensors.numpy import save_file
 
     arrays = {
@@ -246,5 +283,6 @@ def _write_block(folder: Path, name: int | str, block: list[Document]) -> None:
         "counts": np.concatenate([document.counts for document in block]).astype(np.uint8),
         "lengths": np.array([len(document.ids) for document in block], dtype=np.int64),
     }
-    with atomic_path(_block_path(folder, name)) as temporary:
-        save_file(arrays, temporary)
+    with sealed_path(folder, f"tokens-{name}", ".safetensors") as sealed:
+        save_file(arrays, sealed.temporary)
+    return sealed.path.name

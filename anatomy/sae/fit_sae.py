@@ -18,13 +18,15 @@ from sae_lens.saes.sae import TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 from torch import Tensor
 
-from anatomy.artifacts import read_json, write_json
+from anatomy.data.stamped_folder import STAMP, read_stamp, stamp_folder
+from anatomy.progress import logger
 from anatomy.sae.blocks import BatchStream, Blocks, Position
 from anatomy.sae.sparse_topk import SparseBatchTopK
 from anatomy.settings import SAEFitSettings
 
 INIT_TOKENS = 65_536
-LATEST = "latest.json"
+KEPT = 2
+"""Checkpoints that are kept: if the newest is damaged, the one before it serves."""
 
 
 def fit_sae(
@@ -32,12 +34,11 @@ def fit_sae(
 ) -> BatchTopKTrainingSAE:
     """Train for ``settings.epochs`` passes over the ``tokens`` activations of ``blocks``, checkpoints in ``folder``.
 
-    Resumes from the last checkpoint if there is one; a killed and resumed fit gives the same weights as an
-    uninterrupted one (same device, same number of threads). Returns the SAE in units of the activations, their
+    Resumes from the newest checkpoint that is whole if there is one; a killed and resumed fit gives the same weights as
+    an uninterrupted one (same device, same number of threads). Returns the SAE in units of the activations, their
     normalisation folded into its weights.
     """
-    state = read_json(folder / LATEST) if (folder / LATEST).is_file() else None
-    position = Position(**state["position"]) if state else None
+    checkpoint, position = _last_checkpoint(folder)
     per_buffer = max(1, settings.buffer_tokens * blocks.count // tokens)
     stream = BatchStream(blocks, settings.batch, per_buffer, settings.seed, position)
     sample_ND = stream.sample(INIT_TOKENS).to(device)
@@ -45,8 +46,8 @@ def fit_sae(
     sae = kind(_sae_config(sample_ND.shape[1], n_features, settings, device))
     trainer = SAETrainer(_trainer_config(tokens * settings.epochs, settings, folder, device), sae, stream)
     trainer.save_checkpoint_fn = lambda checkpoint_path: _mark(folder, checkpoint_path, stream.position)
-    if state:
-        _restore(trainer, folder / state["checkpoint"])
+    if checkpoint is not None:
+        _restore(trainer, checkpoint)
     else:
         scale = sample_ND.shape[1] ** 0.5 / float(sample_ND.norm(dim=1).mean())
         trainer.activation_scaler.scaling_factor = scale
@@ -106,12 +107,30 @@ def initialise(sae: BatchTopKTrainingSAE, x_ND: Float[Tensor, "N D"], seed: int)
 
 
 def _mark(folder: Path, checkpoint: Path | None, position: Position) -> None:
-    """Name the finished checkpoint in one atomic write, then delete older ones: a kill never leaves half of one."""
+    """Stamp the finished checkpoint, then delete all but it and the one before: a kill never leaves half of one."""
     assert checkpoint is not None
-    write_json(folder / LATEST, {"checkpoint": checkpoint.name, "position": position._asdict()})
-    for other in folder.iterdir():
-        if other.is_dir() and other.name.isdigit() and other.name != checkpoint.name:
-            shutil.rmtree(other)
+    stamp_folder(checkpoint, "", **position._asdict())
+    for other in _checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(other)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """sae-lens's checkpoints, which are named by the tokens seen, the oldest first."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    names = [path for path in found if path.name.isdecimal() and path.is_dir() and not path.is_symlink()]
+    return sorted(names, key=lambda path: int(path.name))
+
+
+def _last_checkpoint(folder: Path) -> tuple[Path | None, Position | None]:
+    """The newest checkpoint that is whole, and its place in the stream; newer ones are deleted."""
+    for path in reversed(_checkpoints(folder)):
+        stamp = read_stamp(path)
+        if stamp is not None:
+            return path, Position(**stamp.numbers)
+        if (path / STAMP).is_file():
+            logger.warning(f"warning: {path}: damaged; training resumes from the checkpoint before it, if there is one")
+        shutil.rmtree(path)
+    return None, None
 
 
 def _restore(trainer: SAETrainer, checkpoint: Path) -> None:

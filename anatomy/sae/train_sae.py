@@ -72,8 +72,8 @@ def train_sae(settings: SAETrainSettings, out: Path) -> SAEHealth:
         "hook_name": hook_name(settings.layer),
         "training_tokens": corpus.tokens,
         "epochs": settings.epochs,
-        "corpus": corpus.source_tokens,
-        "held_out_tokens": corpus.held_out_tokens,
+        "corpus": corpus.index.source_tokens,
+        "held_out_tokens": corpus.index.held_out_tokens,
     }
     save_sae(sae, out, card)
     health = _state_health(out, subject, corpus, settings)
@@ -133,7 +133,7 @@ def state_in_card(folder: Path, values: dict[str, Any]) -> None:
 
 def _state_health(out: Path, subject: Subject, corpus: Corpus, settings: SAETrainSettings) -> SAEHealth:
     sae = load_sae(SAESettings(sae=str(out), force=False), subject)
-    sums = measure_documents(sae, subject, corpus.block(HELD_OUT), settings, corpus.held_out_tokens)
+    sums = measure_documents(sae, subject, corpus.block(HELD_OUT), settings, corpus.index.held_out_tokens)
     health = SAEHealth.from_sums(sums)
     state_in_card(
         out,

@@ -1,30 +1,33 @@
 """Checkpoints that count, and the log of steps.
 
-A resumed trainer takes whatever rows, offsets and weights it is given and says nothing. So each checkpoint carries the
-hash of its training's identity, written last: a checkpoint without it was cut short and does not count.
+A resumed trainer takes whatever rows, offsets and weights it is given and says nothing. So each checkpoint carries a
+stamp, written last: the hash of its training's identity and of all its files. One without it was cut short and does not
+count, and one with other files is damaged.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from anatomy.artifacts import write_text
+from anatomy.data.stamped_folder import STAMP, read_stamp, stamp_folder
 from anatomy.errors import RunError
-from anatomy.progress import Bar, progress_bar
-from anatomy.rollouts.training_folder import TrainingIdentity, read_train_log
+from anatomy.progress import Bar, logger, progress_bar
+from anatomy.rollouts.training_folder import TrainingIdentity
 
 CHECKPOINTS = "checkpoints"
-STAMP = "identity"
 
 
 class Stamp(TrainerCallback):
-    """Writes the identity's hash into each checkpoint when all processes have written their parts."""
+    """Stamps each checkpoint with the identity's hash when all processes have written their parts."""
 
     def __init__(self, identity: TrainingIdentity) -> None:
         self.hash = identity.hash
@@ -35,14 +38,19 @@ class Stamp(TrainerCallback):
         """Stamp the checkpoint that was just written."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            write_text(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / STAMP, self.hash)
+            stamp_folder(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.hash)
         return control
 
 
 def complete_checkpoints(out: Path) -> list[Path]:
-    """Return the complete checkpoints of the training in ``out``, oldest first; incomplete ones are left out."""
-    found = [stamp.parent for stamp in (out / CHECKPOINTS).glob(f"checkpoint-*/{STAMP}")]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+    """Return the stamped checkpoints of the training in ``out``, oldest first; none that was cut short is one."""
+    return [path for path in _checkpoints(out) if (path / STAMP).is_file()]
+
+
+def _checkpoints(out: Path) -> list[Path]:
+    found = {int(path.name.rpartition("-")[2]): path for path in (out / CHECKPOINTS).glob("checkpoint-*")
+             if re.fullmatch(r"checkpoint-\d+", path.name) and path.is_dir() and not path.is_symlink()}  # fmt: skip
+    return [found[step] for step in sorted(found)]
 
 
 def is_begun(out: Path, identity: TrainingIdentity) -> bool:
@@ -50,24 +58,40 @@ def is_begun(out: Path, identity: TrainingIdentity) -> bool:
     return identity.finished or bool(complete_checkpoints(out))
 
 
-def last_checkpoint(out: Path, identity: TrainingIdentity) -> Path | None:
-    """Return the newest complete checkpoint of the training in ``out``, or None.
+def last_checkpoint(out: Path) -> Path | None:
+    """Return the newest stamped checkpoint of the training in ``out``, or None."""
+    found = complete_checkpoints(out)
+    return found[-1] if found else None
+
+
+def remove_unusable(out: Path, identity: TrainingIdentity) -> None:
+    """Delete checkpoints that were cut short, and from the newest back those that are damaged, until one is whole.
+
+    The trainer would count them when it deletes old ones.
 
     Raises:
         RunError: a checkpoint belongs to another training.
     """
-    found = complete_checkpoints(out)
-    for path in found:
-        if (path / STAMP).read_text(encoding="utf-8") != identity.hash:
-            raise RunError(f"{path}: is a checkpoint of another training; use another --out, or delete it")
-    return found[-1] if found else None
-
-
-def remove_incomplete(out: Path) -> None:
-    """Delete checkpoints that were cut short; the trainer would count them when it deletes old ones."""
-    for path in (out / CHECKPOINTS).glob("checkpoint-*"):
-        if not (path / STAMP).is_file():
+    stamped = complete_checkpoints(out)
+    for path in _checkpoints(out):
+        if path not in stamped:
             shutil.rmtree(path)
+    for path in reversed(stamped):
+        stamp = read_stamp(path)
+        if stamp is not None and stamp.made_of != identity.hash:
+            raise RunError(f"{path}: is a checkpoint of another training; use another --out, or delete it")
+        if stamp is not None:
+            break
+        logger.warning(f"warning: {path}: damaged; training resumes from the checkpoint before it, if there is one")
+        shutil.rmtree(path)
+
+
+def tokens_until(checkpoint: Path | None) -> int:
+    """Return how many tokens had been trained on when a checkpoint was written, as its log says; None has none."""
+    if checkpoint is None:
+        return 0
+    history = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).log_history
+    return max((int(entry["num_tokens"]) for entry in history if "num_tokens" in entry), default=0)
 
 
 class StepLog(TrainerCallback):
@@ -80,13 +104,13 @@ class StepLog(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        """Drop the lines of steps after the checkpoint, which are done again, and half a line of a killed process."""
+        """Write the lines of the steps until the checkpoint from what it holds; those after it are done again."""
         self.bar = progress_bar("train", "step", state.max_steps) if state.is_world_process_zero else None
         if self.bar is not None:
             self.bar.start()
             self.bar.update(state.global_step)
-            kept = [step for step in read_train_log(self.path) if step.step <= state.global_step]
-            write_text(self.path, "".join(_line(step.step, step.values) for step in kept))
+            kept = [dict(entry) for entry in state.log_history if "loss" in entry]
+            write_text(self.path, "".join(_line(int(entry.pop("step")), entry) for entry in kept))
         return control
 
     def on_log(
@@ -115,4 +139,4 @@ class StepLog(TrainerCallback):
 
 
 def _line(step: int, values: dict[str, float]) -> str:
-    return json.dumps({"step": step, **values}) + "\n"
+    return json.dumps({"step": step, **dict(sorted(values.items()))}) + "\n"

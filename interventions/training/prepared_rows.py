@@ -14,6 +14,7 @@ import torch
 
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, locate_model, weights_fingerprint
+from anatomy.artifacts import output_hash
 from anatomy.concepts.scorer import Scorer
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.data.sources import source_fingerprint
@@ -30,7 +31,7 @@ from anatomy.rollouts.training_folder import (
 )
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import ModelSettings, RowSettings
-from anatomy.types import content_hash
+from anatomy.types import content_hash, file_hash
 from interventions.backends.pair_edits import PairEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
 from interventions.plan.audited_plan import PlanSettings, plan_settings
@@ -122,17 +123,27 @@ def prepare(task: TrainingTask, asked: InputHashes, scorers: Mapping[str, Scorer
     planned = plan_rows(task.plan, task.rows, task.reader, scorers, task.out / artifacts.WORK)
     pairs = list(read_rows(task.out / artifacts.WORK / artifacts.ROWS))
     rows = content_hash([pair.row_id for pair in pairs])
+    table = task.out / TOKENS
     edits = content_hash([[asdict(edit) for edit in planned.edits], _vector_values(planned.vectors)])
     if before is not None:
         changed = {"rows": before.prepared.rows != rows, "plan": before.prepared.edits != edits}
         if begun:
             _refuse(task.out, [name for name, differs in changed.items() if differs])
-        if before.asked == asked and not any(changed.values()) and (task.out / TOKENS).is_file():
+        if before.asked == asked and not any(changed.values()) and output_hash(table) == before.prepared.table:
             return before
     concepts = sorted({concept for edit in planned.edits for concept in edit.gaps})
     counts = write_token_table(task, pairs, planned.edits, concepts)
-    prepared = PreparedRows(rows=rows, edits=edits, detectors=detectors, concepts=tuple(concepts), counts=counts)
+    prepared = PreparedRows(
+        rows=rows,
+        edits=edits,
+        table=file_hash(table),
+        detectors=detectors,
+        concepts=tuple(concepts),
+        counts=counts,
+    )
     identity = _identity(task, planned.plan, asked, prepared)
+    if begun and before is not None:  # the table alone was damaged
+        identity = identity.model_copy(update={"finished": before.finished})
     save_plan(task.out / artifacts.PLAN, planned.plan)
     write_identity(task.out, identity)
     return identity

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Float
 from torch import Tensor
 
-from anatomy.artifacts import read_table, write_table
-from anatomy.progress import progress_bar
+from anatomy.artifacts import is_sealed, read_table, sealed_files, sealed_path
+from anatomy.progress import logger, progress_bar
 from anatomy.types import SIDES, content_hash
 from interventions.training.token_rows import PairTokens, SideTokens, side_tokens
 
@@ -41,7 +42,7 @@ def sequence_key(side: SideTokens) -> str:
 
 @dataclass(frozen=True)
 class ReferenceCache:
-    """Summed log-probabilities of sequences under one reference, in parts of ``folder/<hash of model>``.
+    """Summed log-probabilities of sequences under one reference, in sealed parts of ``folder/<hash of model>``.
 
     ``model`` holds all that changes a value beside the sequence: weights, numeric types, device type.
     """
@@ -55,19 +56,23 @@ class ReferenceCache:
         return self.folder / content_hash(dict(self.model))
 
     def read(self) -> dict[str, float]:
-        """Value of each sequence by its key; empty where nothing has been computed."""
+        """Value of each sequence by its key; empty where nothing has been computed. Damaged parts are deleted."""
         known: dict[str, float] = {}
-        for part in sorted(self.path.glob("part-*.parquet")):
+        for part in sealed_files(self.path):
+            if not is_sealed(part):
+                logger.warning(f"warning: {part}: damaged; its reference log-probabilities are computed again")
+                part.unlink(missing_ok=True)
+                continue
             table = read_table(part, ["key", "logp"])
             known.update(zip(table["key"].to_pylist(), table["logp"].to_pylist(), strict=True))
         return known
 
     def write(self, lines: Sequence[tuple[str, str, str, float]]) -> None:
-        """Add a part of (row id, side, key, value); its name is the hash of its keys."""
+        """Add a part of (row id, side, key, value)."""
         names = ("row_id", "side", "key", "logp")
         columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
-        part = self.path / f"part-{content_hash(columns['key'])[:16]}.parquet"
-        write_table(part, pa.table(columns).cast(_schema()))
+        with sealed_path(self.path, "part", ".parquet") as part:
+            pq.write_table(pa.table(columns).cast(_schema()), part.temporary, compression="zstd")
 
 
 def _schema() -> pa.Schema:

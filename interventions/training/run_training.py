@@ -31,7 +31,14 @@ from anatomy.rollouts.training_folder import (
 )
 from anatomy.runs.out_folder import claimed
 from interventions.backends.pair_edits import VECTORS, read_vectors
-from interventions.training.checkpoints import CHECKPOINTS, Stamp, StepLog, last_checkpoint, remove_incomplete
+from interventions.training.checkpoints import (
+    CHECKPOINTS,
+    Stamp,
+    StepLog,
+    last_checkpoint,
+    remove_unusable,
+    tokens_until,
+)
 from interventions.training.dpo_trainer import InterventionTrainer
 from interventions.training.prepared_rows import TOKENS, TrainingTask
 from interventions.training.reference_cache import ReferenceCache
@@ -74,14 +81,15 @@ def fit(task: TrainingTask) -> str:
     assert identity is not None  # prepared
     if not identity.finished:
         if state.is_main_process:
-            remove_incomplete(task.out)
+            remove_unusable(task.out, identity)
         state.wait_for_everyone()
-        checkpoint = last_checkpoint(task.out, identity)
+        checkpoint = last_checkpoint(task.out)
         trainer = build_trainer(task, identity)
         _announce(identity.prepared.counts, trainer)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(StepLog(task.out / artifacts.TRAIN_LOG))
         trainer.add_callback(Stamp(identity))
+        trainer._total_train_tokens = tokens_until(checkpoint)  # TRL counts them from 0 in each process
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         save_model(trainer, task)
         if state.is_main_process:

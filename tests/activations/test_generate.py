@@ -15,6 +15,7 @@ import pytest
 import torch
 from scipy import stats
 from support import killed_generate
+from support.damage import DAMAGES
 from support.killed_generate import CONVERSATIONS, SETTINGS
 from support.tiny import SPECIAL
 
@@ -255,3 +256,21 @@ def test_mistakes_are_said_in_one_line(llama):
             texts(subject, tokenizer, [LENGTHS[0], conversation], GREEDY)
         assert "\n" not in str(caught.value)
     assert texts(subject, tokenizer, [], GREEDY) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_completions_are_made_again_and_no_others(llama, tmp_path, monkeypatch, damage):
+    path = tmp_path / "out.jsonl"
+    settings = GREEDY.model_copy(update={"batch_tokens": 64})
+    generate(path, *llama, LENGTHS, settings)
+    before, asked = path.read_bytes(), []
+    monkeypatch.setattr(module, "_complete", lambda *given, run=module._complete: asked.append(given[2]) or run(*given))
+    damage(path)
+    generate(path, *llama, LENGTHS, settings)
+    assert path.read_bytes() == before
+    batches = len(asked)
+    asked.clear()
+    path.unlink()
+    generate(path, *llama, LENGTHS, settings)
+    assert path.read_bytes() == before
+    assert 0 < batches < len(asked) or damage is Path.unlink

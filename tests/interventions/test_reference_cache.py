@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from support.damage import DAMAGES
 from support.dpo_runs import make_pairs, ours, token_table
 from transformers import AutoTokenizer
 
 from interventions.backends.pair_edits import PairEdit, SideEdit
+from interventions.training import reference_cache
 from interventions.training.reference_cache import ReferenceCache, fill, sequence_key, with_references
 
 
@@ -107,3 +109,17 @@ def test_a_killed_computation_goes_on(tokenizer, tmp_path, monkeypatch):
     fill(cache, table, counting(calls), batch_size=2)
     assert len(calls) == 5
     assert len(with_references(table, cache)) == 9
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_part_is_computed_again_alone(tokenizer, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(reference_cache, "BLOCKS_PER_PART", 1)
+    cache, calls = ReferenceCache(tmp_path / "cache", {"model": "a"}), []
+    table, _ = token_table(make_pairs(6), tokenizer, tmp_path)
+    fill(cache, table, counting(calls), batch_size=2)
+    before = {path.name: path.read_bytes() for path in cache.path.iterdir()}
+    assert len(before) == len(calls) == 3
+    damage(cache.path / sorted(before)[1])
+    fill(cache, table, counting(calls), batch_size=2)
+    assert len(calls) == 4
+    assert {path.name: path.read_bytes() for path in cache.path.iterdir()} == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import torch
 from sae_lens import SAE
 from safetensors.torch import load_file
 from support import planted
+from support.damage import DAMAGES, flip
 
+from anatomy.data.stamped_folder import read_stamp
 from anatomy.sae.blocks import BatchStream, Blocks, Position, drop_outliers
-from anatomy.sae.fit_sae import LATEST
 from anatomy.sae.reconstruction import SAEHealth, measure
 
 
@@ -77,7 +79,10 @@ def test_killed_fit_ends_in_the_same_weights(tmp_path: Path) -> None:
     command = [sys.executable, planted.__file__, str(tmp_path / "killed"), "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run(command, env=environment, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
-    assert (tmp_path / "killed" / LATEST).is_file()
+    (checkpoint,) = (path for path in (tmp_path / "killed").iterdir() if path.is_dir())
+    assert read_stamp(checkpoint) is not None
+    shutil.copytree(checkpoint, tmp_path / "killed" / "999999")  # a newer one, damaged
+    flip(tmp_path / "killed" / "999999" / "sae_weights.safetensors")
     assert not (tmp_path / "killed" / "sae").exists()
     for name in ("killed", "whole"):
         planted.fit(tmp_path / name, 2).save_inference_model(tmp_path / name / "sae")
@@ -110,6 +115,16 @@ def test_blocks_on_disk_are_made_once(tmp_path: Path) -> None:
     blocks = Blocks(2, make, tmp_path)
     assert torch.equal(blocks.load(1), blocks.load(1))
     assert made == [1]
+    Blocks(2, make, tmp_path).load(1)
+    assert made == [1]
+    for damage in DAMAGES.values():
+        made.clear()
+        (path,) = tmp_path.iterdir()
+        before = path.read_bytes()
+        damage(path)
+        Blocks(2, make, tmp_path).load(1)
+        assert made == [1]
+        assert path.read_bytes() == before
 
 
 def test_norm_outliers_and_infinities_are_dropped() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.damage import DAMAGES
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.errors import ModelError, RowsError, RunError, SettingsError
@@ -197,6 +198,20 @@ def test_held_out_prompts_are_disjoint(tiny_model_dir: Folder, rows: Path, tmp_p
     assert build_corpus(settings, tokenizer, tmp_path, 500) == corpus
 
 
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_corpus_is_made_again_to_the_same_bytes(
+    tiny_model_dir: Folder, rows: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    settings = _settings(tiny_model_dir("llama"), str(rows))
+    tokenizer = load_tokenizer(settings)
+    build_corpus(settings, tokenizer, tmp_path, 500)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name in before:
+        damage(tmp_path / name)
+        build_corpus(settings, tokenizer, tmp_path, 500)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 class _CountedSums(np.ndarray):
     """A mask that keeps count of the tokens that were summed in all masks."""
 
@@ -221,7 +236,7 @@ def test_a_document_is_counted_once_however_large_its_block(
     settings = _settings(tiny_model_dir("llama"), str(rows), held_out=held_out, held_out_tokens=10**6)
     corpus = build_corpus(settings, load_tokenizer(settings), tmp_path, 10**6)
     assert corpus.blocks == 1
-    assert corpus.tokens + corpus.held_out_tokens == 3000
+    assert corpus.tokens + corpus.index.held_out_tokens == 3000
     assert _CountedSums.summed == 3000
 
 

@@ -12,17 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.damage import DAMAGES
 from support.dpo_runs import make_pairs
+from transformers import TrainerState
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data.stamped_folder import STAMP, stamp_folder
 from anatomy.errors import RunError
 from anatomy.rollouts.training_folder import read_identity, read_train_log, write_identity
 from anatomy.runs.out_folder import claimed
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
 from interventions.training import reference_cache as references
-from interventions.training.checkpoints import STAMP, Stamp, StepLog, last_checkpoint
+from interventions.training.checkpoints import Stamp, StepLog, last_checkpoint, remove_unusable
 from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.train_settings import TrainSettings
@@ -128,16 +131,15 @@ def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_pat
     assert not (tmp_path / "run" / "model").exists()
     assert main(arguments) == 0
     assert_equal_weights(tmp_path / "run", uninterrupted)
-    log, expected = (losses(out) for out in (tmp_path / "run", uninterrupted))
+    log, expected = ((out / "train_log.jsonl").read_bytes() for out in (tmp_path / "run", uninterrupted))
     assert log == expected
 
 
 def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
-    identity = read_identity(uninterrupted)
-    newest = last_checkpoint(uninterrupted, identity)
+    newest = last_checkpoint(uninterrupted)
     assert newest.name == "checkpoint-5"
     (newest / STAMP).rename(newest / "away")
-    assert last_checkpoint(uninterrupted, identity).name == "checkpoint-4"
+    assert last_checkpoint(uninterrupted).name == "checkpoint-4"
     (newest / "away").rename(newest / STAMP)
 
 
@@ -145,9 +147,38 @@ def test_a_checkpoint_of_another_training_is_refused(uninterrupted, tmp_path):
     identity = read_identity(uninterrupted)
     folder = tmp_path / "checkpoints" / "checkpoint-3"
     folder.mkdir(parents=True)
-    (folder / STAMP).write_text("another hash")
+    stamp_folder(folder, "another hash")
     with pytest.raises(RunError, match="checkpoint-3: is a checkpoint of another training"):
-        last_checkpoint(tmp_path, identity)
+        remove_unusable(tmp_path, identity)
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_checkpoint_gives_way(rows, tiny_model_dir, tmp_path, uninterrupted, damage, caplog):
+    """Weights, optimiser or stamp; a damaged token table, log and preparation are made again beside it."""
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    write_identity(out, read_identity(out).model_copy(update={"finished": False}))
+    names = {"truncated": "model.safetensors", "flipped": "optimizer.pt", "removed": STAMP}
+    name = next(names[kind] for kind, function in DAMAGES.items() if function is damage)
+    damage(out / "checkpoints" / "checkpoint-5" / name)
+    for made in ("tokens.arrow", "train_log.jsonl", "work/rows.parquet"):
+        damage(out / made)
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 0
+    assert ("checkpoint-5: damaged" in caplog.text) == (damage is not Path.unlink)
+    assert_equal_weights(out, uninterrupted)
+    for made in ("tokens.arrow", "train_log.jsonl", "training.json"):
+        assert (out / made).read_bytes() == (uninterrupted / made).read_bytes()
+
+
+def test_a_finished_training_with_a_damaged_token_table_stays_finished(rows, tiny_model_dir, tmp_path, uninterrupted):
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    (out / "tokens.arrow").unlink()
+    before = (out / "model" / "model.safetensors").stat().st_mtime_ns
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 0
+    assert (out / "model" / "model.safetensors").stat().st_mtime_ns == before
+    assert (out / "training.json").read_bytes() == (uninterrupted / "training.json").read_bytes()
 
 
 @pytest.mark.parametrize("more", [[], ["--lora-rank", "4", "--gradient-checkpointing"]], ids=["full", "lora"])
@@ -264,7 +295,7 @@ def test_other_detectors_are_refused_before_anything_is_written(tmp_path, tiny_m
         ("{", "not valid JSON"),
         ("{}", "without a schema version"),
         ('{"schema_version": 99}', "of schema version 99"),
-        ('{"schema_version": 1, "kind": "dpo"}', "not a valid record of a training (source: Field required)"),
+        ('{"schema_version": 2, "kind": "dpo"}', "not a valid record of a training (source: Field required)"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line(tmp_path, tiny_model_dir, rows, capsys, content, reason):
@@ -385,6 +416,7 @@ def test_half_a_line_of_the_log_is_dropped(tmp_path):
     path = tmp_path / "train_log.jsonl"
     path.write_text('{"step": 1, "loss": 0.7}\n{"step": 2, "loss": 0.6}\n{"step": 3, "lo')
     assert [line.step for line in read_train_log(path)] == [1, 2]
-    state = type("State", (), {"is_world_process_zero": True, "global_step": 1, "max_steps": 5})()
+    history = [{"step": 1, "loss": 0.7}, {"step": 1, "runtime": 1.0}]
+    state = TrainerState(global_step=1, max_steps=5, log_history=history)
     StepLog(path).on_train_begin(None, state, None)
     assert path.read_text() == '{"step": 1, "loss": 0.7}\n'
