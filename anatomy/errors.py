@@ -21,6 +21,8 @@ class _Starts(reprlib.Repr):
         return repr(x[:200])
 
     def repr_int(self, x: int, level: int) -> str:
+        if not isinstance(x, int):  # the text of a flag, whose type is named like this one
+            return self.repr_str(x, level)
         return repr(x) if x.bit_length() < 1000 else f"an integer of {x.bit_length()} bits"
 
 

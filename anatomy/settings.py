@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from anatomy.errors import AnatomyError, SettingsError, shown
 from anatomy.text.redaction import HIDDEN, redacted
@@ -28,7 +37,7 @@ RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", 
 
 def _absolute(where: str) -> str:
     folder = Path(where).expanduser()
-    return str(folder.absolute()) if folder.is_dir() else where
+    return str(folder.absolute()) if where.strip() and folder.is_dir() else where
 
 
 Address = Annotated[str, PlainSerializer(redacted)]
@@ -37,10 +46,26 @@ FolderOrId = Annotated[str, AfterValidator(_absolute)]
 """A Hub id, or a folder: kept with its whole path, so that what records it can be read from any working directory."""
 
 
-class Settings(BaseModel):
-    """Base of every settings model: frozen, unknown keys refused."""
+MOST = 2**53
+"""Largest whole number of a setting: numbers beyond it are not exact in JSON, nor fit into 64 bits when multiplied."""
+MOST_SEED = 2**32 - 1
+"""Largest seed that every library here takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, unknown keys, empty text, NaN, infinity and huge numbers refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _usable(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if isinstance(value, str) and not value.strip() and cls.model_fields[name].default != "":
+            raise ValueError("is empty; leave it out")
+        if isinstance(value, int) and abs(value) > (MOST_SEED if name.endswith("seed") else MOST):
+            raise ValueError(f"is more than {MOST_SEED if name.endswith('seed') else MOST}")
+        return value
 
 
 class RowSettings(Settings):

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from anatomy.cli.flags import Rows, RunDir, flags_of
+from anatomy.cli.flags import AT_LEAST_0, PORT, Rows, RunDir, flags_of
 from anatomy.naming.name_settings import NameSettings
 from anatomy.progress import output
 from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, RetestSettings
 
 Out = Annotated[Path | None, Parameter(help="Run directory; default: runs/<name of the rows>.")]
-Top = Annotated[int, Parameter(help="Findings shown per view and direction.")]
+Top = Annotated[int, AT_LEAST_0, Parameter(help="Findings shown per view and direction.")]
 
 
 @flags_of(CheckSettings)
@@ -109,7 +109,7 @@ def view(
     run: RunDir,
     /,
     *,
-    port: Annotated[int, Parameter(help="Port on 127.0.0.1; 0: a free one.")] = 0,
+    port: Annotated[int, PORT, Parameter(help="Port on 127.0.0.1; 0: a free one.")] = 0,
     no_browser: Annotated[bool, Parameter(negative=(), help="Print the address only.")] = False,
 ) -> None:
     from anatomy.workflows.view import view

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from pydantic.fields import FieldInfo
 
-from anatomy.settings import Settings
+from anatomy.settings import MOST, Settings
 
 VerbT = TypeVar("VerbT", bound=Callable[..., None])
 
 Rows = Annotated[str, Parameter(help="Hub id, file, folder or glob; `demo` for the embedded set.")]
 RunDir = Annotated[Path, Parameter(help="Run directory of an earlier audit.")]
+AT_LEAST_0 = Parameter(validator=validators.Number(gte=0, lte=MOST))
+AT_LEAST_1 = Parameter(validator=validators.Number(gte=1, lte=MOST))
+PORT = Parameter(validator=validators.Number(gte=0, lte=65_535))
+
+
+def _finite(_: Any, value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+
+
+FINITE = Parameter(validator=_finite)
 SETTINGS = inspect.Parameter(
     "settings",
     inspect.Parameter.KEYWORD_ONLY,

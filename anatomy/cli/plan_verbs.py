@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from anatomy.cli.flags import RunDir, flags_of
+from anatomy.cli.flags import AT_LEAST_1, FINITE, RunDir, flags_of
 from anatomy.errors import SettingsError
 from anatomy.progress import output
 from interventions.plan.audited_plan import PlanSettings
@@ -35,7 +35,7 @@ def make(
         Literal["reward_shaping", "steering", "inoculation", "filtering"],
         Parameter(help="How it is suppressed or amplified."),
     ] = "reward_shaping",
-    strength: Annotated[float, Parameter(help="Strength of each, 0 or more.")] = 1.0,
+    strength: Annotated[float, FINITE, Parameter(help="Strength of each, 0 or more.")] = 1.0,
     concepts_file: Annotated[Path | None, Parameter(help="YAML file with further concepts.")] = None,
     out: Annotated[Path, Parameter(help="The plan; a file that is there is not overwritten.")] = Path("plan.yaml"),
 ) -> None:
@@ -52,7 +52,7 @@ def check(
     plan: PlanFile,
     /,
     *,
-    pairs: Annotated[int, Parameter(help="Pairs that try a steering vector.")] = 64,
+    pairs: Annotated[int, AT_LEAST_1, Parameter(help="Pairs that try a steering vector.")] = 64,
     out: Annotated[Path | None, Parameter(help="Folder that keeps rows and scores; default: thrown away.")] = None,
     **flags: Any,
 ) -> None:

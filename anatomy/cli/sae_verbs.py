@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from anatomy.cli.flags import Rows, flags_of
+from anatomy.cli.flags import AT_LEAST_1, Rows, flags_of
 from anatomy.progress import output
 from anatomy.settings import HarvestSettings, SAETrainSettings
 
@@ -26,7 +26,7 @@ def train(*, out: Annotated[Path, Parameter(help="Folder of the new SAE.")], **f
 @sae.command
 @flags_of(HarvestSettings)
 def health(
-    rows: Rows, /, *, tokens: Annotated[int, Parameter(help="Tokens measured.")] = 100_000, **flags: Any
+    rows: Rows, /, *, tokens: Annotated[int, AT_LEAST_1, Parameter(help="Tokens measured.")] = 100_000, **flags: Any
 ) -> None:
     """Measure L0, variance explained and dead share of an SAE on your rows."""
     from anatomy.workflows.sae_health import sae_health

@@ -8,6 +8,7 @@ become less likely (displacement).
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 
@@ -59,7 +60,7 @@ def read_reward_drift(log: Path) -> RewardDrift | None:
     """The drift from ``train_log.jsonl`` of a DPO training; None if the log is missing or empty.
 
     Raises:
-        RunError: the log is not one of a DPO training.
+        RunError: the log is not one of a DPO training, or of one that diverged.
     """
     try:
         lines = TypeAdapter(list[_Line]).validate_python([step.values for step in read_train_log(log)])
@@ -67,6 +68,8 @@ def read_reward_drift(log: Path) -> RewardDrift | None:
         raise RunError(f"{log}: not the log of a DPO training; train again") from None
     if not lines:
         return None
+    if not all(isfinite(number) for line in lines for number in (line.margin, line.chosen, line.rejected)):
+        raise RunError(f"{log}: rewards that are not finite: the training diverged; train with a smaller learning rate")
     last = lines[-max(1, int(len(lines) * END)) :]
     return RewardDrift(
         learning_rate=max(line.learning_rate for line in lines),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from anatomy.errors import SAEError
 from anatomy.settings import SAESettings
+from anatomy.text.visible import visible
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -164,6 +165,12 @@ def _fit(name: str, module: SAE[Any], claimed: dict[str, float], subject: Subjec
             f"SAE {name}: trained on {metadata.get('model_name')}, not on {subject.name}; "
             "--force if one was fine-tuned from the other"
         )
+    for key, tensor in module.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise SAEError(
+                f"SAE {name}: `{visible(key)[:80]}` holds numbers that are not finite; take another copy, or train it "
+                "again"
+            )
     module = module.to(device=str(subject.device)).eval().requires_grad_(False)
     return LoadedSAE(module, name, layer, metadata["hook_name"], claimed, _fingerprint(module))
 

@@ -23,6 +23,10 @@ MAX_L0_RATIO = 3.0
 """L0 may differ from the claim by other text; a factor of 3 either way means a wrong scale, layer or threshold."""
 MAX_DEAD_SHARE = 0.9
 """A wide SAE is mostly silent on a small set of one domain; above this little is left to cluster."""
+MAX_DROPPED_SHARE = 0.02
+"""Attention sinks are fewer than one token in a hundred; more means damaged weights, and findings that miss tokens."""
+FEW_DROPPED = 8
+"""So many tokens say nothing of a share."""
 MIN_TOKENS_FOR_DEAD = 20_000
 """Fewer tokens cannot show that a feature is dead."""
 
@@ -139,17 +143,23 @@ class SAEHealth:
 
     def faults(self) -> list[str]:
         """Why the SAE must not be trusted on these rows, one line each; empty when healthy."""
-        found = []
-        if self.variance_explained < MIN_VARIANCE_EXPLAINED:
-            found.append(f"variance explained {self.variance_explained:.3f} is below {MIN_VARIANCE_EXPLAINED}")
-        if self.l0 == 0:
+        found = []  # every limit is asked as "is it healthy", which a number that is NaN is not
+        if not self.variance_explained >= MIN_VARIANCE_EXPLAINED:
+            found.append(f"variance explained {self.variance_explained:.3f} is not {MIN_VARIANCE_EXPLAINED} or more")
+        if not self.l0 > 0:
             found.append("no feature fires on any token")
         elif self.claimed_l0 and not 1 / MAX_L0_RATIO <= self.l0 / self.claimed_l0 <= MAX_L0_RATIO:
             found.append(
                 f"L0 {self.l0:.1f} is not within a factor {MAX_L0_RATIO:g} of the {self.claimed_l0:g} it claims"
             )
-        if self.tokens >= MIN_TOKENS_FOR_DEAD and self.dead_share > MAX_DEAD_SHARE:
+        if self.tokens >= MIN_TOKENS_FOR_DEAD and not self.dead_share <= MAX_DEAD_SHARE:
             found.append(f"{self.dead_share:.0%} of its features never fire (more than {MAX_DEAD_SHARE:.0%})")
+        dropped = self.outliers / max(1, self.tokens + self.outliers)
+        if self.outliers > FEW_DROPPED and not dropped <= MAX_DROPPED_SHARE:
+            found.append(
+                f"{dropped:.1%} of the tokens were left out, their activations enormous or not finite (more than "
+                f"{MAX_DROPPED_SHARE:.0%})"
+            )
         return found
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import Field
+
 from anatomy import artifacts
 from anatomy.hypotheses.null_rates import NullRate, NullRates
 from anatomy.report.layout import table
 from anatomy.runs.run import Run
+from anatomy.settings import Settings, load_settings
 from anatomy.workflows.outcome import Where
+
+
+class NullSettings(Settings):
+    """How often labels are flipped."""
+
+    repetitions: int = Field(20, ge=1, le=100_000, description="Random relabellings.")
+    seed: int = Field(0, ge=0, description="Seed of the relabellings.")
 
 
 class NullCheck(NamedTuple):
@@ -37,9 +47,11 @@ def null(run: Where, *, repetitions: int = 20, seed: int = 0) -> NullCheck:
 
     Raises:
         RunError: there is no tested run there.
+        SettingsError: fewer than one repetition, or a seed below 0.
     """
+    asked = load_settings(NullSettings, {"repetitions": repetitions, "seed": seed})
     with Run.open(Path(run), new=False) as opened:
         opened.require("hypotheses")
-        rates = opened.signals.null(repetitions, seed)
+        rates = opened.signals.null(asked.repetitions, asked.seed)
         NullRates.model_validate({"views": rates}).write(opened.file(artifacts.NULL))
     return NullCheck(rates)

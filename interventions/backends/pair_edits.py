@@ -163,10 +163,13 @@ def read_vectors(path: Path) -> list[SteeringVector]:
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()["vectors"])
-            return [
+            vectors = [
                 SteeringVector(fact["concept"], fact["layer"], file.get_tensor(str(number)))
                 for number, fact in enumerate(facts)
             ]
+            if not all(bool(vector.vector_D.isfinite().all()) for vector in vectors):
+                raise ValueError("numbers that are not finite")
+            return vectors
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise RunError(f"{path}: not a file of steering vectors ({error}); make the plan's edits again") from None
 

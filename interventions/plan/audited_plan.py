@@ -67,7 +67,7 @@ def decisions(targets_by_decision: Mapping[DecisionKind, str | None]) -> list[De
     """Return a decision for each target; those of a kind are separated by commas.
 
     Raises:
-        PlanError: a target has two decisions.
+        PlanError: a target has two decisions, or a decision is given without a target.
     """
     found = [
         Decision(target=target, decision=decision)
@@ -75,6 +75,9 @@ def decisions(targets_by_decision: Mapping[DecisionKind, str | None]) -> list[De
         for target in dict.fromkeys(part.strip() for part in (targets or "").split(","))
         if target
     ]
+    empty = [kind for kind, targets in targets_by_decision.items() if targets is not None and not targets.strip(" ,")]
+    if empty:
+        raise PlanError(f"--{empty[0]} names no target; give clusters (R12, D4, P7) or concepts, or leave it out")
     twice = sorted({one.target for one in found if sum(other.target == one.target for other in found) > 1})
     if twice:
         raise PlanError(f"{', '.join(twice)}: decided in two ways; choose one")

@@ -17,6 +17,7 @@ from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.errors import AnatomyError, SettingsError
 from anatomy.rollouts.trained_model import load_policy
+from anatomy.runs.manifest import Manifest
 from anatomy.runs.reopened import require_named
 from anatomy.runs.run import Run
 from anatomy.sae.load_sae import load_sae
@@ -53,9 +54,10 @@ def trap(tmp_path_factory, audited):
     (model / "evil.py").write_text(code)
     run = shutil.copytree(audited, folder / "run")
     plant_rollouts(folder / "before", 0.3, seed=1)
-    manifest = json.loads((run / artifacts.MANIFEST).read_text())
-    manifest["settings"] |= {"model": str(model), "trust_remote_code": True, "concepts_file": str(folder / "c.yaml")}
-    (run / artifacts.MANIFEST).write_text(json.dumps(manifest))
+    manifest = Manifest.of(run)
+    odd = {"model": str(model), "trust_remote_code": True, "concepts_file": folder / "c.yaml"}
+    settings = AuditSettings.model_validate(manifest.settings.model_dump() | odd)
+    manifest.model_copy(update={"settings": settings}).write(run / artifacts.MANIFEST)
     adapter = folder / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(
