@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
+from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.run_signals import Signals
 from anatomy.naming.cluster_labels import ClusterLabels
@@ -80,9 +81,9 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
     """Write ``report/`` anew, ``index.html`` last; return how large it became.
 
     Raises:
-        RunError: an artifact of the audit is missing.
+        RunError: an artifact of the audit is missing, or ``report`` is a link.
     """
-    folder = run_dir / artifacts.REPORT
+    folder = report_folder(run_dir)
     folder.mkdir(exist_ok=True)
     (folder / artifacts.REPORT_PAGE).unlink(missing_ok=True)
     columns, row_ids, characters = column_parts(run_dir, signals.prompts)
@@ -108,6 +109,18 @@ def write_report(run_dir: Path, signals: Signals, clusters: Clusters, store: Fea
     for start in range(0, len(tokens), TOKEN_PIECE):
         placed.add(f"tokens-{start // TOKEN_PIECE:04d}", [record for _, record in tokens[start : start + TOKEN_PIECE]])
     return _finish(folder, placed, main["run"]["name"])
+
+
+def report_folder(run_dir: Path) -> Path:
+    """The folder of a run's report.
+
+    Raises:
+        RunError: it is a link: files elsewhere would be replaced, deleted or served.
+    """
+    folder = run_dir / artifacts.REPORT
+    if folder.is_symlink():
+        raise RunError(f"{folder}: a link, and a report is a folder of its run; remove the link")
+    return folder
 
 
 def _thresholds(run_dir: Path) -> dict[str, float | None]:
