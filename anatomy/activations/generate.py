@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
-from anatomy.activations.spans import TemplateError, template_hash
+from anatomy.activations.chat_template import apply_template
+from anatomy.activations.spans import template_hash
 from anatomy.artifacts import write_bytes
 from anatomy.errors import ModelError, RunError
-from anatomy.types import Message, content_hash
+from anatomy.types import Message, Response, content_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -160,13 +161,7 @@ def _items(
 def _prompt_ids(
     tokenizer: PreTrainedTokenizerBase, conversation: Sequence[Message], index: int
 ) -> Int32[np.ndarray, " T"]:
-    from jinja2 import TemplateError as JinjaError
-
-    try:
-        turns = [dict(message) for message in conversation]
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    except (JinjaError, TypeError, ValueError) as error:
-        raise TemplateError(index, f"the chat template refuses it: {' '.join(str(error).split())[:200]}") from None
+    (text,) = apply_template(Response(index, (), ()), [conversation], tokenizer, opened=True)
     return np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int32)
 
 

@@ -13,6 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+from anatomy.activations.chat_template import apply_template
+from anatomy.types import Response
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -22,7 +25,8 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list
     own = model.generation_config.eos_token_id
     ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
     turns = [{"role": "user", "content": "\ue000"}, {"role": "assistant", "content": "\ue001"}]
-    after = str(tokenizer.apply_chat_template(turns, tokenize=False)).partition("\ue001")[2].lstrip()
+    (text,) = apply_template(Response(0, (), ()), [turns], tokenizer)
+    after = text.partition("\ue001")[2].lstrip()
     first = tokenizer(after, add_special_tokens=False)["input_ids"][:1]
     ids |= set(first) & set(tokenizer.added_tokens_decoder)
     return sorted(ids - {None})

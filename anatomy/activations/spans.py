@@ -14,20 +14,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
+from anatomy.activations.chat_template import RowTooLong, TemplateError, apply_template
 from anatomy.data.faults import (
     EMPTY_RESPONSE,
     IDENTICAL_AFTER_TRUNCATION,
     PROMPT_FILLS_WINDOW,
     TEMPLATE_REFUSES,
+    TOO_LONG,
 )
 from anatomy.data.health import RowHealth
 from anatomy.data.row_health import CheckResult
-from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
 from anatomy.types import Message, Pair, Response, Row, content_hash
 
@@ -89,6 +90,8 @@ class TokenCheck:
             encoded = encode_row(pair, self.tokenizer, self.settings)
         except TemplateError as error:
             return CheckResult(TEMPLATE_REFUSES, {}, error.detail)
+        except RowTooLong as error:
+            return CheckResult(TOO_LONG, {}, error.detail)
         for span, cut in encoded.truncated.items():
             self.truncated[span] += cut
         self.special_in_text += encoded.special_in_text > 0
@@ -97,14 +100,6 @@ class TokenCheck:
     def add_to(self, health: RowHealth) -> RowHealth:
         """The health of the checked rows, with rows cut per span and rows whose text spells out special tokens."""
         return health.model_copy(update={"truncated": dict(self.truncated), "special_in_text": self.special_in_text})
-
-
-class TemplateError(ModelError):
-    """The chat template cannot render a row's messages as they are; ``detail`` says why."""
-
-    def __init__(self, index: int, detail: str) -> None:
-        super().__init__(f"row {index}: {detail}; remove the row, or use --chat-template FILE")
-        self.detail = detail
 
 
 class _Tokens(NamedTuple):
@@ -128,6 +123,7 @@ def encode_row(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSett
 
     Raises:
         TemplateError: the chat template refuses the messages or changes their text.
+        RowTooLong: a conversation is too long to be tokenised.
     """
     sides: dict[str, tuple[_Tokens, _Tokens]] = {}
     for name in row.sides:
@@ -151,7 +147,7 @@ def encode_prompt(
     Raises:
         TemplateError: the chat template refuses the messages.
     """
-    text = apply_template(Response(0, messages, ()), [dict(message) for message in messages], tokenizer, opened=True)
+    (text,) = apply_template(Response(0, messages, ()), [messages], tokenizer, opened=True)
     return _keep_end(tokenise(text, [], tokenizer), settings.max_prompt_length).ids
 
 
@@ -257,8 +253,8 @@ def render(row: Row, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str
         {**message, "content": f"\ue000{number}\ue001"} if number in with_text else message
         for number, message in enumerate(messages)
     ]
-    text = apply_template(row, messages, tokenizer)
-    literals = PLACEHOLDER.split(apply_template(row, holes, tokenizer))  # template, number, template, number, ...
+    text, with_holes = apply_template(row, [messages, holes], tokenizer)
+    literals = PLACEHOLDER.split(with_holes)  # template, number, template, number, ...
     shown = [int(number) for number in literals[1::2]]
     ranges: list[tuple[int, int]] | None = None
     if shown == sorted(set(shown)):
@@ -298,23 +294,3 @@ def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
         ranges.append((position, position + len(form)))
         position += len(form)
     return ranges
-
-
-def apply_template(
-    row: Row, messages: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, opened: bool = False
-) -> str:
-    """``messages`` through the chat template with the row's tools; ``opened`` adds the start of an assistant turn.
-
-    Raises:
-        TemplateError: the template refuses them.
-    """
-    from jinja2 import TemplateError as JinjaError
-
-    try:
-        tools: list[Any] | None = list(row.tools) if row.tools else None
-        arguments = {**(row.chat_template_kwargs or {}), "tokenize": False, "add_generation_prompt": opened}
-        return str(tokenizer.apply_chat_template(messages, tools=tools, **arguments))
-    except (JinjaError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        roles = ", ".join(str(message.get("role")) for message in messages)
-        raise TemplateError(row.index, f"the chat template refuses turns ({roles}): {reason}") from None

@@ -16,6 +16,7 @@ OPPOSITE_LABEL = "opposite-label"
 IDENTICAL_AFTER_TRUNCATION = "identical-after-truncation"
 PROMPT_FILLS_WINDOW = "prompt-fills-window"
 TEMPLATE_REFUSES = "template-refuses"
+TOO_LONG = "too-long"
 
 REASONS = {
     MISSING_RESPONSE: "the chosen or the rejected response is absent",
@@ -28,6 +29,7 @@ REASONS = {
     DUPLICATE_ROW: "the same row came before",
     OPPOSITE_LABEL: "the same two responses came before with the labels swapped",
     TEMPLATE_REFUSES: "the model's chat template refuses the turns, or changes their text",
+    TOO_LONG: "a conversation is longer than can be tokenised in memory",
     IDENTICAL_AFTER_TRUNCATION: "chosen and rejected are the same once cut to the window",
     PROMPT_FILLS_WINDOW: "the prompt leaves no room for a response in the window",
 }

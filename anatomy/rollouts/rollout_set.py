@@ -18,10 +18,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from anatomy import artifacts
+from anatomy.activations.chat_template import TemplateError
 from anatomy.activations.generate import Completion, generate
 from anatomy.activations.generate_settings import GenerateSettings
 from anatomy.activations.model import Subject
-from anatomy.activations.spans import TemplateError, encode_prompt, template_hash
+from anatomy.activations.spans import encode_prompt, template_hash
 from anatomy.data.faults import Fault
 from anatomy.data.messages import RowFault, to_messages
 from anatomy.data.pair_stream import read_pairs

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from trl.data_utils import common_prefix_length
 
-from anatomy.activations.spans import TemplateError, apply_template, render, tokenise
+from anatomy.activations.chat_template import TemplateError, apply_template
+from anatomy.activations.spans import render, tokenise
 from anatomy.artifacts import atomic_path
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, Message, Pair
@@ -150,7 +151,8 @@ def _view(pair: Pair, name: str, tokenizer: PreTrainedTokenizerBase, masked: Seq
     response, _ = ranges.get(len(turns) - 1, (len(text), len(text)))
     whole = tokenise(text, [(response + start, response + stop) for start, stop in masked], tokenizer)
     context = [{**turn, "content": turn.get("content") or ""} for turn in turns[:-1]]
-    opened = tokenise(apply_template(pair, context, tokenizer, opened=True), [], tokenizer)
+    (before,) = apply_template(pair, [context], tokenizer, opened=True)
+    opened = tokenise(before, [], tokenizer)
     user = _last_user(turns[:-1])
     first, _ = ranges.get(user, (0, 0)) if user is not None else (0, 0)
     user_start = int(np.argmax(whole.offsets[:, 1] > first))
