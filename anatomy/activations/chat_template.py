@@ -63,11 +63,12 @@ def apply_template(
     if any(sum(len(message.get("content") or "") for message in turns) > MOST_CHARS for turns in conversations):
         raise RowTooLong(row.index)
     variables = dict(row.chat_template_kwargs or {})
-    taken = sorted(_reserved(type(tokenizer)) & variables.keys())
+    kind: Any = type(tokenizer)
+    taken = sorted(_reserved(kind) & variables.keys())
     if taken:
         names = ", ".join(f"`{name}`" for name in taken)
         raise TemplateError(row.index, f"`chat_template_kwargs` sets {names}, which decide how rows are rendered")
-    tools = list(row.tools) if row.tools else None
+    tools: list[Any] | None = list(row.tools) if row.tools else None
     asked = {
         "conversations": [
             [{key: value for key, value in message.items() if value is not None} for message in conversation]

@@ -15,6 +15,7 @@ import regex
 from anatomy.text.markdown_spans import CONSTRUCTS, Range, markdown_ranges
 from anatomy.text.refusal_rule import refusal_ranges
 
+_NAME = r"[A-Z][\w'-]{1,60}"  # bounded: A-A-A-… starts a name at every hyphen, and each would be read to its end
 _PATTERNS = {
     "length": r"\S+",  # words
     "em dash": r"—",
@@ -25,8 +26,8 @@ _PATTERNS = {
         r"(?:https?://(?=\S)|\bwww\.(?=\w))(?:[^\s<>()\[\]\"]|\([^\s<>()]*\))*(?<![.,;:!?'*`])"
     ),
     "citation": (  # (Smith et al., 2019); Smith and Lee (2019), two as titles have years too; DOI or arXiv numbers
-        r"\([A-Z][\w'-]+(?: (?:and|&) [A-Z][\w'-]+| et al\.?)?,? (?:19|20)\d\d[a-z]?\)"
-        r"|\b[A-Z][\w'-]+(?: (?:and|&) [A-Z][\w'-]+| et al\.?) \((?:19|20)\d\d[a-z]?\)"
+        rf"\({_NAME}(?: (?:and|&) {_NAME}| et al\.?)?,? (?:19|20)\d\d[a-z]?\)"
+        rf"|\b{_NAME}(?: (?:and|&) {_NAME}| et al\.?) \((?:19|20)\d\d[a-z]?\)"
         r"|\bet al\.|\b(?:doi:\s?)?10\.\d{4,9}/[^\s<>\"]+|\barXiv:\s?\d{4}\.\d{4,5}\b"
     ),
     "goblin": r"\b(?:hob)?goblins?\b",
