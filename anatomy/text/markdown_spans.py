@@ -18,6 +18,8 @@ from markdown_it.rules_inline import StateInline, backtick, emphasis
 from markdown_it.token import Token
 
 Range = tuple[int, int]
+REMEMBERED_CHARS = 20_000
+"""Longer texts are parsed anew for each construct: 4,096 of them in memory could be any number of gigabytes."""
 
 BLOCKS = {
     "list_item_open": "list",
@@ -30,7 +32,8 @@ BLOCKS = {
 CONSTRUCTS = ("bold", *BLOCKS.values())
 
 _FRONT_MATTER = re.compile(
-    r"\A---[ \t]*(?:\r?\n)[\w-]+[ \t]*:.*\n(?:(?:[\w-]+[ \t]*:|[ \t]+\S|- |#).*\n)*?(?:---|\.\.\.)[ \t]*(?=\r?\n|\Z)"
+    # atomic: `- :` begins like a list and like a key, and each such line would double the ways to try
+    r"\A---[ \t]*(?:\r?\n)[\w-]+[ \t]*:.*\n(?:(?>[\w-]+[ \t]*:|[ \t]+\S|- |#).*\n)*?(?:---|\.\.\.)[ \t]*(?=\r?\n|\Z)"
 )
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 
@@ -58,13 +61,21 @@ _PARSER.inline.ruler.at("emphasis", _placed(emphasis.tokenize))
 _PARSER.inline.ruler.at("backticks", _placed(backtick))
 
 
-@lru_cache(maxsize=4096)
 def markdown_ranges(text: str) -> dict[str, list[Range]]:
     """Character ranges ``[start, stop)`` of each construct in ``text``, markers included, in the order of their starts.
 
     Ranges of one construct may nest (a list item inside another). Blocks run from their first line's first visible
     character to their last line's last one. Code is fenced blocks and code spans; no mark inside code counts.
     """
+    return _remembered(text) if len(text) <= REMEMBERED_CHARS else _found(text)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> dict[str, list[Range]]:
+    return _found(text)
+
+
+def _found(text: str) -> dict[str, list[Range]]:
     source = _FRONT_MATTER.sub(lambda match: re.sub(r"[^\r\n]", " ", match[0]), text).replace("\0", "\ufffd")
     lines = [match.span(1) for match in _LINE.finditer(source)]
     ranges: dict[str, list[Range]] = {name: [] for name in CONSTRUCTS}

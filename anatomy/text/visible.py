@@ -54,9 +54,10 @@ def excerpt(pieces: Sequence[str], position: int) -> str:
 
     Starts at a token at most 80 characters before the position; cuts are marked with ``…``.
     """
-    start = position
-    while start > 0 and sum(map(len, pieces[start - 1 : position])) <= LEAD_CHARS:
+    start, lead = position, 0
+    while start > 0 and lead + len(pieces[start - 1]) <= LEAD_CHARS:
         start -= 1
+        lead += len(pieces[start])
     text = "…" * (start > 0) + "".join(pieces[start : start + EXCERPT_CHARS])
     complete = len(text) <= EXCERPT_CHARS and len(pieces) <= start + EXCERPT_CHARS
     return without_surrogates(text if complete else text[: EXCERPT_CHARS - 1] + "…")
