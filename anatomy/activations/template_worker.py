@@ -1,6 +1,6 @@
 """A process that renders chat templates, with limits on its processor time, memory and output.
 
-A template is a program from whoever made the tokenizer: it may loop, recurse, divide by zero or multiply a text by
+A template is a program that came with the tokenizer: it may loop, recurse, divide by zero or multiply a text by
 10¹¹. Here it can do so without harm to the run. This file is run by its path, and imports nothing of the package.
 
 One line of JSON asks, one line answers: ``{"number", "template" (when new), "conversations", "tools", "opened",

@@ -50,8 +50,10 @@ def test_markdown_of_repetitive_texts(number):
 
 
 def test_markdown_of_random_marks_has_ranges_inside_the_text():
-    marks = ["*", "**", "_", "`", "```\n", "#", "# ", "- ", "1. ", "|", "|-|\n", "---\n", "> ", "[", "](", ")", "<", ">", "a",
-             " ", "\n", "\n\n", "\t", "\\", "&", "\r\n", "\0", "\u2028", "    ", "~~~\n", "=\n", "key: v\n"]  # fmt: skip
+    marks = [
+        "*", "**", "_", "`", "```\n", "#", "# ", "- ", "1. ", "|", "|-|\n", "---\n", "> ", "[", "](", ")", "<", ">",
+        "a", " ", "\n", "\n\n", "\t", "\\", "&", "\r\n", "\0", "\u2028", "    ", "~~~\n", "=\n", "key: v\n",
+    ]  # fmt: skip
     chance = random.Random(0)
     for _ in range(1500):
         text = "".join(chance.choice(marks) for _ in range(chance.randrange(60)))
