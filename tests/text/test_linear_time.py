@@ -29,7 +29,7 @@ def test_rule_on_repetitive_texts(name):
 
 
 def test_names_of_citations_are_bounded():
-    """A-A-A-… of 600,000 characters: each hyphen is the start of a name that may go on to the end."""
+    """A-A-A-… of 600,000 characters: each hyphen is the start of a name that may reach to the end."""
     assert MATCHERS["citation"]("A-" * 300_000) == []
     assert MATCHERS["citation"]("Lee-Smith-O'Hara et al. (2019)") == [(0, 30)]
 
