@@ -6,6 +6,7 @@ import datetime
 import decimal
 import io
 import json
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -248,3 +249,37 @@ def test_repeated_turns_are_joined_in_linear_time() -> None:
 def test_the_reasons_are_documented() -> None:
     assert {case.reason for case in COUNTED.values()} <= set(REASONS)
     assert all(re.fullmatch(r"[a-z-]+", reason) for reason in REASONS)
+
+
+VALUES = [
+    None, "", "text", " ", "\0", HALF, "\n\nHuman: Hi\n\nAssistant: A", "[]", "{}", "null", "x" * 5000,
+    '[{"role": "user"}]', '[{"role": "assistant", "content": "A"}]', "[{'role': 'user'}]", DEEPER,
+    0, -1, 1.5, 10**400, float("nan"), True, float("-inf"), [], {}, [None], [[]], [{}], ["A"],
+    {"role": "assistant"}, {"content": "A"}, {"role": 1, "content": 1}, {"role": "assistant", "content": "A"},
+    [{"role": "assistant", "content": "A"}], [{"role": HALF, "content": HALF}], [{"from": "gpt", "value": "A"}],
+    [{"role": "assistant", "content": None}], [{"role": "assistant", "content": ["A", {"type": "image"}]}],
+    [{"role": "tool", "content": "A", "tool_calls": {"a": [HALF]}}, "A"],
+]  # fmt: skip
+COLUMNS = [
+    *("prompt", "chosen", "rejected", "conversations", "system", "tools", "chat_template_kwargs", "score_chosen"),
+    *("score_rejected", "source", "chosen_model", "rejected-model", HALF, ""),
+]
+
+
+@pytest.mark.parametrize("format_", ["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"])
+def test_rows_of_any_values_are_counted(format_: str, write: Write, tmp_path: Path) -> None:
+    """300 seeded rows of odd values in known columns, after as many rows of the format as tell it."""
+    chance = random.Random(format_)
+    assistant = [{"role": "assistant", "content": "A"}]
+    first = {
+        "hh": TRANSCRIPT,
+        "implicit": MESSAGES,
+        "sharegpt": {"conversations": [{"from": "human", "value": "Hi"}], "chosen": assistant[0], "rejected": "B"},
+    }.get(format_, GOOD)
+    rows = [*[first] * 32, *({name: chance.choice(VALUES) for name in chance.sample(COLUMNS, 8)} for _ in range(300))]
+    path = write("a.jsonl", "\n".join(map(json.dumps, rows)))
+    health = ingest(RowSettings(rows=str(path), format=format_), tmp_path)
+    assert health.rows == 332
+    assert 0 < health.retained < 301
+    artifacts.write_json(tmp_path / "health.json", health.model_dump())
+    assert sum(1 for _ in read_rows(tmp_path / artifacts.ROWS)) == health.retained
