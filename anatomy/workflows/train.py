@@ -7,9 +7,7 @@ from typing import Any
 
 from anatomy.settings import load_settings
 from anatomy.workflows.outcome import Outcome, Where
-from anatomy.workflows.plan_detectors import plan_detectors
-from interventions.training.prepared_rows import TrainingTask, prepare, refuse_changed
-from interventions.training.run_training import fit, training_processes
+from interventions.training.launch import check_launch
 from interventions.training.train_settings import SFTSettings, TrainSettings
 
 
@@ -34,6 +32,11 @@ def run_task(settings: SFTSettings, out: Path) -> Outcome:
     A killed run resumes from its last complete checkpoint; a finished one is not trained again. The text is empty in
     all processes but the first of several.
     """
+    check_launch(settings)  # before the seconds that trainers take to load
+    from anatomy.workflows.plan_detectors import plan_detectors
+    from interventions.training.prepared_rows import TrainingTask, prepare, refuse_changed
+    from interventions.training.run_training import fit, training_processes
+
     task = TrainingTask.of(settings, out)
     with training_processes(task) as state:
         if state.is_main_process:

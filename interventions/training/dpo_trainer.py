@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from accelerate.utils import is_peft_model
+from accelerate.utils import broadcast_object_list, is_peft_model
 from jaxtyping import Float
 from torch import Tensor, nn
 from trl.trainer.dpo_config import DPOConfig
@@ -26,15 +27,14 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from anatomy.errors import SettingsError
 from interventions.backends.pair_edits import SteeringVector, steering
 from interventions.training.reference_cache import ReferenceCache, fill, with_references
+from interventions.training.start_check import StartGap, first_blocks, require_start
 from interventions.training.token_rows import TOUCHED, PairCollator, PairTokens
+from interventions.training.train_settings import SHAPED
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from peft import PeftConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
-
-SHAPED = ("sigmoid", "sigmoid_norm", "hinge", "robust", "exo_pair", "discopop")
-"""Losses of one argument ``β Δθ``, to which an offset can be added (reverse KL)."""
 
 BATCH = ("input_ids", "attention_mask", "completion_mask")
 
@@ -120,7 +120,7 @@ class InterventionTrainer(DPOTrainer):
             raise SettingsError("without precomputed references, full fine-tuning needs a reference model")
         self.vectors = list(vectors)
         self.collator = PairCollator(tokenizer.pad_token_id, len(self.vectors))
-        self.cache = cache
+        self.cache = cache if args.precompute_ref_log_probs else None
         self.pair_metrics = PairMetrics(concepts, args.beta)
         args.remove_unused_columns = False
         super().__init__(
@@ -134,6 +134,20 @@ class InterventionTrainer(DPOTrainer):
             callbacks=callbacks,
         )
         self.precompute_ref_logps = True  # from here on TRL takes the references that it is given
+        self.unchecked = True
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Let FSDP compute policy and reference alike, and as without it.
+
+        Inputs of each sharded part would be cast. The policy's parts are layers and the reference's one is the whole:
+        OLMo 3's float32 rotary embeddings would be rounded for the policy alone. Log-probabilities that are rounded
+        to bfloat16 when they leave the model do not show changes below a hundredth of a nat.
+        """
+        super().create_accelerator_and_postprocess()
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is not None and plugin.mixed_precision_policy is not None:
+            as_they_come = {"cast_forward_inputs": False, "output_dtype": None}
+            plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, **as_they_come)
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         """The rows are tokens already."""
@@ -155,20 +169,28 @@ class InterventionTrainer(DPOTrainer):
             batch_size,
             self.accelerator.process_index,
             self.accelerator.num_processes,
+            lambda starts: list(broadcast_object_list([starts])[0]),
         )
         self.accelerator.wait_for_everyone()
         self.ref_model = None  # not needed any more
         return with_references(dataset, self.cache)
 
+    def training_step(self, model: nn.Module, *given: Any, **named: Any) -> Tensor:
+        """TRL's step; before the first one policy and reference are compared.
+
+        Raises:
+            RunError: they are not the same model.
+        """
+        if self.unchecked and self.state.global_step == 0:
+            self._check_start(model)
+        self.unchecked = False
+        return super().training_step(model, *given, **named)  # type: ignore[no-untyped-call, no-any-return]
+
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """TRL's loss on the policy's view, with references shifted by the offset."""
-        if "ref_chosen_logps" in inputs:
-            references = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
-        else:
-            references = self._references(self.ref_model or self.model, inputs)
-        chosen_B, rejected_B = references
+        chosen_B, rejected_B = self._references_of(inputs)
         batch = {name: inputs[name] for name in BATCH}
         batch["ref_chosen_logps"] = chosen_B - self._shift(inputs)  # method.md §9, + o
         batch["ref_rejected_logps"] = rejected_B
@@ -182,6 +204,31 @@ class InterventionTrainer(DPOTrainer):
         """Log-probabilities of chosen and rejected under the reference, which reads its own view of the batch."""
         chosen_B, rejected_B = self.compute_ref_log_probs(model, reference_view(inputs))  # type: ignore[no-untyped-call]
         return chosen_B, rejected_B
+
+    def _references_of(self, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """The references that came with a batch, or those of the model that runs beside the policy."""
+        if "ref_chosen_logps" in inputs:
+            return inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
+        return self._references(self.ref_model or self.model, inputs)
+
+    def _check_start(self, model: nn.Module) -> None:
+        """Stop if the policy, read as the reference is, does not give the reference's values; else share these."""
+        model.train()  # as in the step
+        gap = StartGap()
+        state = self.accelerator
+        for rows in first_blocks(self.train_dataset, self.args.per_device_train_batch_size, state):
+            inputs = self._prepare_inputs(self.collator(rows))
+            view = reference_view(inputs)
+            labels = view["input_ids"].masked_fill(view["completion_mask"] == 0, -100)
+            keys = {name: view[name] for name in ("input_ids", "attention_mask")}
+            with torch.no_grad():
+                policy_2BT = model(**keys, labels=labels, use_cache=False, fused_lm_head=True).log_probs
+            gap.add(policy_2BT.sum(dim=1), torch.cat(self._references_of(inputs)), view["completion_mask"].sum(dim=1))
+        half = self.args.bf16 or next(model.parameters()).dtype == torch.bfloat16
+        dtype = torch.bfloat16 if half else torch.float32
+        require_start(state.reduce(gap.sums, "sum"), dtype, self.cache.folders if self.cache else ())
+        if self.cache is not None and state.is_main_process:
+            self.cache.share()
 
     def _lengths(self, inputs: Mapping[str, Any]) -> tuple[Tensor | float, Tensor | float]:
         """What the loss divides the log-ratios of chosen and rejected by."""

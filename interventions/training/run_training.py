@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from accelerate import PartialState
-from accelerate.utils import DistributedType
 from datasets import Dataset
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainingArguments
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_weights, locate_model
-from anatomy.errors import SettingsError
 from anatomy.progress import logger
 from anatomy.report.training_report import training_report
 from anatomy.rollouts.training_folder import (
@@ -40,8 +40,9 @@ from interventions.training.checkpoints import (
     tokens_until,
 )
 from interventions.training.dpo_trainer import InterventionTrainer
+from interventions.training.launch import Launch, accumulated_batches
 from interventions.training.prepared_rows import TOKENS, TrainingTask
-from interventions.training.reference_cache import ReferenceCache
+from interventions.training.reference_cache import ReferenceCache, ReferenceModel
 from interventions.training.token_rows import ChosenCollator
 from interventions.training.train_settings import SFTSettings, TrainSettings
 
@@ -111,10 +112,10 @@ def build_trainer(task: TrainingTask, identity: TrainingIdentity) -> Interventio
 def dpo_trainer(task: TrainingTask, settings: TrainSettings, identity: TrainingIdentity) -> InterventionTrainer:
     """Return the DPO trainer of a prepared directory."""
     args = dpo_config(settings, task.out)
-    sharded = PartialState().distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+    use_one_gpu(args)
+    sharded = Launch.of().sharded  # the policy is split before it can be read, so that it cannot be the reference
     beside = not settings.precompute_references and settings.lora_rank is None
-    dtypes = {"dtype": settings.dtype, "bf16": settings.bf16, "device": args.device.type}
-    references = settings.references or task.out / "references"
+    model = reference_model(settings, identity.asked.model, sharded)
     return InterventionTrainer(
         model=load_model(settings),
         args=args,
@@ -122,9 +123,25 @@ def dpo_trainer(task: TrainingTask, settings: TrainSettings, identity: TrainingI
         tokenizer=task.bundle.tokenizer,
         vectors=read_vectors(task.out / artifacts.WORK / VECTORS),
         concepts=identity.prepared.concepts,
-        cache=ReferenceCache(references, {"model": identity.asked.model, **dtypes}),
+        cache=ReferenceCache(task.out / "references", asdict(model), settings.references),
         ref_model=load_model(settings) if sharded or beside else None,
         peft_config=lora_config(settings),
+    )
+
+
+def reference_model(settings: TrainSettings, weights: str, sharded: bool) -> ReferenceModel:
+    """Return what the reference's values depend on; ``weights`` is the fingerprint of the model that is trained."""
+    device = torch.device(choose_device(settings.device))
+    return ReferenceModel(
+        weights=weights,
+        revision=settings.model_revision,
+        remote_code=settings.trust_remote_code,
+        dtype=str(choose_dtype(settings.dtype, device)),
+        bf16=settings.bf16,
+        device=device.type,
+        sharded=sharded,
+        torch=torch.__version__,
+        transformers=transformers.__version__,
     )
 
 
@@ -132,9 +149,11 @@ def sft_trainer(task: TrainingTask) -> SFTTrainer:
     """Return the trainer on chosen responses of a prepared directory."""
     settings, tokenizer = task.settings, task.bundle.tokenizer
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    args = sft_config(settings, task.out)
+    use_one_gpu(args)
     return SFTTrainer(
         model=load_model(settings),
-        args=SFTConfig(**arguments(settings, task.out), dataset_kwargs={"skip_prepare_dataset": True}),
+        args=args,
         train_dataset=Dataset.from_file(str(task.out / TOKENS)),
         processing_class=tokenizer,
         data_collator=ChosenCollator(tokenizer.pad_token_id),
@@ -153,24 +172,29 @@ def dpo_config(settings: TrainSettings, out: Path) -> DPOConfig:
     )
 
 
+def sft_config(settings: SFTSettings, out: Path) -> SFTConfig:
+    """Return TRL's settings of supervised fine-tuning."""
+    return SFTConfig(**arguments(settings, out), dataset_kwargs={"skip_prepare_dataset": True})
+
+
+def use_one_gpu(args: TrainingArguments) -> None:
+    """Keep a process from spreading over all the GPUs that it sees, which TRL refuses."""
+    if args.n_gpu > 1:
+        args._n_gpu = 1
+
+
 def arguments(settings: SFTSettings, out: Path) -> dict[str, Any]:
     """Return what DPO and supervised fine-tuning ask of TRL alike.
 
     Raises:
         SettingsError: the batch does not divide among processes and forward passes.
     """
-    at_once = settings.micro_batch_size * PartialState().num_processes
-    if settings.batch_size % at_once:
-        raise SettingsError(
-            f"batch_size {settings.batch_size} is no multiple of {at_once} = micro_batch_size "
-            f"{settings.micro_batch_size} × {PartialState().num_processes} processes; change one of them"
-        )
     same = ("learning_rate", "weight_decay", "max_grad_norm", "seed", "bf16", "max_length", "save_steps")
     return {
         **{name: getattr(settings, name) for name in same},
         "output_dir": str(out / CHECKPOINTS),
         "per_device_train_batch_size": settings.micro_batch_size,
-        "gradient_accumulation_steps": settings.batch_size // at_once,
+        "gradient_accumulation_steps": accumulated_batches(settings, PartialState().num_processes),
         "gradient_checkpointing": settings.gradient_checkpointing,
         "num_train_epochs": settings.epochs,
         "max_steps": settings.max_steps or -1,

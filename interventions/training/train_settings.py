@@ -11,6 +11,8 @@ from anatomy.settings import FolderOrId, ModelSettings, RowSettings
 
 Loss = Literal["sigmoid", "sigmoid_norm", "hinge", "robust", "exo_pair", "discopop", "ipo", "nca_pair", "bco_pair",
                "sppo_hard", "apo_zero", "apo_down"]  # fmt: skip
+SHAPED = ("sigmoid", "sigmoid_norm", "hinge", "robust", "exo_pair", "discopop")
+"""Losses of one argument ``β Δθ``, to which an offset can be added (reverse KL)."""
 Schedule = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 
 

@@ -1,13 +1,10 @@
-"""`anatomy train` and `anatomy sft` from rows to a model: killed, resumed, refused, with LoRA, on two processes."""
+"""`anatomy train` and `anatomy sft` from rows to a model: killed, resumed, refused, with LoRA."""
 
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,7 +27,6 @@ from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.train_settings import TrainSettings
 
-ROOT = Path(__file__).parents[2]
 STEPS = 5
 
 
@@ -388,28 +384,6 @@ def test_sft_trains_on_chosen_responses(rows, tiny_model_dir, tmp_path):
 
     assert logp(out / "model", "chosen") > logp(tiny_model_dir("llama"), "chosen") + 0.1
     assert losses(out)[0] > losses(out)[-1]
-
-
-def test_two_processes_are_one(rows, tiny_model_dir, tmp_path, uninterrupted):
-    """The same rows a step, halved between two processes: sums differ in their order only."""
-    arguments = command("train", rows, tiny_model_dir("llama"), tmp_path / "run")
-    environment = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", "0"]
-    launched = [sys.executable, *environment, "-m", "anatomy", *arguments]
-    done = subprocess.run(launched, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    log, expected = (read_train_log(out / "train_log.jsonl") for out in (tmp_path / "run", uninterrupted))
-    assert [line.step for line in log] == [line.step for line in expected]
-    for (_, line), (_, other) in zip(log, expected, strict=True):
-        for name in ("loss", "raw/margins", "weight/mean", "logps/chosen"):
-            assert line[name] == pytest.approx(other[name], rel=1e-3, abs=1e-3), name
-        assert line["rows/shaped"] == other["rows/shaped"]
-    for name, tensor in weights(uninterrupted).items():
-        torch.testing.assert_close(weights(tmp_path / "run")[name], tensor, rtol=1e-3, atol=1e-3)
-
-
-def test_a_batch_that_cannot_be_divided(rows, tiny_model_dir, tmp_path, capsys):
-    assert main(command("train", rows, tiny_model_dir("llama"), tmp_path / "run", "--micro-batch-size", "3")) == 2
-    assert "batch_size 4 is no multiple of 3" in capsys.readouterr().err
 
 
 def test_half_a_line_of_the_log_is_dropped(tmp_path):
