@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from anatomy.errors import RunError
-from interventions.training.reference_cache import Row
+from interventions.training.token_rows import PairTokens
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,7 +45,7 @@ class StartGap:
         self.sums = self.sums.to(gap_S.device) + torch.stack([gap_S.sum(), torch.ones_like(gap_S).sum()])
 
 
-def first_blocks(dataset: Dataset, size: int, processes: Accelerator) -> Iterator[Sequence[Row]]:
+def first_blocks(dataset: Dataset, size: int, processes: Accelerator) -> Iterator[Sequence[PairTokens]]:
     """Yield blocks of ``size`` rows from the start of ``dataset``, others in each process and equally many."""
     world, rank = processes.num_processes, processes.process_index
     for number in range(-(-PAIRS // (size * world))):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.dpo_runs import make_pairs
-from support.rank_jobs import KILLED, Job, launch, treated
+from support.rank_jobs import Job, launch, treated
 from support.tiny import save_tiny
 
 from anatomy.artifacts import read_table
@@ -111,13 +111,6 @@ def trained(rows, tiny_model_dir, tmp_path_factory):
 def test_two_processes_train_what_one_trains(trained, kind):
     """Shaped, inoculated, masked, steered and plain rows under the length-normalised loss; FSDP was killed between."""
     assert_same_training(trained / kind, trained / "one")
-
-
-def test_a_killed_training_of_two_processes_resumed(trained):
-    assert (trained / f"fsdp.{KILLED}").is_file()
-    assert [step["learning_rate"] for step in log(trained / "fsdp")] == [
-        step["learning_rate"] for step in log(trained / "one")
-    ]
 
 
 def test_adapters_and_references_beside_the_policy(trained):

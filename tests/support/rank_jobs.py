@@ -19,8 +19,6 @@ from unittest.mock import patch
 
 ROOT = Path(__file__).parents[2]
 FSDP2 = ROOT / "configs" / "accelerate" / "fsdp2.yaml"
-KILLED = "killed"
-"""File beside a job's output, there once its processes were killed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Job:
         arguments: of ``anatomy``; with ``--out``.
         sharded: under FSDP2, else DDP.
         treated: rows are edited by :func:`treated`, whatever the plan says.
-        dies_at: step after which the second process is killed once, 0 for never; the launcher starts both again.
+        dies_at: step after which the second process is killed once, 0 for never.
         expected: exit code of each process.
     """
 
@@ -59,18 +57,36 @@ def fsdp_environment() -> dict[str, str]:
 
 
 def launch(jobs: Sequence[Job], folder: Path, seconds: int = 300, **variables: str) -> str:
-    """Run ``jobs`` in two processes; return what they wrote, and fail if one of them failed."""
-    path = folder / "jobs.json"
-    path.write_text(json.dumps([asdict(job) for job in jobs]))
-    restarts = sum(job.dies_at > 0 for job in jobs)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max-restarts", str(restarts)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **variables}
-    done = subprocess.run(
-        [sys.executable, *command, str(Path(__file__)), str(path)],
-        env=environment, cwd=folder, capture_output=True, text=True, timeout=seconds,
-    )  # fmt: skip
+    """Run ``jobs`` in two processes; return what they wrote, and fail if one of them failed.
+
+    Those that die are begun before, in processes of their own.
+    """
+    for job in jobs:
+        if job.dies_at:
+            killed = _launched([job], folder, seconds, variables)
+            assert killed.returncode != 0, killed.stdout + killed.stderr
+            assert _mark(job).exists(), killed.stdout + killed.stderr
+    done = _launched(jobs, folder, seconds, variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def _launched(
+    jobs: Sequence[Job], folder: Path, seconds: int, variables: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    path = folder / "jobs.json"
+    path.write_text(json.dumps([asdict(job) for job in jobs]))
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(Path(__file__)), str(path)]
+    paths = f"{ROOT}:{ROOT / 'tests'}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **variables}
+    return subprocess.run(
+        [sys.executable, *command], env=environment, cwd=folder, capture_output=True, text=True, timeout=seconds
+    )
+
+
+def _mark(job: Job) -> Path:
+    """A file beside a job's output, there once its processes were killed."""
+    return job.out.parent / f"{job.out.name}.killed"
 
 
 @contextmanager
@@ -123,7 +139,7 @@ def _dying(job: Job) -> Iterator[None]:
     """Kill the second process after a step, once."""
     from interventions.training.checkpoints import StepLog
 
-    mark, ordinary = job.out.parent / f"{job.out.name}.{KILLED}", StepLog.on_log
+    mark, ordinary = _mark(job), StepLog.on_log
 
     def on_log(self, args, state, control, **named):
         found = ordinary(self, args, state, control, **named)
