@@ -137,8 +137,8 @@ def fill(
     """Compute what the cache lacks for ``dataset``, a block of ``batch_size`` rows at a time; resumes after a kill.
 
     Blocks are cut by position, so that a value is computed in the company that plain TRL would give it. Each of
-    several processes takes its share; all run ``forward`` equally often, as sharded models need. ``agree`` gives each of
-    them the first one's list of blocks: between two readings of the cache another training may share its values.
+    several processes takes its share; all run ``forward`` equally often, as sharded models need. ``agree`` gives each
+    of them the first one's list of blocks: between two readings of the cache another training may share its values.
     """
     known = cache.read()
     missing = [
