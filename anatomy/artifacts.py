@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -341,15 +341,49 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet artifact.
+Columns = Mapping[str, str]
+"""Columns of a table by name: the Arrow type, as ``int64`` or ``list<string>``; ``?`` behind it allows nulls."""
+
+
+def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
+    """Read a Parquet artifact: the ``columns`` that are declared beside what writes it, or all there are.
 
     Raises:
-        RunError: it is missing, damaged, or not of this run.
+        RunError: it is missing, damaged, not of this run, or a column is missing, of another type or lacks values.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    remedy = "run the command that wrote it (`anatomy audit`) again"
     if not path.is_file():
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
     require_recorded(path)
-    return pq.read_table(path, columns=columns)
+    try:
+        schema = pq.read_schema(path)
+        faults = [(name, _column_fault(schema, name, kind)) for name, kind in (columns or {}).items()]
+        table = None if any(fault for _, fault in faults) else pq.read_table(path, columns=columns and list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path}: not a valid Parquet file ({_first_line(error)}); {remedy}") from None
+    for name, kind in (columns or {}).items():
+        if table is not None and table[name].null_count and not kind.endswith("?"):
+            faults.append((name, "lacks values"))
+    for name, fault in faults:
+        if fault is not None:
+            raise RunError(f"{path}: column `{name}` {fault}; {remedy}")
+    assert table is not None
+    return table
+
+
+def _column_fault(schema: pa.Schema, name: str, kind: str) -> str | None:
+    import pyarrow as pa
+
+    if schema.names.count(name) != 1:
+        return "is missing"
+    found = schema.field(name).type
+    shown = f"list<{found.value_type}>" if pa.types.is_list(found) else str(found)
+    fits = shown == kind.removesuffix("?") or pa.types.is_null(found)  # a table without rows
+    return None if fits else f"is of type {shown[:40]}, not {kind}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:120]

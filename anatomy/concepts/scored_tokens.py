@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from anatomy.activations.model import Subject
     from anatomy.settings import ModelSettings
 
+SCORED_TOKEN_COLUMNS = {"concept": "string", "row": "int64", "row_id": "string", **dict.fromkeys(SIDES, "list<double>")}
+"""Columns of ``scored_tokens.parquet``."""
 PIECE = 16
 """Rows read together."""
 

@@ -43,11 +43,13 @@ class NullRate(BaseModel):
 
 
 class NullRates(Artifact):
-    """``null.json``: the rates of each view, by its name."""
+    """``null.json``: the rates of each view, by its name; ``made_of`` are hashes of the hypotheses that were tested."""
 
     NAME = "null check"
+    VERSION = 2
     REMEDY = "run `anatomy null` again"
 
+    made_of: dict[str, str]
     views: dict[Literal["global", "feature", "prompt"], NullRate]
 
 

@@ -43,6 +43,10 @@ class RowFeatures(Protocol):
         """Tokens of each row's span."""
 
 
+CONTEXT_COLUMNS = {"context": "string", "rows": "list<int64>"}
+"""Columns of ``contexts.parquet``."""
+
+
 @dataclass(frozen=True)
 class Signals:
     """Signed signals of response (R) and shift (S) clusters per row, and the contexts in which they are tested.

@@ -34,6 +34,17 @@ class Responses(NamedTuple):
     ids: Sequence[str]
 
 
+HYPOTHESIS_COLUMNS = {
+    **dict.fromkeys(("view", "context", "response"), "string"),
+    **dict.fromkeys(("n", "prompts"), "int64"),
+    **dict.fromkeys(("effect", "effect_low", "effect_high", "effect_length_adjusted", "d", "z", "z_welch"), "double"),
+    **dict.fromkeys(("p", "q", "half_a", "half_b", "delta_min"), "double"),
+    "stable": "bool",
+    "direction": "string",
+}
+"""Columns of ``hypotheses.parquet``: those of :class:`Hypotheses`."""
+
+
 @dataclass(frozen=True)
 class Hypotheses:
     """One entry per tested (context, response); all arrays have the same length H. Effects > 0 favour chosen."""

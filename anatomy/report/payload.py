@@ -14,8 +14,9 @@ from pydantic import TypeAdapter
 from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.errors import AnatomyError
-from anatomy.hypotheses.null_rates import NullRates
+from anatomy.hypotheses.null_rates import NullRate, NullRates
 from anatomy.hypotheses.run_signals import Signals
+from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.payload_types import (
     MainPart,
@@ -30,7 +31,7 @@ from anatomy.report.payload_types import (
     ViewCounts,
 )
 from anatomy.report.positions import map_positions
-from anatomy.report.summary_record import Labels, Summary
+from anatomy.report.summary_record import Labels, Summary, View
 from anatomy.report.verdict import verdict
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterName, read_names
@@ -45,7 +46,10 @@ SHOWN_ELSEWHERE = (artifacts.CALIBRATION, artifacts.CAPABILITY)
 LARGEST_DOCUMENT = 500_000
 """Bytes of a JSON document under ``validation/`` that the page shows."""
 KEPT_SHIFTS = 300
-SHIFT_COLUMNS = list(ShownShift.__annotations__)
+SHIFT_COLUMNS = {
+    **dict.fromkeys(("predictor", "view", "context", "response"), "string"),
+    **dict.fromkeys(("predicted", "observed", "observed_low", "observed_high"), "double?"),
+}
 
 
 def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> MainPart:
@@ -57,9 +61,9 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
     labels, health = ClusterLabels.read(run_dir / artifacts.LABELS).kinds(), Health.read(run_dir / artifacts.HEALTH)
     manifest = Manifest.of(run_dir)
     summary = Summary.read(run_dir / artifacts.SUMMARY)
-    null = NullRates.read(run_dir / artifacts.NULL).views if (run_dir / artifacts.NULL).is_file() else None
+    null = _null(run_dir / artifacts.NULL, manifest)
     validation, names = validations(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
-    hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
+    hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES, HYPOTHESIS_COLUMNS)
     stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running
     identity = [stages[name].fingerprint for name in ("rows", "harvest", "cluster")]
     return {
@@ -75,6 +79,12 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
         "clusters": _clusters(labels, names, signals, seed),
         "rows": rows,
     }
+
+
+def _null(path: Path, manifest: Manifest) -> dict[View, NullRate] | None:
+    """The null check of these hypotheses; None if there is none, or one of others."""
+    found = NullRates.read(path) if path.is_file() else None
+    return found.views if found is not None and found.made_of == manifest.hypothesis_hashes() else None
 
 
 def _counts(summary: Summary) -> SummaryCounts:

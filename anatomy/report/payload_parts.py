@@ -13,6 +13,7 @@ from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.run_signals import Signals
+from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.report.packing import Packed, counts, pack, signed_bytes
 from anatomy.report.payload_types import ClustersOfFeatures, FeatureColumns, TestColumns, TopSignals
 from anatomy.report.summary_record import VIEWS
@@ -26,7 +27,7 @@ Part = tuple[str, Any]
 
 def parts(run_dir: Path, signals: Signals, clusters: Clusters) -> Iterator[Part]:
     """Tests, clusters of features, members of contexts, and the signal of each response."""
-    yield "tests", tests_part(artifacts.read_table(run_dir / artifacts.HYPOTHESES))
+    yield "tests", tests_part(artifacts.read_table(run_dir / artifacts.HYPOTHESES, HYPOTHESIS_COLUMNS))
     features: ClustersOfFeatures = {
         "R": counts(clusters.response_F),
         "S": counts(clusters.shift_F),

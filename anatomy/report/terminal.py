@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from anatomy import artifacts
+from anatomy.artifacts import sealed_files
 from anatomy.data.health import Health
+from anatomy.data.shard_cache import SHARD_ROWS
 from anatomy.errors import RunError
+from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterName, read_names, verified_titles
+from anatomy.text.visible import visible
 
 TITLES = {"global": "EVERYWHERE", "feature": "IN GROUPS OF SIMILAR ROWS", "prompt": "WHERE THE PROMPT SHOWS A CONCEPT"}
+STATES = {"complete": "complete", "running": "begun", "stale": "to be confirmed", None: "to do"}
 EXEMPLARS = 10
 DEFAULT_TOP = 5
 
@@ -43,6 +48,23 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
+
+
+def render_begun(run_dir: Path, manifest: Manifest, stages: Sequence[str]) -> str:
+    """What is there of a run without findings, and how it is resumed.
+
+    Args:
+        stages: names of all stages of an audit, in order.
+    """
+    states = {name: record.status for name, record in manifest.stages.items()}
+    lines = [*_manifest(manifest, run_dir), ""]
+    for name in stages:
+        state = STATES[states.get(name)]
+        shards = len(sealed_files(run_dir / artifacts.FEATURES)) if name == "harvest" else 0
+        so_far = f", {count(shards * SHARD_ROWS)} rows at most so far" if shards and state != "complete" else ""
+        lines.append(f"  {name}: {state}{so_far}")
+    lines.append("No findings yet: the same command again resumes where it stopped. It was:")
+    return "\n".join([*lines, fit(f"  {visible(manifest.command)}", WIDTH)])
 
 
 def _manifest(manifest: Manifest, run_dir: Path) -> Iterator[str]:
@@ -183,7 +205,7 @@ def _tests(
     """The tests in which the cluster takes part, smallest q first."""
     import pyarrow.compute as pc
 
-    hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES)
+    hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES, HYPOTHESIS_COLUMNS)
     mine = pc.or_(pc.equal(hypotheses["context"], cluster), pc.equal(hypotheses["response"], cluster))
     tests = hypotheses.filter(pc.and_(mine, pc.is_finite(hypotheses["q"])))
     if view is not None:

@@ -18,11 +18,14 @@ import pyarrow as pa
 from jaxtyping import Float, UInt8
 
 from anatomy.artifacts import read_table, write_table
+from anatomy.concepts.scored_tokens import SCORED_TOKEN_COLUMNS
 from anatomy.features.feature_store import FeatureShard, FeatureStore
 from anatomy.report.packing import Packed, counts, pack
 from anatomy.report.payload_types import ColourScale, RowTokens, SpanPeaks, SpanTokens
 from anatomy.types import SIDES, SPANS
 
+TOKEN_COLUMNS = {"row": "int64", "row_id": "string", **dict.fromkeys(SPANS, "list<string>")}
+"""Columns of ``tokens.parquet``."""
 TOKEN_ROWS = 200
 """Rows whose tokens are kept: about 25 kB each in the report."""
 PEAKS = 2_000
@@ -72,9 +75,10 @@ class ConceptColours(NamedTuple):
 def concept_colours(path: Path, row_ids: Sequence[str], thresholds: Mapping[str, float | None]) -> ConceptColours:
     """Colours of the kept rows from ``scored_tokens.parquet``, by the detectors' thresholds; empty without the file."""
     scales, codes = dict[str, ColourScale](), dict[int, dict[str, dict[str, Packed | None]]]()
-    lines = read_table(path).to_pylist() if path.is_file() else []
+    table = read_table(path, SCORED_TOKEN_COLUMNS) if path.is_file() else None
+    lines = [] if table is None else [line for line in table.to_pylist() if _is_row(line, row_ids)]
     for concept, threshold in thresholds.items():
-        own = [line for line in lines if line["concept"] == concept and line["row_id"] == row_ids[line["row"]]]
+        own = [line for line in lines if line["concept"] == concept]
         if not own:
             continue
         every_T = np.concatenate([line[side] for line in own for side in SIDES])
@@ -85,6 +89,11 @@ def concept_colours(path: Path, row_ids: Sequence[str], thresholds: Mapping[str,
             of_row = codes.setdefault(line["row"], {name: {} for name in SIDES})
             of_row[side][concept] = pack(code_T) if code_T.any() else None
     return ConceptColours(scales, codes)
+
+
+def _is_row(line: Mapping[str, Any], row_ids: Sequence[str]) -> bool:
+    """Whether a line of a table is of the row that now has its place."""
+    return 0 <= line["row"] < len(row_ids) and bool(line["row_id"] == row_ids[line["row"]])
 
 
 def colour_codes(
@@ -110,7 +119,8 @@ def token_records(
     """
     if not path.is_file():
         return
-    kept = {line["row"]: line for line in read_table(path).to_pylist() if line["row_id"] == store.row_ids[line["row"]]}
+    lines = read_table(path, TOKEN_COLUMNS).to_pylist()
+    kept = {line["row"]: line for line in lines if _is_row(line, store.row_ids)}
     start = 0
     for shard in store.shards():
         inside = [row for row in range(start, start + len(shard.row_ids)) if row in kept]

@@ -33,6 +33,10 @@ from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
 from anatomy.settings import ModelSettings, RowSettings
 from anatomy.types import Message, Pair, Response, Row, content_hash, file_hash
 
+TEXT_COLUMNS = {"prompt_id": "string", "sample": "int64", "prompt": "string", "text": "string"}
+"""Columns of ``rollouts.parquet``, with those of ``TOKEN_COLUMNS``."""
+TOKEN_COLUMNS = {"prompt_id": "string", "sample": "int64", "tokens": "list<int32>"}
+
 
 class Prompt(NamedTuple):
     """One distinct prompt."""
@@ -229,10 +233,9 @@ def read_rollouts(folder: Path) -> Rollouts:
         RunError: there are none, or the table is not the one that the manifest names.
     """
     manifest = RolloutManifest.read(folder / artifacts.MANIFEST)
-    table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "prompt", "text"])
-    if manifest.rollouts != file_hash(folder / artifacts.ROLLOUTS):
+    if manifest.rollouts != artifacts.output_hash(folder / artifacts.ROLLOUTS):
         raise RunError(f"{folder}: not finished rollouts; run `anatomy rollout` there again")
-    rows = table.to_pylist()
+    rows = artifacts.read_table(folder / artifacts.ROLLOUTS, TEXT_COLUMNS).to_pylist()
     texts = {(row["prompt_id"], row["sample"]): row["text"] for row in rows}
     return Rollouts(texts, {row["prompt_id"]: json.loads(row["prompt"]) for row in rows}, manifest)
 
@@ -241,12 +244,9 @@ def drawn_tokens(folder: Path) -> dict[tuple[str, int], list[int]]:
     """The tokens that each of a folder's completions was made of, the one that ended it included.
 
     Raises:
-        RunError: it is of an earlier version, which did not keep them.
+        RunError: the table is missing or broken.
     """
-    try:
-        table = artifacts.read_table(folder / artifacts.ROLLOUTS, ["prompt_id", "sample", "tokens"])
-    except ValueError:
-        raise RunError(f"{folder}: holds completions without their tokens; run `anatomy rollout` anew") from None
+    table = artifacts.read_table(folder / artifacts.ROLLOUTS, TOKEN_COLUMNS)
     columns = (table[name].to_pylist() for name in ("prompt_id", "sample", "tokens"))
     return {(prompt, sample): tokens for prompt, sample, tokens in zip(*columns, strict=True)}
 

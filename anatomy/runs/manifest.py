@@ -110,3 +110,8 @@ class Manifest(artifacts.Artifact):
         record = self.stages.get("cluster")
         outputs = record.outputs if record else {}
         return {name: outputs.get(name, "") for name in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS)}
+
+    def hypothesis_hashes(self) -> Mapping[str, str]:
+        """Hashes of what was tested: a null check of other tests counts for nothing."""
+        record = self.stages.get("hypotheses")
+        return dict(record.outputs) if record else {}

@@ -23,14 +23,14 @@ from pydantic import ValidationError
 
 import anatomy
 from anatomy import artifacts
-from anatomy.clusters.assignments import Clusters
+from anatomy.clusters.assignments import CLUSTER_COLUMNS, DATA_CLUSTER_COLUMNS, Clusters
 from anatomy.concepts.scores import Scores, read_scores
 from anatomy.data.health import RowHealth
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.run_signals import Signals, read_signals
-from anatomy.hypotheses.views import Responses
+from anatomy.hypotheses.run_signals import CONTEXT_COLUMNS, Signals, read_signals
+from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS, Responses
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.progress import logger
 from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredConcept, StageFacts, StageRecord
@@ -175,26 +175,17 @@ class Run:
         Raises:
             RunError: they are missing, or of other rows than the features.
         """
-        labels = {kind: np.zeros(self.features.n_features, np.int64) for kind in ("response", "prompt", "shift")}
-        table = artifacts.read_table(self.file(artifacts.CLUSTERS)).to_pydict()
-        for feature, kind, cluster in zip(table["feature"], table["kind"], table["cluster"], strict=True):
-            labels[kind][feature] = int(cluster[1:])
-        data = artifacts.read_table(self.file(artifacts.DATA_CLUSTERS)).to_pydict()
-        self._same_rows(data["row_id"], "data clusters")
-        return Clusters(
-            response_F=labels["response"],
-            shift_F=labels["shift"],
-            prompt_F=labels["prompt"],
-            data_N=np.array([int(cluster[1:]) for cluster in data["cluster"]], np.int64),
-            cosine_N=np.array(data["cosine"], np.float32),
-        )
+        features = artifacts.read_table(self.file(artifacts.CLUSTERS), CLUSTER_COLUMNS).to_pydict()
+        rows = artifacts.read_table(self.file(artifacts.DATA_CLUSTERS), DATA_CLUSTER_COLUMNS).to_pydict()
+        self._same_rows(rows["row_id"], "data clusters")
+        return Clusters.from_columns(features, rows, self.features.n_features)
 
     @property
     def cluster_ids(self) -> set[str]:
         """Ids of all clusters: R (response), S (shift), P (prompt) and D (rows; D0 are those in no test)."""
         names: set[str] = set()
-        for file in (artifacts.CLUSTERS, artifacts.DATA_CLUSTERS):
-            names |= set(artifacts.read_table(self.file(file), ["cluster"])["cluster"].to_pylist())
+        for file, columns in ((artifacts.CLUSTERS, CLUSTER_COLUMNS), (artifacts.DATA_CLUSTERS, DATA_CLUSTER_COLUMNS)):
+            names |= set(artifacts.read_table(self.file(file), columns)["cluster"].to_pylist())
         return names
 
     def cluster_features(self, cluster: str) -> list[int]:
@@ -203,7 +194,7 @@ class Run:
         Raises:
             RunError: the run has no such cluster.
         """
-        table = artifacts.read_table(self.file(artifacts.CLUSTERS)).to_pydict()
+        table = artifacts.read_table(self.file(artifacts.CLUSTERS), CLUSTER_COLUMNS).to_pydict()
         features = [f for f, name in zip(table["feature"], table["cluster"], strict=True) if name == cluster]
         if not features:
             raise RunError(f"{self.path}: no cluster `{cluster}`; `anatomy show {self.path}` lists them")
@@ -261,12 +252,14 @@ class Run:
     @cached_property
     def findings(self) -> pa.Table:
         """Every hypothesis that was tested: ``hypotheses.parquet``."""
-        return artifacts.read_table(self.file(artifacts.HYPOTHESES))
+        return artifacts.read_table(self.file(artifacts.HYPOTHESES), HYPOTHESIS_COLUMNS)
 
     @cached_property
     def contexts(self) -> dict[str, list[int]]:
         """Rows of every prompt context (P1 and on), as ascending places in the order of the features (method.md §6)."""
-        table = artifacts.read_table(self.file(artifacts.CONTEXTS)).to_pydict()
+        table = artifacts.read_table(self.file(artifacts.CONTEXTS), CONTEXT_COLUMNS).to_pydict()
+        if any(not 0 <= row < self.features.n_rows for rows in table["rows"] for row in rows):
+            raise RunError(f"{self.file(artifacts.CONTEXTS)}: contexts of other rows; run the audit again")
         return dict(zip(table["context"], table["rows"], strict=True))
 
     @property

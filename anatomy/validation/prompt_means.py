@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from anatomy.validation.shift_comparison import Definition, PoolInContexts
 
 VIEWS = ("concept", "global")
-COLUMNS = ["prompt_id", "view", "response", "before", "after"]
+COLUMNS = {
+    **dict.fromkeys(("prompt_id", "view", "response"), "string"),
+    **dict.fromkeys(("before", "after"), "float"),
+}
 
 
 class PromptMeans(NamedTuple):

@@ -53,5 +53,6 @@ def null(run: Where, *, repetitions: int = 20, seed: int = 0) -> NullCheck:
     with Run.open(Path(run), new=False) as opened:
         opened.require("hypotheses")
         rates = opened.signals.null(asked.repetitions, asked.seed)
-        NullRates.model_validate({"views": rates}).write(opened.file(artifacts.NULL))
+        made_of = opened.manifest.hypothesis_hashes()
+        NullRates.model_validate({"made_of": made_of, "views": rates}).write(opened.file(artifacts.NULL))
     return NullCheck(rates)

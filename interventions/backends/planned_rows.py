@@ -57,6 +57,10 @@ FILTER_LOG = pa.schema(
 are by the detector of ``target``, for the row as it stands in the source."""
 
 
+PLANNED_COLUMNS = {"index": "int64", "row_id": "string?", "status": "string", "metadata": "string?"}
+"""Columns of ``rows.parquet`` that a plan's conditions read."""
+
+
 class PlannedRows(NamedTuple):
     """A plan with every default filled in, what is known of the rows, and the edit of each of them."""
 
@@ -92,7 +96,7 @@ def plan_rows(
         vectors = steering_vectors(plan, directions_of(plan, scorers, bundle))
         audit = Audit(run, full, bundle, list(scorers.values()))
         perform(audit, ROWS_STAGE)
-        table = artifacts.read_table(run.file(artifacts.ROWS), columns=["index", "row_id", "status", "metadata"])
+        table = artifacts.read_table(run.file(artifacts.ROWS), PLANNED_COLUMNS)
         retained = table.filter(pc.equal(table["status"], RETAINED))
         conditions = rows_by_condition(plan, retained)
         _announce(run, full, list(scorers.values()))

@@ -100,7 +100,7 @@ class ReferenceCache:
                 logger.warning(f"warning: {part}: damaged; its reference log-probabilities are computed again")
                 part.unlink(missing_ok=True)
                 continue
-            table = read_table(part, ["key", "logp"])
+            table = read_table(part, {"key": "string", "logp": "float"})
             known.update(zip(table["key"].to_pylist(), table["logp"].to_pylist(), strict=True))
         return known
 

@@ -6,14 +6,18 @@ A run that cannot be read stops with a message that says what to do; nothing is 
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from support.damage import DAMAGES, damaged, flip
+from support.edited_run import accept
 
 import anatomy
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.data.shard_cache import numbered
 from anatomy.errors import RunError
+from anatomy.hypotheses.null_rates import NullRates
+from anatomy.report import payload
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
 
@@ -97,3 +101,64 @@ def test_damaged_artifacts_are_refused_in_one_line(audited, damage):
 def test_a_bit_of_the_manifest_is_not_believed(audited):
     with damaged(audited / artifacts.MANIFEST, flip), pytest.raises(RunError, match="manifest"):
         Run.at(audited)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        (artifacts.CLUSTERS, lambda table: table.drop_columns(["kind"]), "column `kind` is missing"),
+        (
+            artifacts.CLUSTERS,
+            lambda table: set_column(table, "feature", ["x"] * len(table)),
+            "is of type string",
+        ),
+        (artifacts.CLUSTERS, lambda table: set_column(table, "feature", [10**6] * len(table)), "not clusters of these"),
+        (artifacts.CLUSTERS, lambda table: set_column(table, "cluster", ["Rx"] * len(table)), "'Rx' is no cluster"),
+        (artifacts.DATA_CLUSTERS, lambda table: table.slice(1), "of different rows"),
+        (
+            artifacts.DATA_CLUSTERS,
+            lambda table: set_column(table, "cluster", [None] + ["D1"] * (len(table) - 1)),
+            "lacks",
+        ),
+        (artifacts.HYPOTHESES, lambda table: table.drop_columns(["q"]), "column `q` is missing"),
+        (artifacts.CONTEXTS, lambda table: set_column(table, "rows", [[10**6]] * len(table)), "contexts of other rows"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_one_line(audited, tmp_path, name, change, fault):
+    """Sound files that the manifest names, and that say what cannot be."""
+    run = Path(shutil.copytree(audited, tmp_path / "run"))
+    artifacts.write_table(run / name, change(artifacts.read_table(run / name)))
+    accept(run)
+    opened = Run.at(run)
+    with pytest.raises(RunError, match=fault) as error:
+        _ = opened.clusters, opened.findings, opened.contexts
+    assert "\n" not in str(error.value)
+
+
+def set_column(table, name, values):
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def test_a_null_check_of_another_run_is_not_shown(audited, tmp_path):
+    run = Path(shutil.copytree(audited, tmp_path / "run"))
+    assert main(["null", str(run), "--repetitions", "1"]) == 0
+    null, manifest = NullRates.read(run / artifacts.NULL), Manifest.of(run)
+    assert null.made_of == manifest.hypothesis_hashes()
+    assert payload._null(run / artifacts.NULL, manifest) == null.views
+    null.model_copy(update={"made_of": {artifacts.HYPOTHESES: "of another run"}}).write(run / artifacts.NULL)
+    assert payload._null(run / artifacts.NULL, manifest) is None
+
+
+def test_a_run_that_was_begun_shows_what_is_there_and_how_it_is_resumed(audited, tmp_path, capsys):
+    run = Path(shutil.copytree(audited, tmp_path / "run"))
+    manifest = Manifest.of(run)
+    stages = {name: manifest.stages[name] for name in ("rows", "harvest")}
+    stages["harvest"] = stages["harvest"].model_copy(update={"status": "running", "outputs": {}})
+    manifest.model_copy(update={"stages": stages, "command": "anatomy audit \x1b[2J"}).write(run / artifacts.MANIFEST)
+    assert main(["show", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "rows: complete" in shown
+    assert "harvest: begun, 128 rows at most so far" in shown
+    assert "cluster: to do" in shown
+    assert "the same command again" in shown
+    assert "\x1b" not in shown
