@@ -35,6 +35,12 @@ REASONS = {
 }
 """Reasons for which a row is not retained, in the order in which they are looked for, with their meaning."""
 
+REMEDIES = {
+    TEMPLATE_REFUSES: "name another template with --chat-template, or leave out `chat_template_kwargs`",
+    PROMPT_FILLS_WINDOW: "raise --max-length, or lower --max-prompt-length",
+}
+"""What helps where no row is left for a reason; elsewhere the columns are to be looked at."""
+
 RATING_AGAINST_LABEL = "rating-against-label"
 EMPTY_PROMPT = "empty-prompt"
 

@@ -144,9 +144,10 @@ class HealthTable:
             raise RowsError(f"{name}: no rows; write or download the set again")
         reason, count = self._reasons.most_common(1)[0]
         example = self._examples[reason][0]
+        remedy = faults.REMEDIES.get(reason, "check the columns, or set `format`")
         raise RowsError(
             f"{name}: none of {self._rows:,} rows can be used; {count:,} are `{reason}` ({faults.REASONS[reason]}), "
-            f"e.g. row {example.index + 1}: {example.excerpt}; check the columns, or set `format`"
+            f"e.g. row {example.index + 1}: {example.excerpt}; {remedy}"
         )
 
     def found(self) -> RowHealth:

@@ -157,4 +157,5 @@ def test_check_with_a_hostile_template_is_one_line(template, tokenizer, tmp_path
     assert main(["check", str(rows), "--model", str(model), "--chat-template", str(file)]) == 2
     error = capsys.readouterr().err
     assert "`template-refuses`" in error
+    assert "name another template with --chat-template" in error
     assert "Traceback" not in error
