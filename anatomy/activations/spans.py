@@ -35,6 +35,7 @@ from anatomy.types import Message, Pair, Response, Row, content_hash
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MOST_SEARCHED = 1 << 30
 PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 
 
@@ -222,10 +223,18 @@ def tokenise(text: str, ranges: Sequence[tuple[int, int]], tokenizer: PreTrained
     ids = np.asarray(encoded["input_ids"], dtype=np.int32)
     offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
     inside = np.zeros(len(ids), dtype=bool)
+    in_order = bool((np.diff(offsets, axis=0) >= 0).all())
     for start, stop in ranges:
-        inside |= _overlap(text, offsets, start, stop)
+        near = _near(offsets, start, stop) if in_order else slice(None)
+        inside[near] |= _overlap(text, offsets[near], start, stop)
     special = np.isin(ids, _special_ids(tokenizer))
     return _Tokens(text, ids, offsets, inside & ~special, special, int((inside & special).sum()))
+
+
+def _near(offsets: Int64[np.ndarray, "T 2"], start: int, stop: int) -> slice:
+    """The tokens that end after ``start`` and begin before ``stop``, of tokens in the order of the text."""
+    first, last = np.searchsorted(offsets[:, 1], start, "right"), np.searchsorted(offsets[:, 0], stop, "left")
+    return slice(int(first), max(int(first), int(last)))
 
 
 def _overlap(text: str, offsets: Int64[np.ndarray, "T 2"], start: int, stop: int) -> Bool[np.ndarray, " T"]:
@@ -284,7 +293,12 @@ def _fill(text: str, literals: Sequence[str], contents: Sequence[str]) -> list[t
 
 
 def _search(text: str, contents: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Places of the contents if every one is found once after the one before; None rather than a guess."""
+    """Places of the contents if every one is found once after the one before; None rather than a guess.
+
+    None as well where so many contents of so long a text are to be looked for that it would take seconds.
+    """
+    if len(contents) * len(text) > MOST_SEARCHED:
+        return None
     ranges, position = [], 0
     for content in contents:
         form = content if content in text else content.strip()

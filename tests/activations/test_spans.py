@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.tiny import CHATML, save_tokenizer
 
+from anatomy.activations import spans
 from anatomy.activations.model import load_tokenizer
 from anatomy.activations.spans import TokenCheck, encode_row, span_text, span_tokens, template_hash
 from anatomy.data.faults import TEMPLATE_REFUSES
@@ -227,3 +228,26 @@ def test_spans_of_the_laptop_model():
     assert decode(tokenizer, encoded.sides["chosen"], "prompt") == "YouGood dog. Why not?  \n"
     assert decode(tokenizer, encoded.sides["chosen"], "response") == CHOSEN
     assert decode(tokenizer, encoded.sides["rejected"], "response") == REJECTED
+
+
+def test_turns_are_looked_for_among_their_own_tokens(chatml, monkeypatch):
+    """Among all tokens, the work would grow with the square of a conversation."""
+    looked_at = []
+    overlap = spans._overlap
+    monkeypatch.setattr(spans, "_overlap", lambda *given: looked_at.append(len(given[1])) or overlap(*given))
+    turns = [{"role": ("user", "assistant")[number % 2], "content": "Hi"} for number in range(301)]
+    encoded = encode_row(pair_of(prompt=turns), chatml, ModelSettings())
+    assert len(looked_at) == 2 * 302
+    assert sum(looked_at) < sum(encoded.lengths.values())
+    assert set(decode(chatml, encoded.sides["chosen"], "prompt")) == {"H", "i"}
+
+
+def test_many_turns_under_a_template_that_moves_text_are_refused(tokenizer_of):
+    """Each turn would be searched for in the whole text."""
+    turns = [
+        {"role": ("user", "assistant")[number % 2], "content": f"<think>x</think>turn {number}"}
+        for number in range(10_001)
+    ]
+    pair = pair_of(prompt=turns)
+    check = TokenCheck(tokenizer_of(THINK), ModelSettings())
+    assert check(pair).reason == TEMPLATE_REFUSES
