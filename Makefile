@@ -9,7 +9,7 @@ PY := $(ENV)/bin/python
 STAMP := $(ENV)/.anatomy-installed
 PAGE_TOOLS := $(if $(shell command -v npm),tests/report/page_tools/node_modules/.package-lock.json)
 
-.PHONY: demo test benchmarks clean
+.PHONY: demo test audit benchmarks clean
 demo: $(STAMP)
 	$(PY) -m anatomy audit demo --out runs/demo
 
@@ -19,6 +19,12 @@ test: $(STAMP) $(PAGE_TOOLS)
 # The page's modules are checked where node is there; elsewhere that one test is skipped with a message.
 $(PAGE_TOOLS): tests/report/page_tools/package-lock.json
 	npm ci --silent --no-fund --no-audit --prefix tests/report/page_tools
+
+# Known vulnerabilities of the pinned versions; the tool has an environment of its own. Without a network it says so.
+audit: $(STAMP)
+	test -x $(ENV)/audit/bin/python || $(PYTHON) -m venv $(ENV)/audit
+	$(ENV)/audit/bin/python -m pip install -q "pip-audit>=2.10,<3" || true
+	$(ENV)/audit/bin/python .ci/audit.py constraints.txt $(ENV)/torch.txt
 
 benchmarks: $(STAMP)
 	$(PY) -m benchmarks.analysis

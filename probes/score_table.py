@@ -15,6 +15,7 @@ from anatomy.activations.spans import encode_row
 from anatomy.artifacts import atomic_path, write_table
 from anatomy.concepts.scorer import Scorer, Span, score_span
 from anatomy.concepts.scores import score_sides
+from anatomy.data.csv_files import write_csv
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
 from anatomy.sae.model_bundle import ModelBundle
@@ -99,6 +100,6 @@ def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
     frame = table.to_pandas()
     with atomic_path(out) as temporary:
         if out.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
+            write_csv(frame, temporary)
         else:
             frame.to_json(temporary, orient="records", lines=True, force_ascii=False)
