@@ -15,11 +15,14 @@ Settings are validated by the models that the command line uses; a wrong or unkn
 Importing this package loads none of the libraries that the functions need.
 """
 
+import os
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else TRL and the Hub's library report that a training begins
 
 _WORKFLOWS = (
     "audit", "check", "cluster", "compare", "estimate", "filter", "forecast", "harvest", "make_plan", "name", "null",

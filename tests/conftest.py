@@ -13,6 +13,7 @@ import pytest
 import torch
 from support import page_run
 from support.chat_server import ChatServer
+from support.loopback.loopback_plugin import loopback_only, pytest_sessionfinish  # noqa: F401  (pytest finds them)
 from support.tiny import save_sae, save_tiny
 
 from anatomy.cli.app import main

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import socket
 import sqlite3
 import threading
 import time
@@ -35,6 +36,16 @@ def judge(server, tmp_path):
         return Judge(JudgeSettings(**{"base_url": server.url, "model": "m"} | settings), tmp_path / "cache.sqlite")
 
     return make
+
+
+@pytest.fixture
+def no_names(monkeypatch):
+    """A resolver that knows no name, asked without a connection."""
+
+    def unknown(host, *_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
 
 HOSTILE = {
@@ -111,7 +122,7 @@ def test_addresses_that_are_none_are_refused_without_their_secrets(address):
 @pytest.mark.parametrize(
     "host", ["a..b", "x" * 70, "xn--a", "*", "a_b.invalid", "%41", "-", "256.256.256.256", "[::1]:1"]
 )
-def test_odd_hosts_stop_in_one_line(host, judge, monkeypatch):
+def test_odd_hosts_stop_in_one_line(host, judge, no_names, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "*")
     with pytest.raises(JudgeError, match=r"cannot (connect|be used)") as caught:
         judge(base_url=f"http://{host}/sk-1/v1", retries=0, timeout=5).ask([QUESTION])
@@ -119,7 +130,7 @@ def test_odd_hosts_stop_in_one_line(host, judge, monkeypatch):
 
 
 @pytest.mark.parametrize("proxy", ["foo://h:1", "http://[::1", "socks5://127.0.0.1:1", "http://h:99999"])
-def test_a_proxy_of_the_environment_that_is_none_stops_in_one_line(proxy, judge, monkeypatch):
+def test_a_proxy_of_the_environment_that_is_none_stops_in_one_line(proxy, judge, no_names, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", proxy)
     monkeypatch.setenv("NO_PROXY", "")
     with pytest.raises(JudgeError, match="cannot"):
