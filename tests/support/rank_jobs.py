@@ -41,7 +41,7 @@ class Job:
 
     @property
     def out(self) -> Path:
-        """Where the job writes."""
+        """Folder that the job writes to."""
         return Path(self.arguments[self.arguments.index("--out") + 1])
 
 
