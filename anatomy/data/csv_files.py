@@ -31,6 +31,6 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     safe = frame.copy(deep=False)
     for place, (_, column) in enumerate(frame.items()):
         if not pd.api.types.is_numeric_dtype(column):
-            safe.isetitem(place, column.map(plain_cell, na_action="ignore"))
+            safe.isetitem(place, column.map(plain_cell, na_action="ignore").array)
     safe.columns = [plain_cell(name) for name in frame.columns]
     safe.to_csv(path, index=False, lineterminator="\r\n")  # else a carriage return in a cell would begin a line
