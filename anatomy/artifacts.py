@@ -131,6 +131,10 @@ def _unfinished(folder: Path, name: str) -> Iterator[Path]:
     temporary = folder / f".{name}.{os.getpid()}.anatomy-part"
     try:
         yield temporary
+    except OSError as error:
+        if error.filename is None:  # a failed write does not say where
+            error.filename = str(folder / name)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

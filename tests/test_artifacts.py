@@ -80,8 +80,9 @@ def test_a_full_disk_leaves_the_file_as_it_was(write, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         write(path)
+    assert error.value.filename == str(path)  # so that the line about it says where
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("figure.json", "old")]
 
 
