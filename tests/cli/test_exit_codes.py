@@ -185,5 +185,6 @@ def test_only_the_boundary_prints():
     used = re.compile(r"(?<![\w.`])print\(|sys\.(__)?std(out|err)(?!\.isatty)")
     sources = [path for name in ("anatomy", "probes", "interventions") for path in (ROOT / name).rglob("*.py")]
     found = {str(path.relative_to(ROOT)) for path in sources if used.search(path.read_text())}
-    assert found - {"anatomy/__init__.py"} == {"anatomy/cli/app.py", "anatomy/progress.py"}
+    of_its_own = {"anatomy/__init__.py", "anatomy/activations/template_worker.py"}  # an example; a pipe to its parent
+    assert found - of_its_own == {"anatomy/cli/app.py", "anatomy/progress.py"}
     assert build_app()
