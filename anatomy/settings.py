@@ -7,6 +7,7 @@ in the manifest and printed, never applied silently.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,8 +36,13 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
 
 
+def expanded(where: str | Path) -> Path:
+    """``where`` with ``~`` written out; as it is where there is no such user."""
+    return Path(os.path.expanduser(where))
+
+
 def _absolute(where: str) -> str:
-    folder = Path(where).expanduser()
+    folder = expanded(where)
     return str(folder.absolute()) if where.strip() and folder.is_dir() else where
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from anatomy.errors import ModelError
 from anatomy.progress import logger
-from anatomy.settings import ModelSettings, read_small_file
+from anatomy.settings import ModelSettings, expanded, read_small_file
 from anatomy.text.visible import visible
 from anatomy.types import file_hash
 
@@ -85,7 +85,7 @@ def locate_model(settings: ModelSettings) -> ModelSource:
     """
     arguments = {"revision": settings.model_revision, "trust_remote_code": settings.trust_remote_code}
     if settings.model is not None:
-        folder = Path(settings.model).expanduser()
+        folder = expanded(settings.model)
         if folder.is_dir():
             return ModelSource(settings.model, str(folder), "local folder", {**arguments, "local_files_only": True})
         if folder.is_absolute() or settings.model.startswith(".") or settings.model.count("/") > 1:

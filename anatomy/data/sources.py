@@ -11,7 +11,7 @@ from pathlib import Path
 from anatomy.data.hub import hub_source, probe
 from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
 from anatomy.errors import RowsError
-from anatomy.settings import RowSettings
+from anatomy.settings import RowSettings, expanded
 from anatomy.types import file_hash
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -29,7 +29,7 @@ def find_sources(settings: RowSettings) -> list[Source]:
     Raises:
         RowsError: nothing is there, files of different kinds are mixed, or a split has to be chosen.
     """
-    path = Path(settings.rows).expanduser()
+    path = expanded(settings.rows)
     if settings.rows == "demo" and not path.exists():
         path = DEMO
     if path.is_dir():
@@ -63,7 +63,7 @@ def _files(paths: list[Path], settings: RowSettings) -> list[Source]:
     for key in ("config", "revision"):
         if getattr(settings, key) is not None:
             raise RowsError(f"{settings.rows}: `{key}` is for data sets on the Hub, and this is local; leave it out")
-    if settings.split is not None and not Path(settings.rows).expanduser().is_dir():
+    if settings.split is not None and not expanded(settings.rows).is_dir():
         raise RowsError(f"{settings.rows}: `split` is for folders and the Hub; leave it out")
     return [Source(str(path), partial(read_file, path), partial(count_rows, path)) for path in paths]
 

@@ -30,7 +30,7 @@ from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError, RunError, SettingsError
 from anatomy.progress import logger
 from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
-from anatomy.settings import ModelSettings, RowSettings
+from anatomy.settings import ModelSettings, RowSettings, expanded
 from anatomy.types import Message, Pair, Response, Row, content_hash, file_hash
 
 TEXT_COLUMNS = {"prompt_id": "string", "sample": "int64", "prompt": "string", "text": "string"}
@@ -58,12 +58,12 @@ class SampledModel(BaseModel):
     @property
     def place(self) -> Path:
         """Its folder, or its name as a path."""
-        return Path(self.folder or self.name).expanduser()
+        return expanded(self.folder or self.name)
 
     @classmethod
     def of(cls, subject: Subject) -> SampledModel:
         """The identity of a loaded model."""
-        folder = Path(subject.name).expanduser()
+        folder = expanded(subject.name)
         place = str(folder.resolve()) if folder.is_dir() else None
         return cls(name=subject.name, origin=subject.origin, folder=place, fingerprint=subject.fingerprint)
 
@@ -223,7 +223,7 @@ def save_rollouts(
 
 def is_rollouts(path: str) -> bool:
     """Whether ``path`` is a folder of finished rollouts (a model's folder has no such table)."""
-    return (Path(path).expanduser() / artifacts.ROLLOUTS).is_file()
+    return (expanded(path) / artifacts.ROLLOUTS).is_file()
 
 
 def read_rollouts(folder: Path) -> Rollouts:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anatomy.activations.model import LAPTOP_MODEL, Subject, load_subject, load_tokenizer, load_weights, locate_model
 from anatomy.errors import ModelError
-from anatomy.settings import ModelSettings
+from anatomy.settings import ModelSettings, expanded
 from anatomy.text.visible import visible
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def load_policy(settings: ModelSettings, adapter: str | None = None) -> tuple[Su
             on another model than the laptop model where no base was named.
     """
     if adapter is None and settings.model is not None and _is_adapter(settings.model):
-        _require_laptop_base(Path(settings.model).expanduser())
+        _require_laptop_base(expanded(settings.model))
         adapter, settings = settings.model, settings.model_copy(update={"model": None})
     tokenizer = load_tokenizer(settings)
     if adapter is None:
         return load_subject(settings, tokenizer), tokenizer
-    folder = Path(adapter).expanduser()
+    folder = expanded(adapter)
     with tempfile.TemporaryDirectory(prefix="anatomy-") as merged:
         _merge(settings, folder, merged)
         subject = load_subject(settings.model_copy(update={"model": merged, "model_revision": None}), tokenizer)
@@ -56,7 +56,7 @@ def load_policy(settings: ModelSettings, adapter: str | None = None) -> tuple[Su
 
 
 def _is_adapter(model: str) -> bool:
-    return (Path(model).expanduser() / ADAPTER).is_file()
+    return (expanded(model) / ADAPTER).is_file()
 
 
 def _require_laptop_base(folder: Path) -> None:

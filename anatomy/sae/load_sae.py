@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anatomy.errors import SAEError
-from anatomy.settings import SAESettings
+from anatomy.settings import SAESettings, expanded
 from anatomy.text.visible import visible
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def load_sae(settings: SAESettings, subject: Subject) -> LoadedSAE:
             count, or (unless ``settings.force``) trained on another model.
     """
     name = settings.sae or str(LAPTOP_SAE)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if settings.sae is None and not (folder / "cfg.json").is_file():
         raise SAEError(f"{folder}: the laptop SAE is missing from this installation; install the package again")
     if (folder / "cfg.json").is_file():

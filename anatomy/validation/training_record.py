@@ -15,7 +15,7 @@ from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.prediction.reward_drift import RewardDrift, read_reward_drift
 from anatomy.rollouts.training_folder import TrainedIntervention, read_identity
-from anatomy.settings import Settings
+from anatomy.settings import Settings, expanded
 from anatomy.types import content_hash
 
 DETECTOR = "detector.json"
@@ -105,7 +105,7 @@ class _Detector(BaseModel):
 
 def _concept(name: str) -> str:
     """The concept of a saved detector's folder; any other name is a concept itself."""
-    path = Path(name).expanduser() / DETECTOR
+    path = expanded(name) / DETECTOR
     if not path.is_file():
         return Path(name).name
     try:

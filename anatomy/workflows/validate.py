@@ -34,7 +34,7 @@ from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.rollouts.trained_model import ADAPTER
 from anatomy.runs.reopened import flags_of_run, reopened_settings, require_named, require_same_model
 from anatomy.runs.run import Run
-from anatomy.settings import ModelSettings, load_settings
+from anatomy.settings import ModelSettings, expanded, load_settings
 from anatomy.stages.rollout_reader import RolloutReader, RunInWindow, encoded, run_in_window
 from anatomy.stages.scores_stage import scored_concept
 from anatomy.statistics.resampling import resampling
@@ -66,7 +66,7 @@ class Facts(NamedTuple):
 
 def default_out(run_dir: Path, settings: ValidateSettings) -> Path:
     """``RUN/validation/<name of the folder after>``, where the report finds it; of ``X/model`` the name is X."""
-    after = Path(os.path.abspath(Path(settings.after).expanduser()))  # `..` is no name
+    after = Path(os.path.abspath(expanded(settings.after)))  # `..` is no name
     name = after.parent.name if after.name == "model" else after.name
     return run_dir / artifacts.VALIDATIONS / (name or "model")
 
@@ -130,7 +130,7 @@ def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
 def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: Path) -> Rollouts:
     """Rollouts that ``which`` names, or those of the model that it names, made under ``out/name``."""
     if is_rollouts(which):
-        return read_rollouts(Path(which).expanduser())
+        return read_rollouts(expanded(which))
     if settings.prompts is None:
         raise SettingsError(f"--{name} {which}: no rollouts there; for a model, name held-out prompts with --prompts")
     audited = reopened_settings(run, settings)
@@ -138,7 +138,7 @@ def _rollouts(name: str, which: str, run: Run, settings: ValidateSettings, out: 
     shared = audited.model_dump(include=set(ModelSettings.model_fields)) | sampling
     if which == BASE:
         require_same_model(run, audited)
-    elif (Path(which).expanduser() / ADAPTER).is_file():
+    elif (expanded(which) / ADAPTER).is_file():
         shared |= {"adapter": which}
     else:
         shared |= {"model": which, "model_revision": None}

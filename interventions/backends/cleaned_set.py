@@ -25,6 +25,7 @@ from anatomy.data.rows_table import GROUP_ROWS, read_rows
 from anatomy.errors import PlanError
 from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import expanded
 from anatomy.text.visible import without_surrogates
 from anatomy.types import SPANS, Pair
 from interventions.backends.pair_edits import PairEdit
@@ -133,7 +134,7 @@ def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
         for action, reason, target in zip(*columns, strict=True)
     )
     rows = [(action, why, f"{count:,}") for (action, why), count in sorted(reasons.items())]
-    local = Path(source).expanduser()
+    local = expanded(source)
     name = local.name if local.exists() else source  # a card is published: no folders of the user's machine
     return "\n".join(
         [

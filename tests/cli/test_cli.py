@@ -158,3 +158,9 @@ def test_check_refuses_a_chat_template_that_it_cannot_read(kind, tmp_path, capsy
         path.write_bytes(b"\xff\xfe")
     assert main(["check", "demo", "--chat-template", str(path)]) == 2
     assert "t.jinja: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [[], ["--model"], ["--settings"], ["--chat-template"]])
+def test_home_of_nobody_is_one_line(flag, capsys):
+    assert main(["check", *(["demo", *flag] if flag else []), "~no-such-user/rows.jsonl"]) == 2
+    assert "~no-such-user/rows.jsonl" in capsys.readouterr().err
