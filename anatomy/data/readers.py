@@ -80,12 +80,24 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
 
 
+def most_unpacked(path: Path) -> int:
+    """Bytes that an honest file may unpack to."""
+    return max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size)
+
+
+def too_large(path: Path) -> RowsError:
+    """The error for a file that unpacks to more than :func:`most_unpacked` bytes."""
+    return RowsError(
+        f"{path}: unpacks to more than {MOST_TIMES} times its size, as no text does; unpack it yourself if you trust it"
+    )
+
+
 class _Unpacking(io.RawIOBase):
     """The content of a gzip file, up to what an honest one holds."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._content = path, gzip.open(path)  # noqa: SIM115 - closed in `close`
-        self._left = max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size)
+        self._left = most_unpacked(path)
 
     def readable(self) -> bool:
         return True
@@ -94,10 +106,7 @@ class _Unpacking(io.RawIOBase):
         read = self._content.readinto(buffer)
         self._left -= read
         if self._left < 0:
-            raise RowsError(
-                f"{self._path}: unpacks to more than {MOST_TIMES} times its size, as no text does; unpack it yourself "
-                "if you trust it"
-            )
+            raise too_large(self._path)
         return read
 
     def close(self) -> None:
@@ -126,6 +135,9 @@ def _unpacked(path: Path) -> Iterator[Path]:
 def read_parquet(path: Path) -> Iterator[Record]:
     """Rows of a Parquet file, a batch at a time."""
     with _unpacked(path) as plain, pq.ParquetFile(plain) as table:
+        groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
+        if sum(group.total_byte_size for group in groups) > most_unpacked(path):
+            raise too_large(path)
         yield from _batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS))
 
 

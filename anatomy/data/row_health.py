@@ -30,6 +30,7 @@ from anatomy.types import SIDES, SPANS, Message, Pair, content_hash
 EXAMPLES = 3
 TOP_NAMES = 20
 MOST_NAMES = 10_000
+NAME_CHARS = 200
 SOURCE_COLUMNS = ("source", "dataset", "data_source")
 MODEL_COLUMNS = ("{side}_model", "{side}-model", "model_{side}")
 RATING_COLUMNS = [
@@ -245,6 +246,7 @@ def _first(metadata: Mapping[str, Any], names: Any) -> str | None:
 def _count(counts: Counter[str], name: str | None) -> None:
     """Count a name; past 10,000 different ones (a column of URLs) new ones are counted together."""
     if name is not None:
+        name = name if len(name) <= NAME_CHARS else name[: NAME_CHARS - 1] + "…"
         counts[name if name in counts or len(counts) < MOST_NAMES else "(other)"] += 1
 
 

@@ -134,6 +134,14 @@ def test_gzip_bomb_is_refused(kind: str, write: Write, monkeypatch: pytest.Monke
         list(read_file(path))
 
 
+def test_bomb_inside_of_a_parquet_file_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MOST_UNPACKED", 1 << 16)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"prompt": ["x" * (1 << 24)]}), sink, compression="zstd", use_dictionary=False)
+    with pytest.raises(RowsError, match="unpacks to more than 200 times its size"):
+        list(read_file(write("a.parquet", sink.getvalue())))
+
+
 def test_repetitive_rows_are_no_bomb(write: Write) -> None:
     """The same row 20,000 times, which gzip makes 190 times smaller, below the size at which the ratio counts."""
     assert sum(1 for _ in read_file(write("a.jsonl.gz", gzip.compress(LINE.encode() * 20_000)))) == 20_000

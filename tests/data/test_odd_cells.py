@@ -283,3 +283,10 @@ def test_rows_of_any_values_are_counted(format_: str, write: Write, tmp_path: Pa
     assert 0 < health.retained < 301
     artifacts.write_json(tmp_path / "health.json", health.model_dump())
     assert sum(1 for _ in read_rows(tmp_path / artifacts.ROWS)) == health.retained
+
+
+def test_long_names_of_sources_are_cut_in_the_counts(write: Write, tmp_path: Path) -> None:
+    """A column of texts under the name of a source is counted in bounded memory."""
+    rows = [{**GOOD, "chosen": f"A{number}", "source": "s" * 100_000 + str(number)} for number in range(3)]
+    health = ingest(RowSettings(rows=str(write("a.jsonl", rows))), tmp_path)
+    assert health.sources == {"s" * 199 + "…": 3}
