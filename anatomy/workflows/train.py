@@ -35,13 +35,15 @@ def run_task(settings: SFTSettings, out: Path) -> Outcome:
     check_launch(settings)  # before the seconds that trainers take to load
     from anatomy.workflows.plan_detectors import plan_detectors
     from interventions.training.prepared_rows import TrainingTask, prepare, refuse_changed
-    from interventions.training.run_training import fit, training_processes
+    from interventions.training.run_training import first_alone, fit, training_processes
 
     task = TrainingTask.of(settings, out)
-    with training_processes(task) as state:
-        if state.is_main_process:
-            asked = task.input_hashes()
-            refuse_changed(task, asked)  # before anything is overwritten
-            prepare(task, asked, plan_detectors(task.plan, task.reader, task.rows.concepts_file))
-        state.wait_for_everyone()
+
+    def prepared() -> None:
+        asked = task.input_hashes()
+        refuse_changed(task, asked)  # before anything is overwritten
+        prepare(task, asked, plan_detectors(task.plan, task.reader, task.rows.concepts_file))
+
+    with training_processes(task):
+        first_alone(prepared)
         return Outcome(out, fit(task))

@@ -26,6 +26,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from anatomy.errors import SettingsError
 from interventions.backends.pair_edits import SteeringVector, steering
+from interventions.training.launch import said_once
 from interventions.training.reference_cache import ReferenceCache, fill, with_references
 from interventions.training.start_check import StartGap, first_blocks, require_start
 from interventions.training.token_rows import TOUCHED, PairCollator, PairTokens
@@ -226,7 +227,8 @@ class InterventionTrainer(DPOTrainer):
             gap.add(policy_2BT.sum(dim=1), torch.cat(self._references_of(inputs)), view["completion_mask"].sum(dim=1))
         half = self.args.bf16 or next(model.parameters()).dtype == torch.bfloat16
         dtype = torch.bfloat16 if half else torch.float32
-        require_start(state.reduce(gap.sums, "sum"), dtype, self.cache.folders if self.cache else ())
+        with said_once():
+            require_start(state.reduce(gap.sums, "sum"), dtype, self.cache.folders if self.cache else ())
         if self.cache is not None and state.is_main_process:
             self.cache.share()
 

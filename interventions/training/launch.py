@@ -8,11 +8,12 @@ sharded or not, numeric type) is read here: accelerate's own state says that a m
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from anatomy.activations.model import choose_device
-from anatomy.errors import SettingsError
+from anatomy.errors import AnatomyError, SettingsError
 from anatomy.progress import logger
 from interventions.plan.plan import Plan, RewardShaping, load_plan
 from interventions.training.train_settings import SHAPED, SFTSettings, TrainSettings
@@ -54,6 +55,18 @@ class Launch:
         )
 
 
+@contextmanager
+def said_once() -> Iterator[None]:
+    """Within the context an error that every process comes to is said by the first; the others end without a word."""
+    try:
+        yield
+    except AnatomyError:
+        if os.environ.get("RANK", "0") != "0":
+            raise SystemExit(2) from None
+        raise
+
+
+@said_once()
 def check_launch(settings: SFTSettings) -> None:
     """Refuse what cannot be trained, from settings, plan and launch alone, and say which of several GPUs is used.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from accelerate.utils.constants import FSDP_MODEL_NAME
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
 from trl.trainer.dpo_config import DPOConfig
@@ -20,6 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from anatomy import artifacts
 from anatomy.activations.model import choose_device, choose_dtype, load_weights, locate_model
+from anatomy.errors import AnatomyError, RunError, explained
 from anatomy.progress import logger
 from anatomy.report.training_report import training_report
 from anatomy.rollouts.training_folder import (
@@ -40,7 +43,7 @@ from interventions.training.checkpoints import (
     tokens_until,
 )
 from interventions.training.dpo_trainer import InterventionTrainer
-from interventions.training.launch import Launch, accumulated_batches
+from interventions.training.launch import Launch, accumulated_batches, said_once
 from interventions.training.prepared_rows import TOKENS, TrainingTask
 from interventions.training.reference_cache import ReferenceCache, ReferenceModel
 from interventions.training.token_rows import ChosenCollator
@@ -64,8 +67,26 @@ def training_processes(task: TrainingTask) -> Iterator[PartialState]:
     """
     on_cpu = choose_device(task.settings.device) == "cpu"
     state = PartialState(cpu=on_cpu, timeout=timedelta(days=1))  # the others wait while the first prepares
-    with claimed(task.out) if state.is_main_process else nullcontext():
+    with ExitStack() as stack:
+        first_alone(lambda: stack.enter_context(claimed(task.out)))
         yield state
+
+
+def first_alone(work: Callable[[], object]) -> None:
+    """Do ``work`` in the first process while the others wait; what a user has to fix there ends all of them.
+
+    Raises:
+        AnatomyError: what ``work`` raises, in the first process; the others end without a word.
+    """
+    error: AnatomyError | None = None
+    if PartialState().is_main_process:
+        try:
+            with explained():
+                work()
+        except AnatomyError as found:
+            error = found
+    if broadcast_object_list([error is not None])[0]:
+        raise error or SystemExit(2)
 
 
 def fit(task: TrainingTask) -> str:
@@ -75,16 +96,16 @@ def fit(task: TrainingTask) -> str:
 
     Raises:
         SettingsError: settings that do not go together.
-        RunError: a checkpoint belongs to another training.
+        RunError: a checkpoint belongs to another training, or to one that is launched in another way.
     """
     state = PartialState()
     identity = read_identity(task.out)
     assert identity is not None  # prepared
     if not identity.finished:
-        if state.is_main_process:
-            remove_unusable(task.out, identity)
-        state.wait_for_everyone()
+        first_alone(lambda: remove_unusable(task.out, identity))
         checkpoint = last_checkpoint(task.out)
+        with said_once():
+            refuse_other_launch(checkpoint)
         trainer = build_trainer(task, identity)
         _announce(identity.prepared.counts, trainer)
         trainer.remove_callback(PrinterCallback)
@@ -100,6 +121,20 @@ def fit(task: TrainingTask) -> str:
         state.wait_for_everyone()
     trained = identity.prepared.counts.trained
     return f"{trained:,} rows: {task.out / MODEL}, {task.out / REPORT}" if state.is_main_process else ""
+
+
+def refuse_other_launch(checkpoint: Path | None) -> None:
+    """Refuse to resume with sharded models what was trained without, and the other way round.
+
+    Raises:
+        RunError: the checkpoint is of the other kind.
+    """
+    if checkpoint is None:
+        return
+    sharded = any(checkpoint.glob(f"{FSDP_MODEL_NAME}*"))
+    if sharded != Launch.of().sharded:
+        kind = ("without FSDP", "under FSDP")[sharded]
+        raise RunError(f"{checkpoint}: was trained {kind}; launch it so again, use another --out, or delete it")
 
 
 def build_trainer(task: TrainingTask, identity: TrainingIdentity) -> InterventionTrainer | SFTTrainer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from support.tiny import save_tiny
 
 from anatomy.artifacts import read_table
 from anatomy.cli.app import main
-from anatomy.rollouts.training_folder import read_train_log
+from anatomy.rollouts.training_folder import read_identity, read_train_log, write_identity
 
 STEPS = 3
 LOGGED = ("loss", "raw/margins", "weight/mean", "logps/chosen", "logps/rejected")
@@ -98,8 +99,12 @@ def trained(rows, tiny_model_dir, tmp_path_factory):
         Job(command(rows, llama, folder / "ddp", *normed), treated=True),
         Job(command(rows, llama, folder / "adapters", *adapters), sharded=True, treated=True),
         Job(pinned, sharded=True),
+        Job(command(rows, llama, folder / "uneven", "--micro-batch-size", "4"), expected=2),
+        Job(command(folder / "no.jsonl", llama, folder / "missing"), expected=2),
+        Job(command(rows, llama, folder / "ddp", "--beta", "3"), expected=2),
     ]
-    launch(jobs, folder, HF_HUB_CACHE=str(folder / "hub"), HF_HUB_OFFLINE="1")
+    said = launch(jobs, folder, HF_HUB_CACHE=str(folder / "hub"), HF_HUB_OFFLINE="1")
+    (folder / "said.txt").write_text(said)
     with treated():
         assert main(command(rows, llama, folder / "one", *normed)) == 0
         assert main(command(rows, llama, folder / "one-adapters", *adapters)) == 0
@@ -123,3 +128,61 @@ def test_the_reference_is_of_the_revision_that_is_trained(trained):
     assert steps[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert references(trained / "pinned") == pytest.approx(references(trained / "one-pinned"), abs=0.3)
     assert_same_training(trained / "pinned", trained / "one-pinned", tolerance=0.02, moved=5e-3)
+
+
+def test_an_error_is_said_once(trained):
+    """Settings that each process refuses, and rows and a directory that the first alone finds wrong."""
+    said = [line for line in (trained / "said.txt").read_text().splitlines() if line.startswith("anatomy: ")]
+    assert len(said) == 3, said
+    for line, reason in zip(said, ("no multiple of 8", "no.jsonl", "was trained with other settings"), strict=True):
+        assert line.startswith("anatomy: error: ")
+        assert reason in line
+
+
+@pytest.mark.parametrize(("kind", "variables", "reason"), [
+    ("fsdp", {}, "was trained under FSDP"),
+    ("ddp", {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, "was trained without FSDP"),
+])  # fmt: skip
+def test_a_checkpoint_of_another_launch_is_refused(trained, rows, tiny_model_dir, tmp_path, monkeypatch, capsys, kind,
+                                                   variables, reason):  # fmt: skip
+    out = tmp_path / "out"
+    shutil.copytree(trained / kind, out)
+    write_identity(out, read_identity(out).model_copy(update={"finished": False}))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with treated():
+        assert main(command(rows, tiny_model_dir("llama"), out, "--loss", "sigmoid_norm", "--beta", "2")) == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+MATRIX = [
+    (arch, loss, adapters, beside)
+    for arch in ("llama", "olmo3")
+    for loss in ("sigmoid", "sigmoid_norm", "hinge")
+    for adapters in ((), ("--lora-rank", "4"))
+    for beside in ((), ("--no-precompute-references", "--gradient-checkpointing"))
+]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_every_combination(rows, tiny_model_dir, tmp_path, sharded):
+    """Models, losses, adapters, both kinds of reference, recomputed activations; one in six is killed between."""
+    pairs = []
+    for number, (arch, loss, adapters, beside) in enumerate(MATRIX):
+        flags = ("--loss", loss, *adapters, *beside)
+        job = Job(
+            command(rows, tiny_model_dir(arch), tmp_path / f"two-{number}", *flags), sharded, True, number % 2 * 3
+        )
+        pairs.append((job, command(rows, tiny_model_dir(arch), tmp_path / f"one-{number}", *flags)))
+    tuned = command(rows, tiny_model_dir("llama"), tmp_path / "two-sft", verb="sft")
+    launch([*(job for job, _ in pairs), Job(tuned, sharded)], tmp_path, seconds=3600)
+    for job, alone in pairs:
+        with treated():
+            assert main(alone) == 0
+        assert_same_training(job.out, tmp_path / job.out.name.replace("two", "one"))
+    assert main(command(rows, tiny_model_dir("llama"), tmp_path / "one-sft", verb="sft")) == 0
+    found, expected = (log(tmp_path / name) for name in ("two-sft", "one-sft"))
+    for step, other in zip(found, expected, strict=True):
+        assert step["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert step["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)

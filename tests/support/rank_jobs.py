@@ -162,7 +162,10 @@ def _run(job: Job) -> None:
     AcceleratorState._reset_state(True)
     environment = patch.dict(os.environ, fsdp_environment() if job.sharded else {})
     with environment, treated() if job.treated else nullcontext(), _dying(job):
-        code = main(job.arguments)
+        try:
+            code = main(job.arguments)
+        except SystemExit as left:  # a process that leaves the word to the first
+            code = left.code
     if code != job.expected:
         print(f"{job.out}: exit code {code}", file=sys.stderr, flush=True)
         os._exit(1)
