@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support.damage import DAMAGES
 
 from anatomy import artifacts
 from anatomy.activations.generate import Completion
@@ -212,3 +213,18 @@ def test_greedy_settings_error_type():
 
     with pytest.raises(SettingsError, match="prompts"):
         load_settings(RolloutSettings, {})
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+@pytest.mark.parametrize("name", [artifacts.ROLLOUTS, artifacts.MANIFEST, artifacts.COMPLETIONS])
+def test_damaged_rollouts_are_refused_and_made_again(tiny_model_dir, prompts, tmp_path, name, damage):
+    model, folder = tiny_model_dir("llama"), tmp_path / "r"
+    assert rollout(model, prompts, folder) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damage(folder / name)
+    if name != artifacts.COMPLETIONS:  # from which the table is made again
+        with pytest.raises(RunError) as error:
+            read_rollouts(folder)
+        assert "\n" not in str(error.value)
+    assert rollout(model, prompts, folder) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

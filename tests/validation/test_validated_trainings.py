@@ -66,7 +66,7 @@ def test_a_training_that_is_not_known_has_a_reason(folder, tmp_path):
     for model, reason in {**models, hub: "no training.json"}.items():
         with pytest.raises(RunError, match=reason):
             read_training(model, folder / "run")
-    for text, reason in {"{": "not valid JSON", "[]": "schema version", '{"schema_version": 1}': "kind: "}.items():
+    for text, reason in {"{": "not valid JSON", "[]": "schema version", '{"schema_version": 2}': "kind: "}.items():
         (tmp_path / "damaged").mkdir(exist_ok=True)
         (tmp_path / "damaged" / artifacts.TRAINING).write_text(text)
         with pytest.raises(RunError, match=f"damaged/{artifacts.TRAINING}: .*{reason}"):
