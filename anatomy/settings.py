@@ -311,7 +311,9 @@ def read_yaml(path: Path, what: str, error: type[AnatomyError] = SettingsError, 
         _check_yaml(text)
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, OverflowError) as fault:  # ValueError: a 13th month, an int of 5,000 digits
-        raise error(f"{path}: not valid YAML for a {what} ({' '.join(str(fault).split())[:300]}){remedy}") from None
+        raise error(
+            f"{path}: not valid YAML for a {what} ({' '.join(str(fault).split('; use sys.')[0].split())[:300]}){remedy}"
+        ) from None
 
 
 def _check_yaml(text: str) -> None:

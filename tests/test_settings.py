@@ -107,6 +107,7 @@ def test_hostile_yaml_is_one_line(case, load, tmp_path):
     message = str(caught.value)
     assert message.startswith(str(path))
     assert says in message
+    assert "use sys." not in message
     assert "\n" not in message
     assert len(message) < 600
 

@@ -154,7 +154,7 @@ def load_questions() -> list[str]:
 
 
 def _entries(path: Path) -> list[Any]:
-    entries = read_yaml(path, "concepts")
+    entries = read_yaml(path, "list of concepts")
     if not isinstance(entries, list):
         raise SettingsError(f"{path}: expected a list of concepts (`- id: ...`), found {type(entries).__name__}")
     return entries
