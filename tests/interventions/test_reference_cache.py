@@ -123,3 +123,36 @@ def test_a_damaged_part_is_computed_again_alone(tokenizer, tmp_path, monkeypatch
     fill(cache, table, counting(calls), batch_size=2)
     assert len(calls) == 4
     assert {path.name: path.read_bytes() for path in cache.path.iterdir()} == before
+
+
+def test_all_processes_take_the_list_of_the_first(tokenizer, tmp_path):
+    """Another training may have shared its values before this process read them: it computes its part all the same."""
+    table, _ = token_table(make_pairs(9), tokenizer, tmp_path)
+    cache, calls = ReferenceCache(tmp_path / "cache", {"model": "a"}), []
+    fill(cache, table, counting([]), batch_size=2)
+    fill(cache, table, counting(calls), batch_size=2, rank=1, world=2, agree=lambda missing: [*missing, 0, 2, 4, 6, 8])
+    assert [len(call) for call in calls] == [2, 2, 1]
+
+
+def test_a_trainer_asks_the_first_process_what_is_missing(tiny_model_dir, tmp_path, monkeypatch):
+    from interventions.training import dpo_trainer
+
+    seen = []
+    monkeypatch.setattr(dpo_trainer, "broadcast_object_list", lambda boxed: seen.append(list(boxed)) or boxed)
+    ours(tiny_model_dir("llama"), make_pairs(7), tmp_path, run=False)
+    assert seen == [[[0, 2, 4, 6]]]
+
+
+def test_values_are_shared_by_content(tmp_path):
+    """What is shared is read before what is kept here, and is written once."""
+    shared = tmp_path / "shared"
+    first = ReferenceCache(tmp_path / "first", {"model": "a"}, shared)
+    first.write([("row", "chosen", "k1", -1.0)])
+    assert ReferenceCache(tmp_path / "second", {"model": "a"}, shared).read() == {}
+    first.share()
+    before = {path: path.stat().st_mtime_ns for path in shared.rglob("*.parquet")}
+    first.share()
+    assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.parquet")} == before
+    assert ReferenceCache(tmp_path / "second", {"model": "a"}, shared).read() == {"k1": -1.0}
+    assert ReferenceCache(tmp_path / "third", {"model": "b"}, shared).read() == {}
+    ReferenceCache(tmp_path / "fourth", {"model": "a"}).share()

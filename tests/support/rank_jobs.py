@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -135,6 +136,22 @@ def _count_cpus_as_accelerators() -> None:
 
 
 @contextmanager
+def _slow_to_write() -> Iterator[None]:
+    """Let the second process keep its reference log-probabilities later than the first comes to read them."""
+    from interventions.training.reference_cache import ReferenceCache
+
+    ordinary = ReferenceCache.write
+
+    def write(self, lines):
+        if os.environ["RANK"] == "1":
+            time.sleep(0.7)
+        ordinary(self, lines)
+
+    with patch.object(ReferenceCache, "write", write):
+        yield
+
+
+@contextmanager
 def _dying(job: Job) -> Iterator[None]:
     """Kill the second process after a step, once."""
     from interventions.training.checkpoints import StepLog
@@ -161,7 +178,7 @@ def _run(job: Job) -> None:
 
     AcceleratorState._reset_state(True)
     environment = patch.dict(os.environ, fsdp_environment() if job.sharded else {})
-    with environment, treated() if job.treated else nullcontext(), _dying(job):
+    with environment, treated() if job.treated else nullcontext(), _dying(job), _slow_to_write():
         try:
             code = main(job.arguments)
         except SystemExit as left:  # a process that leaves the word to the first
