@@ -121,7 +121,7 @@ def assert_ends_well(commands: Commands, whole: Undisturbed, out: Path, what: st
     outcome = run(commands, whole.scenario, out)
     assert outcome.status == 0, f"after {what}: {outcome.described()}"
     assert whole.scenario.result(out) == whole.result, f"after {what}: another result"
-    assert not list(out.rglob("*.part")), f"after {what}: a temporary file is left"
+    assert not list(out.rglob("*part")), f"after {what}: a temporary file is left"
 
 
 def killed_at_random_points(name: str, count: int, commands, undisturbed, folder: Path) -> None:

@@ -1,9 +1,13 @@
-"""Damaged bytes from a seed: what disks, transfers and fuzzers make of a sound file."""
+"""Damage from a seed: to bytes, as disks and transfers do it, and to the content of sound documents and tables."""
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
 
 BOUNDS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1]
 TEXTS = [b"null", b"NaN", b"1e999", b"-1", b"9" * 400, b"{}", b"[]", b'"', b"\\ud800", b"\x1b]52;c;x\x07", b"\x00", b"true"]
@@ -68,3 +72,71 @@ def damaged(content: bytes, count: int, seed: int | str) -> Iterator[bytes]:
         if bytes(data) != content:
             made += 1
             yield bytes(data)
+
+
+VALUES = [None, True, 0, -1, 2**70, 1e308, "", "R999999", "\x1b[2J", "=1+1", "../../etc/passwd", "x" * 5000, [], {}, [None],
+          {"a": 1}, [[]], "nan", 0.5, "\ud800"]  # fmt: skip
+
+
+def distorted(document: Any, count: int, seed: int | str) -> Iterator[Any]:
+    """``count`` versions of a JSON document in which values or keys are other ones; it stays JSON."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        version = copy.deepcopy(document)
+        for _ in range(chance.choice([1, 1, 2])):
+            _distort(version, chance)
+        yield version
+
+
+def _distort(document: Any, chance: random.Random) -> None:
+    """Change one place, each container being as likely as each other on the way down."""
+    node = document
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        if not keys:
+            return
+        key = chance.choice(keys)
+        if isinstance(node[key], dict | list) and node[key] and chance.random() < 0.8:
+            node = node[key]
+            continue
+        change = chance.choice(["value", "value", "value", "remove", "add"])
+        if change == "value":
+            node[key] = chance.choice(VALUES)
+        elif change == "remove":
+            del node[key]
+        elif isinstance(node, dict):
+            node[chance.choice(["", "extra", "schema_version", "\x1b[2J"])] = chance.choice(VALUES)
+        else:
+            node.append(chance.choice([node[key], *VALUES]))
+        return
+
+
+def distorted_tables(table: pa.Table, count: int, seed: int | str) -> Iterator[pa.Table]:
+    """``count`` versions of a table that are sound Parquet: columns missing, of another type, null, or of odd values."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        name = chance.choice(table.column_names)
+        place, column = table.column_names.index(name), table[name]
+        others = [
+            lambda: table.drop_columns([name]),
+            lambda: table.rename_columns([f"{other}x" if other == name else other for other in table.column_names]),
+            lambda: table.slice(0, chance.randrange(len(table) + 1)),
+            lambda: pa.concat_tables([table, table.slice(chance.randrange(len(table) + 1))]),
+            lambda: table.take(chance.sample(range(len(table)), len(table))),
+            lambda: table.append_column("extra", column),
+            lambda: table.set_column(place, name, _other_column(column, chance)),
+            lambda: table.set_column(place, name, _other_column(column, chance)),
+        ]
+        yield chance.choice(others)()
+
+
+def _other_column(column: pa.ChunkedArray, chance: random.Random) -> pa.Array:
+    """A column of the same length: of one odd value, of null, or of its own values in another order."""
+    length = len(column)
+    odd = chance.choice([
+        pa.nulls(length), pa.nulls(length, column.type), pa.array([-1] * length), pa.array([2**62] * length),
+        pa.array([float("nan")] * length), pa.array([float("inf")] * length), pa.array(["R999999"] * length),
+        pa.array(["\x1b]52;c;x\x07"] * length), pa.array([[1]] * length), pa.array([True] * length), pa.array([""] * length),
+        column.take(chance.sample(range(length), length)).combine_chunks(),
+    ])  # fmt: skip
+    return odd
