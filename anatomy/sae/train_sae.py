@@ -128,7 +128,7 @@ def state_in_card(folder: Path, values: dict[str, Any]) -> None:
     """Add measured values to the metadata of the saved SAE."""
     config = read_json(folder / "cfg.json")
     config["metadata"].update(values)
-    write_json(folder / "cfg.json", config)
+    write_json(folder / "cfg.json", dict(sorted(config.items())))
 
 
 def _state_health(out: Path, subject: Subject, corpus: Corpus, settings: SAETrainSettings) -> SAEHealth:
