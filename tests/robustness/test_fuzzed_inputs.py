@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.byte_fuzz import damaged
+from support.forked_commands import summed_up
 from support.malformed_inputs import good
 from support.tiny import CHATML
 
-FEW, MANY = 6, 200
+FEW, MANY = 6, 1000
 SECONDS = 60
 ROWS = [good(number) for number in range(12)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -25,12 +26,6 @@ interventions:
   direction: suppress
   strength: 0.5
   backend: filtering
-"""
-CONCEPTS = b"""\
-- name: dogs
-  description: The response speaks of dogs.
-  axis: style
-  matcher: {regex: "\\\\bdogs?\\\\b"}
 """
 
 
@@ -76,20 +71,21 @@ def commands_for(name: str, content: bytes, argv: list[str], count: int, model: 
     return found
 
 
-def check(name, count, commands, tiny_model_dir, folder):
-    content, argv = SETTING_FILES[name] if name in SETTING_FILES else (ROW_FILES[name], ["check", "{file}"])
-    asked = commands_for(name, content, argv, count, tiny_model_dir("llama"), folder)
+def check(names, count, commands, model, folder):
+    asked = []
+    for name in names:
+        content, argv = SETTING_FILES[name] if name in SETTING_FILES else (ROW_FILES[name], ["check", "{file}"])
+        (folder / name).mkdir()
+        asked += commands_for(name, content, argv, count, model, folder / name)
     bad = [(fault, outcome) for outcome in commands.run_each(asked, SECONDS) if (fault := outcome.fault())]
-    report = "\n\n".join(ascii(f"{fault}\n{outcome.described()}").replace("\\n", "\n") for fault, outcome in bad[:8])
-    assert not bad, f"{len(bad)} of {count}:\n{report}"
+    assert not bad, summed_up(bad, len(asked))
 
 
-@pytest.mark.parametrize("name", [*ROW_FILES, *SETTING_FILES])
-def test_a_few(name, commands, tiny_model_dir, tmp_path):
-    check(name, FEW, commands, tiny_model_dir, tmp_path)
+def test_a_few(commands, tiny_model_dir, tmp_path):
+    check([*ROW_FILES, *SETTING_FILES], FEW, commands, tiny_model_dir("llama"), tmp_path)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*ROW_FILES, *SETTING_FILES])
 def test_many(name, commands, tiny_model_dir, tmp_path):
-    check(name, MANY, commands, tiny_model_dir, tmp_path)
+    check([name], MANY, commands, tiny_model_dir("llama"), tmp_path)

@@ -46,7 +46,9 @@ class Undisturbed(NamedTuple):
 def audited_files(run: Path) -> dict[str, bytes]:
     """Every file of a run but those that hold times: manifest and page."""
     timed = {run / artifacts.MANIFEST, run / artifacts.REPORT / artifacts.REPORT_PAGE, run / ".lock"}
-    return {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file() and path not in timed}
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file() and path not in timed
+    }
 
 
 def trained(out: Path) -> object:
@@ -135,6 +137,8 @@ def killed_at_random_points(name: str, count: int, commands, undisturbed, folder
 
 
 SCENARIOS = ["audit", "train", "rollout", "sae train"]
+BY_DEFAULT = ["audit", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SCENARIOS[1:])]
+"""The first alone by default; all with the mark."""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -169,7 +173,7 @@ def full_disk(name: str, count: int, commands, undisturbed, folder: Path) -> Non
         assert_ends_well(commands, whole, out, f"a full disk from change {at} of {whole.changes}")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", BY_DEFAULT)
 def test_the_disk_is_full(name, commands, undisturbed, tmp_path):
     full_disk(name, 1, commands, undisturbed, tmp_path)
 
@@ -192,7 +196,7 @@ def limited_files(name: str, sizes_kb: list[int], commands, undisturbed, folder:
         assert_ends_well(commands, whole, out, f"files of at most {size_kb} kB")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", BY_DEFAULT)
 def test_files_may_not_grow(name, commands, undisturbed, tmp_path):
     limited_files(name, [random.Random(name).choice([1, 8, 24])], commands, undisturbed, tmp_path)
 
@@ -230,7 +234,7 @@ def others():
     running.close()
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", BY_DEFAULT)
 def test_two_writers(name, commands, others, undisturbed, tmp_path):
     """Two equal commands at once into one folder: one is refused in one line or finds all done; the result is sound."""
     whole, out = undisturbed(name), tmp_path / "out"
@@ -244,7 +248,7 @@ def test_two_writers(name, commands, others, undisturbed, tmp_path):
     assert whole.scenario.result(out) == whole.result, described
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", BY_DEFAULT)
 def test_the_clock_is_set_back(name, commands, undisturbed, tmp_path):
     """Half of the files seem to come from the future when the killed command resumes."""
     whole, out = undisturbed(name), tmp_path / "out"

@@ -10,7 +10,20 @@ from typing import Any
 import pyarrow as pa
 
 BOUNDS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1]
-TEXTS = [b"null", b"NaN", b"1e999", b"-1", b"9" * 400, b"{}", b"[]", b'"', b"\\ud800", b"\x1b]52;c;x\x07", b"\x00", b"true"]
+TEXTS = [
+    b"null",
+    b"NaN",
+    b"1e999",
+    b"-1",
+    b"9" * 400,
+    b"{}",
+    b"[]",
+    b'"',
+    b"\\ud800",
+    b"\x1b]52;c;x\x07",
+    b"\x00",
+    b"true",
+]
 
 
 def _flip(data: bytearray, chance: random.Random) -> None:
@@ -74,8 +87,8 @@ def damaged(content: bytes, count: int, seed: int | str) -> Iterator[bytes]:
             yield bytes(data)
 
 
-VALUES = [None, True, 0, -1, 2**70, 1e308, "", "R999999", "\x1b[2J", "=1+1", "../../etc/passwd", "x" * 5000, [], {}, [None],
-          {"a": 1}, [[]], "nan", 0.5, "\ud800"]  # fmt: skip
+VALUES = [None, True, 0, -1, 2**70, 1e308, "", "R999999", "\x1b[2J", "=1+1", "../../etc/passwd", "x" * 5000, [], {},
+          [None], {"a": 1}, [[]], "nan", 0.5, "\ud800"]  # fmt: skip
 
 
 def distorted(document: Any, count: int, seed: int | str) -> Iterator[Any]:
@@ -112,31 +125,35 @@ def _distort(document: Any, chance: random.Random) -> None:
 
 
 def distorted_tables(table: pa.Table, count: int, seed: int | str) -> Iterator[pa.Table]:
-    """``count`` versions of a table that are sound Parquet: columns missing, of another type, null, or of odd values."""
+    """``count`` versions of a table, as sound Parquet: columns missing, of another type, null, or of odd values."""
     chance = random.Random(seed)
     for _ in range(count):
-        name = chance.choice(table.column_names)
-        place, column = table.column_names.index(name), table[name]
-        others = [
-            lambda: table.drop_columns([name]),
-            lambda: table.rename_columns([f"{other}x" if other == name else other for other in table.column_names]),
-            lambda: table.slice(0, chance.randrange(len(table) + 1)),
-            lambda: pa.concat_tables([table, table.slice(chance.randrange(len(table) + 1))]),
-            lambda: table.take(chance.sample(range(len(table)), len(table))),
-            lambda: table.append_column("extra", column),
-            lambda: table.set_column(place, name, _other_column(column, chance)),
-            lambda: table.set_column(place, name, _other_column(column, chance)),
-        ]
-        yield chance.choice(others)()
+        yield _distorted_table(table, chance)
+
+
+def _distorted_table(table: pa.Table, chance: random.Random) -> pa.Table:
+    name = chance.choice(table.column_names)
+    cut = chance.randrange(len(table) + 1)
+    match chance.choice(["drop", "rename", "cut", "repeat", "shuffle", "add", "replace", "replace", "replace"]):
+        case "drop":
+            return table.drop_columns([name])
+        case "rename":
+            return table.rename_columns([f"{other}x" if other == name else other for other in table.column_names])
+        case "cut":
+            return table.slice(0, cut)
+        case "repeat":
+            return pa.concat_tables([table, table.slice(cut)])
+        case "shuffle":
+            return table.take(chance.sample(range(len(table)), len(table)))
+        case "add":
+            return table.append_column("extra", table[name])
+    return table.set_column(table.column_names.index(name), name, _other_column(table[name], chance))
 
 
 def _other_column(column: pa.ChunkedArray, chance: random.Random) -> pa.Array:
     """A column of the same length: of one odd value, of null, or of its own values in another order."""
     length = len(column)
-    odd = chance.choice([
-        pa.nulls(length), pa.nulls(length, column.type), pa.array([-1] * length), pa.array([2**62] * length),
-        pa.array([float("nan")] * length), pa.array([float("inf")] * length), pa.array(["R999999"] * length),
-        pa.array(["\x1b]52;c;x\x07"] * length), pa.array([[1]] * length), pa.array([True] * length), pa.array([""] * length),
-        column.take(chance.sample(range(length), length)).combine_chunks(),
-    ])  # fmt: skip
-    return odd
+    odd = [-1, 2**62, float("nan"), float("inf"), "R999999", "\x1b]52;c;x\x07", [1], True, ""]
+    others = [pa.nulls(length), pa.nulls(length, column.type), *(pa.array([value] * length) for value in odd)]
+    others += [column.take(chance.sample(range(length), length)).combine_chunks()] * 3
+    return chance.choice(others)

@@ -79,8 +79,9 @@ class Outcome:
         return None
 
     def described(self) -> str:
-        """The command and its end, for the message of a failed test."""
-        return f"anatomy {' '.join(self.argv)}\nexit {self.status}\n{self.out[-1000:]}\n{self.err[-3000:]}"
+        """The command and its end, in ASCII, for the message of a failed test."""
+        text = f"anatomy {' '.join(self.argv)}\nexit {self.status}\n{self.out[-1000:]}\n{self.err[-3000:]}"
+        return ascii(text)[1:-1].replace("\\n", "\n")
 
 
 @dataclass
@@ -141,6 +142,11 @@ class Commands:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
+
+
+def summed_up(bad: Sequence[tuple[str, Outcome]], count: int) -> str:
+    """The first of the bad outcomes of ``count`` commands, for the message of a failed test."""
+    return f"{len(bad)} of {count}:\n" + "\n\n".join(f"{fault}\n{outcome.described()}" for fault, outcome in bad[:6])
 
 
 def _import_everything() -> None:
@@ -268,7 +274,11 @@ def _meet(accident: Accident) -> list[int]:
 def _is_change(event: str, arguments: tuple, folder: str) -> bool:
     if event == "open":
         path, mode, flags = arguments
-        writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool(flags & (os.O_WRONLY | os.O_RDWR))
+        writes = (
+            any(letter in mode for letter in "wax+")
+            if isinstance(mode, str)
+            else bool(flags & (os.O_WRONLY | os.O_RDWR))
+        )
         return writes and isinstance(path, str | bytes | os.PathLike) and os.fsdecode(path).startswith(folder)
     if event in ("os.rename", "os.remove", "os.mkdir", "os.truncate", "sqlite3.connect"):
         path = arguments[0]

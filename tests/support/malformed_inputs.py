@@ -86,14 +86,16 @@ def raw_json(chance: random.Random) -> Iterator[Case]:
     number = str(10**400).encode()
     for ending in ("jsonl", "json"):
         for content in (
-            b"", b"\n\n\n", b"null", b"[]", b"{}", b"[[]]", b"[null]", b"3", b'"text"', b"[" * 100_000, b'{"a":' * 50_000,
-            line[:-5], line + line, line + b"," + line, b"[" + line, b"[" + line + b",]", b"[" + line + b"," + line[:20],
+            b"", b"\n\n\n", b"null", b"[]", b"{}", b"[[]]", b"[null]", b"3", b'"text"', b"[" * 100_000,
+            b'{"a":' * 50_000, line[:-5], line + line, line + b"," + line, b"[" + line, b"[" + line + b",]",
+            b"[" + line + b"," + line[:20],
             line.replace(b'"', b"'"), b"// comment\n" + line, line.replace(b'"web"', b"NaN"),
             line.replace(b'"web"', b"-Infinity"), line.replace(b'"web"', number), line.replace(b'"web"', b"1e999999"),
             line.replace(b'"web"', b'"\\ud83d"'), line.replace(b'"web"', b'"\\x"'), line.replace(b"web", b"\xff\xfe"),
             line.replace(b'"source"', b'"prompt"'), b"\xef\xbb\xbf" + line, line.decode().encode("utf-16"),
             line.decode().encode("utf-32"), b"\xff\xfe" + line, line + b"\x00\x00\x00", b"\x00" * 4096,
-            line + b"\r" + line, line + b"\n" + b" " * 100_000 + b"\n" + line, b'{"data": 3}', b'{"data": [' + line + b"]}",
+            line + b"\r" + line, line + b"\n" + b" " * 100_000 + b"\n" + line, b'{"data": 3}',
+            b'{"data": [' + line + b"]}",
             b'{"data": [' + line, b"{" + b'"k":1,' * 20_000 + b'"z":1}', line + b"\n" + b"[1]\n" + line,
             b'{"prompt": "' + b"\\u0000" * 2000 + b'", "chosen": "a", "rejected": "b"}', bytes(chance.randbytes(5000)),
         ):  # fmt: skip
@@ -152,7 +154,9 @@ def columnar_types(chance: random.Random) -> Iterator[Case]:
         twice = pa.Table.from_arrays([text, text, text], names=["prompt", "prompt", "chosen"])
         yield Case(f"type {ending}", *_columnar(f"rows.{ending}", twice))
         broken = pa.Array.from_buffers(
-            pa.string(), 2, [None, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])), pa.py_buffer(b"\xff\xfez")]
+            pa.string(),
+            2,
+            [None, pa.py_buffer(bytes([0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])), pa.py_buffer(b"\xff\xfez")],
         )
         columns = {"prompt": broken, "chosen": text, "rejected": text}
         yield Case(f"type {ending}", *_columnar(f"rows.{ending}", pa.table(columns)))
@@ -169,8 +173,8 @@ def containers(chance: random.Random) -> Iterator[Case]:
         ("rows.jsonl.gz", sound + b"tail"), ("rows.jsonl.gz", sound[:20] + b"\x00" * 9 + sound[29:]),
         ("rows.parquet.gz", gzip.compress(table.getvalue()[:-4])), ("rows.parquet", lines), ("rows.arrow", lines),
         ("rows.jsonl", table.getvalue()), ("rows.parquet", table.getvalue()[:-6]), ("rows.csv", table.getvalue()),
-        ("rows.parquet", b"PAR1" + b"\xff" * 60 + b"PAR1"), ("rows.arrow", b"ARROW1\x00\x00" + b"\xff" * 64 + b"ARROW1"),
-        ("rows.arrow", b"\xff\xff\xff\xff\x00\x00\x10\x00"), ("rows", lines), ("rows.txt", lines), ("rows.JSONL", lines),
+        ("rows.parquet", b"PAR1" + b"\xff" * 60 + b"PAR1"), ("rows", lines), ("rows.txt", lines), ("rows.JSONL", lines),
+        ("rows.arrow", b"ARROW1\x00\x00" + b"\xff" * 64 + b"ARROW1"), ("rows.arrow", b"\xff\xff\xff\xff\x00\x00\x10\x00"),
         ("rows.jsonl.gz", gzip.compress(b"\x00" * (64 << 20))), ("rows.jsonl.gz", gzip.compress(b"[" * (8 << 20))),
     ):  # fmt: skip
         yield Case("container", *_raw(name, content))
@@ -188,13 +192,26 @@ def names(chance: random.Random) -> Iterator[Case]:
     """Odd names of files and of columns."""
     lines = "".join(json.dumps(good(number)) + "\n" for number in range(3)).encode()
     for name in (
-        "-rows.jsonl", " rows.jsonl", "ro\nws.jsonl", "ro\x1b[31mws.jsonl", "é🐕.jsonl", "a" * 240 + ".jsonl", "[x].jsonl",
-        "a*b.jsonl", "rows.jsonl.jsonl", "ro\u202ews.jsonl", "=rows.jsonl", "'rows;.jsonl", "#rows.jsonl",
+        "-rows.jsonl", " rows.jsonl", "ro\nws.jsonl", "ro\x1b[31mws.jsonl", "é🐕.jsonl", "a" * 240 + ".jsonl",
+        "[x].jsonl", "a*b.jsonl", "rows.jsonl.jsonl", "ro\u202ews.jsonl", "=rows.jsonl", "'rows;.jsonl", "#rows.jsonl",
     ):  # fmt: skip
         yield Case("file name", *_raw(name, lines))
     yield Case("file name", "missing-" + "x" * 300 + ".jsonl", lambda folder: None)
     yield Case("file name", "nul\x00byte.jsonl", lambda folder: None)
-    for name in ("", " ", "prompt ", "Prompt", "\n", TERMINAL, "x" * 50_000, "\ud800", "\x00", "=cmd", "constructor", "__class__"):
+    for name in (
+        "",
+        " ",
+        "prompt ",
+        "Prompt",
+        "\n",
+        TERMINAL,
+        "x" * 50_000,
+        "\ud800",
+        "\x00",
+        "=cmd",
+        "constructor",
+        "__class__",
+    ):
         yield Case("column name", *_jsonl(_among_good({**good(5), name: "x"})))
         yield Case("column name", *_jsonl([{name: "x", "chosen": "y"}, {name: "z", "chosen": "w"}]))
 
