@@ -16,6 +16,10 @@ demo: $(STAMP)
 test: $(STAMP) $(PAGE_TOOLS)
 	$(PY) -m pytest -n auto --dist loadfile
 
+# The long forms of the tests of tests/robustness and of training on two processes: half an hour on two cores.
+stress: $(STAMP)
+	$(PY) -m pytest -n auto -m exhaustive
+
 # The page's modules are checked where node is there; elsewhere that one test is skipped with a message.
 $(PAGE_TOOLS): tests/report/page_tools/package-lock.json
 	npm ci --silent --no-fund --no-audit --prefix tests/report/page_tools

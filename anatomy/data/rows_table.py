@@ -18,6 +18,7 @@ from anatomy.errors import RunError
 from anatomy.types import SPANS, Message, Pair
 
 GROUP_ROWS = 1024
+REMEDY = "run the command that wrote it (`anatomy audit`) again"
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 SCHEMA = pa.schema(
@@ -64,11 +65,26 @@ def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
     if not path.is_file():
         raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
     require_recorded(path)
-    with pq.ParquetFile(path) as table:
-        for lines in table.iter_batches(batch):
-            for line in lines.to_pylist():
-                if line["status"] == RETAINED:
-                    yield StoredPair(_pair(line), line["row_id"], line["prompt_id"], line["status"])
+    try:
+        with pq.ParquetFile(path) as table:
+            if not table.schema_arrow.equals(SCHEMA):
+                raise RunError(f"{path}: its columns are not those of rows; {REMEDY}")
+            for lines in table.iter_batches(batch):
+                yield from (_stored(line, path) for line in lines.to_pylist() if line["status"] == RETAINED)
+    except (pa.ArrowException, OSError):
+        raise RunError(f"{path}: not a valid Parquet file; {REMEDY}") from None
+
+
+def _stored(line: Mapping[str, Any], path: Path) -> StoredPair:
+    """A line as a pair, whose content must be that of its ids."""
+    try:
+        pair = _pair(line)
+        sound = (pair.row_id, pair.prompt_id) == (line["row_id"], line["prompt_id"])
+    except (TypeError, ValueError, RecursionError):  # no value, or no JSON
+        sound = False
+    if not sound:
+        raise RunError(f"{path}, row {line['index']}: its content is not that of its ids; {REMEDY}")
+    return StoredPair(pair, line["row_id"], line["prompt_id"], line["status"])
 
 
 def _line(row: Pair | Fault, status: str) -> dict[str, Any]:

@@ -174,7 +174,8 @@ def containers(chance: random.Random) -> Iterator[Case]:
         ("rows.parquet.gz", gzip.compress(table.getvalue()[:-4])), ("rows.parquet", lines), ("rows.arrow", lines),
         ("rows.jsonl", table.getvalue()), ("rows.parquet", table.getvalue()[:-6]), ("rows.csv", table.getvalue()),
         ("rows.parquet", b"PAR1" + b"\xff" * 60 + b"PAR1"), ("rows", lines), ("rows.txt", lines), ("rows.JSONL", lines),
-        ("rows.arrow", b"ARROW1\x00\x00" + b"\xff" * 64 + b"ARROW1"), ("rows.arrow", b"\xff\xff\xff\xff\x00\x00\x10\x00"),
+        ("rows.arrow", b"ARROW1\x00\x00" + b"\xff" * 64 + b"ARROW1"),
+        ("rows.arrow", b"\xff\xff\xff\xff\x00\x00\x10\x00"),
         ("rows.jsonl.gz", gzip.compress(b"\x00" * (64 << 20))), ("rows.jsonl.gz", gzip.compress(b"[" * (8 << 20))),
     ):  # fmt: skip
         yield Case("container", *_raw(name, content))
