@@ -9,7 +9,7 @@ PY := $(ENV)/bin/python
 STAMP := $(ENV)/.anatomy-installed
 PAGE_TOOLS := $(if $(shell command -v npm),tests/report/page_tools/node_modules/.package-lock.json)
 
-.PHONY: demo test audit benchmarks clean
+.PHONY: demo test stress audit benchmarks clean
 demo: $(STAMP)
 	$(PY) -m anatomy audit demo --out runs/demo
 
