@@ -155,8 +155,8 @@ def load_weights(source: ModelSource, dtype: torch.dtype | Literal["auto"]) -> P
     """The located model as transformers loads it, on the CPU; every weight is finite.
 
     Raises:
-        ModelError: it cannot be loaded, wants attention code from the Hub although remote code is not trusted, or a
-            weight is NaN or infinite.
+        ModelError: it cannot be loaded, is an OLMo 3 that transformers computes wrongly, wants attention code from the
+            Hub although remote code is not trusted, or a weight is NaN or infinite.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -168,6 +168,10 @@ def load_weights(source: ModelSource, dtype: torch.dtype | Literal["auto"]) -> P
                 "`attn_implementation` out of it, or allow it with --trust-remote-code"
             )
     model: PreTrainedModel = load_pretrained(AutoModelForCausalLM, source, "model", dtype=dtype)
+    if model.config.model_type == "olmo3":
+        from anatomy.activations.olmo3_rotary import require_olmo3_rotary
+
+        require_olmo3_rotary()
     for name, weight in model.named_parameters():
         if not weight.is_meta and not bool(weight.isfinite().all()):
             raise ModelError(
