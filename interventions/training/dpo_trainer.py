@@ -13,7 +13,7 @@ mean over pairs with a high and with a low gap of a concept shows an interventio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -150,6 +150,10 @@ class InterventionTrainer(DPOTrainer):
             as_they_come = {"cast_forward_inputs": False, "output_dtype": None}
             plugin.mixed_precision_policy = replace(plugin.mixed_precision_policy, **as_they_come)
 
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> AbstractContextManager[Any]:
+        """What the policy computes in: accelerate's autocast, which TRL runs references in, is not around FSDP's."""
+        return self.accelerator.autocast() if self.is_fsdp_enabled else nullcontext()
+
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         """The rows are tokens already."""
         return dataset
@@ -222,7 +226,7 @@ class InterventionTrainer(DPOTrainer):
             view = reference_view(inputs)
             labels = view["input_ids"].masked_fill(view["completion_mask"] == 0, -100)
             keys = {name: view[name] for name in ("input_ids", "attention_mask")}
-            with torch.no_grad():
+            with torch.no_grad(), self.compute_loss_context_manager():
                 policy_2BT = model(**keys, labels=labels, use_cache=False, fused_lm_head=True).log_probs
             gap.add(policy_2BT.sum(dim=1), torch.cat(self._references_of(inputs)), view["completion_mask"].sum(dim=1))
         half = self.args.bf16 or next(model.parameters()).dtype == torch.bfloat16

@@ -125,3 +125,12 @@ def test_a_resumed_training_is_not_compared_with_where_it_started(tiny_model_dir
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert again.state.global_step == 3
     assert found.losses
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_sharded_policy_computes_in_the_types_of_its_reference(tiny_model_dir, tmp_path, sharded):
+    """Without FSDP accelerate puts autocast into the policy's forward pass; TRL puts it around every reference."""
+    trainer = ours(tiny_model_dir("llama"), make_pairs(4), tmp_path, run=False, bf16=True).trainer
+    trainer.is_fsdp_enabled = sharded
+    with trainer.compute_loss_context_manager():
+        assert torch.is_autocast_enabled("cpu") == sharded
