@@ -118,6 +118,13 @@ def test_two_processes_train_what_one_trains(trained, kind):
     assert_same_training(trained / kind, trained / "one")
 
 
+def test_a_killed_training_resumes_from_its_checkpoint(trained):
+    """What was written before the second process was killed is not written again."""
+    killed = (trained / "fsdp.killed").stat().st_mtime_ns
+    kept = trained / "fsdp" / "checkpoints" / "checkpoint-2" / "trainer_state.json"
+    assert kept.stat().st_mtime_ns < killed
+
+
 def test_adapters_and_references_beside_the_policy(trained):
     assert_same_training(trained / "adapters", trained / "one-adapters")
 
