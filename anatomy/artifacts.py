@@ -264,7 +264,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first") from None
+        raise RunError(f"{path}: not found; run the command that writes it first") from None
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
 
@@ -358,9 +358,9 @@ def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    remedy = "run the command that wrote it (`anatomy audit`) again"
+    remedy = "run the command that wrote it again"
     if not path.is_file():
-        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+        raise RunError(f"{path}: not found; run the command that writes it first")
     require_recorded(path)
     try:
         schema = pq.read_schema(path)

@@ -18,7 +18,7 @@ from anatomy.errors import RunError
 from anatomy.types import SPANS, Message, Pair
 
 GROUP_ROWS = 1024
-REMEDY = "run the command that wrote it (`anatomy audit`) again"
+REMEDY = "run `anatomy audit` again"
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 SCHEMA = pa.schema(
@@ -63,7 +63,7 @@ def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
         RunError: the file is not there, damaged, or not of this run.
     """
     if not path.is_file():
-        raise RunError(f"{path}: not found; run the stage that writes it (`anatomy audit`) first")
+        raise RunError(f"{path}: not found; run `anatomy audit` first")
     require_recorded(path)
     try:
         with pq.ParquetFile(path) as table:

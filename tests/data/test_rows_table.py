@@ -76,5 +76,5 @@ def test_a_failing_stream_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_missing_table(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"rows\.parquet: not found; run the stage"):
+    with pytest.raises(RunError, match=r"rows\.parquet: not found; run `anatomy audit`"):
         next(read_rows(tmp_path / "rows.parquet"))

@@ -31,7 +31,7 @@ def test_a_plan_exported_from_the_page_trains_a_model(opened, audited, tmp_path,
               "--batch-size", "8", "--micro-batch-size", "4", "--learning-rate", "1e-2",
               "--warmup-ratio", "0", "--max-steps", "1"]  # fmt: skip
     assert main([*common, "--out", str(tmp_path / "plain")]) == 0
-    assert main([*common, "--plan", str(plan), "--out", str(tmp_path / "planned")]) == 0
+    assert main([*common, "--plan", str(plan), "--sae", settings["sae"], "--out", str(tmp_path / "planned")]) == 0
     trained = [load_file(tmp_path / name / "model" / "model.safetensors") for name in ("plain", "planned")]
     assert any((trained[0][name] != trained[1][name]).any() for name in trained[0])
     report = (tmp_path / "planned" / "report.md").read_text()

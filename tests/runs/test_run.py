@@ -7,6 +7,7 @@ import pytest
 
 from anatomy import artifacts
 from anatomy.errors import RunError
+from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.run import Run
 from anatomy.runs.stage_facts import ClusterFacts, RowsKept
@@ -83,7 +84,9 @@ def test_what_was_read_is_read_again_once_its_stage_has_run(tmp_path):
     """Findings are of ``hypotheses.parquet``: only the stage that writes it makes them new."""
 
     def tests_of(count):
-        artifacts.write_table(tmp_path / artifacts.HYPOTHESES, pa.table({"p": [0.5] * count}))
+        values = {"string": "R1", "double": 0.5, "int64": 7, "bool": True}
+        columns = {name: [values[kind.rstrip("?")]] * count for name, kind in HYPOTHESIS_COLUMNS.items()}
+        artifacts.write_table(tmp_path / artifacts.HYPOTHESES, pa.table(columns))
 
     with Run.open(tmp_path) as run:
         run.stage("hypotheses", "a", [artifacts.HYPOTHESES], lambda: tests_of(1))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.planted_run import FLAGS, plant_rollouts, write_pairs
+from support.run_flags import flags_for
 from support.tiny import save_sae
 
 from anatomy import artifacts
@@ -122,7 +123,8 @@ def test_a_planted_half_is_found_through_every_step(folder):
     run = folder / "run"
     for name in ("plain", "shaped"):
         sides = ["--before", str(folder / "rollouts-before"), "--after", str(folder / f"rollouts-{name}")]
-        assert main(["validate", str(run), *sides, "--out", str(run / "validation" / name), *FAST]) == 0
+        named = flags_for(run, "model", "sae")
+        assert main(["validate", str(run), *named, *sides, "--out", str(run / "validation" / name), *FAST]) == 0
     validation = Validation.read(run / "validation" / "shaped" / artifacts.VALIDATION)
     assert validation.training.interventions[0].response == "bold"
     assert validation.warning == validation.training.reward_drift.warning

@@ -182,6 +182,10 @@ export interface AuditSettings {
    */
   chat_template: string | null;
   /**
+   * Run code that comes with the model; off unless you ask for it here.
+   */
+  trust_remote_code: boolean;
+  /**
    * Tokens kept of prompt plus response, template included.
    */
   max_length: number;
@@ -205,10 +209,6 @@ export interface AuditSettings {
    * Padded tokens in one forward pass.
    */
   batch_tokens: number;
-  /**
-   * Run model code from the Hub; off unless you ask for it.
-   */
-  trust_remote_code: boolean;
   /**
    * Hub id, file, folder or glob (parquet, arrow, JSON, JSONL, CSV; gzipped or not).
    */
@@ -276,16 +276,16 @@ export interface SAEIdentity {
 /**
  * One stage: whether it is complete, what made it, and what it wrote.
  *
- * ``outputs`` maps a file to its SHA-256, and a folder, which checks itself, to None. ``stale`` says that an earlier
- * stage ran again since, so that the outputs count for nothing until the inputs are confirmed. ``facts`` are the
- * fields of the stage's :class:`StageFacts`, as JSON values, because each stage has other ones; ``Run.facts`` reads
- * them back. A stage that leaves none, or that was not completed, has none.
+ * ``outputs`` maps a file to its SHA-256, and a folder to a hash of the names of its files, which hold hashes of their
+ * bytes. ``stale`` says that an earlier stage ran again since, so that the outputs count for nothing until the inputs
+ * are confirmed. ``facts`` are the fields of the stage's :class:`StageFacts`, as JSON values, because each stage has
+ * other ones; ``Run.facts`` reads them back. A stage that leaves none, or that was not completed, has none.
  */
 export interface StageRecord {
   status: "running" | "complete" | "stale";
   fingerprint: string;
   outputs: {
-    [k: string]: string | null;
+    [k: string]: string;
   };
   facts: {
     [k: string]: unknown;
