@@ -262,11 +262,19 @@ def finite(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Read JSON; a missing or broken file is a :class:`RunError` that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_distinct)
     except FileNotFoundError:
         raise RunError(f"{path}: not found; run the command that writes it first") from None
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise RunError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; a key that stands twice is damage, which a checksum of the content would not see."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
 
 
 OrNaN = Annotated[
@@ -364,18 +372,26 @@ def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
     require_recorded(path)
     try:
         schema = pq.read_schema(path)
-        faults = [(name, _column_fault(schema, name, kind)) for name, kind in (columns or {}).items()]
-        table = None if any(fault for _, fault in faults) else pq.read_table(path, columns=columns and list(columns))
+        require_columns(path, schema, columns or {}, remedy)
+        table = pq.read_table(path, columns=columns and list(columns))
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{path}: not a valid Parquet file ({_first_line(error)}); {remedy}") from None
-    for name, kind in (columns or {}).items():
-        if table is not None and table[name].null_count and not kind.endswith("?"):
-            faults.append((name, "lacks values"))
-    for name, fault in faults:
+    lacking = [name for name, kind in (columns or {}).items() if table[name].null_count and not kind.endswith("?")]
+    if lacking:
+        raise RunError(f"{path}: column `{lacking[0]}` lacks values; {remedy}")
+    return table
+
+
+def require_columns(path: Path, schema: pa.Schema, columns: Columns, remedy: str) -> None:
+    """Refuse a file whose schema lacks one of the columns, or has it with another type.
+
+    Raises:
+        RunError: it names the first such column.
+    """
+    for name, kind in columns.items():
+        fault = _column_fault(schema, name, kind)
         if fault is not None:
             raise RunError(f"{path}: column `{name}` {fault}; {remedy}")
-    assert table is not None
-    return table
 
 
 def _column_fault(schema: pa.Schema, name: str, kind: str) -> str | None:

@@ -93,3 +93,9 @@ def test_file_and_folder_are_on_the_disk_before_and_after_the_name_changes(tmp_p
     monkeypatch.setattr(os, "replace", lambda *names: (done.append("renamed"), replace(*names)))
     artifacts.write_text(tmp_path / "a", "text")
     assert done == [False, "renamed", True]
+
+
+def test_a_key_that_stands_twice_is_damage(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": 1, "b": {"c": 2, "c": 2}}')
+    with pytest.raises(RunError, match="a key stands twice in one object"):
+        artifacts.read_json(tmp_path / "x.json")

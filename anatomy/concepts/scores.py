@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from anatomy.concepts.scorer import Scorer, Span, pool_scores
 from anatomy.data.shard_cache import ShardCache, read_shards, shards
 from anatomy.errors import RunError
-from anatomy.types import Row
+from anatomy.types import SIDES, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -90,10 +90,15 @@ def score_rows(
                 cache.write(number, _table(part, scores))
 
 
-def read_scores(folder: Path) -> Scores:
-    """All shards of one detector; raises as :func:`anatomy.data.shard_cache.shard_files`."""
-    table = read_shards(folder, "scores", "run `anatomy probe score` or the audit again")
-    sides = [name.removesuffix("_score") for name in table.column_names if name.endswith("_score")]
+def read_scores(folder: Path, sides: Sequence[str] = SIDES) -> Scores:
+    """All shards of one detector; raises as :func:`anatomy.data.shard_cache.read_shards`.
+
+    Args:
+        sides: ``chosen`` and ``rejected`` of pairs, or the one side of single responses.
+    """
+    columns = {"row_id": "string", "prompt_id": "string"}
+    columns |= {f"{side}_{name}": kind for side in sides for name, kind in (("score", "double"), ("at", "int64"))}
+    table = read_shards(folder, "scores", "run `anatomy probe score` or the audit again", columns)
     score, at = ([np.asarray(table[f"{side}_{name}"]) for side in sides] for name in ("score", "at"))
     return Scores(
         row_ids=table["row_id"].to_pylist(),

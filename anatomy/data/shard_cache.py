@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import SEALED, is_sealed, remove_unfinished, sealed_files, sealed_path
+from anatomy.artifacts import SEALED, Columns, is_sealed, remove_unfinished, require_columns, sealed_files, sealed_path
 from anatomy.errors import RunError
 
 SHARD_ROWS = 128
@@ -120,18 +120,23 @@ def shards(
 
 def read_mark(path: Path) -> str:
     """The mark of a shard; empty where it has none."""
-    return str((pq.read_schema(path).metadata or {}).get(MARK, b"").decode())
+    return _mark(pq.read_schema(path))
 
 
-def shard_files(folder: Path, what: str, remedy: str) -> list[Path]:
-    """The shards of a folder in order, checked to be of one pass.
+def _mark(schema: pa.Schema) -> str:
+    return str((schema.metadata or {}).get(MARK, b"").decode())
+
+
+def shard_files(folder: Path, what: str, remedy: str, columns: Columns) -> list[Path]:
+    """The shards of a folder in order, checked to be of one pass and to have the ``columns``.
 
     Args:
         what: what they hold, as ``features``, for messages.
         remedy: what to do about a fault, as ``run `anatomy audit` again``.
 
     Raises:
-        RunError: there is no shard, one is missing in the sequence or damaged, or they are of different passes.
+        RunError: there is no shard, one is missing in the sequence or damaged, a column is missing or of another type,
+            or they are of different passes.
     """
     found = numbered(folder)
     if not found:
@@ -142,7 +147,10 @@ def shard_files(folder: Path, what: str, remedy: str) -> list[Path]:
     for path in paths:
         if not is_sealed(path):
             raise RunError(f"{path}: damaged, its bytes are not those that were written; {remedy}")
-    marks = {read_mark(path) for path in paths}
+    schemas = {path: _schema(path, remedy) for path in paths}
+    for path, schema in schemas.items():
+        require_columns(path, schema, columns, remedy)
+    marks = {_mark(schema) for schema in schemas.values()}
     if len(marks) > 1 or len(paths) > len(found):
         raise RunError(f"{folder}: {what} of different passes; {remedy}")
     if marks == {""}:
@@ -150,7 +158,23 @@ def shard_files(folder: Path, what: str, remedy: str) -> list[Path]:
     return paths
 
 
-def read_shards(folder: Path, what: str, remedy: str) -> pa.Table:
-    """All shards of a folder as one table, in order; raises as :func:`shard_files`."""
-    tables = [pq.read_table(path).replace_schema_metadata() for path in shard_files(folder, what, remedy)]
-    return pa.concat_tables(tables)
+def read_shards(folder: Path, what: str, remedy: str, columns: Columns) -> pa.Table:
+    """The columns of all shards of a folder as one table, in order.
+
+    Raises:
+        RunError: as :func:`shard_files`; or a row has no value in a column.
+    """
+    paths = shard_files(folder, what, remedy, columns)
+    tables = [pq.read_table(path, columns=list(columns)).replace_schema_metadata() for path in paths]
+    table = pa.concat_tables(tables)
+    for name in columns:
+        if table[name].null_count:
+            raise RunError(f"{folder}: {what} without values in column `{name}`; {remedy}")
+    return table
+
+
+def _schema(path: Path, remedy: str) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        raise RunError(f"{path}: not a valid Parquet file; {remedy}") from None

@@ -23,12 +23,15 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from anatomy import artifacts
 from anatomy.data.shard_cache import ShardCache, shard_files
+from anatomy.errors import RunError
 from anatomy.sae.reconstruction import HealthSums
 
 N_FEATURES, HEALTH = b"anatomy.n_features", b"anatomy.health"
 ENCODINGS = {"index": "DELTA_BINARY_PACKED", "max": "BYTE_STREAM_SPLIT"}
 """Ascending indices and floats pack a third smaller so than with Parquet's default dictionaries."""
+REMEDY = "run `anatomy harvest` or `anatomy audit` again"
 SMALLEST, LARGEST = 2.0**-24, 65504.0
 """The range of positive float16 numbers: activations beyond it are stored as its ends, never as 0 or infinity."""
 
@@ -74,6 +77,8 @@ class FeatureShard:
         index = self._column(f"{span}_index")
         indptr = np.asarray(index.offsets)
         values = self._values(span, statistic, np.diff(indptr))
+        if len(values) != len(index.values) or (len(values) and np.asarray(index.values).max() >= self.n_features):
+            raise RunError(f"{self.path}: features of `{span}` that the SAE does not have; {REMEDY}")
         shape = (len(indptr) - 1, self.n_features)
         return sparse.csr_array((values, np.asarray(index.values).astype(np.int32), indptr), shape=shape)
 
@@ -87,6 +92,8 @@ class FeatureShard:
             return np.ones(int(sizes_N.sum()), np.float32)
         if statistic == "freq":
             counts = np.asarray(self._column(f"{span}_count").values).astype(np.float32)
+            if len(counts) != sizes_N.sum():
+                return counts
             return counts / np.repeat(self.tokens(span), sizes_N).astype(np.float32)  # method.md §2, freq
         values = np.asarray(self._column(f"{span}_{statistic}").values).astype(np.float32)
         return values + 1 if statistic == "at" else values
@@ -94,8 +101,24 @@ class FeatureShard:
     def _column(self, name: str) -> pa.Array:
         if name not in self._columns:
             column = pq.read_table(self.path, columns=[name]).column(0)
+            if column.null_count:
+                raise RunError(f"{self.path}: column `{name}` lacks values; {REMEDY}")
             self._columns[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
         return self._columns[name]
+
+
+def _columns(schema: pa.Schema, sides: Sequence[str], n_features: int) -> artifacts.Columns:
+    """What each shard must have, and how wide its means are: as the first one has it."""
+    index = "uint16" if n_features <= 1 << 16 else "uint32"
+    columns = {f"{span}_tokens": "int32" for span in ("prompt", *sides)}
+    for span in ("prompt", *sides):
+        for name, kind in (("index", index), ("max", "halffloat"), ("count", "uint16"), ("at", "uint16")):
+            columns[f"{span}_{name}"] = f"list<{kind}>"
+    for side in sides:
+        found = schema.field(f"{side}_mean").type
+        wide = pa.types.is_fixed_size_list(found) and pa.types.is_float16(found.value_type)
+        columns[f"{side}_mean"] = str(found) if wide else "fixed_size_list<halffloat>"
+    return columns
 
 
 class FeatureStore:
@@ -103,10 +126,14 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.paths = shard_files(path, "features", "run `anatomy harvest` or `anatomy audit` again")
+        self.paths = shard_files(path, "features", REMEDY, {"row_id": "string", "prompt_id": "string"})
         schema = pq.read_schema(self.paths[0])
-        self.n_features = int(schema.metadata[N_FEATURES])
+        n_features = (schema.metadata or {}).get(N_FEATURES, b"").decode(errors="replace")
+        self.n_features = int(n_features) if n_features.isascii() and n_features.isdecimal() else 0
         self.sides = tuple(name.removesuffix("_mean") for name in schema.names if name.endswith("_mean"))
+        columns = _columns(schema, self.sides, self.n_features)
+        for found in self.paths:
+            artifacts.require_columns(found, pq.read_schema(found), columns, REMEDY)
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
     def shards(self) -> Iterator[FeatureShard]:

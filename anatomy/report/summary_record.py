@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anatomy.artifacts import Artifact, OrNaN
 from anatomy.hypotheses.views import Direction, RankKey
@@ -116,6 +116,13 @@ class Summary(Artifact):
     expected_shifts: dict[str, ExpectedShift] = Field(description="By response cluster and concept.")
     baselines: dict[str, RuleAccuracy]
     not_assessed: tuple[NotAssessed, ...]
+
+    @field_validator("views")
+    @classmethod
+    def _all_views(cls, views: dict[View, ViewFindings]) -> dict[View, ViewFindings]:
+        if set(views) != set(VIEWS):
+            raise ValueError(f"has {', '.join(views) or 'none'}, and {', '.join(VIEWS)} are needed")
+        return views
 
     def findings(self) -> Iterator[Finding]:
         """All findings kept, view by view, chosen before rejected."""

@@ -52,13 +52,14 @@ def log_probs(
             mean_J = _mean([side for row in encoded for side in row.sides.values()], subject, settings)
             columns |= dict(zip(part[0].sides, rearrange(mean_J, "(n s) -> s n", n=len(part)), strict=True))
             cache.write(number, pa.table(columns))
-    return read_log_probs(out_dir)
+    return read_log_probs(out_dir, part[0].sides)
 
 
-def read_log_probs(out_dir: Path) -> Float[np.ndarray, "N S"]:
-    """What :func:`log_probs` left in ``out_dir``; raises as :func:`anatomy.data.shard_cache.shard_files`."""
-    table = read_shards(out_dir, "log-probabilities", "run the audit again with --base-rollouts")
-    return np.stack([np.asarray(table[name]) for name in table.column_names if name != "row_id"], axis=1)
+def read_log_probs(out_dir: Path, sides: Sequence[str]) -> Float[np.ndarray, "N S"]:
+    """What :func:`log_probs` left in ``out_dir``; raises as :func:`anatomy.data.shard_cache.read_shards`."""
+    columns = dict.fromkeys(sides, "double")
+    table = read_shards(out_dir, "log-probabilities", "run the audit again with --base-rollouts", columns)
+    return np.stack([np.asarray(table[side]) for side in sides], axis=1)
 
 
 def _mean(sides: Sequence[EncodedSide], subject: Subject, settings: ModelSettings) -> Float[np.ndarray, " N"]:

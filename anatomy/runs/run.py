@@ -37,6 +37,7 @@ from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredCo
 from anatomy.runs.out_folder import claimed, shared
 from anatomy.runs.stage_facts import RowsFacts, ScoresFacts
 from anatomy.settings import PLACES, AuditSettings
+from anatomy.types import Response
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -229,14 +230,14 @@ class Run:
     def own_scores(self, concept: str) -> Scores:
         """Scores of the model's own responses by a concept's detector; raises as :attr:`own_features`."""
         self.require("own")
-        return read_scores(self.file(artifacts.OWN_SCORES) / concept)
+        return read_scores(self.file(artifacts.OWN_SCORES) / concept, Response.sides)
 
     def own_log_probs(self) -> Float[np.ndarray, "J 1"]:
         """Mean log-probability per token of each of the model's own responses; raises as :attr:`own_features`."""
         from anatomy.rollouts.log_probs import read_log_probs
 
         self.require("own")
-        return read_log_probs(self.file(artifacts.OWN_LOG_PROBS))
+        return read_log_probs(self.file(artifacts.OWN_LOG_PROBS), Response.sides)
 
     @cached_property
     def signals(self) -> Signals:

@@ -86,14 +86,14 @@ class RolloutReader:
 
     def data(self, store: FeatureStore) -> PoolInContexts:
         """The run's rows, in their own clusters."""
-        scores = self._scores(self.audited_run.rows(), "data")
+        scores = self._scores(self.audited_run.rows(), "data", store.sides)
         pairs = zip(self.scorers, scores, strict=True)
         self.cuts = [Cut(scorer.threshold, float(score.std()) or 1.0) for scorer, score in pairs]
         return self._in_contexts(store, scores, self.rule.clusters.data_N, self.rule.members_KN)
 
     def other(self, store: FeatureStore, rows: Sequence[Row], name: str) -> PoolInContexts:
         """Rollouts, in the clusters that the rule gives them."""
-        scores = self._scores(rows, name)
+        scores = self._scores(rows, name, store.sides)
         return self._in_contexts(store, scores, self.rule.data_labels(store), self.rule.prompt_members(store))
 
     def _in_contexts(
@@ -105,9 +105,9 @@ class RolloutReader:
         concepts = concept_readout(names, scores, self.cuts, len(pool) * len(pool.sides))
         return PoolInContexts(pool, self.rule.feature_contexts(label_N), self.rule.prompt_contexts(member_KN), concepts)
 
-    def _scores(self, rows: Iterable[Row], name: str) -> list[np.ndarray]:
+    def _scores(self, rows: Iterable[Row], name: str, sides: Sequence[str]) -> list[np.ndarray]:
         bundle, folder = self.audited_run.bundle, self.audited_run.out / f"{name}-scores"
         if self.scorers:
             mark = self.audited_run.mark()
             score_rows(rows, self.scorers, bundle.tokenizer, lambda: bundle.subject, folder, mark, bundle.settings)
-        return [read_scores(folder / scorer.concept).score_NS for scorer in self.scorers]
+        return [read_scores(folder / scorer.concept, sides).score_NS for scorer in self.scorers]

@@ -63,11 +63,12 @@ def token_masks(
             table = {"row_id": [row.row_id for row in shard]} | dict(zip(SIDES, masks, strict=True))
             cache.write(number, pa.table(table, schema=_SCHEMA))
         done += len(shard)
-    kept = read_shards(cache.folder, "masks", "prepare the plan again")
+    kept = read_shards(cache.folder, "masks", "prepare the plan again", MASK_COLUMNS)
     sides = [[_ranges(ranges) for ranges in kept[side].to_pylist()] for side in SIDES]
     return list(zip(*sides, strict=True))
 
 
+MASK_COLUMNS = dict.fromkeys(SIDES, "list<list<element: int64>>")
 _SCHEMA = pa.schema([("row_id", pa.string()), *[(side, pa.list_(pa.list_(pa.int64()))) for side in SIDES]])
 
 

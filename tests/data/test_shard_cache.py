@@ -18,6 +18,7 @@ class Row(NamedTuple):
 
 
 ROWS = [Row(f"row-{number}") for number in range(7)]
+COLUMNS = {"row_id": "string"}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_rows_come_back_in_order_and_are_made_once(tmp_path):
     done = []
     assert fill([ShardCache(tmp_path, "m")], progress=done.append) == [(0, "m"), (1, "m"), (2, "m")]
     assert done == [3, 3, 1]
-    assert read_shards(tmp_path, "things", "again")["row_id"].to_pylist() == [row.row_id for row in ROWS]
+    assert read_shards(tmp_path, "things", "again", COLUMNS)["row_id"].to_pylist() == [row.row_id for row in ROWS]
     assert fill([ShardCache(tmp_path, "m")]) == []
 
 
@@ -64,14 +65,14 @@ def test_what_a_longer_set_left_is_deleted(tmp_path):
 
 def test_faults_are_one_line_with_the_remedy(tmp_path):
     with pytest.raises(RunError, match="no things; do it again"):
-        read_shards(tmp_path, "things", "do it again")
+        read_shards(tmp_path, "things", "do it again", COLUMNS)
     fill([ShardCache(tmp_path, "m")])
     ShardCache(tmp_path, "n").write(0, pa.table({"row_id": ["x"]}))
     with pytest.raises(RunError, match="things of different passes; do it again"):
-        read_shards(tmp_path, "things", "do it again")
+        read_shards(tmp_path, "things", "do it again", COLUMNS)
     numbered(tmp_path)[0][0].unlink()
     with pytest.raises(RunError, match="a shard is missing between the first and the last; do it again"):
-        read_shards(tmp_path, "things", "do it again")
+        read_shards(tmp_path, "things", "do it again", COLUMNS)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
@@ -81,7 +82,7 @@ def test_a_damaged_shard_is_refused_and_made_again_alone_to_the_same_bytes(tmp_p
     (path,) = numbered(tmp_path)[1]
     damage(path)
     with pytest.raises(RunError, match=r"(damaged|missing between).*; do it again"):
-        read_shards(tmp_path, "things", "do it again")
+        read_shards(tmp_path, "things", "do it again", COLUMNS)
     assert fill([ShardCache(tmp_path, "m")]) == [(1, "m")]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -93,7 +94,7 @@ def test_two_files_of_one_shard_are_refused_and_one_is_left(tmp_path):
     (other,) = numbered(tmp_path / "other")[0]
     other.rename(tmp_path / other.name)
     with pytest.raises(RunError, match="of different passes"):
-        read_shards(tmp_path, "things", "do it again")
+        read_shards(tmp_path, "things", "do it again", COLUMNS)
     assert fill([ShardCache(tmp_path, "m")]) == [(0, "m")]
     assert len(numbered(tmp_path)[0]) == 1
 
@@ -105,4 +106,15 @@ def test_files_of_others_in_the_folder_are_left_alone(tmp_path):
     fill([ShardCache(tmp_path, "m")])
     fill([ShardCache(tmp_path, "m")], ROWS[:3])
     assert all((tmp_path / name).read_text() == "mine" for name in names)
-    assert read_shards(tmp_path, "things", "again").num_rows == 3
+    assert read_shards(tmp_path, "things", "again", COLUMNS).num_rows == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "fault"),
+    [("row_id", None, "is missing"), ("row_id", [1, 2], "of type int64"), ("row_id", ["a", None], "without values")],
+)
+def test_shards_that_lack_a_column_are_refused(column, values, fault, tmp_path):
+    table = pa.table({"other": [1, 2]} if values is None else {column: values})
+    ShardCache(tmp_path, "m").write(0, table)
+    with pytest.raises(RunError, match=f"{fault}.*again"):
+        read_shards(tmp_path, "things", "again", COLUMNS)

@@ -66,7 +66,8 @@ def read(tiny_model_dir, tmp_path_factory):
         score_rows(rows, [Projection()], tokenizer, lambda: subject, out, "f", settings)
         likely_NS = log_probs(rows, tokenizer, subject, out / "likely", "f", settings)
         store = FeatureStore(out / "features")
-        return Read(store, Pool.read(store, ["freq"], 0.01, residuals=True), read_scores(out / "direction"), likely_NS)
+        scores = read_scores(out / "direction", rows[0].sides)
+        return Read(store, Pool.read(store, ["freq"], 0.01, residuals=True), scores, likely_NS)
 
     return SimpleNamespace(
         data=one("data", pairs()),
