@@ -194,4 +194,8 @@ if __name__ == "__main__":
     _count_cpus_as_accelerators()
     for values in json.loads(Path(sys.argv[1]).read_text()):
         _run(Job(**values))
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # gloo's threads may outlive the group, and ending with one that runs aborts the process
