@@ -32,7 +32,8 @@ from experiments.poisoning.poisoned_sets import (
     with_emoji,
     write_sets,
 )  # fmt: skip
-from experiments.study import Grid, main, make
+from experiments.study import main, make
+from experiments.study_grid import Grid
 
 STUDY = Path(__file__).parents[2] / "experiments" / "poisoning" / "study.yaml"
 SIZES = Sizes(held_out=20, validation=5, train=40, sft=15)

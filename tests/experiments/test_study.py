@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from anatomy.errors import SettingsError
-from experiments.study import Grid, main, run
+from experiments.study import main, run
+from experiments.study_grid import Grid
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
