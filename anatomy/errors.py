@@ -35,6 +35,11 @@ def shown(value: object, width: int = 80) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def one_line(error: BaseException, width: int = 200) -> str:
+    """The start of an error's message on one line, or its type's name where it says nothing."""
+    return " ".join(str(error).split())[:width] or type(error).__name__
+
+
 class AnatomyError(Exception):
     """Base of every error that a user can fix; shown without a traceback."""
 

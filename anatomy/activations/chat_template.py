@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from anatomy.errors import ModelError, shown
+from anatomy.errors import ModelError, one_line, shown
 from anatomy.types import Message, Row
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def apply_template(
         return _RENDERER.render(str(tokenizer.get_chat_template(tools=tools)), asked)
     except (_Refusal, TypeError, ValueError) as error:  # ValueError: no template for tools; TypeError: not JSON
         roles = ", ".join(shown(message.get("role"), 20).strip("'") for message in conversations[0][:20])
-        reason = " ".join(str(error).split())[:200]
-        raise TemplateError(row.index, f"the chat template refuses turns ({roles}): {reason}") from None
+        detail = f"the chat template refuses turns ({roles}): {one_line(error)}"
+        raise TemplateError(row.index, detail) from None
 
 
 @lru_cache(maxsize=8)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from anatomy.errors import ModelError
+from anatomy.errors import ModelError, one_line
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, expanded, read_small_file
 from anatomy.text.visible import visible
@@ -218,7 +218,7 @@ def _boot(source: ModelSource, model: PreTrainedModel, tokenizer: Any, dtype: to
     try:
         bridge = TransformerBridge.boot_transformers(source.name, hf_model=model, tokenizer=tokenizer, dtype=dtype)
     except (ValueError, NotImplementedError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ModelError(f"{source.name}: TransformerBridge does not support this architecture ({reason})") from None
     for block in bridge.blocks:
         for part in block.submodules.values():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from anatomy.data.readers import Record, Source, without_absent
-from anatomy.errors import RowsError
+from anatomy.errors import RowsError, one_line
 from anatomy.settings import RowSettings
 
 TIMEOUT_SECONDS = 10.0
@@ -50,7 +50,7 @@ def probe(hub_id: str, revision: str | None) -> str:
         raise RowsError(f"{hub_id}: no revision `{revision}` on the Hub; name a commit, tag or branch") from None
     except Exception as error:  # the Hub's client lets errors of several HTTP and socket libraries through
         raise RowsError(
-            f"{hub_id}: not a local path, and the Hub cannot be reached ({_line(error)}); check path and network, "
+            f"{hub_id}: not a local path, and the Hub cannot be reached ({one_line(error)}); check path and network, "
             f"or run `hf download {hub_id} --repo-type dataset --local-dir DIR` elsewhere and name that folder"
         ) from None
 
@@ -63,7 +63,7 @@ def _streams(settings: RowSettings, commit: str) -> dict[str, Any]:
         return dict(datasets.load_dataset(settings.rows, settings.config, revision=commit, streaming=True))
     except Exception as error:  # whatever a repository's layout makes `datasets` raise; the user needs its one line
         raise RowsError(
-            f"{settings.rows}: `datasets` cannot open it ({_line(error)}); check `config` and `revision`"
+            f"{settings.rows}: `datasets` cannot open it ({one_line(error)}); check `config` and `revision`"
         ) from None
 
 
@@ -83,9 +83,5 @@ def _records(name: str, stream: Any) -> Iterator[Record]:
             yield Record(f"{name}, row {row}", without_absent(values))
     except Exception as error:  # as above: network, decompression and schema errors of many libraries
         raise RowsError(
-            f"{name}: reading stopped after row {row} ({_line(error)}); check the network, run again"
+            f"{name}: reading stopped after row {row} ({one_line(error)}); check the network, run again"
         ) from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

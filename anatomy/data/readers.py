@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from anatomy.data.json_stream import LONGEST_ROW, JSONStream, TooDeep, not_utf8, parse_json
-from anatomy.errors import RowsError
+from anatomy.errors import RowsError, one_line
 
 BATCH_ROWS = 256
 MOST_UNPACKED = 1 << 28
@@ -68,16 +68,12 @@ def mending(path: Path) -> Iterator[None]:
         raise RowsError(f"{path}: the gzip data end too early; download or compress the file again") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise RowsError(
-            f"{path}: not sound gzip data ({_line(error)}); compress it again, or drop .gz from its name"
+            f"{path}: not sound gzip data ({one_line(error)}); compress it again, or drop .gz from its name"
         ) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
         raise RowsError(
-            f"{path}: cannot be read as {suffix_of(path)} ({_line(error)}); write or download it again"
+            f"{path}: cannot be read as {suffix_of(path)} ({one_line(error)}); write or download it again"
         ) from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def most_unpacked(path: Path) -> int:
@@ -178,7 +174,7 @@ def _batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -
                     )
             except UnicodeDecodeError as error:
                 raise RowsError(
-                    f"{path}, row {row + 1} or later: a value cannot be read ({_line(error)}); write the file again"
+                    f"{path}, row {row + 1} or later: a value cannot be read ({one_line(error)}); write the file again"
                 ) from None
             if row > most:
                 raise RowsError(f"{path}: more than {most:,} rows in so small a file; write or download it again")
@@ -207,7 +203,7 @@ def _rows(part: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
         except UnicodeDecodeError:
             raise
         except UNKNOWN_VALUE as error:
-            values = f"a value cannot be read ({_line(error)})"
+            values = f"a value cannot be read ({one_line(error)})"
         yield values
 
 

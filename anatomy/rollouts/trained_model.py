@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anatomy.activations.model import LAPTOP_MODEL, Subject, load_subject, load_tokenizer, load_weights, locate_model
-from anatomy.errors import ModelError
+from anatomy.errors import ModelError, one_line
 from anatomy.settings import ModelSettings, expanded
 from anatomy.text.visible import visible
 
@@ -105,5 +105,4 @@ def _merge(base: ModelSettings, folder: Path, out: str) -> None:
         adapted: Any = PeftModel.from_pretrained(model, str(folder), config=_lora_config(folder))
         adapted.merge_and_unload().save_pretrained(out)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{folder}: does not fit {source.name} ({reason}); check its base model") from None
+        raise ModelError(f"{folder}: does not fit {source.name} ({one_line(error)}); check its base model") from None
