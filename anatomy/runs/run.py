@@ -178,7 +178,7 @@ class Run:
         """
         features = artifacts.read_table(self.file(artifacts.CLUSTERS), CLUSTER_COLUMNS).to_pydict()
         rows = artifacts.read_table(self.file(artifacts.DATA_CLUSTERS), DATA_CLUSTER_COLUMNS).to_pydict()
-        self._same_rows(rows["row_id"], "data clusters")
+        self.require_same_rows(rows["row_id"], "data clusters")
         return Clusters.from_columns(features, rows, self.features.n_features)
 
     @property
@@ -214,7 +214,7 @@ class Run:
             RunError: they are missing, or of other rows than the features.
         """
         scores = read_scores(self.file(artifacts.SCORES) / concept)
-        self._same_rows(scores.row_ids, f"scores of `{concept}`")
+        self.require_same_rows(scores.row_ids, f"scores of `{concept}`")
         return scores
 
     @property
@@ -270,7 +270,12 @@ class Run:
         labels = ClusterLabels.read(path).kinds() if path.is_file() else {}
         return {name: label["label"] for kind in labels.values() for name, label in kind.items()}
 
-    def _same_rows(self, row_ids: Sequence[str], what: str) -> None:
+    def require_same_rows(self, row_ids: Sequence[str], what: str) -> None:
+        """Refuse ids that are not those of the features' rows, in their order.
+
+        Raises:
+            RunError: it says ``what`` is of other rows.
+        """
         if list(row_ids) != list(self.features.row_ids):
             raise RunError(f"{self.path}: {what} and features are of different rows; run the audit again")
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
-from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses, responses
@@ -155,13 +154,8 @@ def _counts(compared: ComparedRun) -> np.ndarray:
             texts = [str(messages[-1]["content"]) for messages in (stored.pair.chosen, stored.pair.rejected)]
             counts.append([[rule(text) for rule in TEXT_COUNTS.values()] for text in texts])
             bar.update()
-    _same_rows(compared, row_ids, "rows")
+    compared.run.require_same_rows(row_ids, "rows")
     return np.array(counts, np.float64)
-
-
-def _same_rows(compared: ComparedRun, row_ids: Sequence[str], what: str) -> None:
-    if list(row_ids) != list(compared.store.row_ids):
-        raise RunError(f"{compared.run.path}: {what} and features are of different rows; run the audit again")
 
 
 def _differences(
