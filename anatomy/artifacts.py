@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema, with_config
 
-from anatomy.errors import RunError
+from anatomy.errors import RunError, one_line
 from anatomy.types import content_hash, file_hash
 
 if TYPE_CHECKING:
@@ -357,25 +357,32 @@ Columns = Mapping[str, str]
 """Columns of a table by name: the Arrow type, as ``int64`` or ``list<string>``; ``?`` behind it allows nulls."""
 
 
+@contextlib.contextmanager
+def read_as_parquet(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what Arrow says of a broken file inside the block into a :class:`RunError` that ends in ``remedy``."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path}: not a valid Parquet file ({one_line(error, 120)}); {remedy}") from None
+
+
 def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
     """Read a Parquet artifact: the ``columns`` that are declared beside what writes it, or all there are.
 
     Raises:
         RunError: it is missing, damaged, not of this run, or a column is missing, of another type or lacks values.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     remedy = "run the command that wrote it again"
     if not path.is_file():
         raise RunError(f"{path}: not found; run the command that writes it first")
     require_recorded(path)
-    try:
-        schema = pq.read_schema(path)
-        require_columns(path, schema, columns or {}, remedy)
+    with read_as_parquet(path, remedy):
+        require_columns(path, pq.read_schema(path), columns or {}, remedy)
         table = pq.read_table(path, columns=columns and list(columns))
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{path}: not a valid Parquet file ({_first_line(error)}); {remedy}") from None
     lacking = [name for name, kind in (columns or {}).items() if table[name].null_count and not kind.endswith("?")]
     if lacking:
         raise RunError(f"{path}: column `{lacking[0]}` lacks values; {remedy}")
@@ -388,22 +395,12 @@ def require_columns(path: Path, schema: pa.Schema, columns: Columns, remedy: str
     Raises:
         RunError: it names the first such column.
     """
-    for name, kind in columns.items():
-        fault = _column_fault(schema, name, kind)
-        if fault is not None:
-            raise RunError(f"{path}: column `{name}` {fault}; {remedy}")
-
-
-def _column_fault(schema: pa.Schema, name: str, kind: str) -> str | None:
     import pyarrow as pa
 
-    if schema.names.count(name) != 1:
-        return "is missing"
-    found = schema.field(name).type
-    shown = f"list<{found.value_type}>" if pa.types.is_list(found) else str(found)
-    fits = shown == kind.removesuffix("?") or pa.types.is_null(found)  # a table without rows
-    return None if fits else f"is of type {shown[:40]}, not {kind}"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
+    for name, kind in columns.items():
+        if schema.names.count(name) != 1:
+            raise RunError(f"{path}: column `{name}` is missing; {remedy}")
+        found = schema.field(name).type
+        shown = f"list<{found.value_type}>" if pa.types.is_list(found) else str(found)
+        if shown != kind.removesuffix("?") and not pa.types.is_null(found):  # null: a table without rows
+            raise RunError(f"{path}: column `{name}` is of type {shown[:40]}, not {kind}; {remedy}")

@@ -17,7 +17,16 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import SEALED, Columns, is_sealed, remove_unfinished, require_columns, sealed_files, sealed_path
+from anatomy.artifacts import (
+    SEALED,
+    Columns,
+    is_sealed,
+    read_as_parquet,
+    remove_unfinished,
+    require_columns,
+    sealed_files,
+    sealed_path,
+)
 from anatomy.errors import RunError
 
 SHARD_ROWS = 128
@@ -127,54 +136,48 @@ def _mark(schema: pa.Schema) -> str:
     return str((schema.metadata or {}).get(MARK, b"").decode())
 
 
-def shard_files(folder: Path, what: str, remedy: str, columns: Columns) -> list[Path]:
-    """The shards of a folder in order, checked to be of one pass and to have the ``columns``.
+def shard_schemas(folder: Path, what: str, remedy: str) -> dict[Path, pa.Schema]:
+    """The shards of a folder in order, each with its schema, checked to be of one pass.
 
     Args:
         what: what they hold, as ``features``, for messages.
         remedy: what to do about a fault, as ``run `anatomy audit` again``.
 
     Raises:
-        RunError: there is no shard, one is missing in the sequence or damaged, a column is missing or of another type,
-            or they are of different passes.
+        RunError: there is no shard, one is missing in the sequence or damaged, or they are of different passes.
     """
     found = numbered(folder)
     if not found:
         raise RunError(f"{folder}: no {what}; {remedy}")
     if list(found) != list(range(len(found))):
         raise RunError(f"{folder}: a shard is missing between the first and the last; {remedy}")
-    paths = [path for same in found.values() for path in same]
-    for path in paths:
+    schemas: dict[Path, pa.Schema] = {}
+    for path in itertools.chain.from_iterable(found.values()):
         if not is_sealed(path):
             raise RunError(f"{path}: damaged, its bytes are not those that were written; {remedy}")
-    schemas = {path: _schema(path, remedy) for path in paths}
-    for path, schema in schemas.items():
-        require_columns(path, schema, columns, remedy)
+        with read_as_parquet(path, remedy):
+            schemas[path] = pq.read_schema(path)
     marks = {_mark(schema) for schema in schemas.values()}
-    if len(marks) > 1 or len(paths) > len(found):
+    if len(marks) > 1 or len(schemas) > len(found):
         raise RunError(f"{folder}: {what} of different passes; {remedy}")
     if marks == {""}:
         raise RunError(f"{folder}: {what} written by an earlier version; delete the folder and {remedy}")
-    return paths
+    return schemas
 
 
 def read_shards(folder: Path, what: str, remedy: str, columns: Columns) -> pa.Table:
     """The columns of all shards of a folder as one table, in order.
 
     Raises:
-        RunError: as :func:`shard_files`; or a row has no value in a column.
+        RunError: as :func:`shard_schemas`; or a column is missing, of another type or lacks values.
     """
-    paths = shard_files(folder, what, remedy, columns)
-    tables = [pq.read_table(path, columns=list(columns)).replace_schema_metadata() for path in paths]
+    tables = []
+    for path, schema in shard_schemas(folder, what, remedy).items():
+        require_columns(path, schema, columns, remedy)
+        with read_as_parquet(path, remedy):
+            tables.append(pq.read_table(path, columns=list(columns)).replace_schema_metadata())
     table = pa.concat_tables(tables)
     for name in columns:
         if table[name].null_count:
             raise RunError(f"{folder}: {what} without values in column `{name}`; {remedy}")
     return table
-
-
-def _schema(path: Path, remedy: str) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError):
-        raise RunError(f"{path}: not a valid Parquet file; {remedy}") from None

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from anatomy import artifacts
-from anatomy.data.shard_cache import ShardCache, shard_files
+from anatomy.data.shard_cache import ShardCache, shard_schemas
 from anatomy.errors import RunError
 from anatomy.sae.reconstruction import HealthSums
 
@@ -76,11 +76,11 @@ class FeatureShard:
         """
         index = self._column(f"{span}_index")
         indptr = np.asarray(index.offsets)
-        values = self._values(span, statistic, np.diff(indptr))
-        if len(values) != len(index.values) or (len(values) and np.asarray(index.values).max() >= self.n_features):
+        features = np.asarray(index.values).astype(np.int32)
+        if len(features) and features.max() >= self.n_features:
             raise RunError(f"{self.path}: features of `{span}` that the SAE does not have; {REMEDY}")
-        shape = (len(indptr) - 1, self.n_features)
-        return sparse.csr_array((values, np.asarray(index.values).astype(np.int32), indptr), shape=shape)
+        values = self._values(span, statistic, np.diff(indptr))
+        return sparse.csr_array((values, features, indptr), shape=(len(indptr) - 1, self.n_features))
 
     def activations(self, side: str) -> Float[np.ndarray, "N D"]:
         """Mean residual over the tokens of ``side``'s response in each row."""
@@ -90,17 +90,18 @@ class FeatureShard:
     def _values(self, span: str, statistic: str, sizes_N: np.ndarray) -> np.ndarray:
         if statistic == "fires":
             return np.ones(int(sizes_N.sum()), np.float32)
+        name = f"{span}_{'count' if statistic == 'freq' else statistic}"
+        values = np.asarray(self._column(name).values).astype(np.float32)
+        if len(values) != sizes_N.sum():
+            raise RunError(f"{self.path}: column `{name}` has not one value for each feature; {REMEDY}")
         if statistic == "freq":
-            counts = np.asarray(self._column(f"{span}_count").values).astype(np.float32)
-            if len(counts) != sizes_N.sum():
-                return counts
-            return counts / np.repeat(self.tokens(span), sizes_N).astype(np.float32)  # method.md §2, freq
-        values = np.asarray(self._column(f"{span}_{statistic}").values).astype(np.float32)
+            return values / np.repeat(self.tokens(span), sizes_N).astype(np.float32)  # method.md §2, freq
         return values + 1 if statistic == "at" else values
 
     def _column(self, name: str) -> pa.Array:
         if name not in self._columns:
-            column = pq.read_table(self.path, columns=[name]).column(0)
+            with artifacts.read_as_parquet(self.path, REMEDY):
+                column = pq.read_table(self.path, columns=[name]).column(0)
             if column.null_count:
                 raise RunError(f"{self.path}: column `{name}` lacks values; {REMEDY}")
             self._columns[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -110,7 +111,8 @@ class FeatureShard:
 def _columns(schema: pa.Schema, sides: Sequence[str], n_features: int) -> artifacts.Columns:
     """What each shard must have, and how wide its means are: as the first one has it."""
     index = "uint16" if n_features <= 1 << 16 else "uint32"
-    columns = {f"{span}_tokens": "int32" for span in ("prompt", *sides)}
+    columns = {"row_id": "string", "prompt_id": "string"}
+    columns |= {f"{span}_tokens": "int32" for span in ("prompt", *sides)}
     for span in ("prompt", *sides):
         for name, kind in (("index", index), ("max", "halffloat"), ("count", "uint16"), ("at", "uint16")):
             columns[f"{span}_{name}"] = f"list<{kind}>"
@@ -122,18 +124,18 @@ def _columns(schema: pa.Schema, sides: Sequence[str], n_features: int) -> artifa
 
 
 class FeatureStore:
-    """All shards of a harvest; raises as :func:`anatomy.data.shard_cache.shard_files`."""
+    """All shards of a harvest; raises as :func:`anatomy.data.shard_cache.shard_schemas`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.paths = shard_files(path, "features", REMEDY, {"row_id": "string", "prompt_id": "string"})
-        schema = pq.read_schema(self.paths[0])
+        schemas = shard_schemas(path, "features", REMEDY)
+        self.paths, schema = list(schemas), next(iter(schemas.values()))
         n_features = (schema.metadata or {}).get(N_FEATURES, b"").decode(errors="replace")
         self.n_features = int(n_features) if n_features.isascii() and n_features.isdecimal() else 0
         self.sides = tuple(name.removesuffix("_mean") for name in schema.names if name.endswith("_mean"))
         columns = _columns(schema, self.sides, self.n_features)
-        for found in self.paths:
-            artifacts.require_columns(found, pq.read_schema(found), columns, REMEDY)
+        for found, own in schemas.items():
+            artifacts.require_columns(found, own, columns, REMEDY)
         self.n_rows = sum(pq.read_metadata(found).num_rows for found in self.paths)
 
     def shards(self) -> Iterator[FeatureShard]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
@@ -109,7 +108,7 @@ def validations(folder: Path) -> list[ShownValidation | OtherDocument]:
         name = str(path.relative_to(folder))
         try:
             found.append(_validation(path, name) if path.name == artifacts.VALIDATION else _document(path, name))
-        except (AnatomyError, pa.ArrowException) as error:
+        except AnatomyError as error:
             found.append({"name": name, "document": {"cannot be read": str(error)}, "shifts": []})
     return found
 

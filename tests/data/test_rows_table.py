@@ -78,3 +78,17 @@ def test_a_failing_stream_leaves_the_old_file(tmp_path: Path) -> None:
 def test_missing_table(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"rows\.parquet: not found; run `anatomy audit`"):
         next(read_rows(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize("column", ["row_id", "prompt_id", "chosen"])
+def test_content_that_is_not_that_of_its_ids_is_refused(column: str, tmp_path: Path) -> None:
+    """Also where the file before it, which this process has read, was sound."""
+    path = tmp_path / "rows.parquet"
+    write_rows(path, [(pair(0), "retained"), (pair(3), "retained")])
+    assert len(list(read_rows(path))) == len(list(read_rows(path))) == 2
+    table = pq.read_table(path)
+    other = table[column].take([0, 0]) if column != "chosen" else table["rejected"]
+    pq.write_table(table.set_column(table.column_names.index(column), table.field(column), other), path)
+    for _ in range(2):
+        with pytest.raises(RunError, match="its content is not that of its ids"):
+            list(read_rows(path))

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 from support.damage import DAMAGES
 
+from anatomy.artifacts import sealed_path
 from anatomy.data import shard_cache
-from anatomy.data.shard_cache import ShardCache, numbered, read_shards, shards
+from anatomy.data.shard_cache import ShardCache, numbered, read_shards, shard_stem, shards
 from anatomy.errors import RunError
 
 
@@ -117,4 +118,12 @@ def test_shards_that_lack_a_column_are_refused(column, values, fault, tmp_path):
     table = pa.table({"other": [1, 2]} if values is None else {column: values})
     ShardCache(tmp_path, "m").write(0, table)
     with pytest.raises(RunError, match=f"{fault}.*again"):
+        read_shards(tmp_path, "things", "again", COLUMNS)
+
+
+def test_a_shard_of_a_right_name_that_is_no_table_is_refused(tmp_path):
+    """Anybody can name a file after its hash."""
+    with sealed_path(tmp_path, shard_stem(0), ".parquet") as shard:
+        shard.temporary.write_bytes(b"PAR1 and no table PAR1")
+    with pytest.raises(RunError, match=r"not a valid Parquet file.*again"):
         read_shards(tmp_path, "things", "again", COLUMNS)
