@@ -126,7 +126,7 @@ def assert_ends_well(commands: Commands, whole: Undisturbed, out: Path, what: st
     assert not list(out.rglob("*part")), f"after {what}: a temporary file is left"
 
 
-def killed_at_random_points(name: str, count: int, commands, undisturbed, folder: Path) -> None:
+def assert_kills_cost_nothing(name: str, count: int, commands, undisturbed, folder: Path) -> None:
     whole, chance = undisturbed(name), random.Random(name)
     for number in range(count):
         at, delay = chance.randint(1, whole.changes), chance.choice([0.0, 0.0, 0.002, 0.02, 0.1])
@@ -143,13 +143,13 @@ BY_DEFAULT = ["audit", *(pytest.param(name, marks=pytest.mark.exhaustive) for na
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_at_a_few_random_points(name, commands, undisturbed, tmp_path):
-    killed_at_random_points(name, FEW, commands, undisturbed, tmp_path)
+    assert_kills_cost_nothing(name, FEW, commands, undisturbed, tmp_path)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_killed_at_many_random_points(name, commands, undisturbed, tmp_path):
-    killed_at_random_points(name, MANY, commands, undisturbed, tmp_path)
+    assert_kills_cost_nothing(name, MANY, commands, undisturbed, tmp_path)
 
 
 @pytest.mark.exhaustive
@@ -162,7 +162,7 @@ def test_killed_again_and_again(name, commands, undisturbed, tmp_path):
     assert_ends_well(commands, whole, out, "eight kills")
 
 
-def full_disk(name: str, count: int, commands, undisturbed, folder: Path) -> None:
+def assert_full_disks_cost_nothing(name: str, count: int, commands, undisturbed, folder: Path) -> None:
     whole, chance = undisturbed(name), random.Random(name + "full")
     for number in range(count):
         at, out = chance.randint(2, whole.changes), folder / str(number)
@@ -175,16 +175,16 @@ def full_disk(name: str, count: int, commands, undisturbed, folder: Path) -> Non
 
 @pytest.mark.parametrize("name", BY_DEFAULT)
 def test_the_disk_is_full(name, commands, undisturbed, tmp_path):
-    full_disk(name, 1, commands, undisturbed, tmp_path)
+    assert_full_disks_cost_nothing(name, 1, commands, undisturbed, tmp_path)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_disk_is_full_at_many_points(name, commands, undisturbed, tmp_path):
-    full_disk(name, MANY, commands, undisturbed, tmp_path)
+    assert_full_disks_cost_nothing(name, MANY, commands, undisturbed, tmp_path)
 
 
-def limited_files(name: str, sizes_kb: list[int], commands, undisturbed, folder: Path) -> None:
+def assert_limits_on_files_cost_nothing(name: str, sizes_kb: list[int], commands, undisturbed, folder: Path) -> None:
     """The system itself refuses to let a file grow: what C++ and Rust write fails as what Python writes."""
     whole = undisturbed(name)
     for size_kb in sizes_kb:
@@ -198,13 +198,15 @@ def limited_files(name: str, sizes_kb: list[int], commands, undisturbed, folder:
 
 @pytest.mark.parametrize("name", BY_DEFAULT)
 def test_files_may_not_grow(name, commands, undisturbed, tmp_path):
-    limited_files(name, [random.Random(name).choice([1, 8, 24])], commands, undisturbed, tmp_path)
+    assert_limits_on_files_cost_nothing(name, [random.Random(name).choice([1, 8, 24])], commands, undisturbed, tmp_path)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_files_may_not_grow_beyond_many_sizes(name, commands, undisturbed, tmp_path):
-    limited_files(name, [0, 1, 2, 4, 8, 16, 24, 40, 64, 100, 160, 250], commands, undisturbed, tmp_path)
+    assert_limits_on_files_cost_nothing(
+        name, [0, 1, 2, 4, 8, 16, 24, 40, 64, 100, 160, 250], commands, undisturbed, tmp_path
+    )
 
 
 @pytest.mark.exhaustive
