@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 Message = Mapping[str, Any]
 """A chat message: ``role`` and ``content`` (strings), and optionally ``tool_calls``, ``name``, ``tool_call_id``."""
@@ -23,8 +24,12 @@ SPANS = ("prompt", *SIDES)
 
 def content_hash(value: object) -> str:
     """SHA-256 of ``value`` as canonical JSON (sorted keys), cut to 32 hexadecimal digits (128 bits)."""
+    return hashlib.sha256(_canonical(value)).hexdigest()[:32]
+
+
+def _canonical(value: object) -> bytes:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return text.encode("utf-8", "surrogatepass")
 
 
 def file_hash(path: Path) -> str:
@@ -34,6 +39,17 @@ def file_hash(path: Path) -> str:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+class Digests(NamedTuple):
+    """64-bit digests of a pair's context (prompt, tools, template variables) and sides; equal where these are equal.
+
+    They cost a tenth of the ids, and are for counting within a process: what is kept on disk goes by the ids.
+    """
+
+    prompt: int
+    chosen: int
+    rejected: int
 
 
 @dataclass(frozen=True)
@@ -53,15 +69,29 @@ class Pair:
     chat_template_kwargs: Mapping[str, Any] | None = None
     sides: ClassVar[tuple[str, ...]] = SIDES
 
-    @property
+    @cached_property
     def prompt_id(self) -> str:
         """Content hash of what precedes the responses; rows that share it are not independent."""
         return content_hash(_context(self))
 
-    @property
+    @cached_property
     def row_id(self) -> str:
         """Content hash of the whole pair; every cache aligns by it."""
         return content_hash([*_context(self), list(self.chosen), list(self.rejected)])
+
+    @cached_property
+    def digests(self) -> Digests:
+        """Digests of the context and of the sides, computed once."""
+        plain = self.tools is None and self.chat_template_kwargs is None
+        apart = b"" if plain else _canonical([self.tools, self.chat_template_kwargs])
+        return Digests(_digest(self.prompt, apart), _digest(self.chosen), _digest(self.rejected))
+
+    @cached_property
+    def digest(self) -> int:
+        """Digest of the whole pair; that of the pair with the labels swapped differs in the last bit alone."""
+        prompt, *sides = self.digests
+        joint = b"%d,%d,%d" % (prompt, *sorted(sides))
+        return _as_int(hashlib.blake2b(joint, digest_size=8).digest()) & ~1 | (sides[0] < sides[1])
 
     def side(self, name: str) -> Sequence[Message]:
         """The messages of ``"chosen"`` or ``"rejected"``."""
@@ -103,3 +133,21 @@ Row = Pair | Response
 
 def _context(row: Row) -> list[Any]:
     return [list(row.prompt), row.tools, row.chat_template_kwargs]
+
+
+def _digest(messages: Sequence[Message], apart: bytes = b"") -> int:
+    """Digest of messages and of what stands beside them; every part goes in with its kind and length."""
+    digest = hashlib.blake2b(apart, digest_size=8)
+    for message in messages:
+        if len(message) == 2 and "content" in message and "role" in message:
+            role, content = (message[key].encode("utf-8", "surrogatepass") for key in ("role", "content"))
+            digest.update(b"t%d:%d:%b" % (len(role), len(content), role))
+        else:
+            content = _canonical(message)
+            digest.update(b"j%d:" % len(content))
+        digest.update(content)
+    return _as_int(digest.digest())
+
+
+def _as_int(digest: bytes) -> int:
+    return int.from_bytes(digest, "little")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from anatomy.artifacts import ROWS
@@ -14,6 +16,10 @@ from anatomy.data.rows_table import write_rows
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
+Drain = Callable[[Iterable[tuple[Pair | Fault, str]]], object]
+"""What takes every row with its status, in order."""
+IGNORED: Drain = deque[object](maxlen=0).extend
+
 
 def ingest(
     settings: RowSettings,
@@ -23,11 +29,25 @@ def ingest(
 ) -> RowHealth:
     """Stream the rows into ``out_dir/rows.parquet`` and return their health.
 
+    Raises:
+        RowsError: as :func:`measure`; nothing is written then.
+    """
+    return measure(settings, check, progress, partial(write_rows, out_dir / ROWS))
+
+
+def measure(
+    settings: RowSettings,
+    check: RowCheck | None = None,
+    progress: Callable[[int], object] | None = None,
+    drain: Drain = IGNORED,
+) -> RowHealth:
+    """Stream the rows once, through ``drain``, and return their health.
+
     ``check`` adds what only a tokeniser knows: truncation faults and lengths in tokens. ``progress`` is called with
     the number of rows done since the last call (``Bar.update`` fits).
 
     Raises:
-        RowsError: the set cannot be read, or none of its rows can be used; nothing is written then.
+        RowsError: the set cannot be read, or none of its rows can be used.
     """
     stream = PairStream(settings)
     health = HealthTable(stream.format, check)
@@ -39,5 +59,5 @@ def ingest(
                 progress(1)
         health.require_retained(settings.rows)
 
-    write_rows(out_dir / ROWS, checked())
+    drain(checked())
     return health.found()

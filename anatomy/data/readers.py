@@ -210,7 +210,11 @@ def _rows(part: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 def without_absent(value: Any) -> Any:
     """Drop null fields, at every depth: columnar formats add each key that *any* row has to *every* row."""
     if isinstance(value, dict):
-        return {key: without_absent(item) for key, item in value.items() if item is not None}
+        return {
+            key: without_absent(item) if isinstance(item, dict | list) else item
+            for key, item in value.items()
+            if item is not None
+        }
     if isinstance(value, list):
         return [without_absent(item) for item in value]
     return value

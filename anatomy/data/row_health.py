@@ -1,18 +1,19 @@
 """Data health: which rows are retained, why the others are not, and what is odd about the set.
 
-Memory holds one 16-byte digest for each distinct row, prompt and response (about 400 bytes a row in all), and no text
-beyond three examples a reason.
+Memory holds 8 bytes for each distinct row and 16 for each distinct prompt and response, and no text beyond three
+examples a reason.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from anatomy.data import faults
+from anatomy.data.digest_tables import DigestCounts, DigestSet
 from anatomy.data.faults import Fault
 from anatomy.data.health import (
     ModelSides,
@@ -25,14 +26,14 @@ from anatomy.data.health import (
 )
 from anatomy.data.lengths import LengthTable
 from anatomy.errors import RowsError
-from anatomy.types import SIDES, SPANS, Message, Pair, content_hash
+from anatomy.types import SIDES, SPANS, Message, Pair
 
 EXAMPLES = 3
 TOP_NAMES = 20
 MOST_NAMES = 10_000
 NAME_CHARS = 200
 SOURCE_COLUMNS = ("source", "dataset", "data_source")
-MODEL_COLUMNS = ("{side}_model", "{side}-model", "model_{side}")
+CHOSEN_MODEL, REJECTED_MODEL = ((f"{side}_model", f"{side}-model", f"model_{side}") for side in SIDES)
 RATING_COLUMNS = [
     (pattern.format(word, "chosen"), pattern.format(word, "rejected"))
     for word in ("score", "rating", "reward", "avg_rating")
@@ -68,9 +69,8 @@ class HealthTable:
         self._reasons: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
         self._examples: defaultdict[str, list[NotedRow]] = defaultdict(list)
-        self._seen: set[bytes] = set()
-        self._prompts: Counter[bytes] = Counter()
-        self._responses: Counter[bytes] = Counter()
+        self._seen = DigestSet()
+        self._prompts, self._responses = DigestCounts(), DigestCounts()
         self._sources: Counter[str] = Counter()
         self._models = {side: Counter[str]() for side in SIDES}
         self._lengths = {span: LengthTable() for span in SPANS}
@@ -85,16 +85,14 @@ class HealthTable:
         self._rows += 1
         if isinstance(row, Fault):
             return self._note(self._reasons, row.reason, row.index, row.detail)
-        prompt, *responses = (_digest(row.prompt_id), *(_digest(content_hash(list(row.side(side)))) for side in SIDES))
-        reason = self._reason(row, prompt, *responses)
+        ratings = read_ratings(row.metadata)
+        reason = self._reason(row, ratings)
         verdict = self._check(row) if self._check is not None and reason is None else None
         reason = reason or (verdict.reason if verdict else None)
         if reason is not None:
             detail = verdict.detail if verdict else ""
             return self._note(self._reasons, reason, row.index, detail or excerpt(row))
-        self._describe(row, verdict)
-        self._prompts[prompt] += 1
-        self._responses.update(responses)
+        self._describe(row, ratings, verdict)
         return faults.RETAINED
 
     def _note(self, counts: Counter[str], reason: str, index: int, text: str) -> str:
@@ -103,27 +101,27 @@ class HealthTable:
             self._examples[reason].append(NotedRow(index=index, excerpt=text))
         return reason
 
-    def _reason(self, pair: Pair, prompt: bytes, chosen: bytes, rejected: bytes) -> str | None:
-        if chosen == rejected:
+    def _reason(self, pair: Pair, ratings: tuple[float, float] | None) -> str | None:
+        if pair.digests.chosen == pair.digests.rejected:
             return faults.IDENTICAL_PAIR
-        ratings = read_ratings(pair.metadata)
         if ratings is not None and ratings[0] == ratings[1]:
             return faults.TIE
-        same, opposite = _digest(prompt + chosen + rejected), _digest(prompt + rejected + chosen)
-        if same in self._seen:
+        if pair.digest in self._seen:
             return faults.DUPLICATE_ROW
-        if opposite in self._seen:
+        if pair.digest ^ 1 in self._seen:
             return faults.OPPOSITE_LABEL
-        self._seen.add(same)
+        self._seen.add(pair.digest)
         return None
 
-    def _describe(self, pair: Pair, verdict: CheckResult | None) -> None:
-        """Flags, lengths, source and models of a retained row."""
-        ratings = read_ratings(pair.metadata)
+    def _describe(self, pair: Pair, ratings: tuple[float, float] | None, verdict: CheckResult | None) -> None:
+        """Flags, repetitions, lengths, source and models of a retained row."""
+        self._prompts.add(pair.digests.prompt)
+        self._responses.add(pair.digests.chosen)
+        self._responses.add(pair.digests.rejected)
         if ratings is not None and ratings[0] < ratings[1]:
             text = f"{ratings[0]:g} < {ratings[1]:g}: {excerpt(pair)}"
             self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.index, text)
-        if not text_of(pair.prompt).strip():
+        if not any(message["content"].strip() for message in pair.prompt):
             self._note(self._flags, faults.EMPTY_PROMPT, pair.index, excerpt(pair))
         lengths = verdict.lengths if verdict is not None else character_lengths(pair)
         for span in SPANS:
@@ -153,6 +151,7 @@ class HealthTable:
 
     def found(self) -> RowHealth:
         """The health of the rows seen so far."""
+        prompts, responses = self._prompts.counts(), self._responses.counts()
         return RowHealth(
             rows=self._rows,
             retained=self.retained,
@@ -161,11 +160,11 @@ class HealthTable:
             flags=self._noted(self._flags, faults.FLAGS),
             lengths={span: self._span_lengths(table) for span, table in self._lengths.items()},
             prompts=PromptRepeats(
-                distinct=len(self._prompts),
-                largest_group=max(self._prompts.values(), default=0),
-                repeated_rows=_repeated(self._prompts),
+                distinct=len(prompts),
+                largest_group=int(prompts.max(initial=0)),
+                repeated_rows=int(prompts[prompts > 1].sum()),
             ),
-            responses=ResponseRepeats(distinct=len(self._responses), repeated=_repeated(self._responses)),
+            responses=ResponseRepeats(distinct=len(responses), repeated=int(responses[responses > 1].sum())),
             sources=dict(_top(self._sources)),
             models=self._model_counts(),
         )
@@ -188,25 +187,23 @@ def read_ratings(metadata: Mapping[str, Any]) -> tuple[float, float] | None:
 
     Knows ``score``, ``rating``, ``reward`` and ``avg_rating``, before or after the side, joined by ``_`` or ``-``.
     """
-    columns = {name.lower().replace("-", "_"): name for name in metadata}
-    for names in RATING_COLUMNS:
-        if columns.keys() >= set(names):
-            chosen, rejected = (_number(metadata[columns[name]]) for name in names)
-            if chosen is not None and rejected is not None:
-                return chosen, rejected
+    for columns in _rating_columns(tuple(metadata)):
+        chosen, rejected = (_number(metadata[column]) for column in columns)
+        if chosen is not None and rejected is not None:
+            return chosen, rejected
     return None
+
+
+@lru_cache(maxsize=256)
+def _rating_columns(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The pairs of columns among ``names`` that may hold the ratings of both sides."""
+    columns = {name.lower().replace("-", "_"): name for name in names}
+    return [(columns[ours], columns[theirs]) for ours, theirs in RATING_COLUMNS if {ours, theirs} <= columns.keys()]
 
 
 def source_and_models(metadata: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Source of a row, and the models that wrote chosen and rejected, where a column says so."""
-    source = _first(metadata, SOURCE_COLUMNS)
-    chosen, rejected = (_first(metadata, [name.format(side=side) for name in MODEL_COLUMNS]) for side in SIDES)
-    return source, chosen, rejected
-
-
-def text_of(messages: Any) -> str:
-    """The messages' contents, one after the other."""
-    return "\n".join(message["content"] for message in messages)
+    return _first(metadata, SOURCE_COLUMNS), _first(metadata, CHOSEN_MODEL), _first(metadata, REJECTED_MODEL)
 
 
 def character_lengths(pair: Pair) -> dict[str, int]:
@@ -225,10 +222,6 @@ def excerpt(pair: Pair) -> str:
 def _cut(text: str, width: int) -> str:
     line = " ".join(text[: 4 * width].split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _digest(value: str | bytes) -> bytes:
-    return hashlib.blake2b(value.encode() if isinstance(value, str) else value, digest_size=16).digest()
 
 
 def _number(value: object) -> float | None:
@@ -252,7 +245,3 @@ def _count(counts: Counter[str], name: str | None) -> None:
 
 def _top(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_NAMES]
-
-
-def _repeated(counts: Counter[bytes]) -> int:
-    return sum(count for count in counts.values() if count > 1)

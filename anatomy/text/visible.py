@@ -46,7 +46,7 @@ def _shown(character: str) -> str:
 
 def without_surrogates(text: str) -> str:
     """``text`` with lone surrogates, which no UTF-8 file can hold, replaced by ``?``."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def excerpt(pieces: Sequence[str], position: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from anatomy import artifacts
 from anatomy.data.health import Health
-from anatomy.data.ingest import ingest
+from anatomy.data.ingest import measure
 from anatomy.errors import ModelError
 from anatomy.progress import progress_bar
 from anatomy.report.health_text import format_health
@@ -50,8 +49,8 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
         if asked.model is not None or asked.chat_template is not None:
             raise
         note = f"\nNo tokenizer: lengths are in characters and truncation is not checked ({error})."
-    with tempfile.TemporaryDirectory(prefix="anatomy-") as folder, progress_bar("rows", "row") as bar:
-        found = ingest(asked, Path(folder), tokens, bar.update)
+    with progress_bar("rows", "row") as bar:
+        found = measure(asked, tokens, bar.update)
     health = Health.of(found if tokens is None else tokens.add_to(found))
     if out is not None:
         with claimed(Path(out)):
