@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -74,6 +75,27 @@ class Settings(BaseModel):
         return value
 
 
+def _parts(text: object) -> object:
+    """The parts of a text between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+def _roles(text: object) -> object:
+    """``role=column,role=column`` as a mapping."""
+    if not isinstance(text, str):
+        return text
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not pairs or not all(equals for _, equals, _ in pairs):
+        raise ValueError("write role=column,role=column, or name a YAML file of them that is there")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
+"""Names, or one text with commas between them."""
+Roles = Annotated[dict[str, str], BeforeValidator(_roles)]
+"""Columns by role, or one text ``role=column,role=column``."""
+
+
 class RowSettings(Settings):
     """The source of the rows, and how to read them."""
 
@@ -85,6 +107,18 @@ class RowSettings(Settings):
     )
     revision: str | None = Field(None, description="Hub revision (commit, tag or branch).")
     format: RowFormat = Field("auto", description="Row format; recognised from the columns by default.")
+    map: Roles | None = Field(
+        None,
+        description="Columns by role, as role=column,role=column or a YAML file; `a.b` is a path, `a+b` joins texts. "
+        "Overrules what is recognised.",
+    )
+    label: str | None = Field(None, description="Column that says which response is better, where several do.")
+    score: str | None = Field(None, description="Column of scores that says how good each response is.")
+    pairs: Literal["best-worst", "all", "adjacent"] = Field(
+        "best-worst", description="Which pairs are made of more than two responses to a prompt."
+    )
+    group_by: Names | None = Field(None, description="Columns, with commas, whose values are groups to show.")
+    most_faulty: float = Field(0.2, ge=0, le=1, description="Share of rows that may be unreadable.")
     limit: int | None = Field(None, ge=1, description="Read at most this many rows.")
     sample: int | None = Field(None, ge=1, description="Keep a random sample of this many rows, spread over the set.")
     seed: int = Field(0, ge=0, description="Seed of everything random in the run.")
@@ -364,6 +398,8 @@ def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: str | Pa
             raise SettingsError(f"{config}: expected `key: value` lines, found {type(loaded).__name__}")
         values.update({_key(key): value for key, value in loaded.items()})
     values.update({key: value for key, value in flags.items() if value is not None})
+    if isinstance(values.get("map"), str) and expanded(values["map"]).is_file():
+        values["map"] = read_yaml(expanded(values["map"]), "map of columns")
     try:
         return kind.model_validate(values)
     except ValidationError as error:

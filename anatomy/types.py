@@ -57,7 +57,9 @@ class Pair:
     """One preference row in explicit conversational form.
 
     ``prompt`` holds the messages that both sides share; ``chosen`` and ``rejected`` what follows, each ending in an
-    assistant message. ``index`` is the row's position in the source; ``metadata`` its other columns.
+    assistant message. ``index`` is the pair's own place in the stream; ``source_rows`` are the rows of the source, from
+    0, that it was made of (``index`` alone unless they are given), and ``metadata`` their other columns. The weights of
+    the pairs that were made of one ranking sum to 1.
     """
 
     index: int
@@ -67,7 +69,14 @@ class Pair:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Mapping[str, Any]] | None = None
     chat_template_kwargs: Mapping[str, Any] | None = None
+    source_rows: tuple[int, ...] = ()
+    weight: float = 1.0
     sides: ClassVar[tuple[str, ...]] = SIDES
+
+    def __post_init__(self) -> None:
+        """Name the source row of a pair that is made of one."""
+        if not self.source_rows:
+            object.__setattr__(self, "source_rows", (self.index,))
 
     @cached_property
     def prompt_id(self) -> str:

@@ -56,8 +56,17 @@ RETAINED = "retained"
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that cannot become a pair: its 0-based position in the source, one of ``REASONS``, and what was found."""
+    """What cannot become a pair: its place in the stream, one of ``REASONS``, and what was found.
+
+    ``source_rows`` are the rows of the source, from 0, that are left out for it; ``index`` alone unless given.
+    """
 
     index: int
     reason: str
     detail: str
+    source_rows: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Name the source row of a fault that is of one."""
+        if not self.source_rows:
+            object.__setattr__(self, "source_rows", (self.index,))

@@ -83,6 +83,33 @@ class MeasuredRule(HealthPart):
     decided: float | None
 
 
+class VoteAgreement(HealthPart):
+    """How far several votes of one pair agree: pairs with more than one vote, their votes, and pairs without a winner.
+
+    ``percent`` is the mean share of pairs of votes that agree, ``alpha`` Krippendorff's (nominal): 1 is full agreement,
+    0 is chance; None where it is not defined.
+    """
+
+    pairs: int
+    votes: int
+    ties: int
+    percent: float | None
+    alpha: float | None
+
+
+class RowReading(HealthPart):
+    """How the rows were read: the layout, which column has which role, and what a reader of the set should know.
+
+    ``unread`` holds the text columns that no role has, each with the start of a value.
+    """
+
+    layout: str
+    map: dict[str, str]
+    notes: list[str]
+    unread: dict[str, str] = Field(default_factory=dict)
+    votes: VoteAgreement | None = None
+
+
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 
@@ -101,6 +128,7 @@ class RowHealth(HealthPart):
     models: dict[str, ModelSides]
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
+    reading: RowReading | None = None
 
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
@@ -114,6 +142,7 @@ class Health(Artifact):
     """
 
     NAME = "record of data health"
+    VERSION = 2
 
     rows: int | None = None
     retained: int | None = None
@@ -127,6 +156,7 @@ class Health(Artifact):
     models: dict[str, ModelSides] = Field(default_factory=dict)
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
+    reading: RowReading | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""``rows.parquet``: one line for each source row, in order, with its pair and its status."""
+"""``rows.parquet``: one line for each pair or fault, in order, with its source rows and its status."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), 
 SCHEMA = pa.schema(
     [
         ("index", pa.int64()),
+        ("source_rows", pa.list_(pa.int64())),
         ("row_id", pa.string()),
         ("prompt_id", pa.string()),
         ("status", pa.string()),
@@ -31,6 +32,7 @@ SCHEMA = pa.schema(
         ("tools", pa.string()),
         ("chat_template_kwargs", pa.string()),
         ("metadata", pa.string()),
+        ("weight", pa.float64()),
     ]
 )
 """``extra`` holds a message's other keys; it, ``tools``, ``chat_template_kwargs`` and ``metadata`` are JSON or null."""
@@ -93,9 +95,10 @@ def _stored(line: Mapping[str, Any], path: Path, known: bool) -> StoredPair:
 
 def _line(row: Pair | Fault, status: str) -> dict[str, Any]:
     if isinstance(row, Fault):
-        return {"index": row.index, "status": status}
+        return {"index": row.index, "source_rows": row.source_rows, "status": status}
     return {
         "index": row.index,
+        "source_rows": row.source_rows,
         "row_id": row.row_id,
         "prompt_id": row.prompt_id,
         "status": status,
@@ -103,13 +106,15 @@ def _line(row: Pair | Fault, status: str) -> dict[str, Any]:
         "tools": _json(row.tools),
         "chat_template_kwargs": _json(row.chat_template_kwargs),
         "metadata": _json(row.metadata),
+        "weight": row.weight,
     }
 
 
 def _pair(line: Mapping[str, Any]) -> Pair:
     prompt, chosen, rejected = (_unpacked(line[span]) for span in SPANS)
     metadata, tools, template_kwargs = (_parsed(line[key]) for key in ("metadata", "tools", "chat_template_kwargs"))
-    return Pair(line["index"], prompt, chosen, rejected, metadata, tools, template_kwargs)
+    made_of = tuple(line["source_rows"])
+    return Pair(line["index"], prompt, chosen, rejected, metadata, tools, template_kwargs, made_of, line["weight"])
 
 
 def _packed(messages: Sequence[Message]) -> list[dict[str, Any]]:
