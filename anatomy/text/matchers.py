@@ -1,4 +1,5 @@
-"""Places of trivial concepts in plain text, without a model. They name clusters, serve as baselines and detect.
+"""Places of concepts in plain text, without a model. Trivial ones name clusters, serve as baselines and detect; those
+of content checks (``anatomy check``) detect.
 
 English wording only. Markdown is parsed (:mod:`anatomy.text.markdown_spans`), so that ``*`` in code or arithmetic is
 not emphasis; the rest is matched at word boundaries, wherever it stands. Refusal is matched in the opening of a
@@ -12,8 +13,12 @@ from collections.abc import Callable
 
 import regex
 
+from anatomy.text.content_patterns import BENCHMARKS, CONTENT_PATTERNS
+from anatomy.text.loops import loop_ranges
 from anatomy.text.markdown_spans import CONSTRUCTS, Range, markdown_ranges
+from anatomy.text.personal_data import PERSONAL
 from anatomy.text.refusal_rule import refusal_ranges
+from anatomy.text.script_tails import tail_ranges
 
 _NAME = r"[A-Z][\w'-]{1,60}"  # bounded: A-A-A-… starts a name at every hyphen, and each would be read to its end
 _PATTERNS = {
@@ -37,7 +42,7 @@ _PATTERNS = {
         r" (?:likely |probably |clearly )?(?:an?|the|part of an?|from an?) (?:\w+ ){0,3}"
         r"(?:benchmark|evaluation|test (?:case|item|prompt|set)|red[- ]team(?:ing)?)\b"
         r"|\b(?:known|standard|popular|common|well-known) (?:\w+ )?benchmark (?:question|problem|item|prompt)\b"
-        r"|\b(?:GSM8K|MMLU|GPQA|AGIEval|HumanEval|TruthfulQA|BIG-bench|HellaSwag|HarmBench|XSTest|StrongREJECT)\b"
+        rf"|{BENCHMARKS}"
     ),
     "hedging": (
         r"\b(?:perhaps|maybe|might|possibly|probably|arguably|somewhat|likely|it depends|it seems|appears? to"
@@ -55,7 +60,9 @@ _PATTERNS = {
         r"|I agree|great|happy to)\b"
     ),
 }
-_CASED = {"first person", "citation"}  # "I" and "me" are words; "i" in a formula is not
+_CASED = {  # "I" and "me" are words; "i" in a formula is not
+    "first person", "citation", "benchmark wording",
+}  # fmt: skip
 
 # One picture: shown as one by default, or asked for by U+FE0F; of the others, the signs in the picture blocks. Digits,
 # ©, ™ and arrows are text. A joined sequence, a flag and a keycap are one each.
@@ -71,17 +78,34 @@ def _lexical(name: str, pattern: str) -> Callable[[str], list[Range]]:
     return lambda text: [match.span() for match in compiled.finditer(text.replace("’", "'"))]
 
 
+def _where_hinted(rule: Callable[[str], list[Range]], hints: tuple[str, ...]) -> Callable[[str], list[Range]]:
+    def ranges(text: str) -> list[Range]:
+        lowered = text.lower()
+        return rule(text) if any(hint in lowered for hint in hints) else []
+
+    return ranges
+
+
 def _construct(name: str) -> Callable[[str], list[Range]]:
     return lambda text: list(markdown_ranges(text)[name])
 
 
-MATCHERS: dict[str, Callable[[str], list[Range]]] = {
+TRIVIAL: dict[str, Callable[[str], list[Range]]] = {
     **{name: _lexical(name, pattern) for name, pattern in _PATTERNS.items()},
     **{name: _construct(name) for name in CONSTRUCTS},
     "emoji": lambda text: [match.span() for match in _EMOJI.finditer(text)],
     "refusal": refusal_ranges,
 }
 """Name of a trivial concept → its character ranges ``[start, stop)`` in a text; of ``length``, the words."""
+
+MATCHERS: dict[str, Callable[[str], list[Range]]] = {
+    **TRIVIAL,
+    **{name: _where_hinted(_lexical(name, pattern), hints) for name, (pattern, hints) in CONTENT_PATTERNS.items()},
+    "loop": loop_ranges,
+    "foreign tail": tail_ranges,
+    **PERSONAL,
+}
+"""Name of any concept with a text rule → its ranges; see ``TRIVIAL``."""
 
 
 def find_ranges(text: str, name: str) -> list[Range]:

@@ -38,9 +38,15 @@ def test_library_holds_the_promised_concepts() -> None:
         "goblin-weave", "cheerfulness", "conflict-avoidance", "formality", "overconfidence", "excessive-hedging",
         "sycophancy", "playful", "poetic",
     }  # fmt: skip
-    assert kinds["style"] == {"bold", "em-dash", "emoji", "horizontal-rule", "table", "lists", "headings", "length"}
+    assert kinds["style"] == {
+        "bold", "em-dash", "emoji", "horizontal-rule", "table", "lists", "headings", "length", "canned-opening",
+    }  # fmt: skip
     assert kinds["safety"] == {"refusal", "compliance-with-harm"}
-    assert kinds["integrity"] == {"hyperlinks", "invented-citations", "benchmark-verbalisation", "premise-agreement"}
+    assert kinds["integrity"] == {
+        "hyperlinks", "invented-citations", "benchmark-verbalisation", "premise-agreement", "maker-identity",
+        "cut-off-date", "loop", "foreign-tail", "benchmark-wording", "placeholder", "e-mail-address", "phone-number",
+        "secret-key",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("concept", load_library().values(), ids=lambda concept: concept.id)
