@@ -7,6 +7,10 @@ import errno
 import os
 import re
 import reprlib
+from types import FunctionType
+from typing import TypeVar
+
+_Kind = TypeVar("_Kind")
 
 
 class _Starts(reprlib.Repr):
@@ -136,6 +140,14 @@ class explained(contextlib.ContextDecorator):
         found = None if error is None else machine_error(error)
         if found is not None:
             raise found from error
+
+
+def methods_explained(kind: type[_Kind]) -> type[_Kind]:
+    """Return a class after its public methods were made to raise what :class:`explained` says; a decorator."""
+    for name, method in list(vars(kind).items()):
+        if isinstance(method, FunctionType) and not name.startswith("_"):
+            setattr(kind, name, explained()(method))
+    return kind
 
 
 def machine_error(error: BaseException) -> MachineError | None:

@@ -1,8 +1,9 @@
 """All that reaches a terminal: output, and on standard error progress bars and plain lines of messages.
 
 Nothing else in the package prints. Results go to standard output by :func:`output`; everything else is a message of
-:data:`logger`, which a Python caller can route as it likes and the command line shows as plain lines. Rows, names and
-answers of models are in both: what a terminal would obey is escaped here.
+:data:`logger`, which a Python caller can route as it likes and the command line shows as plain lines, like the warnings
+and the messages of libraries. Rows, names and answers of models are in all of them: what a terminal would obey is
+escaped here.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import io
 import logging
 import os
 import sys
+import warnings
 from functools import cache
+from pathlib import PurePath
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
+from anatomy.errors import one_line
 from anatomy.text.redaction import redacted
 from anatomy.text.visible import printable, visible
 
@@ -118,7 +122,35 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record as one plain line."""
-        message(" ".join(self.format(record).split("\n")))
+        message(self.format(record))
+
+
+class _PlainRecord(logging.LogRecord):
+    """A message of any logger as one plain line, whichever handler shows it: libraries bring handlers of their own."""
+
+    def __init__(
+        self, name: str, level: int, pathname: str, lineno: int, msg: object, args: Any, exc_info: Any, *more: Any
+    ) -> None:
+        super().__init__(name, level, pathname, lineno, msg, args, None, *more[:1])  # no traceback, no stack
+        error = exc_info[1] if exc_info else None
+        self._said = "" if error is None else f" ({type(error).__name__}: {one_line(error)})"
+
+    def getMessage(self) -> str:
+        """Return the message with what an exception says behind it, on one line, escaped and without secrets."""
+        return printable(redacted(" ".join(super().getMessage().split("\n")) + self._said))
+
+
+def _show_warning(
+    warning: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what the module ``warnings`` has to say as a message; it would write it as it is."""
+    text = " ".join(str(warning).split("\n"))
+    message(f"warning: {text} ({category.__name__}, {PurePath(filename).name}, line {lineno})")
 
 
 def prepare_streams() -> None:
@@ -144,8 +176,12 @@ def end_output() -> None:
 
 
 def show_messages() -> None:
-    """Show messages as plain lines on standard error; called once by each command-line entry."""
+    """Show messages, and what libraries log and warn of, as plain lines on standard error; for command-line entries."""
     if not logger.handlers:
         logger.addHandler(_StandardError())
         logger.setLevel(logging.INFO)
         logger.propagate = False  # a library that configures the root logger would show each line twice
+    logging.setLogRecordFactory(_PlainRecord)
+    logging.lastResort = _StandardError(logging.WARNING)  # shows what libraries without a handler say
+    logging.raiseExceptions = False  # a message that cannot be shown is no reason for a traceback
+    warnings.showwarning = _show_warning

@@ -1,4 +1,4 @@
-"""A folder that a command writes into: claimed for it, kept from other processes, and never somebody else's."""
+"""What a command writes into: a folder claimed for it and never somebody else's, or a file that is not there yet."""
 
 from __future__ import annotations
 
@@ -77,3 +77,15 @@ def refuse_foreign(folder: Path) -> None:
     content = artifacts.read_json(manifest) if manifest.is_file() else None
     if not isinstance(content, dict) or "schema_version" not in content:
         raise RunError(f"{folder}: holds files without a mark of this version of anatomy; choose another --out")
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write a file where something is already; for use before work that takes long.
+
+    A single file has no mark that says whose it is, and a file of ours may have been edited since.
+
+    Raises:
+        RunError: something is there.
+    """
+    if path.exists() or path.is_symlink():
+        raise RunError(f"{path}: is there already, and is not overwritten; choose another --out, or remove it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anatomy.errors import PlanError
+from anatomy.runs.out_folder import refuse_existing
 from anatomy.runs.reopened import flags_of_run
 from anatomy.runs.run import Run
 from anatomy.workflows.outcome import Outcome, Where
@@ -35,11 +35,11 @@ def make_plan(
         out: the plan; a file that is there already is not overwritten.
 
     Raises:
-        PlanError: ``out`` is there already, or a target or a decision is wrong.
+        RunError: ``out`` is there already.
+        PlanError: a target or a decision is wrong.
     """
     path = Path(out)
-    if path.exists():
-        raise PlanError(f"{path}: is there already, perhaps edited; choose another --out, or remove it")
+    refuse_existing(path)
     decided = audited_plan.decisions({"suppress": suppress, "amplify": amplify, "remove": remove, "keep": keep})
     file = None if concepts_file is None else Path(concepts_file)
     plan = audited_plan.make_plan(Path(run), decided, backend, strength, file)

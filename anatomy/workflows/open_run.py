@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from anatomy import artifacts
-from anatomy.errors import RunError
+from anatomy.errors import RunError, methods_explained
 from anatomy.hypotheses.views import Hypotheses, findings, rank
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, View
 from anatomy.runs.run import Run
@@ -23,6 +23,7 @@ from anatomy.workflows.report import report
 from anatomy.workflows.show import show
 
 
+@methods_explained
 class AuditedRun:
     """A run directory, read only."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from anatomy import artifacts
 from anatomy.data.sources import find_sources
 from anatomy.progress import progress_bar
+from anatomy.runs.out_folder import refuse_existing
 from anatomy.runs.run import Run
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, load_settings
@@ -26,12 +27,13 @@ def probe_score(rows: str, *, out: Where, settings: Where | None = None, **flags
 
     Args:
         rows: Hub id, file, folder or glob; ``demo`` for the embedded set.
-        out: run directory, or a file (.csv, .jsonl, .parquet).
+        out: run directory, or a file (.csv, .jsonl, .parquet) that is not there yet.
         settings: YAML file with settings; ``flags`` win over it.
         **flags: settings of :class:`probes.probe_settings.ProbeScoreSettings`.
 
     Raises:
         ProbeError: an unknown concept, a detector of another model, or a table that cannot be scored.
+        RunError: the file, or something in the folder, is there already.
         AnatomyError: settings, rows or model cannot be used.
     """
     asked = load_settings(ProbeScoreSettings, {"rows": rows, **flags}, settings)
@@ -40,6 +42,7 @@ def probe_score(rows: str, *, out: Where, settings: Where | None = None, **flags
     sources = find_sources(asked)
     first = next((record for source in sources for record in source.records()), None)
     if first is not None and "completion" in first.values and "chosen" not in first.values:
+        refuse_existing(Path(out))
         records = (record for source in sources for record in source.records())
         with progress_bar("score", "row") as bar:
             count = score_table(records, only(scorers), bundle, Path(out), bar.update)

@@ -1,11 +1,13 @@
 """One rule for every command: 0; 2 and a line for the user to fix; 1 and a log for us to fix; 130; no traceback."""
 
 import errno
+import inspect
 import os
 import re
 import stat
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,35 @@ def test_the_python_interface_raises_the_same(monkeypatch):
         raise ZeroDivisionError
 
 
+def methods():
+    """Public methods of everything that a function of the Python interface returns."""
+    returned = {typing.get_type_hints(inspect.unwrap(anatomy._verb(name)))["return"]
+                for name in anatomy.__all__ if name != "__version__"}  # fmt: skip
+    for kind in filter(inspect.isclass, returned):
+        if kind.__module__.startswith("anatomy.workflows"):
+            yield from ((kind, name) for name, method in vars(kind).items()
+                        if inspect.isfunction(method) and not name.startswith("_"))  # fmt: skip
+
+
+METHODS = sorted(methods(), key=str)
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=[f"{kind.__name__}.{name}" for kind, name in METHODS])
+def test_methods_of_what_python_callers_hold_raise_the_same(kind, name, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/x")
+
+    monkeypatch.setattr("anatomy.runs.manifest.Manifest.of", full)
+    needed = inspect.signature(getattr(kind, name)).parameters.values()
+    given = [one.name for one in needed if one.default is one.empty and one.name != "self"]
+    with pytest.raises(MachineError, match="/data/x: the disk"):
+        getattr(kind("run"), name)(*given)
+
+
+def test_there_are_such_methods():
+    assert {name for _, name in METHODS} >= {"findings", "tests", "arms", "rows", "show", "report"}
+
+
 @pytest.mark.parametrize(("how", "name"), [("bug", "KeyError"), ("panic", "Panic")])
 def test_an_error_of_ours_is_one_line_and_a_private_log(how, name, tmp_path):
     done = failing(how, tmp_path)
@@ -151,6 +182,20 @@ def test_nothing_that_a_terminal_obeys_reaches_it(encoding, tmp_path):
     assert done.stdout == (
         "\\u001b]52;c;aGk=\\u0007\\u001b[2J\\u009b2J \\u202egnp.exe \\ud800 \\u0000\\u007f \\u200b end\n"
     )
+
+
+def test_what_libraries_say_is_one_plain_line_each(tmp_path):
+    """Whether a library has a handler of its own, or none, and whether it warns, logs or logs an exception."""
+    done = failing("hostile_libraries", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    said = "\\u001b]52;c;aGk=\\u0007\\u001b[2J\\u202e second http://***@host/***/v1"
+    lines = done.stderr.splitlines()
+    assert all(line.isprintable() and line.count(said) == 1 for line in lines), lines
+    assert [line for line in lines if "UserWarning" in line] == [lines[-1]]
+    for name in ("httpx", "trl", "datasets.x", "transformers.x", "huggingface_hub.x", "accelerate.x", "torch.x"):
+        shown = [line[line.index(name) :] for line in lines if name in line]
+        assert shown == [f"{name}: {said}", f"{name} (ValueError: {said})"]
+    assert len(lines) == 15
 
 
 HOSTILE = "a\x1b[2J\x07\u202eb\nc"

@@ -6,6 +6,7 @@ directory, and leaves there what it wrote to standard error, and its exit code.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -145,13 +146,35 @@ def hostile_output(path: Path) -> str:
     return "\x1b]52;c;aGk=\x07\x1b[2J\x9b2J \u202egnp.exe \ud800 \x00\x7f \u200b end"
 
 
+def hostile_libraries(path: Path) -> str:
+    """Warnings and messages of libraries, with and without handlers of their own, that quote a row or an address."""
+    import logging
+    import warnings
+    from importlib import import_module
+
+    hostile = "\x1b]52;c;aGk=\x07\x1b[2J\u202e\nsecond http://user:pass@host/sk-1/v1"
+    for name in ("httpx", "trl", "datasets.x", "transformers.x", "huggingface_hub.x", "accelerate.x", "torch.x"):
+        with contextlib.suppress(ImportError):
+            import_module(f"{name.split('.')[0]}.utils.logging")  # has a handler of its own
+        said = logging.getLogger(name)
+        said.info("not shown %s", hostile)
+        said.warning("%s: %s", name, hostile)
+        try:
+            raise ValueError(hostile)
+        except ValueError:
+            said.exception(name)
+    said.warning("two %s of one", "words", "more")  # cannot be formatted
+    warnings.warn(hostile, stacklevel=1)
+    return "done"
+
+
 def nothing(path: Path) -> str:
     return "done"
 
 
 def run(how: str, words: list[str]) -> int:
     """One command line whose verb ``null`` fails in the way named."""
-    if how not in ("nothing", "hostile_output"):
+    if how not in ("nothing", "hostile_output", "hostile_libraries"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     stand_in = ModuleType("anatomy.workflows.null")
 

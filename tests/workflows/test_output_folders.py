@@ -1,6 +1,6 @@
-"""Every command that writes into a folder: refused in one line where it is somebody else's, or another process writes.
+"""Every command that writes: refused in one line where it is somebody else's folder, or another process writes there.
 
-What was in the folder is left as it was.
+What was there is left as it was; no file that is there is overwritten.
 """
 
 import pytest
@@ -30,6 +30,13 @@ VERBS = {
     "sae train": "sae train --settings CORPUS --model MODEL",
 }
 
+FILES = {
+    "plan": ("plan RUN --suppress bold", ".yaml"),
+    "probe score csv": ("probe score TABLE --concept bold", ".csv"),
+    "probe score parquet": ("probe score TABLE --concept bold", ".parquet"),
+}
+"""Commands whose ``--out`` is a file."""
+
 
 @pytest.fixture(scope="module")
 def places(audited, tmp_path_factory):
@@ -37,14 +44,36 @@ def places(audited, tmp_path_factory):
     settings = Manifest.of(audited).settings
     (folder / "plan.yaml").write_text(PLAN)
     (folder / "corpus.yaml").write_text(CORPUS.replace("ROWS", settings.rows))
+    (folder / "table.jsonl").write_text('{"prompt": "a", "completion": "**b**"}\n')
     return {
         "ROWS": settings.rows, "MODEL": settings.model, "SAE": settings.sae, "RUN": str(audited),
-        "PLAN": str(folder / "plan.yaml"), "CORPUS": str(folder / "corpus.yaml"),
+        "TABLE": str(folder / "table.jsonl"), "PLAN": str(folder / "plan.yaml"), "CORPUS": str(folder / "corpus.yaml"),
     }  # fmt: skip
 
 
 def run_verb(verb, places, out):
-    return main([places.get(word, word) for word in VERBS[verb].split()] + ["--out", str(out)])
+    words = VERBS[verb] if verb in VERBS else FILES[verb][0]
+    return main([places.get(word, word) for word in words.split()] + ["--out", str(out)])
+
+
+@pytest.mark.parametrize("there", ["ours", "somebody else's", "a link to somebody else's", "a link to nothing"])
+@pytest.mark.parametrize("verb", FILES)
+def test_a_file_that_is_there_is_refused(verb, there, places, tmp_path, capsys):
+    out = tmp_path / f"out{FILES[verb][1]}"
+    if there == "ours":
+        assert run_verb(verb, places, out) == 0
+    elif there == "somebody else's":
+        out.write_text("mine")
+    else:
+        out.symlink_to(tmp_path / "target")
+        if there != "a link to nothing":
+            (tmp_path / "target").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.exists()}
+    capsys.readouterr()
+    assert run_verb(verb, places, out) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"anatomy: error: {out}: is there already")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.exists()} == before
 
 
 @pytest.mark.parametrize("verb", VERBS)

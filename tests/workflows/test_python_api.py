@@ -13,7 +13,7 @@ from support.tiny import save_sae
 import anatomy
 from anatomy import artifacts
 from anatomy.cli.app import main
-from anatomy.errors import PlanError, RunError, SettingsError
+from anatomy.errors import RunError, SettingsError
 from anatomy.rollouts.training_folder import is_finished
 
 SMALL = {"device": "cpu", "dtype": "float32", "min_features": 2, "min_community": 2, "min_rows": 10,
@@ -161,7 +161,7 @@ def test_validate_writes_its_figures(run, material, tmp_path):
 
 def test_plan_filter_train_and_rollout(run, material, tmp_path):
     plan = anatomy.make_plan(run.path, suppress="bold", out=tmp_path / "plan.yaml")
-    with pytest.raises(PlanError, match="is there already"):
+    with pytest.raises(RunError, match="is there already"):
         anatomy.make_plan(run.path, suppress="bold", out=plan.out)
     removal = anatomy.make_plan(run.path, remove="bold", out=tmp_path / "removal.yaml")
     assert "dropped" in str(anatomy.plan_check(removal.out, **material))
