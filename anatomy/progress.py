@@ -141,7 +141,7 @@ class _PlainRecord(logging.LogRecord):
 
 
 def _show_warning(
-    warning: Warning | str,
+    message: Warning | str,
     category: type[Warning],
     filename: str,
     lineno: int,
@@ -149,8 +149,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Show what the module ``warnings`` has to say as a message; it would write it as it is."""
-    text = " ".join(str(warning).split("\n"))
-    message(f"warning: {text} ({category.__name__}, {PurePath(filename).name}, line {lineno})")
+    logger.warning(f"warning: {message} ({category.__name__}, {PurePath(filename).name}, line {lineno})")
 
 
 def prepare_streams() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ def score_table(
 ) -> int:
     """Write the table with ``score`` and ``flag`` (score at or above the threshold) to ``out``; returns its rows.
 
+    A completion without a token that was kept has no score and no flag: both are empty.
+
     A detector that reads text alone needs neither model nor tokenizer: words are its tokens.
 
     Raises:
@@ -61,9 +64,13 @@ def score_table(
         if progress is not None:
             progress(len(batch))
     table = table.append_column("score", pa.array(scores, pa.float64()))
-    table = table.append_column("flag", pa.array([score >= scorer.threshold for score in scores], pa.bool_()))
+    table = table.append_column("flag", pa.array(_flags(scores, scorer.threshold), pa.bool_()))
     _write(table, out)
     return len(rows)
+
+
+def _flags(scores: Sequence[float], threshold: float) -> list[bool | None]:
+    return [None if math.isnan(score) else score >= threshold for score in scores]
 
 
 def writable(rows: Sequence[Record], out: Path) -> pa.Table:

@@ -132,17 +132,19 @@ def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, C
         return f"most people want to {concept.direction} {concept.name}, and it is {side} here"
     if finding.mostly_length:
         return "mostly length: less than half of it is left when both sides are equally long"
+    if math.isnan(finding.effect_length_adjusted):
+        return "nothing is known of it at equal length, because its context goes with length"
     if concept is not None and concept.kind == "style":
         return "it is a named style"
     correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]
     r, rule = max(correlates, default=(0.0, ""))
-    if rule in STYLES and r >= FOLLOWS:
+    if rule in STYLES and not r < FOLLOWS:  # limits ask "is it healthy", which NaN is not
         return f"follows {rule} (r {r:+.2f} over responses)"
     return ""
 
 
 def _action(finding: Finding, why: str) -> str:
-    if finding.mostly_length:
+    if finding.mostly_length or math.isnan(finding.effect_length_adjusted):
         return "Decide about length first: compare at equal length, or use a length-normalised loss."
     if why and finding.direction == "chosen":
         return "Suppress it if the style is not what you want to teach; keep it if it is."
@@ -155,7 +157,7 @@ def _action(finding: Finding, why: str) -> str:
 
 def _rule_risks(baselines: Mapping[str, RuleAccuracy]) -> Iterator[RuleRisk]:
     for name, rule in baselines.items():
-        if rule.low > BASELINE or rule.high < 1 - BASELINE:
+        if not (rule.low <= BASELINE and rule.high >= 1 - BASELINE):
             yield RuleRisk(
                 rule=name,
                 title=RULES.get(name, f"The rule “{name}”"),

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anatomy.artifacts import is_sealed, sealed_files, sealed_path
-from anatomy.errors import SettingsError
+from anatomy.errors import SAEError, SettingsError
+from anatomy.sae.reconstruction import too_many_dropped
 
 OUTLIER_FACTOR = 6.0  # method.md §3: tokens whose norm exceeds 6x the mean are dropped
 
@@ -53,18 +54,33 @@ class Blocks:
         """The files of the folder, by what their names begin with."""
         return {} if self.folder is None else {path.name.rpartition("-")[0]: path for path in sealed_files(self.folder)}
 
-    def load(self, index: int) -> Float[Tensor, "N D"]:
-        """Block ``index``, norm outliers dropped."""
+    def load(self, *indices: int) -> Float[Tensor, "N D"]:
+        """Blocks one after another, norm outliers dropped.
+
+        Raises:
+            SAEError: the share of tokens that were dropped is one that damaged weights give.
+        """
+        tokens, kept = 0, list[Tensor]()
+        for index in indices:
+            x_ND = self._whole(index)
+            tokens += len(x_ND)
+            kept.append(drop_outliers(x_ND))
+        fault = too_many_dropped(tokens - sum(map(len, kept)), tokens)
+        if fault is not None:
+            raise SAEError(f"nothing to train on after this layer: {fault}; check the model's weights, or take another")
+        return torch.cat(kept)
+
+    def _whole(self, index: int) -> Float[Tensor, "N D"]:
         from safetensors.torch import load_file, save_file
 
         if self.folder is None:
-            return drop_outliers(self.make(index).half())
+            return self.make(index).half()
         stem = f"block-{index:05d}"
         if stem not in self._kept or not is_sealed(self._kept[stem]):
             with sealed_path(self.folder, stem, ".safetensors") as block:
                 save_file({"x": self.make(index).half().contiguous()}, block.temporary)
             self._kept[stem] = block.path
-        return drop_outliers(load_file(self._kept[stem])["x"])
+        return load_file(self._kept[stem])["x"]
 
 
 class Position(NamedTuple):
@@ -128,7 +144,7 @@ class BatchStream:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order = torch.randperm(self.blocks.count, generator=generator).tolist()
         wanted = order[buffer * self.per_buffer : (buffer + 1) * self.per_buffer]
-        self._x_ND = torch.cat([self.blocks.load(index) for index in wanted])
+        self._x_ND = self.blocks.load(*wanted)
         generator.manual_seed((self.seed * 1_000_003 + epoch) * 1_000_003 + buffer)
         self._order_N = torch.randperm(len(self._x_ND), generator=generator)
         self._loaded = (epoch, buffer)

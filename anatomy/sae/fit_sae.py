@@ -37,6 +37,9 @@ def fit_sae(
     Resumes from the newest checkpoint that is whole if there is one; a killed and resumed fit gives the same weights as
     an uninterrupted one (same device, same number of threads). Returns the SAE in units of the activations, their
     normalisation folded into its weights.
+
+    Raises:
+        SAEError: more of the tokens had to be dropped than sound weights explain.
     """
     checkpoint, position = _last_checkpoint(folder)
     per_buffer = max(1, settings.buffer_tokens * blocks.count // tokens)

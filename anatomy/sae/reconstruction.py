@@ -154,13 +154,19 @@ class SAEHealth:
             )
         if self.tokens >= MIN_TOKENS_FOR_DEAD and not self.dead_share <= MAX_DEAD_SHARE:
             found.append(f"{self.dead_share:.0%} of its features never fire (more than {MAX_DEAD_SHARE:.0%})")
-        dropped = self.outliers / max(1, self.tokens + self.outliers)
-        if self.outliers > FEW_DROPPED and not dropped <= MAX_DROPPED_SHARE:
-            found.append(
-                f"{dropped:.1%} of the tokens were left out, their activations enormous or not finite (more than "
-                f"{MAX_DROPPED_SHARE:.0%})"
-            )
-        return found
+        dropped = too_many_dropped(self.outliers, self.tokens + self.outliers)
+        return found if dropped is None else [*found, dropped]
+
+
+def too_many_dropped(dropped: int, tokens: int) -> str | None:
+    """Return why so many dropped ones among all ``tokens`` are too many; None if they are not."""
+    share = dropped / max(1, tokens)
+    if dropped <= FEW_DROPPED or share <= MAX_DROPPED_SHARE:
+        return None
+    return (
+        f"{share:.1%} of the tokens were left out, their activations enormous or not finite (more than "
+        f"{MAX_DROPPED_SHARE:.0%})"
+    )
 
 
 CHUNK_ENTRIES = 1 << 24

@@ -70,7 +70,7 @@ class StepZero(NamedTuple):
         if (self.mean > 0) != (direction == "suppress"):
             need = "positive" if direction == "suppress" else "negative"
             return f"{text}; WARNING: must be {need} to {direction}: lower the strength, or another layer or side"
-        if self.opposite * self.mean > 0:  # the even part of the offset is then larger than the odd one
+        if not self.opposite * self.mean <= 0:  # the even part of the offset is then larger than the odd one
             return (
                 f"{text}; WARNING: but the opposite vector gives {self.opposite:+.2f}: most of it is text that breaks "
                 "down, whatever the direction, and training may go either way: lower the strength"
@@ -135,11 +135,11 @@ def _effect_text(item: Any, edits: Sequence[PairEdit]) -> str:
 
 
 def offset_text(edits: Sequence[PairEdit]) -> str:
-    """Mean, deviation and share of large ones among the offsets of rows that are trained on."""
+    """Mean, deviation and share of large ones, or of NaN, among the offsets of rows that are trained on."""
     offset_N = np.array([row.offset for row in edits if row.dropped is None])
     if not len(offset_N):
         return "no offset"
-    large = (np.abs(offset_N) > LARGE).mean()
+    large = (~(np.abs(offset_N) <= LARGE)).mean()  # NaN is large
     return f"offset mean {offset_N.mean():+.2f}, sd {offset_N.std():.2f}, {large:.0%} beyond ±{LARGE:g}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -100,6 +101,15 @@ def test_the_sign_that_is_reported():
         assert all("the sign is uncertain" in unclear.in_words(way) for way in ("suppress", "amplify"))
     for few in (turned([], np.zeros(0)), turned([1.0], np.ones(1))):
         assert "the sign is uncertain" in few.in_words("suppress")
+
+
+@pytest.mark.parametrize("direction", ["suppress", "amplify"])
+@pytest.mark.parametrize("wrong", ["mean", "error", "opposite"])
+def test_an_offset_that_is_no_number_is_never_as_intended(wrong, direction):
+    sign = 1.0 if direction == "suppress" else -1.0
+    sound = StepZero(pairs=20, mean=2.0 * sign, error=0.1, opposite=-2.0 * sign)
+    assert "WARNING" not in sound.in_words(direction)
+    assert "WARNING" in sound._replace(**{wrong: math.nan}).in_words(direction)
 
 
 def turned(change_N: list[float], gap_N: np.ndarray) -> StepZero:

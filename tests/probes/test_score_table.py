@@ -50,6 +50,16 @@ def test_odd_columns_are_kept(kind, suffix, tmp_path, scored):
     assert len(scored) == 1
 
 
+@pytest.mark.parametrize("suffix", READ)
+def test_a_completion_without_a_score_has_no_flag(suffix, tmp_path):
+    rows = [ROW, ROW | {"completion": " "}, ROW | {"completion": "plain"}]
+    out = tmp_path / f"out{suffix}"
+    assert main(["probe", "score", write(tmp_path / "t.jsonl", rows), "--concept", "bold", "--out", str(out)]) == 0
+    found = READ[suffix](out)
+    assert [None if pd.isna(value) else bool(value) for value in found["flag"]] == [True, None, False]
+    assert found["score"].isna().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(("rows", "said"), [
     ([ROW | {"score": 5}], "column `score` already"),
     ([ROW, ROW | {"flag": True}], "column `flag` already"),

@@ -1,5 +1,7 @@
 """The verdict: what counts as a shortcut, what is open, and how large an effect had to be to be found."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from support.run_samples import find_rows, hypothesis, read_rows
 from anatomy.concepts.concept import load_library
 from anatomy.data.health import Health
 from anatomy.report.summary import summarise
+from anatomy.report.summary_record import RuleAccuracy
 from anatomy.report.token_table import rows_behind_report
 from anatomy.report.verdict import shortcut, smallest_detectable, verdict
 from anatomy.settings import HypothesisSettings
@@ -33,6 +36,15 @@ def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labe
     assert judged.n_risks + judged.n_signals == 1 + sum(sum(view.found.values()) for view in summary.views.values())
 
 
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_a_rule_whose_accuracy_is_no_number_is_a_risk(end, summary, labels, hypotheses):
+    rule = RuleAccuracy(accuracy=0.5, low=0.48, high=0.52)
+    for found, risks in ((rule, 0), (rule.model_copy(update={end: math.nan}), 1)):
+        one = summary.model_copy(update={"baselines": {"longer": found}})
+        rules = [item for item in verdict(one, labels, hypotheses, False, False).risks if item.view == "baseline"]
+        assert len(rules) == risks
+
+
 @pytest.mark.parametrize(
     ("response", "direction", "correlates", "adjusted", "why"),
     [
@@ -48,6 +60,9 @@ def test_what_length_explains_is_a_risk_and_what_holds_is_a_signal(summary, labe
         ("em-dash", "rejected", [], 1.0, "it is a named style"),
         ("length", "chosen", [], 0.2, "mostly length"),
         ("refusal", "rejected", [], 1.0, ""),
+        ("R1", "chosen", [], math.nan, "nothing is known of it at equal length"),
+        ("R1", "rejected", [], math.nan, "nothing is known of it at equal length"),
+        ("R1", "chosen", [{"concept": "bold", "r": math.nan}], 1.0, "follows bold"),
     ],
 )
 def test_shortcuts(response, direction, correlates, adjusted, why):

@@ -17,8 +17,11 @@ from support import planted
 from support.damage import DAMAGES, flip
 
 from anatomy.data.stamped_folder import read_stamp
+from anatomy.errors import SAEError
 from anatomy.sae.blocks import BatchStream, Blocks, Position, drop_outliers
+from anatomy.sae.fit_sae import fit_sae
 from anatomy.sae.reconstruction import SAEHealth, measure
+from anatomy.settings import SAEFitSettings
 
 
 class _Codec:
@@ -125,6 +128,29 @@ def test_blocks_on_disk_are_made_once(tmp_path: Path) -> None:
         Blocks(2, make, tmp_path).load(1)
         assert made == [1]
         assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e6])
+@pytest.mark.parametrize(("share", "refused"), [(0.015, False), (0.025, True), (1.0, True)])
+def test_no_sae_is_trained_where_many_tokens_are_dropped(value: float, share: float, refused: bool, tmp_path) -> None:
+    """The limit of the harvest, over the tokens of a buffer; one enormous row of an embedding gives such a share."""
+    if (share, value) == (1.0, 1e6):
+        value = torch.nan  # all alike are not enormous
+
+    def make(index: int) -> torch.Tensor:
+        x_ND = torch.randn(1000, 8, generator=torch.Generator().manual_seed(index))
+        x_ND[: int(share * 1000)] = value
+        return x_ND
+
+    def fitted():
+        settings = SAEFitSettings(k=2, batch=100, epochs=1, buffer_tokens=2000)
+        return fit_sae(Blocks(4, make), 4000, 16, settings, tmp_path)
+
+    if refused:
+        with pytest.raises(SAEError, match=f"{share:.1%} of the tokens were left out"):
+            fitted()
+    else:
+        assert all(bool(tensor.isfinite().all()) for tensor in fitted().state_dict().values())
 
 
 def test_norm_outliers_and_infinities_are_dropped() -> None:
