@@ -11,7 +11,7 @@ training, and belong to no span.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from anatomy.activations.chat_template import RowTooLong, TemplateError, apply_template
+from anatomy.activations.chat_template import RowTooLong, TemplateError, apply_template, apply_together
+from anatomy.activations.token_bounds import RenderedSide, TokenBounds
+from anatomy.activations.token_sample import TokenSample
 from anatomy.data.faults import (
     EMPTY_RESPONSE,
     IDENTICAL_AFTER_TRUNCATION,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MOST_SEARCHED = 1 << 30
+MOST_KEPT_CHARS = 20_000
 PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 
 
@@ -78,29 +81,59 @@ class EncodedRow:
 
 
 class TokenCheck:
-    """Says whether a pair survives tokenisation and truncation, and counts what was cut."""
+    """Says whether a pair survives tokenisation and truncation, and counts what was cut.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
+    With ``sample``, lengths and cuts are those of the sampled rows, and other rows are tokenised only where their text
+    does not tell that they survive: the verdicts are the same.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings, sample: TokenSample | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.settings = settings
         self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
         self.special_in_text = 0
+        self._sample = sample
+        self._ready: dict[tuple[int, str], tuple[Pair, list[str] | None]] = {}  # pairs are held: no id is given twice
+        self._bounds = TokenBounds(tokenizer, settings) if sample is not None else None
+
+    def prepare(self, pairs: Sequence[Pair]) -> None:
+        """Render the pairs that are checked next; all at once takes a third of the time."""
+        sides = [(pair, side) for pair in pairs for side in pair.sides]
+        texts = apply_together([(pair, _with_holes(pair, side)) for pair, side in sides], self.tokenizer)
+        self._ready = {(id(pair), side): (pair, found) for (pair, side), found in zip(sides, texts, strict=True)}
 
     def __call__(self, pair: Pair) -> CheckResult:
         try:
-            encoded = encode_row(pair, self.tokenizer, self.settings)
+            rendered = _rendered(pair, self.tokenizer, {side: self._texts(pair, side) for side in pair.sides})
         except TemplateError as error:
-            return CheckResult(TEMPLATE_REFUSES, {}, error.detail)
+            return CheckResult(TEMPLATE_REFUSES, None, error.detail)
         except RowTooLong as error:
-            return CheckResult(TOO_LONG, {}, error.detail)
-        for span, cut in encoded.truncated.items():
-            self.truncated[span] += cut
+            return CheckResult(TOO_LONG, None, error.detail)
+        wanted = self._sample is None or self._sample.wants(pair.index)
+        if not wanted and self._bounds is not None and self._bounds.certain(rendered):
+            return CheckResult(None, None)
+        encoded = _encoded(rendered, self.tokenizer, self.settings)
         self.special_in_text += encoded.special_in_text > 0
-        return CheckResult(encoded.fault, encoded.lengths)
+        if self._sample is None:
+            for span, cut in encoded.truncated.items():
+                self.truncated[span] += cut
+            return CheckResult(encoded.fault, encoded.lengths)
+        if wanted:
+            self._sample.add(pair.index, encoded.lengths, encoded.truncated, encoded.fault is None)
+        return CheckResult(encoded.fault, None)
+
+    def _texts(self, pair: Pair, side: str) -> list[str] | None:
+        return self._ready.get((id(pair), side), (pair, None))[1]
 
     def add_to(self, health: RowHealth) -> RowHealth:
         """The health of the checked rows, with rows cut per span and rows whose text spells out special tokens."""
-        return health.model_copy(update={"truncated": dict(self.truncated), "special_in_text": self.special_in_text})
+        if self._sample is not None:
+            health = self._sample.add_to(health)
+        else:
+            health = health.model_copy(update={"truncated": dict(self.truncated)})
+        return health.model_copy(update={"special_in_text": self.special_in_text})
 
 
 class _Tokens(NamedTuple):
@@ -126,16 +159,44 @@ def encode_row(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSett
         TemplateError: the chat template refuses the messages or changes their text.
         RowTooLong: a conversation is too long to be tokenised.
     """
-    sides: dict[str, tuple[_Tokens, _Tokens]] = {}
+    return _encoded(_rendered(row, tokenizer), tokenizer, settings)
+
+
+def _rendered(
+    row: Row, tokenizer: PreTrainedTokenizerBase, ready: Mapping[str, list[str] | None] | None = None
+) -> dict[str, RenderedSide]:
+    """The sides through the chat template, where ``ready`` may hold what it makes of them."""
+    sides = {}
     for name in row.sides:
-        text, ranges = render(row, name, tokenizer)
+        text, ranges = render(row, name, tokenizer, (ready or {}).get(name))
         start, stop = ranges.pop(len(row.prompt) + len(row.side(name)) - 1, (len(text), len(text)))
-        shared = [place for number, place in ranges.items() if number < len(row.prompt)]
-        sides[name] = (
-            tokenise(text[:start], shared, tokenizer),
-            tokenise(text[start:stop], [(0, stop - start)], tokenizer),
+        sides[name] = RenderedSide(
+            text, [place for number, place in ranges.items() if number < len(row.prompt)], start, stop
         )
+    return sides
+
+
+def _encoded(
+    rendered: dict[str, RenderedSide], tokenizer: PreTrainedTokenizerBase, settings: ModelSettings
+) -> EncodedRow:
+    sides = {
+        name: (
+            _tokens(side.head, tuple(side.prompt_ranges), tokenizer),
+            _tokens(side.response, ((0, side.stop - side.start),), tokenizer),
+        )
+        for name, side in rendered.items()
+    }
     return _fit_window(sides, settings)
+
+
+def _tokens(text: str, ranges: tuple[tuple[int, int], ...], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
+    """As :func:`tokenise`; the prompt of a row's sides, and what comes again soon, is tokenised once."""
+    return (_kept_tokens if len(text) < MOST_KEPT_CHARS else tokenise)(text, ranges, tokenizer)
+
+
+@lru_cache(maxsize=512)
+def _kept_tokens(text: str, ranges: tuple[tuple[int, int], ...], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
+    return tokenise(text, ranges, tokenizer)
 
 
 def encode_prompt(
@@ -253,16 +314,28 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> Int64[np.ndarray, " S"]:
     return np.array(sorted(added | set(tokenizer.all_special_ids)), dtype=np.int64)
 
 
-def render(row: Row, side: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, dict[int, tuple[int, int]]]:
-    """One side through the chat template, and the character range of each message that has text and is shown."""
-    turns = [*row.prompt, *row.side(side)]
-    messages = [{**message, "content": message.get("content") or ""} for message in turns]
-    with_text = [number for number, message in enumerate(messages) if message["content"]]
-    holes = [
-        {**message, "content": f"\ue000{number}\ue001"} if number in with_text else message
+def _with_holes(row: Row, side: str) -> tuple[list[Message], list[Message]]:
+    """The conversation of a side, and the same with a placeholder for each text."""
+    messages: list[Message] = [
+        {**message, "content": message.get("content") or ""} for message in [*row.prompt, *row.side(side)]
+    ]
+    holes: list[Message] = [
+        {**message, "content": f"\ue000{number}\ue001"} if message["content"] else message
         for number, message in enumerate(messages)
     ]
-    text, with_holes = apply_template(row, [messages, holes], tokenizer)
+    return messages, holes
+
+
+def render(
+    row: Row, side: str, tokenizer: PreTrainedTokenizerBase, ready: list[str] | None = None
+) -> tuple[str, dict[int, tuple[int, int]]]:
+    """One side through the chat template, and the character range of each message that has text and is shown.
+
+    ``ready`` is what the template makes of the conversation and of the one with placeholders, if that is known.
+    """
+    messages, holes = _with_holes(row, side)
+    with_text = [number for number, message in enumerate(messages) if message["content"]]
+    text, with_holes = ready or apply_template(row, [messages, holes], tokenizer)
     literals = PLACEHOLDER.split(with_holes)  # template, number, template, number, ...
     shown = [int(number) for number in literals[1::2]]
     ranges: list[tuple[int, int]] | None = None

@@ -38,6 +38,13 @@ class SpanLengths(HealthPart):
     max: float
 
 
+class SampledTokens(HealthPart):
+    """A uniform sample of ``rows`` rows ``of`` all that were checked, from which lengths and cuts in tokens come."""
+
+    rows: int
+    of: int
+
+
 class PromptRepeats(HealthPart):
     """Distinct prompts, most rows of one, and rows that share theirs."""
 
@@ -113,7 +120,8 @@ class RowReading(HealthPart):
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 
-    ``truncated`` counts the rows cut to the window, by span; it and ``special_in_text`` need a tokenizer.
+    ``truncated`` counts the rows cut to the window, by span; it and ``special_in_text`` need a tokenizer. If there is a
+    ``sampled``, lengths and ``truncated`` are those of the sampled rows alone.
     """
 
     rows: int
@@ -129,6 +137,7 @@ class RowHealth(HealthPart):
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
     reading: RowReading | None = None
+    sampled: SampledTokens | None = None
 
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
@@ -157,6 +166,7 @@ class Health(Artifact):
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
     reading: RowReading | None = None
+    sampled: SampledTokens | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

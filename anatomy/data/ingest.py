@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -11,11 +12,12 @@ from anatomy.artifacts import ROWS
 from anatomy.data.faults import Fault
 from anatomy.data.health import RowHealth
 from anatomy.data.pair_stream import PairStream
-from anatomy.data.row_health import HealthTable, RowCheck
+from anatomy.data.row_health import HealthTable, PreparedCheck
 from anatomy.data.rows_table import write_rows
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
 
+BATCH_ROWS = 64
 Drain = Callable[[Iterable[tuple[Pair | Fault, str]]], object]
 """What takes every row with its status, in order."""
 IGNORED: Drain = deque[object](maxlen=0).extend
@@ -24,7 +26,7 @@ IGNORED: Drain = deque[object](maxlen=0).extend
 def ingest(
     settings: RowSettings,
     out_dir: Path,
-    check: RowCheck | None = None,
+    check: PreparedCheck | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> RowHealth:
     """Stream the rows into ``out_dir/rows.parquet`` and return their health.
@@ -37,7 +39,7 @@ def ingest(
 
 def measure(
     settings: RowSettings,
-    check: RowCheck | None = None,
+    check: PreparedCheck | None = None,
     progress: Callable[[int], object] | None = None,
     drain: Drain = IGNORED,
 ) -> RowHealth:
@@ -53,10 +55,14 @@ def measure(
     health = HealthTable(stream.format, check)
 
     def checked() -> Iterator[tuple[Pair | Fault, str]]:
-        for row in stream:
-            yield row, health.add(row)
-            if progress is not None:
-                progress(1)
+        rows = iter(stream)
+        while batch := list(itertools.islice(rows, BATCH_ROWS)):
+            if check is not None:
+                check.prepare([row for row in batch if isinstance(row, Pair)])
+            for row in batch:
+                yield row, health.add(row)
+                if progress is not None:
+                    progress(1)
         health.require_retained(settings.rows)
 
     drain(checked())

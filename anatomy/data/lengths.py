@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from anatomy.data.health import SpanLengths
+
 EXACT_BELOW = 1000
 
 
@@ -37,3 +39,8 @@ class LengthTable:
     def mean(self) -> float:
         """Mean length; 0 if nothing was added."""
         return self._sum / max(1, self._counts.total())
+
+    def described(self, unit: str) -> SpanLengths:
+        """Mean, quantiles and maximum as a part of the health."""
+        p5, p50, p95 = (self.quantile(share) for share in (0.05, 0.5, 0.95))
+        return SpanLengths(unit=unit, mean=round(self.mean, 1), p5=p5, p50=p50, p95=p95, max=self.max)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from anatomy.data import faults
 from anatomy.data.digest_tables import DigestCounts, DigestSet
@@ -22,7 +22,6 @@ from anatomy.data.health import (
     PromptRepeats,
     ResponseRepeats,
     RowHealth,
-    SpanLengths,
 )
 from anatomy.data.lengths import LengthTable
 from anatomy.errors import RowsError
@@ -44,15 +43,26 @@ RATING_COLUMNS = [
 class CheckResult(NamedTuple):
     """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span.
 
-    ``detail`` is shown beside the reason; without one, an excerpt of the row is.
+    ``lengths`` is None if they are not given row by row. ``detail`` is shown beside the reason; without one, an excerpt
+    of the row is.
     """
 
     reason: str | None
-    lengths: Mapping[str, int]
+    lengths: Mapping[str, int] | None
     detail: str = ""
 
 
 RowCheck = Callable[[Pair], CheckResult | None]
+
+
+class PreparedCheck(Protocol):
+    """A check that works faster if it knows the pairs that come next."""
+
+    def prepare(self, pairs: Sequence[Pair]) -> None:
+        """Take note of the pairs that are checked next."""
+
+    def __call__(self, pair: Pair) -> CheckResult | None:
+        """What is found of a pair."""
 
 
 class HealthTable:
@@ -73,7 +83,7 @@ class HealthTable:
         self._prompts, self._responses = DigestCounts(), DigestCounts()
         self._sources: Counter[str] = Counter()
         self._models = {side: Counter[str]() for side in SIDES}
-        self._lengths = {span: LengthTable() for span in SPANS}
+        self._lengths, self._unit = {span: LengthTable() for span in SPANS}, "characters"
 
     @property
     def retained(self) -> int:
@@ -123,7 +133,9 @@ class HealthTable:
             self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.index, text)
         if not any(message["content"].strip() for message in pair.prompt):
             self._note(self._flags, faults.EMPTY_PROMPT, pair.index, excerpt(pair))
-        lengths = verdict.lengths if verdict is not None else character_lengths(pair)
+        lengths = verdict.lengths if verdict is not None else None
+        self._unit = "characters" if lengths is None else "tokens"
+        lengths = character_lengths(pair) if lengths is None else lengths
         for span in SPANS:
             self._lengths[span].add(lengths[span])
         source, *models = source_and_models(pair.metadata)
@@ -158,7 +170,7 @@ class HealthTable:
             format=self._format,
             reasons=self._noted(self._reasons, faults.REASONS),
             flags=self._noted(self._flags, faults.FLAGS),
-            lengths={span: self._span_lengths(table) for span, table in self._lengths.items()},
+            lengths={span: table.described(self._unit) for span, table in self._lengths.items()},
             prompts=PromptRepeats(
                 distinct=len(prompts),
                 largest_group=int(prompts.max(initial=0)),
@@ -171,11 +183,6 @@ class HealthTable:
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:
         return {name: NotedRows(count=counts[name], examples=self._examples[name]) for name in known if counts[name]}
-
-    def _span_lengths(self, table: LengthTable) -> SpanLengths:
-        p5, p50, p95 = (table.quantile(share) for share in (0.05, 0.5, 0.95))
-        unit = "tokens" if self._check is not None else "characters"
-        return SpanLengths(unit=unit, mean=round(table.mean, 1), p5=p5, p50=p50, p95=p95, max=table.max)
 
     def _model_counts(self) -> dict[str, ModelSides]:
         both = self._models["chosen"] + self._models["rejected"]

@@ -41,7 +41,9 @@ def _lengths(health: Health) -> Iterator[str]:
         values = (row.mean, row.p5, row.p50, row.p95, row.max)
         rows.append((span, *(f"{value:,.0f}" for value in values)))
     if rows:
-        yield f"Lengths ({next(iter(lengths.values())).unit}):"
+        drawn = health.sampled
+        how = f"; {count(drawn.rows)} rows drawn at random from {count(drawn.of)}" if drawn else ""
+        yield f"Lengths ({next(iter(lengths.values())).unit}{how}):"
         yield from table([("span", *columns), *rows], right=range(1, 6))
 
 
@@ -49,8 +51,18 @@ def _truncated(health: Health) -> Iterator[str]:
     cut = {span: number for span, number in health.truncated.items() if number}
     if health.special_in_text:
         yield f"Special tokens spelt out in the text (in no span): {count(health.special_in_text)} rows"
-    if cut:
+    if cut and health.sampled:
+        shares = (f"{span} of {_interval(number, health.sampled.rows)} of rows" for span, number in cut.items())
+        yield "Cut to the window, with 95 % intervals: " + ", ".join(shares)
+    elif cut:
         yield "Cut to the window: " + ", ".join(f"{span} of {count(number)} rows" for span, number in cut.items())
+
+
+def _interval(number: int, total: int) -> str:
+    from scipy.stats import binomtest
+
+    low, high = binomtest(number, total).proportion_ci(0.95, method="wilson")
+    return f"{share(number / total)} ({100 * low:.1f}–{100 * high:.1f} %)"
 
 
 def _repeats(health: Health) -> Iterator[str]:

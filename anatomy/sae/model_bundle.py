@@ -56,6 +56,13 @@ class ModelBundle:
 
         return TokenCheck(self.tokenizer, self.settings)
 
+    def sampled_token_check(self, seed: int) -> TokenCheck:
+        """The same check for one that is quick: lengths and cuts of a large set are those of a sample."""
+        from anatomy.activations.spans import TokenCheck
+        from anatomy.activations.token_sample import TokenSample
+
+        return TokenCheck(self.tokenizer, self.settings, TokenSample(seed))
+
     @cached_property
     def subject(self) -> Subject:
         """The model that will be trained."""

@@ -44,7 +44,7 @@ def check(rows: str, *, out: Where | None = None, settings: Where | None = None,
         refuse_foreign(Path(out))
     tokens, note = None, ""
     try:
-        tokens = ModelBundle(asked).token_check
+        tokens = ModelBundle(asked).sampled_token_check(asked.seed)
     except ModelError as error:
         if asked.model is not None or asked.chat_template is not None:
             raise

@@ -83,7 +83,7 @@ def test_endless_template_is_stopped_and_the_next_row_rendered(with_template):
 
 def test_template_that_kills_its_process_again_and_again_is_an_error(with_template, monkeypatch):
     """Each death costs seconds: three in a row end the run, one between good rows does not."""
-    monkeypatch.setattr(chat_template._Renderer, "_exchanged", lambda *_: os.kill(pid(), 9) or b"")
+    monkeypatch.setattr(chat_template._Renderer, "_exchanged", lambda *_: os.kill(pid(), 9) or [])
 
     def pid() -> int:
         return chat_template._RENDERER._process.pid
