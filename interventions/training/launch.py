@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from anatomy.activations.model import choose_device
 from anatomy.errors import AnatomyError, SettingsError
@@ -19,6 +20,8 @@ from interventions.plan.plan import Plan, RewardShaping, load_plan
 from interventions.training.train_settings import SHAPED, SFTSettings, TrainSettings
 
 SHARDED_FILE = "configs/accelerate/fsdp2.yaml"
+DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
+"""Linux's driver of NVIDIA GPUs has a folder for each here."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class Launch:
         )
 
 
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> int | None:
+    """How many GPUs this process may use, as driver and environment say, without torch; None if they do not say."""
+    if not DRIVER_GPUS.is_dir():
+        return None
+    there, named = len(list(DRIVER_GPUS.iterdir())), environment.get("CUDA_VISIBLE_DEVICES")
+    if named is None or there == 0:
+        return there
+    words = [word.strip() for word in named.split(",")]
+    hidden = next((at for at, word in enumerate(words) if word in ("", "-1")), len(words))  # CUDA stops reading there
+    return hidden if "MIG-" in named else min(hidden, there)
+
+
 @contextmanager
 def said_once() -> Iterator[None]:
     """Within the context an error that every process comes to is said by the first; the others end without a word."""
@@ -75,14 +90,18 @@ def check_launch(settings: SFTSettings) -> None:
         ModelError: torch finds no such device.
         PlanError: the plan cannot be read, or is wrong.
     """
-    launch = Launch.of()
-    device = choose_device(settings.device)
+    launch, visible = Launch.of(), visible_gpus()
+    if settings.device in ("auto", "cuda"):
+        _say_that_one_is_used(launch, visible or 0)
     _refuse_launch(settings, launch)
     accumulated_batches(settings, launch.processes)
-    if device == "cuda":
-        _check_gpus(settings, launch)
     if isinstance(settings, TrainSettings) and settings.plan is not None:
         refuse_shaping(settings, load_plan(settings.plan))
+    device = choose_device(settings.device)  # torch, which takes seconds to import, is not needed before
+    if device == "cuda":
+        _check_gpus(settings, launch, visible)
+    elif visible and settings.device == "auto":
+        logger.info(f"train: torch finds no GPU that it can use here; device {device}")
 
 
 def accumulated_batches(settings: SFTSettings, processes: int) -> int:
@@ -128,12 +147,16 @@ def _refuse_launch(settings: SFTSettings, launch: Launch) -> None:
         )
 
 
-def _check_gpus(settings: SFTSettings, launch: Launch) -> None:
+def _check_gpus(settings: SFTSettings, launch: Launch, said: int | None) -> None:
     import torch
 
     if settings.bf16 and not torch.cuda.is_bf16_supported():
         raise SettingsError("bf16: this GPU does not compute in bfloat16; give --no-bf16")
-    visible = torch.cuda.device_count()
+    if said is None:
+        _say_that_one_is_used(launch, torch.cuda.device_count())
+
+
+def _say_that_one_is_used(launch: Launch, visible: int) -> None:
     if launch.processes == 1 and visible > 1:
         logger.info(
             f"train: {visible} GPUs are visible and one process was started, which uses the first; for all of them: "

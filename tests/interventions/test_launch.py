@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from support.rank_jobs import fsdp_environment
 
 from anatomy.cli.app import main
-from interventions.training import run_training
+from interventions.training import launch, run_training
 from interventions.training.launch import Launch, check_launch
 from interventions.training.train_settings import SHAPED, Loss, TrainSettings
 
@@ -78,6 +80,7 @@ def test_what_goes_together(monkeypatch):
 
 @pytest.fixture
 def gpus(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
@@ -93,6 +96,58 @@ def test_one_process_that_sees_several_gpus_says_that_it_uses_one(gpus, caplog, 
     monkeypatch.setenv("WORLD_SIZE", "4")
     check_launch(TrainSettings(rows="x"))
     assert caplog.text == ""
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A driver with four GPUs."""
+    for number in range(4):
+        (tmp_path / "gpus" / f"0000:0{number}:00.0").mkdir(parents=True)
+    monkeypatch.setattr(launch, "DRIVER_GPUS", tmp_path / "gpus")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tmp_path / "gpus"
+
+
+@pytest.mark.parametrize(("named", "count"), [
+    (None, 4), ("0,1", 2), ("2", 1), ("", 0), ("-1", 0), ("0,1,-1,2", 2), ("GPU-a, GPU-b ,GPU-c", 3),
+    ("0,1,2,3,4,5", 4), ("MIG-a,MIG-b,MIG-c,MIG-d,MIG-e", 5),
+])  # fmt: skip
+def test_gpus_are_counted_without_torch(driver, named, count):
+    assert launch.visible_gpus({} if named is None else {"CUDA_VISIBLE_DEVICES": named}) == count
+
+
+def test_without_a_driver_nothing_is_known(driver, monkeypatch):
+    monkeypatch.setattr(launch, "DRIVER_GPUS", driver / "nothing")
+    assert launch.visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1"}) is None
+
+
+@pytest.mark.parametrize(("flags", "environment", "said"), [
+    ([], {}, True), (["--device", "cuda"], {}, True), (["--device", "cpu"], {}, False),
+    ([], {"CUDA_VISIBLE_DEVICES": "3"}, False), ([], {"WORLD_SIZE": "2"}, False),
+])  # fmt: skip
+@pytest.mark.parametrize("verb", ["train", "sft"])
+def test_that_one_of_several_gpus_is_used_is_said_before_torch_is_imported(
+    driver, verb, flags, environment, said, monkeypatch, capsys, tmp_path
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # of the log of that failure
+    assert main([verb, "--rows", "x", "--out", str(tmp_path / "out"), *flags]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "torch" in lines[-1]
+    assert len(lines) == 1 + said
+    assert all(line.startswith("train: 4 GPUs are visible and one process was started") for line in lines[:-1])
+
+
+def test_it_is_said_once_and_corrected_where_torch_finds_none(driver, gpus, caplog, monkeypatch):
+    caplog.set_level("INFO", "anatomy")
+    check_launch(TrainSettings(rows="x"))
+    assert caplog.text.count("GPUs are visible") == 1
+    caplog.clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_launch(TrainSettings(rows="x"))
+    assert "torch finds no GPU that it can use here; device cpu" in caplog.text
 
 
 def test_a_gpu_without_bfloat16_is_refused(gpus, monkeypatch):

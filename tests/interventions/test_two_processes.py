@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.dpo_runs import make_pairs
-from support.rank_jobs import Job, launch, treated
+from support.rank_jobs import Job, launch, merged_by, treated
 from support.tiny import save_tiny
 
 from anatomy.artifacts import read_table
@@ -127,6 +127,11 @@ def test_a_killed_training_resumes_from_its_checkpoint(trained):
 
 def test_adapters_and_references_beside_the_policy(trained):
     assert_same_training(trained / "adapters", trained / "one-adapters")
+
+
+def test_the_first_process_alone_merges_adapters(trained):
+    """Two that write the same files at once may leave half of one."""
+    assert merged_by(trained / "adapters").read_text().split() == ["0"]
 
 
 def test_the_reference_is_of_the_revision_that_is_trained(trained):

@@ -169,6 +169,28 @@ def _dying(job: Job) -> Iterator[None]:
         yield
 
 
+def merged_by(job_out: Path) -> Path:
+    """A file beside a job's output with a line for each process that wrote the model that verbs load."""
+    return job_out.parent / f"{job_out.name}.merged-by"
+
+
+@contextmanager
+def _recording(job: Job) -> Iterator[None]:
+    """Note which processes write the model of a job."""
+    from transformers import PreTrainedModel
+
+    ordinary = PreTrainedModel.save_pretrained
+
+    def save_pretrained(self, folder, *given, **named):
+        if Path(folder) == job.out / "model":
+            with merged_by(job.out).open("a") as file:
+                file.write(os.environ["RANK"] + "\n")
+        return ordinary(self, folder, *given, **named)
+
+    with patch.object(PreTrainedModel, "save_pretrained", save_pretrained):
+        yield
+
+
 def _run(job: Job) -> None:
     from contextlib import nullcontext
 
@@ -178,7 +200,7 @@ def _run(job: Job) -> None:
 
     AcceleratorState._reset_state(True)
     environment = patch.dict(os.environ, fsdp_environment() if job.sharded else {})
-    with environment, treated() if job.treated else nullcontext(), _dying(job), _slow_to_write():
+    with environment, treated() if job.treated else nullcontext(), _dying(job), _slow_to_write(), _recording(job):
         try:
             code = main(job.arguments)
         except SystemExit as left:  # a process that leaves the word to the first
