@@ -11,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
 import pytest
 import torch
-from support import page_run
+from support import checkout, page_run
 from support.chat_server import ChatServer
 from support.loopback.loopback_plugin import loopback_only, pytest_sessionfinish  # noqa: F401  (pytest finds them)
 from support.tiny import save_sae, save_tiny
@@ -20,6 +20,17 @@ from anatomy.cli.app import main
 from anatomy.judge import endpoint as judge_http
 
 torch.set_num_threads(1)
+
+
+_KNOWN = checkout.files()
+"""Files that were there before the first test, and those that a test was failed for."""
+
+
+@pytest.fixture(autouse=True)
+def checkout_untouched() -> Iterator[None]:
+    """Fail a test that writes into the checkout: its output belongs in a folder of its own."""
+    yield
+    checkout.require_untouched(_KNOWN)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

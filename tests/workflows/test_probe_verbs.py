@@ -211,13 +211,15 @@ def test_mistakes_are_one_line(arguments, record, model, capsys, tmp_path, monke
     assert not (tmp_path / "x").exists()
 
 
-def test_layers_out_of_the_model_are_one_line(rows, model, capsys):
+def test_layers_out_of_the_model_are_one_line(rows, model, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     fit = ["probe", "fit", "bold", "--examples", str(rows / "pairs.jsonl"), "--layers", "0,9", *model]
     assert main(fit) == 2
     assert "the model has blocks 0 to 3" in capsys.readouterr().err
 
 
-def test_too_few_examples_are_one_line(rows, model, capsys):
+def test_too_few_examples_are_one_line(rows, model, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     fit = ["probe", "fit", "bold", "--examples", str(rows / "pairs.jsonl"), "--limit", "20", *model]
     assert main(fit) == 2
     assert "give more examples" in capsys.readouterr().err
