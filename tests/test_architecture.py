@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "types", "errors", "text", "artifacts", "settings", "progress", "data", "activations", "sae", "features",
-    "clusters", "statistics", "hypotheses", "concepts", "judge", "naming", "rollouts", "runs", "prediction",
+    "types", "errors", "text", "artifacts", "settings", "progress", "statistics", "data", "activations", "sae",
+    "features", "clusters", "hypotheses", "concepts", "judge", "naming", "rollouts", "runs", "prediction",
     "validation", "report", "stages", "probes", "interventions", "workflows", "cli",
 ]  # fmt: skip
 """A module imports from its own package and those before it; `probes` and `interventions` stand side by side."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from anatomy.artifacts import Artifact
+from anatomy.statistics.shares import ShareInterval
 
 
 class HealthPart(BaseModel):
@@ -117,6 +120,61 @@ class RowReading(HealthPart):
     votes: VoteAgreement | None = None
 
 
+class ShareEstimate(HealthPart):
+    """A share or a difference of shares with its 95 % interval, clustered by prompt; None where there is no row."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, interval: ShareInterval) -> ShareEstimate:
+        """The interval to four digits."""
+        value, low, high = (None if math.isnan(number) else round(number, 4) for number in interval)
+        return cls(value=value, low=low, high=high)
+
+
+class SideExample(HealthPart):
+    """A row of the source, from 0, the side, and the place in its text, with personal data masked."""
+
+    index: int
+    side: str
+    excerpt: str
+
+
+class ContentCheck(HealthPart):
+    """Share of the pairs whose side has something, the difference chosen − rejected, and which side it goes with.
+
+    ``wins`` is the share of chosen sides where exactly one side has it: over 0.5 goes with the label.
+    """
+
+    chosen: ShareEstimate
+    rejected: ShareEstimate
+    difference: ShareEstimate
+    wins: ShareEstimate
+    examples: list[SideExample]
+
+
+class ContentHealth(HealthPart):
+    """What the responses of ``sampled`` rows hold, drawn at random from the retained ones, by concept of the library.
+
+    ``absent`` names the concepts that no response holds.
+    """
+
+    sampled: int
+    checks: dict[str, ContentCheck]
+    absent: list[str]
+
+
+class LanguageHealth(HealthPart):
+    """Languages (two-letter codes, or ``undetermined``) of ``sampled`` rows by side, and pairs of two languages."""
+
+    sampled: int
+    chosen: dict[str, int]
+    rejected: dict[str, int]
+    mixed: NotedRows
+
+
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 
@@ -138,6 +196,8 @@ class RowHealth(HealthPart):
     special_in_text: int = 0
     reading: RowReading | None = None
     sampled: SampledTokens | None = None
+    content: ContentHealth | None = None
+    languages: LanguageHealth | None = None
 
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
@@ -151,7 +211,7 @@ class Health(Artifact):
     """
 
     NAME = "record of data health"
-    VERSION = 2
+    VERSION = 3
 
     rows: int | None = None
     retained: int | None = None
@@ -167,6 +227,8 @@ class Health(Artifact):
     special_in_text: int = 0
     reading: RowReading | None = None
     sampled: SampledTokens | None = None
+    content: ContentHealth | None = None
+    languages: LanguageHealth | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from anatomy.data import faults
+from anatomy.data.content_sample import ContentSample
 from anatomy.data.digest_tables import DigestCounts, DigestSet
 from anatomy.data.faults import Fault
 from anatomy.data.health import (
@@ -73,7 +74,7 @@ class HealthTable:
     Distinct prompts, responses, lengths, sources and models are those of retained rows.
     """
 
-    def __init__(self, format_name: str, check: RowCheck | None = None) -> None:
+    def __init__(self, format_name: str, check: RowCheck | None = None, seed: int = 0) -> None:
         self._format, self._check = format_name, check
         self._rows = 0
         self._reasons: Counter[str] = Counter()
@@ -84,6 +85,7 @@ class HealthTable:
         self._sources: Counter[str] = Counter()
         self._models = {side: Counter[str]() for side in SIDES}
         self._lengths, self._unit = {span: LengthTable() for span in SPANS}, "characters"
+        self._content = ContentSample(seed)
 
     @property
     def retained(self) -> int:
@@ -138,6 +140,7 @@ class HealthTable:
         lengths = character_lengths(pair) if lengths is None else lengths
         for span in SPANS:
             self._lengths[span].add(lengths[span])
+        self._content.add(pair)
         source, *models = source_and_models(pair.metadata)
         _count(self._sources, source)
         for side, model in zip(SIDES, models, strict=True):
@@ -164,6 +167,7 @@ class HealthTable:
     def found(self) -> RowHealth:
         """The health of the rows seen so far."""
         prompts, responses = self._prompts.counts(), self._responses.counts()
+        content, languages = self._content.found()
         return RowHealth(
             rows=self._rows,
             retained=self.retained,
@@ -179,6 +183,8 @@ class HealthTable:
             responses=ResponseRepeats(distinct=len(responses), repeated=int(responses[responses > 1].sum())),
             sources=dict(_top(self._sources)),
             models=self._model_counts(),
+            content=content,
+            languages=languages,
         )
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:

@@ -113,6 +113,11 @@ _NAMES = (
     "tulu", "olmo", "stablelm", "claude", "gemini", "bard", "copilot", "falcon", "alpaca", "koala", "dolly", "zephyr",
     "hermes", "'m pi", "am pi", "is pi",
 )  # fmt: skip
+_OF_CUT_OFFS = (
+    "cutoff", "cut-off", "cut off", "my last", "my latest", "my most recent", "my current", "my own", "my knowledge",
+    "my training", "my data", "my information", "i was ", "i am ", "i have been ", "i do not ", "i don't ", "i don’t ",
+    "i cannot ", "i can't ", "i can’t ",
+)  # fmt: skip
 _OF_BENCHMARKS = (
     "####", "answer is", "answer: ", "is correct", "is the", "is right", "is best", "boxed{", "(a)", "a. ", "a) ",
     "gsm8k", "mmlu", "gpqa", "agieval", "humaneval", "truthfulqa", "big-bench", "hellaswag", "harmbench", "xstest",
@@ -123,7 +128,7 @@ _OF_GAPS = (
 )  # fmt: skip
 CONTENT_PATTERNS = {
     "maker identity": (MAKER_IDENTITY, _NAMES),
-    "cut-off date": (CUT_OFF, ("cut", "my ", "trained", "updated", "i do", "i can")),
+    "cut-off date": (CUT_OFF, _OF_CUT_OFFS),
     "canned opening": (CANNED_OPENING, ("",)),
     "benchmark wording": (BENCHMARK_WORDING, _OF_BENCHMARKS),
     "placeholder": (PLACEHOLDER, _OF_GAPS),

@@ -8,26 +8,25 @@ relatives.
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import regex
 
 UNDETERMINED = "undetermined"
-READ_CHARS = 240
+READ_CHARS = 160
 LEAST_LETTERS = 24
 LEAST_DENSE = 6
 """Least letters of scripts that say much in few: Chinese, Japanese, Korean."""
 LEAST_PROBABILITY = 0.7
-_NO_PROSE = regex.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`|(?:https?://|www\.)\S+", regex.DOTALL)
-_LETTERS = regex.compile(r"\p{L}")
+_NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`|https?://\S+|www\.\S+", re.DOTALL)
 _DENSE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
 
 
 def language_of(text: str) -> str:
     """Return the ISO 639 code of the language of ``text``, or ``"undetermined"``."""
-    prose = " ".join(_NO_PROSE.sub(" ", text[: 20 * READ_CHARS]).split())[:READ_CHARS]
-    letters = len(_LETTERS.findall(prose))
-    if letters < LEAST_LETTERS and len(_DENSE.findall(prose)) < LEAST_DENSE:
+    prose = " ".join(_NO_PROSE.sub(" ", text[: 10 * READ_CHARS]).split())[:READ_CHARS]
+    if sum(map(str.isalpha, prose)) < LEAST_LETTERS and len(_DENSE.findall(prose)) < LEAST_DENSE:
         return UNDETERMINED
     language, probability = _classifier().classify(prose)
     return str(language) if probability >= LEAST_PROBABILITY else UNDETERMINED

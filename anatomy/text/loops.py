@@ -1,14 +1,15 @@
 """Loops: a phrase that a response repeats many times in a row, which is how generation degenerates.
 
-A text is read as words and marks; numbers count as equal, since a loop may count its rounds. A passage is a loop where
-it equals itself some tokens later for so long that the phrase stands five times at least, over 30 tokens at least (60
-where it counts). It is looked for at distances, up to 200 tokens, at which runs of eight tokens come back, so the time
-is linear.
+A text is read as words between spaces, or as single signs in scripts without spaces; numbers count as equal, since a
+loop may count its rounds. A passage is a loop where it equals itself some words later for so long that the phrase
+stands five times at least, over 30 words at least (60 where it counts). It is looked for at distances, up to 200 words,
+at which runs of eight words come back, so the time is linear.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 
 import numpy as np
@@ -20,46 +21,50 @@ from anatomy.text.markdown_spans import Range
 TIMES = 5
 TOKENS = 30
 LONGEST = 200
-"""Longest phrase, in tokens."""
+"""Longest phrase, in words."""
 NUMBERED_WORDS = 4
 """Words from which on a phrase with a number in it is text: rows of a table must repeat four times as often."""
 _RUN = 8
-_ASCII_TOKEN = re.compile(r"[0-9]+|[A-Za-z]+|[^\sA-Za-z0-9]")
-_TOKEN = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|\p{N}+|[^\W\p{N}_]+|[^\w\s]|_")
+_DIGITS = re.compile(r"[0-9]+")
+_SPACED = regex.compile(r"\S+")
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}]|[^\W_]+|[^\w\s]|_")
+_UNSPACED_SCRIPT = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}]")
 _LONG_WORD = regex.compile(r"[^\W\d_]{30,}")
 _STRETCHED = regex.compile(r"(.{1,4}?)\1{29,}")
 
 
 def loop_ranges(text: str) -> list[Range]:
     """Return where a phrase is repeated over and over, or a few letters are ("hahaha…", 30 times)."""
-    found = [
+    token = _UNSPACED if not text.isascii() and _UNSPACED_SCRIPT.search(text) else _SPACED
+    words = token.findall(_DIGITS.sub("0", text))
+    found = _phrases(text, words, token) if len(words) >= TOKENS else []
+    if max(map(len, words), default=0) >= TOKENS:
+        found += _stretched(text)
+    return _merged(found)
+
+
+def _stretched(text: str) -> list[Range]:
+    """Words that are a few letters over and over."""
+    return [
         (word.start() + match.start(), word.start() + match.end())
         for word in _LONG_WORD.finditer(text)
         for match in _STRETCHED.finditer(word[0])
     ]
-    return _merged(found + _phrases(text))
 
 
-def _phrases(text: str) -> list[Range]:
-    token = _ASCII_TOKEN if text.isascii() else _TOKEN
-    words = token.findall(text)
-    if len(words) < TOKENS:
-        return []
-    names: dict[str, int] = {}
-    words = ["0" if word[0].isnumeric() else word for word in words]
-    ids_T = np.array([names.setdefault(word, len(names)) for word in words], dtype=np.uint64)
-    shifts = _shifts(ids_T)
+def _phrases(text: str, words: list[str], token: regex.Pattern[str]) -> list[Range]:
+    shifts = _shifts(np.fromiter(map(hash, words), dtype=np.int64, count=len(words)).view(np.uint64))
     places = [match.span() for match in token.finditer(text)] if shifts else []
     found = []
     for shift in shifts:
-        for start, stop in _equal(ids_T, shift):
+        for start, stop in _equal(words, shift):
             if stop + shift - start >= _least(words[start : start + shift]):
                 found.append((places[start][0], places[stop + shift - 1][1]))
     return found
 
 
 def _shifts(ids_T: Int[np.ndarray, " T"]) -> list[int]:
-    """Distances, up to 200, at which runs of eight tokens come back so often that a loop may be there."""
+    """Distances, up to 200, at which runs of eight words come back so often that a loop may be there."""
     hash_T = np.zeros(len(ids_T) - _RUN + 1, dtype=np.uint64)
     for place in range(_RUN):  # a polynomial modulo 2⁶⁴
         hash_T = hash_T * np.uint64(6364136223846793005) + ids_T[place : place + len(hash_T)] + np.uint64(1)
@@ -70,20 +75,24 @@ def _shifts(ids_T: Int[np.ndarray, " T"]) -> list[int]:
     return [int(shift) for shift in np.flatnonzero(counts >= (TIMES - 1) * TOKENS // TIMES - _RUN)]
 
 
-def _equal(ids_T: Int[np.ndarray, " T"], shift: int) -> list[tuple[int, int]]:
-    """Longest runs ``[start, stop)`` in which each token equals that ``shift`` later."""
-    same = np.concatenate(([False], ids_T[shift:] == ids_T[:-shift], [False]))
-    edges = np.flatnonzero(same[1:] != same[:-1])
+def _equal(words: list[str], shift: int) -> list[tuple[int, int]]:
+    """Longest runs ``[start, stop)`` in which each word equals that ``shift`` later."""
+    same_T = np.array([False, *map(operator.eq, words, words[shift:]), False])
+    edges = np.flatnonzero(same_T[1:] != same_T[:-1])
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _least(phrase: list[str]) -> float:
-    """Tokens from which on a passage that repeats ``phrase`` is a loop; infinite for marks and mere numbers."""
-    numbered, letters = "0" in phrase, sum(word.isalpha() for word in phrase)
+    """Words from which on a passage that repeats ``phrase`` is a loop; infinite for marks and mere numbers."""
+    numbered, letters = any("0" in word for word in phrase), sum(map(_has_letter, phrase))
     if letters == 0:
         return math.inf
     least = TIMES if not numbered or letters >= NUMBERED_WORDS else 4 * TIMES
     return max(least, -(-TOKENS * (1 + numbered) // len(phrase))) * len(phrase)
+
+
+def _has_letter(word: str) -> bool:
+    return any(character.isalpha() for character in word)
 
 
 def _merged(ranges: list[Range]) -> list[Range]:

@@ -14,13 +14,13 @@ from functools import lru_cache
 from anatomy.text.markdown_spans import Range
 
 HIDDEN = "***"
-_EMAIL = re.compile(r"(?<![\w.+@/:-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\b(?!@)")
+_EMAIL = re.compile(r"(?<![\w.+@-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\b(?!@)")
 _NOBODY = re.compile(  # domains that are kept for examples, or stand for one
     r".*@(?:[\w-]+\.)*(?:example|test|invalid|localhost|local|e?mail(?:provider)?|(?:your|my|some|the|any|company|school)?-?"
     r"(?:domain|company|website|business|organi[sz]ation|site|school|university|name|host|server)(?:name)?)(?:\.\w+){0,2}"
     r"|(?:(?:your|my|the|first|last|user|full|some|any)?[._-]?(?:e?mail|name|user|example|test|address|recipient|sender"
     r"|someone|you|lastname|surname)\d*|(?:john|jane)[._-]?(?:doe|smith)\d*|foo|bar|abc|xyz"
-    r"|info|support|contact|no-?reply|help|sales|admin|webmaster|hello|office|press|service|customer[._-]?\w+)@.*",
+    r"|git|info|support|contact|no-?reply|help|sales|admin|webmaster|hello|office|press|service|customer[._-]?\w+)@.*",
     re.IGNORECASE,
 )
 _PHONE = re.compile(
@@ -63,15 +63,15 @@ PERSONAL = {"e-mail": email_ranges, "phone number": phone_ranges, "secret key": 
 """Kind of personal data → its ranges in a text."""
 
 
-def masked(text: str) -> str:
-    """``text`` with the personal data in it hidden but for its first two characters."""
-    places = sorted(place for ranges in PERSONAL.values() for place in ranges(text))
-    parts, done = [], 0
-    for start, stop in places:
-        if start >= done:
-            parts += [text[done : start + 2], HIDDEN]
-        done = max(done, stop)
-    return "".join([*parts, text[done:]])
+def masked(text: str, start: int = 0, stop: int | None = None) -> str:
+    """``text[start:stop]`` with personal data hidden but for its first two characters, also where it is cut."""
+    stop = len(text) if stop is None else min(stop, len(text))
+    parts, done = [], start
+    for first, last in sorted(place for ranges in PERSONAL.values() for place in ranges(text)):
+        if done < last and first < stop:
+            parts += [text[done : max(done, first) + 2 * (first >= done)], HIDDEN]
+            done = last
+    return "".join([*parts, text[done:stop]])
 
 
 @lru_cache(4096)

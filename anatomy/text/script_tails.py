@@ -6,6 +6,8 @@ or a name. A script that occurred before the tail is part of the answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import regex
 
 from anatomy.text.markdown_spans import Range
@@ -28,7 +30,7 @@ _ENDS = ".!?…。！？｡)`*_]~"
 
 def tail_ranges(text: str) -> list[Range]:
     """Return the passage in another script at the very end of ``text``, if there is one."""
-    if text.isascii():
+    if text.isascii() or _script(text) == _script(reversed(text)):  # then the last script occurs before the tail
         return []
     words = [(str(match.lastgroup), match.start(), match.end()) for match in _WORD.finditer(text)]
     if not words:
@@ -41,6 +43,12 @@ def tail_ranges(text: str) -> list[Range]:
     if _letters(head) < LEAST_HEAD or not _begins_afresh(text, head[-1][2], tail[0][1]):
         return []
     return [(tail[0][1], len(text.rstrip()))]
+
+
+def _script(characters: Iterable[str]) -> str | None:
+    """Script of the first letter of a known script."""
+    found = (_WORD.match(character) for character in characters if character.isalpha())
+    return next((str(match.lastgroup) for match in found if match), None)
 
 
 def _letters(words: list[tuple[str, int, int]]) -> int:

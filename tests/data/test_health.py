@@ -32,8 +32,8 @@ def test_the_health_of_rows_is_read_back_as_it_was_written(tmp_path):
     ("content", "message"),
     [
         ({"rows": 3}, "record of data health without a schema version"),
-        ({"schema_version": 2, "rows": "many"}, r"not a valid record of data health \(rows: "),
-        ({"schema_version": 2, "word": 1}, r"not a valid record of data health \(word: "),
+        ({"schema_version": Health.VERSION, "rows": "many"}, r"not a valid record of data health \(rows: "),
+        ({"schema_version": Health.VERSION, "word": 1}, r"not a valid record of data health \(word: "),
     ],
 )
 def test_another_document_is_refused(tmp_path, content, message):

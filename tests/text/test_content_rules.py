@@ -59,6 +59,7 @@ FOUND = [
     ("placeholder", "export TOKEN=YOUR_API_KEY"),
     ("placeholder", "Lorem ipsum dolor sit"),
     ("e-mail", "Write to mara.ziegler@uni-hill.edu today"),
+    ("e-mail", "mailto:mara.ziegler@uni-hill.edu"),
     ("phone number", "Call +49 30 901820 now"),
     ("phone number", "Call (212) 736-3100 now"),
     *[("secret key", f"key: {key} .") for key in KEYS],
@@ -81,7 +82,7 @@ NEAR_MISSES = [
     ("foreign tail", "因为空气分子对短波长的光散射更强。 OK"),
     ("canned opening", "Sure. You may do that."),
     ("canned opening", "Certain plants like shade."),
-    ("canned opening", "Of course the sky is blue. Sure, here is more."),
+    ("canned opening", "The sky is blue, of course. Sure, here is more."),
     ("canned opening", "OK. I'll do it for a dollar."),
     ("benchmark wording", "The answer is that metal carries heat away."),
     ("benchmark wording", "#### 1. First step\n#### Summary"),
@@ -89,7 +90,10 @@ NEAR_MISSES = [
     ("placeholder", "[Your name](https://a.b) and row[name], d['date'], a[number]"),
     ("placeholder", "[Verse 1]\nI walk [laughs] on (see [1])"),
     ("placeholder", "My todo list is empty."),
-    ("e-mail", "name@example.com, you@yourdomain.com, info@shop.de, john.doe@gmail.com, a@b, @user"),
+    (
+        "e-mail",
+        "name@example.com, you@yourdomain.com, info@shop.de, john.doe@gmail.com, a@b, @user, git@github.com:a/b",
+    ),
     ("phone number", "(123) 456-7890, 555-123-4567, 1-800-273-8255, 2021-03-04, 192.168.0.1, 212-555-0143"),
     ("phone number", "3.14159265358979 and 1,234,567,890 or ISBN 978-3-16-148410-0"),
     ("secret key", "sk-your-api-key-goes-here, sk-xxxxxxxxxxxxxxxxxxxxxxxx, AKIA, ghp_xxx"),
@@ -131,7 +135,7 @@ def test_rules_take_linear_time(name: str) -> None:
     """A quadratic rule would take minutes on some of these."""
     hints = {"maker identity": " OpenAI", "placeholder": " [", "benchmark wording": " (a)"}
     for unit in UNITS:
-        find_ranges(unit * (60_000 // len(unit)) + hints.get(name, ""), name)
+        find_ranges(unit * (30_000 // len(unit)) + hints.get(name, ""), name)
 
 
 def test_trivial_rules_are_those_that_name_clusters() -> None:
@@ -148,6 +152,8 @@ def test_masked_text_keeps_nothing_personal() -> None:
     text = "Mail mara.ziegler@uni-hill.edu or call (212) 736-3100, key AKIA" + "Z3XQ7LM2PV9TRB4K."
     assert masked(text) == "Mail ma*** or call (2***, key AK***."
     assert masked("nothing here") == "nothing here"
+    assert masked(text, 9) == "*** or call (2***, key AK***."
+    assert masked(text, 0, 9) == "Mail ma***"
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,32 @@ export interface AuditSettings {
    */
   format: "auto" | "explicit" | "implicit" | "full-conversations" | "hh" | "sharegpt";
   /**
+   * Columns by role, as role=column,role=column or a YAML file; `a.b` is a path, `a+b` joins texts. Overrules what is recognised.
+   */
+  map: {
+    [k: string]: string;
+  } | null;
+  /**
+   * Column that says which response is better, where several do.
+   */
+  label: string | null;
+  /**
+   * Column of scores that says how good each response is.
+   */
+  score: string | null;
+  /**
+   * Which pairs are made of more than two responses to a prompt.
+   */
+  pairs: "best-worst" | "all" | "adjacent";
+  /**
+   * Columns, with commas, whose values are groups to show.
+   */
+  group_by: string[] | null;
+  /**
+   * Share of rows that may be unreadable.
+   */
+  most_faulty: number;
+  /**
    * Read at most this many rows.
    */
   limit: number | null;
@@ -324,6 +350,10 @@ export interface Health {
     [k: string]: number;
   };
   special_in_text: number;
+  reading: RowReading | null;
+  sampled: SampledTokens | null;
+  content: ContentHealth | null;
+  languages: LanguageHealth | null;
   sae: MeasuredSAE | null;
   baselines: {
     [k: string]: MeasuredRule;
@@ -375,6 +405,95 @@ export interface ResponseRepeats {
 export interface ModelSides {
   chosen: number;
   rejected: number;
+}
+/**
+ * How the rows were read: the layout, which column has which role, and what a reader of the set should know.
+ *
+ * ``unread`` holds the text columns that no role has, each with the start of a value.
+ */
+export interface RowReading {
+  layout: string;
+  map: {
+    [k: string]: string;
+  };
+  notes: string[];
+  unread: {
+    [k: string]: string;
+  };
+  votes: VoteAgreement | null;
+}
+/**
+ * How far several votes of one pair agree: pairs with more than one vote, their votes, and pairs without a winner.
+ *
+ * ``percent`` is the mean share of pairs of votes that agree, ``alpha`` Krippendorff's (nominal): 1 is full agreement,
+ * 0 is chance; None where it is not defined.
+ */
+export interface VoteAgreement {
+  pairs: number;
+  votes: number;
+  ties: number;
+  percent: number | null;
+  alpha: number | null;
+}
+/**
+ * A uniform sample of ``rows`` rows ``of`` all that were checked, from which lengths and cuts in tokens come.
+ */
+export interface SampledTokens {
+  rows: number;
+  of: number;
+}
+/**
+ * What the responses of ``sampled`` rows hold, drawn at random from the retained ones, by concept of the library.
+ *
+ * ``absent`` names the concepts that no response holds.
+ */
+export interface ContentHealth {
+  sampled: number;
+  checks: {
+    [k: string]: ContentCheck;
+  };
+  absent: string[];
+}
+/**
+ * Share of the pairs whose side has something, the difference chosen − rejected, and which side it goes with.
+ *
+ * ``wins`` is the share of chosen sides where exactly one side has it: over 0.5 goes with the label.
+ */
+export interface ContentCheck {
+  chosen: ShareEstimate;
+  rejected: ShareEstimate;
+  difference: ShareEstimate;
+  wins: ShareEstimate;
+  examples: SideExample[];
+}
+/**
+ * A share or a difference of shares with its 95 % interval, clustered by prompt; None where there is no row.
+ */
+export interface ShareEstimate {
+  value: number | null;
+  low: number | null;
+  high: number | null;
+}
+/**
+ * A row of the source, from 0, the side, and the place in its text, with personal data masked.
+ */
+export interface SideExample {
+  index: number;
+  side: string;
+  excerpt: string;
+}
+/**
+ * Languages (two-letter codes, or ``undetermined``) of ``sampled`` rows by side, and pairs of two languages.
+ */
+export interface LanguageHealth {
+  sampled: number;
+  chosen: {
+    [k: string]: number;
+  };
+  rejected: {
+    [k: string]: number;
+  };
+  mixed: NotedRows;
 }
 /**
  * Numbers of the SAE on the rows next to those that it claims, and what is wrong with them.
