@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from cyclopts import App
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 import anatomy
 import interventions
 import probes
-from anatomy.cli.app import main
+from anatomy.cli.app import build_app, main
 from anatomy.settings import Settings
 
 for package in (anatomy, probes, interventions):
@@ -95,3 +96,45 @@ def test_flags_out_of_range_are_one_line(words, said, audited, tmp_path, monkeyp
     assert error.startswith("anatomy: error")
     assert said in error.lower()
     assert not list(tmp_path.iterdir())
+
+
+def numeric_flags(app: App, verb: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str], str]]:
+    """Each verb with what it must be given, and each of its flags that takes a number."""
+    for name in app:
+        if name.startswith("-"):
+            continue
+        yield from numeric_flags(app[name], (*verb, name))
+    if not verb or app.default_command is None:
+        return
+    arguments = app.assemble_argument_collection()
+    needed: list[str] = []
+    for one in arguments:
+        if one.required:
+            needed += ["x"] if one.field_info.is_positional else [one.name, "x"]
+    if verb == ("plan", "check"):  # without rows it shows the plan, and no setting counts
+        needed += ["--rows", "x"]
+    for one in arguments:
+        if {getattr(kind, "__name__", "") for kind in (one.hint, *get_args(one.hint))} & {"int", "float"}:
+            yield verb, needed, one.name
+
+
+FLAGS = sorted(numeric_flags(build_app()))
+VERBS = sorted({verb for verb, *_ in FLAGS})
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_flag_of_every_verb_refuses_what_is_no_number(verb, tmp_path, monkeypatch, capsys):
+    """One line that names the flag, before anything is made; other values are tried on the models above."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("interventions:\n- {concept: bold, direction: suppress, backend: filtering}\n")
+    for _, needed, flag in (one for one in FLAGS if one[0] == verb):
+        assert main([*verb, *needed, f"{flag}=nan"]) == 2, flag
+        (error,) = capsys.readouterr().err.splitlines()
+        assert error.startswith("anatomy: error"), flag
+        assert flag.lstrip("-").replace("-", "_") in error.replace("-", "_"), error
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_the_flags_are_found():
+    assert len(FLAGS) > 200
+    assert len(VERBS) > 15
