@@ -175,6 +175,34 @@ class LanguageHealth(HealthPart):
     mixed: NotedRows
 
 
+class GroupRows(HealthPart):
+    """Rows of one value of a column: how many could be read, are retained, identical or tied.
+
+    Characters and models are those of retained rows; ``longer_wins`` is the share in which chosen is the longer side.
+    """
+
+    rows: int
+    retained: int
+    identical: int
+    ties: int
+    mean_characters: dict[str, float]
+    longer_wins: ShareEstimate
+    models: dict[str, ModelSides]
+
+
+class GroupedRows(HealthPart):
+    """Rows by the value of a column, most frequent first; rows without one are left out."""
+
+    values: dict[str, GroupRows]
+
+
+class GroupHealth(HealthPart):
+    """Columns that divide the rows into groups, and columns with such a name that do not, with the reason."""
+
+    columns: dict[str, GroupedRows]
+    refused: dict[str, str]
+
+
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 
@@ -198,6 +226,7 @@ class RowHealth(HealthPart):
     sampled: SampledTokens | None = None
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None
+    groups: GroupHealth | None = None
 
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
@@ -211,7 +240,7 @@ class Health(Artifact):
     """
 
     NAME = "record of data health"
-    VERSION = 3
+    VERSION = 4
 
     rows: int | None = None
     retained: int | None = None
@@ -229,6 +258,7 @@ class Health(Artifact):
     sampled: SampledTokens | None = None
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None
+    groups: GroupHealth | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

@@ -52,7 +52,7 @@ def measure(
         RowsError: the set cannot be read, or none of its rows can be used.
     """
     stream = PairStream(settings)
-    health = HealthTable(stream.format, check, settings.seed)
+    health = HealthTable(stream.format, check, settings.seed, settings.group_by or ())
 
     def checked() -> Iterator[tuple[Pair | Fault, str]]:
         rows = iter(stream)

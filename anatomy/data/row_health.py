@@ -16,6 +16,7 @@ from anatomy.data import faults
 from anatomy.data.content_sample import ContentSample
 from anatomy.data.digest_tables import DigestCounts, DigestSet
 from anatomy.data.faults import Fault
+from anatomy.data.groups import GroupTable
 from anatomy.data.health import (
     ModelSides,
     NotedRow,
@@ -74,7 +75,9 @@ class HealthTable:
     Distinct prompts, responses, lengths, sources and models are those of retained rows.
     """
 
-    def __init__(self, format_name: str, check: RowCheck | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, format_name: str, check: RowCheck | None = None, seed: int = 0, group_by: Sequence[str] = ()
+    ) -> None:
         self._format, self._check = format_name, check
         self._rows = 0
         self._reasons: Counter[str] = Counter()
@@ -85,7 +88,7 @@ class HealthTable:
         self._sources: Counter[str] = Counter()
         self._models = {side: Counter[str]() for side in SIDES}
         self._lengths, self._unit = {span: LengthTable() for span in SPANS}, "characters"
-        self._content = ContentSample(seed)
+        self._content, self._groups = ContentSample(seed), GroupTable(group_by)
 
     @property
     def retained(self) -> int:
@@ -97,6 +100,16 @@ class HealthTable:
         self._rows += 1
         if isinstance(row, Fault):
             return self._note(self._reasons, row.reason, row.index, row.detail)
+        source, *models = source_and_models(row.metadata)
+        status = self._status(row)
+        if status == faults.RETAINED:
+            _count(self._sources, source)
+            for side, model in zip(SIDES, models, strict=True):
+                _count(self._models[side], model)
+        self._groups.add(row, status, models)
+        return status
+
+    def _status(self, row: Pair) -> str:
         ratings = read_ratings(row.metadata)
         reason = self._reason(row, ratings)
         verdict = self._check(row) if self._check is not None and reason is None else None
@@ -126,7 +139,7 @@ class HealthTable:
         return None
 
     def _describe(self, pair: Pair, ratings: tuple[float, float] | None, verdict: CheckResult | None) -> None:
-        """Flags, repetitions, lengths, source and models of a retained row."""
+        """Flags, repetitions and lengths of a retained row."""
         self._prompts.add(pair.digests.prompt)
         self._responses.add(pair.digests.chosen)
         self._responses.add(pair.digests.rejected)
@@ -141,18 +154,16 @@ class HealthTable:
         for span in SPANS:
             self._lengths[span].add(lengths[span])
         self._content.add(pair)
-        source, *models = source_and_models(pair.metadata)
-        _count(self._sources, source)
-        for side, model in zip(SIDES, models, strict=True):
-            _count(self._models[side], model)
 
     def require_retained(self, name: str) -> None:
-        """Refuse a set of which nothing is left.
+        """Refuse a set of which nothing is left, and groups that it does not have.
 
         Raises:
-            RowsError: every row has a reason against it; tells the most frequent one, with an example.
+            RowsError: every row has a reason against it; tells the most frequent one, with an example. Or no row has
+                a column that it is to be grouped by.
         """
         if self.retained > 0:
+            self._groups.require_wanted(name)
             return
         if self._rows == 0:
             raise RowsError(f"{name}: no rows; write or download the set again")
@@ -185,6 +196,7 @@ class HealthTable:
             models=self._model_counts(),
             content=content,
             languages=languages,
+            groups=self._groups.found(),
         )
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from anatomy.data.faults import FLAGS, REASONS
 from anatomy.data.health import Health
 from anatomy.report.content_text import content, languages
+from anatomy.report.group_text import groups
 from anatomy.report.layout import WIDTH, count, fit, share, table
 
 TOP_NAMES = 5
@@ -16,7 +17,7 @@ def format_health(health: Health) -> str:
     """``health.json`` for the terminal; parts that are absent are left out."""
     lines = [f"{count(health.retained)} of {count(health.rows)} rows retained"
              + (f"; format: {fit(health.format, 60)}" if health.format else "")]  # fmt: skip
-    for part in (_noted, _lengths, _truncated, _repeats, _names, content, languages, baselines, sae_health):
+    for part in (_noted, _lengths, _truncated, _repeats, _names, groups, content, languages, baselines, sae_health):
         lines += part(health)
     return "\n".join(lines)
 

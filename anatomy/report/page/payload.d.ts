@@ -354,6 +354,7 @@ export interface Health {
   sampled: SampledTokens | null;
   content: ContentHealth | null;
   languages: LanguageHealth | null;
+  groups: GroupHealth | null;
   sae: MeasuredSAE | null;
   baselines: {
     [k: string]: MeasuredRule;
@@ -494,6 +495,43 @@ export interface LanguageHealth {
     [k: string]: number;
   };
   mixed: NotedRows;
+}
+/**
+ * Columns that divide the rows into groups, and columns with such a name that do not, with the reason.
+ */
+export interface GroupHealth {
+  columns: {
+    [k: string]: GroupedRows;
+  };
+  refused: {
+    [k: string]: string;
+  };
+}
+/**
+ * Rows by the value of a column, most frequent first; rows without one are left out.
+ */
+export interface GroupedRows {
+  values: {
+    [k: string]: GroupRows;
+  };
+}
+/**
+ * Rows of one value of a column: how many could be read, are retained, identical or tied.
+ *
+ * Characters and models are those of retained rows; ``longer_wins`` is the share in which chosen is the longer side.
+ */
+export interface GroupRows {
+  rows: number;
+  retained: number;
+  identical: number;
+  ties: number;
+  mean_characters: {
+    [k: string]: number;
+  };
+  longer_wins: ShareEstimate;
+  models: {
+    [k: string]: ModelSides;
+  };
 }
 /**
  * Numbers of the SAE on the rows next to those that it claims, and what is wrong with them.
