@@ -93,7 +93,7 @@ class Pair:
         """Digests of the context and of the sides, computed once."""
         plain = self.tools is None and self.chat_template_kwargs is None
         apart = b"" if plain else _canonical([self.tools, self.chat_template_kwargs])
-        return Digests(_digest(self.prompt, apart), _digest(self.chosen), _digest(self.rejected))
+        return Digests(messages_digest(self.prompt, apart), *map(messages_digest, (self.chosen, self.rejected)))
 
     @cached_property
     def digest(self) -> int:
@@ -144,8 +144,8 @@ def _context(row: Row) -> list[Any]:
     return [list(row.prompt), row.tools, row.chat_template_kwargs]
 
 
-def _digest(messages: Sequence[Message], apart: bytes = b"") -> int:
-    """Digest of messages and of what stands beside them; every part goes in with its kind and length."""
+def messages_digest(messages: Sequence[Message], apart: bytes = b"") -> int:
+    """64-bit digest of messages and of what stands beside them; every part goes in with its kind and length."""
     digest = hashlib.blake2b(apart, digest_size=8)
     for message in messages:
         if len(message) == 2 and "content" in message and "role" in message:

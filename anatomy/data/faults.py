@@ -43,10 +43,27 @@ REMEDIES = {
 
 RATING_AGAINST_LABEL = "rating-against-label"
 EMPTY_PROMPT = "empty-prompt"
+SYSTEM_DIFFERS = "system-turns-differ"
+DIFFER_INVISIBLY = "differ-invisibly"
+DIFFER_IN_SPACE = "differ-in-white-space"
+DIFFER_IN_UNICODE = "differ-in-unicode-form"
+DIFFER_IN_CASE = "differ-in-case"
+DIFFER_IN_PUNCTUATION = "differ-in-final-punctuation"
+DIFFER_IN_FORM = "differ-in-form"
+TO_GRADER = ("chosen-addresses-grader", "rejected-addresses-grader")
 
 FLAGS = {
     RATING_AGAINST_LABEL: "the rejected response has the higher rating",
     EMPTY_PROMPT: "the two sides share no prompt text",
+    SYSTEM_DIFFERS: "the sides have different system turns, or one has none: the label can be read off them",
+    DIFFER_INVISIBLY: "the sides differ in characters that nobody sees, and in nothing else",
+    DIFFER_IN_SPACE: "the sides differ in white space alone",
+    DIFFER_IN_UNICODE: "the sides are the same characters in another Unicode form",
+    DIFFER_IN_CASE: "the sides differ in capital letters alone",
+    DIFFER_IN_PUNCTUATION: "the sides differ in their last punctuation alone",
+    DIFFER_IN_FORM: "the sides differ in white space, case, last punctuation or Unicode form, and in nothing else",
+    TO_GRADER[0]: "the chosen response speaks to its grader, not to the user",
+    TO_GRADER[1]: "the rejected response speaks to its grader, not to the user",
 }
 """Peculiarities of rows that are retained all the same, with their meaning."""
 

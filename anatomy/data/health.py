@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -203,6 +204,73 @@ class GroupHealth(HealthPart):
     refused: dict[str, str]
 
 
+class CannedText(HealthPart):
+    """A response, or the opening of responses, that stands under many different prompts.
+
+    ``index`` is a row of the source, from 0, that has it; ``chosen`` and ``rejected`` count its prompts by the side on
+    which it stands there, ``both`` those with both. ``win_rate`` is over its prompts (one of ``both`` counts half),
+    with its 95 % interval; ``alarm`` says that chance does not make it win or lose that often.
+    """
+
+    kind: Literal["response", "opening"]
+    text: str
+    index: int
+    prompts: int
+    chosen: int
+    rejected: int
+    both: int
+    win_rate: float
+    low: float
+    high: float
+    p: float
+    alarm: bool
+
+
+class CannedHealth(HealthPart):
+    """Responses and openings that recur under different prompts: alarms, then the most frequent of each kind.
+
+    ``prompts`` distinct prompts were read, ``sampled`` as a share of all. ``recurring`` texts stand under five of them
+    or more; ``tested`` stand under enough to be tested, of which ``alarms`` win or lose more often than chance allows
+    (exact binomial test over prompts, Bonferroni over those tested).
+    """
+
+    prompts: int
+    sampled: float
+    recurring: int
+    tested: int
+    alarms: int
+    texts: list[CannedText]
+
+
+class PromptGroup(HealthPart):
+    """Different prompts that say nearly the same, with examples."""
+
+    prompts: int
+    examples: list[NotedRow]
+
+
+class NearDuplicates(HealthPart):
+    """Prompts that are nearly the same as another, of ``sampled`` distinct ones of about ``distinct``.
+
+    ``prompts`` stand in ``groups`` groups, of which the largest are shown.
+    """
+
+    sampled: int
+    distinct: int
+    prompts: int
+    groups: int
+    largest: list[PromptGroup]
+
+
+class RatedRows(HealthPart):
+    """Ratings of retained rows; ``constant`` if every rated row has the same two, so that they say nothing more."""
+
+    rows: int
+    chosen: tuple[float, float]
+    rejected: tuple[float, float]
+    constant: bool
+
+
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 
@@ -227,6 +295,9 @@ class RowHealth(HealthPart):
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None
     groups: GroupHealth | None = None
+    canned: CannedHealth | None = None
+    near_duplicates: NearDuplicates | None = None
+    ratings: RatedRows | None = None
 
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
@@ -240,7 +311,7 @@ class Health(Artifact):
     """
 
     NAME = "record of data health"
-    VERSION = 4
+    VERSION = 5
 
     rows: int | None = None
     retained: int | None = None
@@ -259,6 +330,9 @@ class Health(Artifact):
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None
     groups: GroupHealth | None = None
+    canned: CannedHealth | None = None
+    near_duplicates: NearDuplicates | None = None
+    ratings: RatedRows | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

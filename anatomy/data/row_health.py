@@ -1,7 +1,7 @@
 """Data health: which rows are retained, why the others are not, and what is odd about the set.
 
-Memory holds 8 bytes for each distinct row and 16 for each distinct prompt and response, and no text beyond three
-examples a reason.
+Memory holds 8 bytes for each distinct row and 16 for each distinct prompt and response, what the bounded samples of
+``canned`` and ``near_duplicates`` hold, and no other text beyond three examples a reason.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from anatomy.data import faults
+from anatomy.data.canned import CannedTexts
 from anatomy.data.content_sample import ContentSample
 from anatomy.data.digest_tables import DigestCounts, DigestSet
 from anatomy.data.faults import Fault
@@ -26,6 +27,9 @@ from anatomy.data.health import (
     RowHealth,
 )
 from anatomy.data.lengths import LengthTable
+from anatomy.data.near_duplicates import PromptSample
+from anatomy.data.pair_faults import pair_faults
+from anatomy.data.rating_range import RatingRange
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair
 
@@ -89,6 +93,7 @@ class HealthTable:
         self._models = {side: Counter[str]() for side in SIDES}
         self._lengths, self._unit = {span: LengthTable() for span in SPANS}, "characters"
         self._content, self._groups = ContentSample(seed), GroupTable(group_by)
+        self._canned, self._asked, self._ratings = CannedTexts(), PromptSample(), RatingRange()
 
     @property
     def retained(self) -> int:
@@ -148,6 +153,11 @@ class HealthTable:
             self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.index, text)
         if not any(message["content"].strip() for message in pair.prompt):
             self._note(self._flags, faults.EMPTY_PROMPT, pair.index, excerpt(pair))
+        for flag, text in pair_faults(pair):
+            self._note(self._flags, flag, pair.index, text)
+        self._canned.add(pair)
+        self._asked.add(pair)
+        self._ratings.add(ratings)
         lengths = verdict.lengths if verdict is not None else None
         self._unit = "characters" if lengths is None else "tokens"
         lengths = character_lengths(pair) if lengths is None else lengths
@@ -197,6 +207,9 @@ class HealthTable:
             content=content,
             languages=languages,
             groups=self._groups.found(),
+            canned=self._canned.found(),
+            near_duplicates=self._asked.found(len(prompts)),
+            ratings=self._ratings.found(),
         )
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:

@@ -9,6 +9,7 @@ from anatomy.data.health import Health
 from anatomy.report.content_text import content, languages
 from anatomy.report.group_text import groups
 from anatomy.report.layout import WIDTH, count, fit, share, table
+from anatomy.report.pair_health_text import canned, near_duplicates, ratings
 
 TOP_NAMES = 5
 
@@ -17,7 +18,8 @@ def format_health(health: Health) -> str:
     """``health.json`` for the terminal; parts that are absent are left out."""
     lines = [f"{count(health.retained)} of {count(health.rows)} rows retained"
              + (f"; format: {fit(health.format, 60)}" if health.format else "")]  # fmt: skip
-    for part in (_noted, _lengths, _truncated, _repeats, _names, groups, content, languages, baselines, sae_health):
+    of_pairs, of_content = (ratings, canned, near_duplicates), (groups, content, languages)
+    for part in (_noted, *of_pairs, _lengths, _truncated, _repeats, _names, *of_content, baselines, sae_health):
         lines += part(health)
     return "\n".join(lines)
 
