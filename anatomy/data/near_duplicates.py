@@ -3,7 +3,7 @@
 Two prompts are near-duplicates if the Jaccard similarity of their 5-grams of letters is at least 0.7 and they hold the
 same numbers. Capitals, punctuation and white space do not count, nor do 5-grams that one prompt in ten has (a template
 around everything). MinHash finds candidates, the 5-grams themselves decide. A group is what is that near to its first
-prompt. Of a set with more than 4,096 distinct prompts, a uniform sample of 2,048 to 4,096 is read.
+prompt. A set with more than 4,096 distinct prompts is read from a uniform sample of 2,048 to 4,096.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def first_difference(first: str, second: str) -> tuple[str, str]:
 
 
 def _shown(text: str, start: int) -> str:
-    """A piece of a text in which ends, odd spaces and invisible characters can be told."""
+    """A piece of a text in which ends, odd spaces and invisible characters show."""
     piece = "".join(_escaped(character) for character in text[start : start + SHOWN])
     return "…" * (start > 0) + piece + "…" * (start + SHOWN < len(text))
 

@@ -1,4 +1,4 @@
-"""Pairs that differ in form alone are told by kind, and no others are."""
+"""Pairs that differ in form alone are recognised by kind, and no others are."""
 
 from __future__ import annotations
 

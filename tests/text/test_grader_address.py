@@ -1,4 +1,4 @@
-"""Text for a grader is told from text for the user."""
+"""Text for a grader is recognised, text for the user is not."""
 
 from __future__ import annotations
 
