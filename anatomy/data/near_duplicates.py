@@ -109,7 +109,7 @@ def _prompts(sampled: list[tuple[int, str]]) -> list[_Prompt]:
 
 def letters_of(text: str) -> str:
     """Letters and digits of a text, in lower case."""
-    return _APART.sub("", text.casefold())
+    return str(_APART.sub("", text.casefold()))
 
 
 def grams_of(letters: str) -> UInt32[np.ndarray, " G"]:
@@ -121,7 +121,7 @@ def grams_of(letters: str) -> UInt32[np.ndarray, " G"]:
         grams = (grams ^ codes[place : place + len(grams)]) * _MIX
     hashes = (grams >> np.uint64(32)).astype(np.uint32)
     hashes.sort()
-    return hashes[np.r_[True, hashes[1:] != hashes[:-1]]]
+    return np.compress(np.r_[True, hashes[1:] != hashes[:-1]], hashes)
 
 
 def _without(grams: UInt32[np.ndarray, " G"], common: UInt32[np.ndarray, " C"]) -> UInt32[np.ndarray, " K"]:

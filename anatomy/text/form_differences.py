@@ -32,7 +32,7 @@ SHOWN = 24
 
 
 def _seen(text: str) -> str:
-    return _ODD_SPACES.sub(" ", _UNSEEN.sub("", text))
+    return str(_ODD_SPACES.sub(" ", _UNSEEN.sub("", text)))
 
 
 def _joined(text: str) -> str:
@@ -44,7 +44,7 @@ def _one_form(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    return _FINAL.sub("", text)
+    return str(_FINAL.sub("", text))
 
 
 _KINDS: tuple[tuple[FormKind, Callable[[str], str]], ...] = (

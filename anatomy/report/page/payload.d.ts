@@ -355,6 +355,9 @@ export interface Health {
   content: ContentHealth | null;
   languages: LanguageHealth | null;
   groups: GroupHealth | null;
+  canned: CannedHealth | null;
+  near_duplicates: NearDuplicates | null;
+  ratings: RatedRows | null;
   sae: MeasuredSAE | null;
   baselines: {
     [k: string]: MeasuredRule;
@@ -532,6 +535,78 @@ export interface GroupRows {
   models: {
     [k: string]: ModelSides;
   };
+}
+/**
+ * Responses and openings that recur under different prompts: alarms, then the most frequent of each kind.
+ *
+ * ``prompts`` distinct prompts were read, ``sampled`` as a share of all. ``recurring`` texts stand under five of them
+ * or more; ``tested`` stand under enough to be tested, of which ``alarms`` win or lose more often than chance allows
+ * (exact binomial test over prompts, Bonferroni over those tested).
+ */
+export interface CannedHealth {
+  prompts: number;
+  sampled: number;
+  recurring: number;
+  tested: number;
+  alarms: number;
+  texts: CannedText[];
+}
+/**
+ * A response, or the opening of responses, that stands under many different prompts.
+ *
+ * ``index`` is a row of the source, from 0, that has it; ``chosen`` and ``rejected`` count its prompts by the side on
+ * which it stands there, ``both`` those with both. ``win_rate`` is over its prompts (one of ``both`` counts half),
+ * with its 95 % interval; ``alarm`` says that chance does not make it win or lose that often.
+ */
+export interface CannedText {
+  kind: "response" | "opening";
+  text: string;
+  index: number;
+  prompts: number;
+  chosen: number;
+  rejected: number;
+  both: number;
+  win_rate: number;
+  low: number;
+  high: number;
+  p: number;
+  alarm: boolean;
+}
+/**
+ * Prompts that are nearly the same as another, of ``sampled`` distinct ones of about ``distinct``.
+ *
+ * ``prompts`` stand in ``groups`` groups, of which the largest are shown.
+ */
+export interface NearDuplicates {
+  sampled: number;
+  distinct: number;
+  prompts: number;
+  groups: number;
+  largest: PromptGroup[];
+}
+/**
+ * Different prompts that say nearly the same, with examples.
+ */
+export interface PromptGroup {
+  prompts: number;
+  examples: NotedRow[];
+}
+/**
+ * Ratings of retained rows; ``constant`` if every rated row has the same two, so that they say nothing more.
+ */
+export interface RatedRows {
+  rows: number;
+  /**
+   * @minItems 2
+   * @maxItems 2
+   */
+  chosen: [number, number];
+  /**
+   * @minItems 2
+   * @maxItems 2
+   */
+  rejected: [number, number];
+  constant: boolean;
 }
 /**
  * Numbers of the SAE on the rows next to those that it claims, and what is wrong with them.
