@@ -129,7 +129,7 @@ def _without(grams: UInt32[np.ndarray, " G"], common: UInt32[np.ndarray, " C"]) 
     if not len(common):
         return grams
     place = np.minimum(np.searchsorted(common, grams), len(common) - 1)
-    return grams[common[place] != grams]
+    return np.compress(common[place] != grams, grams)
 
 
 def _groups(prompts: list[_Prompt]) -> list[_Group]:
