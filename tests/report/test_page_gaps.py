@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.page_run import Opened
+from support.page_run import IMAGE, Opened
 
 from anatomy import artifacts
 from anatomy.report.packing import to_json
@@ -41,9 +41,37 @@ def main_of(audited):
 
 def test_parts_of_data_health_that_were_not_measured_leave_no_trace(lacking, audited):
     absent = {"flags": {}, "lengths": {}, "sources": {}, "models": {}, "prompts": None}
+    absent |= {"content": None, "languages": None, "groups": None}
     page = lacking(health={**main_of(audited)["health"], **absent}).go("view=data")
     page.wait_for_selector("main h2")
     assert page.locator("main").evaluate("box => [...box.childNodes].filter(node => node.nodeType === 3).length") == 0
+
+
+def test_content_languages_and_groups_are_shown_by_side(lacking, audited):
+    unknown = {"value": None, "low": None, "high": None}
+    share, example = {"value": 0.8, "low": 0.6, "high": 0.9}, {"index": 4, "side": "chosen", "excerpt": IMAGE}
+    check = {"chosen": share, "rejected": share, "difference": share, "wins": share, "examples": [example]}
+    counts = {"rows": 30, "retained": 28, "identical": 2, "ties": 0}
+    lengths = {"mean_characters": {"chosen": 90.0, "rejected": 40.0}, "longer_wins": share}
+    rows = {**counts, **lengths, "models": {IMAGE: {"chosen": 1, "rejected": 2}}}
+    none = {**rows, "retained": 0, "longer_wins": unknown, "models": {}}
+    mixed = {"count": 1, "examples": [{"index": 3, "excerpt": IMAGE}]}
+    parts = {
+        "content": {
+            "sampled": 20,
+            "checks": {"loop": {**check, "wins": unknown}, "refusal": check},
+            "absent": ["link"],
+        },
+        "languages": {"sampled": 20, "chosen": {"en": 20}, "rejected": {"en": 15, "zh": 5}, "mixed": mixed},
+        "groups": {"columns": {"domain": {"values": {IMAGE: rows, "b": none}}}, "refused": {"id": "too many values"}},
+    }
+    page = lacking(health={**main_of(audited)["health"], **parts}).go("view=data")
+    page.wait_for_selector("main h2")
+    text = page.locator("main").inner_text()
+    for shown in ("a random sample of 20 rows", "In no response: link.", "1 pair of two languages", "By domain",
+                  "Not grouped by id: too many values.", "60 % to 90 %"):  # fmt: skip
+        assert shown in text
+    assert page.locator("main b, main img").count() == 0
 
 
 def test_a_rule_that_decides_no_pair_has_no_picture(lacking, audited):

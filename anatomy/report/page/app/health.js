@@ -1,5 +1,6 @@
 // @ts-check
 // What was read, what was left out and why, and what trivial rules already explain.
+import { contentSections } from "./content.js";
 import { MAIN, tests } from "./data.js";
 import { h, link, put, section, table } from "./dom.js";
 import { cut, number, percent, plural, signed } from "./format.js";
@@ -40,6 +41,7 @@ export function dataView(root) {
     repeats(record),
     names("Sources", record.sources),
     models(record.models),
+    ...contentSections(record),
   );
 }
 
