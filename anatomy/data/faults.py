@@ -11,6 +11,9 @@ UNREADABLE = "unreadable"
 NO_ASSISTANT_TURN = "no-assistant-turn"
 IDENTICAL_PAIR = "identical-pair"
 TIE = "tie"
+BOTH_BAD = "both-bad"
+NO_LABEL = "no-label"
+UNPAIRED = "unpaired"
 DUPLICATE_ROW = "duplicate-row"
 OPPOSITE_LABEL = "opposite-label"
 IDENTICAL_AFTER_TRUNCATION = "identical-after-truncation"
@@ -25,7 +28,10 @@ REASONS = {
     UNREADABLE: "the row has another shape than the set, or a cell that cannot be read (bad JSON, or too deep)",
     NO_ASSISTANT_TURN: "a side does not end in an assistant turn",
     IDENTICAL_PAIR: "chosen and rejected are the same",
-    TIE: "both responses have the same rating",
+    NO_LABEL: "nothing that can be read says which response is better",
+    UNPAIRED: "no other response to this prompt to pair it with",
+    TIE: "both responses have the same rating, or as many votes",
+    BOTH_BAD: "both responses are judged bad",
     DUPLICATE_ROW: "the same row came before",
     OPPOSITE_LABEL: "the same two responses came before with the labels swapped",
     TEMPLATE_REFUSES: "the model's chat template refuses the turns, or changes their text",
@@ -34,6 +40,9 @@ REASONS = {
     PROMPT_FILLS_WINDOW: "the prompt leaves no room for a response in the window",
 }
 """Reasons for which a row is not retained, in the order in which they are looked for, with their meaning."""
+
+STRUCTURAL = (UNREADABLE, NON_TEXT, MISSING_RESPONSE, NO_ASSISTANT_TURN)
+"""Reasons that say that a row has another shape than the set: past a share of them the set is refused."""
 
 REMEDIES = {
     TEMPLATE_REFUSES: "name another template with --chat-template, or leave out `chat_template_kwargs`",

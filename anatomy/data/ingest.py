@@ -66,4 +66,4 @@ def measure(
         health.require_retained(settings.rows)
 
     drain(checked())
-    return health.found()
+    return health.found().model_copy(update={"reading": stream.reading()})

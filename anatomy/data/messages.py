@@ -1,14 +1,15 @@
-"""One cell of a preference row to chat messages: plain text, message lists, ShareGPT turns, HH transcripts."""
+"""One cell of a preference row to chat messages: plain text, message lists, ShareGPT turns, transcripts."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
+from anatomy.data.columns import decoded
 from anatomy.data.faults import MISSING_RESPONSE, NO_ASSISTANT_TURN, NON_TEXT, UNREADABLE
 from anatomy.data.json_stream import TooDeep, parse_json
+from anatomy.data.transcripts import HH, Style, turns_of
 from anatomy.errors import shown
 from anatomy.types import Message
 
@@ -35,8 +36,8 @@ MESSAGE_KEYS = (
 )
 """Keys that chat templates read beside role and content. Others (turn ids, times) would make equal turns differ."""
 
-TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant|System):")
-ENCODED_MESSAGES = re.compile(r"\s*\[\s*\{\s*['\"](?:role|content|from|value)['\"]\s*:")
+ENCODED_MESSAGES = re.compile(r"\s*(?:\[\s*)?\{\s*['\"](?:role|content|from|value)['\"]\s*:")
+OPENING_ROLES = ("system", "developer", "user")
 
 
 class RowFault(Exception):
@@ -53,15 +54,27 @@ def describe(value: object) -> str:
 
 
 def is_messages(value: object) -> bool:
-    """Whether a cell holds a message, a non-empty list of messages, or such a list as JSON text."""
+    """Whether a cell holds a message, a non-empty list of messages, or either as JSON text or Python's repr."""
     if isinstance(value, str):
-        return bool(ENCODED_MESSAGES.match(value))
+        if not ENCODED_MESSAGES.match(value):
+            return False
+        return value.lstrip()[0] == "[" or any(
+            keys <= _keys(value) for keys in ({"role", "content"}, {"from", "value"})
+        )
     return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
-def is_transcript(value: object) -> bool:
-    """Whether a cell holds an HH transcript: text that opens with a turn marker and has an assistant turn."""
-    return isinstance(value, str) and bool(TURN.match(value)) and "\n\nAssistant:" in value
+def _keys(text: str) -> set[str]:
+    found = decoded(text)
+    return set(found) if isinstance(found, dict) else set()
+
+
+def opens_conversation(value: object) -> bool:
+    """Whether a cell is a message list that opens with a system or user turn: it repeats the prompt."""
+    try:
+        return is_messages(value) and to_messages(value, "", "assistant")[0]["role"] in OPENING_ROLES
+    except RowFault:
+        return False
 
 
 def to_messages(value: object, column: str, role: str) -> list[Message]:
@@ -74,7 +87,7 @@ def to_messages(value: object, column: str, role: str) -> list[Message]:
         raise RowFault(MISSING_RESPONSE if role == "assistant" else NON_TEXT, f"`{column}` is {describe(value)}")
     if isinstance(value, float) and math.isnan(value):
         raise RowFault(NON_TEXT, f"`{column}` is NaN")
-    if isinstance(value, str) and ENCODED_MESSAGES.match(value):
+    if isinstance(value, str) and is_messages(value):
         value = _decoded(value, column)
     if isinstance(value, str):
         return [{"role": role, "content": _text(value, column)}]
@@ -84,27 +97,33 @@ def to_messages(value: object, column: str, role: str) -> list[Message]:
     raise RowFault(NON_TEXT, f"`{column}` holds {describe(value)} where text or a list of messages belongs")
 
 
-def split_transcript(text: str, column: str) -> list[Message]:
-    r"""Turns of an HH transcript (``\n\nHuman: … \n\nAssistant: …``), stripped of the space around them.
+def split_transcript(text: str, column: str, style: Style = HH) -> list[Message]:
+    r"""Turns of a transcript (``\n\nHuman: … \n\nAssistant: …``), stripped of the space around them.
 
     Raises:
-        RowFault: the text has no turn markers.
+        RowFault: the text does not open with a turn's mark.
     """
-    before, *parts = TURN.split(_text(text, column))
-    if not parts or before.strip():
-        raise RowFault(NO_ASSISTANT_TURN, f"`{column}` does not start with `Human:` or `Assistant:`")
-    roles = {"Human": "user", "Assistant": "assistant", "System": "system"}
-    return [
-        {"role": roles[name], "content": content.strip()} for name, content in zip(parts[::2], parts[1::2], strict=True)
-    ]
+    turns = turns_of(_text(text, column), style)
+    if not turns:
+        raise RowFault(NO_ASSISTANT_TURN, f"`{column}` does not start with a turn marked as in {style.name}")
+    return turns
 
 
 def _decoded(text: str, column: str) -> Any:
+    found = decoded(text)
+    if isinstance(found, str):
+        raise RowFault(UNREADABLE, f"`{column}` holds a list of messages as {_undecoded(text)}")
+    return found
+
+
+def _undecoded(text: str) -> str:
     try:
-        return parse_json(text)
-    except (json.JSONDecodeError, TooDeep) as error:
-        problem = str(error) if isinstance(error, TooDeep) else "text that is not JSON (Python's repr?)"
-        raise RowFault(UNREADABLE, f"`{column}` holds a list of messages as {problem}") from None
+        parse_json(text)
+    except TooDeep as fault:
+        return str(fault)
+    except ValueError:
+        pass
+    return "text that is neither JSON nor Python's repr"
 
 
 def _message(turn: dict[str, Any], column: str) -> Message:

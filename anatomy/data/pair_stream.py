@@ -1,69 +1,170 @@
-"""Stream preference rows as pairs, from anywhere and in any known format.
+"""Stream preference rows as pairs, from anywhere and in any layout.
 
-Rows are read one at a time and nothing is kept of them. A random sample takes a first pass that only counts.
+Records are read one at a time and nothing is kept of them, unless they have to be joined: then they wait on disk. A
+random sample takes a first pass that only counts; two columns that say which response is better, one that compares.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from anatomy.data.faults import Fault
-from anatomy.data.formats import recognise, to_pair
-from anatomy.data.readers import Record, Source
+from anatomy.data.faults import STRUCTURAL, UNPAIRED, Fault
+from anatomy.data.grouping import GroupIndex
+from anatomy.data.health import RowReading
+from anatomy.data.judged import Judged, RecordReader
+from anatomy.data.layouts import recognise
+from anatomy.data.pairing import Votes, pair_key, pairs_of, prompt_key, together
+from anatomy.data.readers import Source
+from anatomy.data.reading import Reading
+from anatomy.data.row_samples import sample_of
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
-from anatomy.settings import RowFormat, RowSettings
+from anatomy.settings import RowSettings
+from anatomy.text.visible import without_surrogates
 from anatomy.types import Pair
 
-HEAD = 32
-"""Rows of each file from which its format is recognised."""
+MOST_ODD = 10
+"""Rows of another shape that never stop a set, however few rows it has."""
 
 
 class PairStream:
     """The rows that settings name, iterable any number of times; ``format`` is known before the first row is read.
 
-    Iterating yields a :class:`Pair`, or a :class:`Fault` for a row that cannot become one, in source order.
+    Iterating yields a :class:`Pair`, or a :class:`Fault` for rows that cannot become one, in source order (records that
+    have to be joined come last). The index of either is its first source row; where ``pairs`` makes several of one row,
+    its place in the stream.
 
     Raises:
-        RowsError: the set as a whole cannot be read (see ``anatomy.data.readers`` and ``formats``).
+        RowsError: the set as a whole cannot be read (see ``anatomy.data.readers`` and ``layouts``).
     """
 
     def __init__(self, settings: RowSettings) -> None:
         self.settings = settings
         self.sources = find_sources(settings)
-        self.format = next(self._formats())
+        self._readings: dict[int, Reading | None] = {}
+        self._first = next(self._known())
+        self.format = self._first.format
+        self._tallies = _Tallies()
 
-    def _formats(self) -> Iterator[RowFormat]:
-        """Format of each file that has rows."""
-        for source in self.sources:
-            head = _head(source.records())
-            if head:
-                yield recognise(head, self.settings.format)
+    def _known(self) -> Iterator[Reading]:
+        """How each file is read that has rows."""
+        for number in range(len(self.sources)):
+            reading = self._reading(number)
+            if reading is not None:
+                yield reading
         raise RowsError(f"{self.settings.rows}: no rows in {_names(self.sources)}; write or download the set again")
 
+    def _reading(self, number: int) -> Reading | None:
+        """How a file is read; None for one without rows."""
+        if number not in self._readings:
+            sample = sample_of(self.sources[number], self.settings.limit)
+            found = recognise(sample, self.settings) if sample else None
+            if found is not None and found.rivals:
+                found = self._agreed(self.sources[number], found)
+            self._readings[number] = found
+        return self._readings[number]
+
+    def _agreed(self, source: Source, reading: Reading) -> Reading:
+        """The reading, if all columns that say which response is better agree.
+
+        Raises:
+            RowsError: two differ; with the flags that choose one.
+        """
+        winners = [reading.winner, *reading.rivals]
+        columns = [winner.column for winner in winners if winner is not None]
+        rows = differ = 0
+        for record in source.records():
+            found = {w.outcome(w.reads()(record.values)) for w in winners if w is not None and not record.fault}
+            rows += 1
+            differ += len({place for place in found if place is not None}) > 1
+        if not differ:
+            note = f"{' and '.join(f'`{column}`' for column in columns)} say the same of every row"
+            return replace(reading, rivals=(), notes=(*reading.notes, note))
+        flags = " or ".join(f"`--label {column}`" for column in columns)
+        audits = ", ".join(f"`anatomy audit {self.settings.rows} --label {name} --out {name}`" for name in columns[:2])
+        raise RowsError(
+            f"{source.name}: {' and '.join(f'`{column}`' for column in columns)} both say which response is better, "
+            f"and differ in {differ:,} of {rows:,} rows; choose with {flags}, or audit each and compare: {audits}, "
+            f"`anatomy compare {' '.join(columns[:2])}`"
+        )
+
     def __iter__(self) -> Iterator[Pair | Fault]:
-        wanted = self._sampled()
-        for index, record in enumerate(itertools.islice(self._records(), self.settings.limit)):
-            if wanted is None or index in wanted:
-                yield to_pair(record, index, self.format)
+        self._tallies = _Tallies()
+        for place, item in enumerate(self._items()):
+            self._tallies.add(item)
+            yield item if self.settings.pairs == "best-worst" else replace(item, index=place)
+        self._tallies.check(self.settings)
 
-    def _records(self) -> Iterator[Record]:
-        for source in self.sources:
-            records = source.records()
-            head = _head(records)
-            if head:
-                self._check_format(head)
-            yield from itertools.chain(head, records)
+    def _items(self) -> Iterator[Pair | Fault]:
+        with GroupIndex() as votes, GroupIndex() as prompts:
+            for judged, reading in self._judged():
+                self._tallies.rows += 1
+                if isinstance(judged, Fault):
+                    yield judged
+                elif reading.has_voters:
+                    votes.add(pair_key(judged), judged)
+                elif reading.joins:
+                    self._tallies.labels[judged.scores[0] > 0] += reading.layout == "unpaired"
+                    prompts.add(prompt_key(judged), judged)
+                else:
+                    yield from pairs_of(judged, self.settings.pairs)
+            for group in self._sampled_groups(votes):
+                yield self._tallies.votes.majority(group)
+            yield from self._from_prompts(prompts)
 
-    def _check_format(self, head: list[Record]) -> None:
-        found = recognise(head, self.settings.format)
-        if found != self.format:
+    def _from_prompts(self, prompts: GroupIndex) -> Iterator[Pair | Fault]:
+        """Pairs of the responses to each prompt.
+
+        Raises:
+            RowsError: no prompt has responses that can be paired.
+        """
+        paired = False
+        for group in self._sampled_groups(prompts):
+            for item in pairs_of(together(group), self.settings.pairs):
+                one_label = isinstance(item, Fault) and bool(sum(self._tallies.labels.values()))
+                paired = paired or isinstance(item, Pair)
+                yield (
+                    replace(item, reason=UNPAIRED, detail="all responses to its prompt have one label")
+                    if (one_label and isinstance(item, Fault))
+                    else item
+                )
+        if prompts.size and not paired:
             raise RowsError(
-                f"{head[0].place}: rows in the format `{found}`, after files in the format `{self.format}`; "
-                "name files of one format, or set `format`"
+                f"{self.settings.rows}: unpaired: {prompts.size:,} responses, and no prompt has two of them that "
+                "differ in label or score; name a set of pairs"
             )
+
+    def _sampled_groups(self, index: GroupIndex) -> Iterator[list[Judged]]:
+        """Groups of records; of more than the wanted sample, a random part."""
+        count = index.count() if self.settings.sample is not None else 0
+        wanted = None
+        if self.settings.sample is not None and count > self.settings.sample:
+            wanted = set(random.Random(self.settings.seed).sample(range(count), self.settings.sample))
+        for place, group in enumerate(index.groups()):
+            if wanted is None or place in wanted:
+                yield group
+
+    def _judged(self) -> Iterator[tuple[Judged | Fault, Reading]]:
+        """Each record in the way of its file, with how it is read; the sampled ones where records stand alone."""
+        wanted = self._sampled()
+        row = 0
+        for number, source in enumerate(self.sources):
+            reading = self._reading(number)
+            if reading is None:
+                continue
+            reader = RecordReader(reading)
+            for record in source.records():
+                if self.settings.limit is not None and row >= self.settings.limit:
+                    return
+                if wanted is None or row in wanted or reading.joins:
+                    self._tallies.count_votes(reader.votes(record.values))
+                    yield reader.read(record, row), reading
+                row += 1
+            if self.settings.limit is not None and row >= self.settings.limit:
+                return
 
     def _sampled(self) -> set[int] | None:
         """Positions of a uniform random sample without replacement; ``None`` for every row."""
@@ -74,6 +175,80 @@ class PairStream:
         if self.settings.sample >= rows:
             return None
         return set(random.Random(self.settings.seed).sample(range(rows), self.settings.sample))
+
+    def reading(self) -> RowReading:
+        """How the rows are read, with what was noted while they were iterated."""
+        known = [reading for reading in self._readings.values() if reading is not None]
+        notes = list(dict.fromkeys(note for reading in known for note in reading.notes))
+        others = sorted({reading.format for reading in known} - {self.format})
+        if others:
+            notes.append(f"other files are read as {', '.join(others)}")
+        unread = {name: text for reading in known for name, text in reading.unread.items()}
+        return RowReading(
+            layout=self.format,
+            map={"layout": self._first.layout, **_sound(self._first.roles.named())},
+            notes=[without_surrogates(note) for note in (*notes, *self._tallies.notes())],
+            unread=_sound(unread),
+            votes=self._tallies.votes.found(),
+        )
+
+
+class _Tallies:
+    """What one pass over the rows counts: rows, items, labels, votes, and rows of another shape."""
+
+    def __init__(self) -> None:
+        self.rows = self.made = 0
+        self.labels: Counter[bool] = Counter()
+        self.votes = Votes()
+        self.odd: Counter[str] = Counter()
+        self.first: dict[str, Fault] = {}
+
+    def add(self, item: Pair | Fault) -> None:
+        self.made += 1
+        if isinstance(item, Fault) and item.reason in STRUCTURAL:
+            self.odd[item.reason] += 1
+            self.first.setdefault(item.reason, item)
+
+    def count_votes(self, preferences: Sequence[float]) -> None:
+        """Take the preferences of several people for one pair into account: which side each is for."""
+        if preferences:
+            self.votes.add([("-", "0", "+")[(vote > 0) - (vote < 0) + 1] for vote in preferences])
+
+    def notes(self) -> list[str]:
+        """Rows that became fewer or more, labels, and where rows of another shape begin."""
+        found = []
+        if self.rows != self.made:
+            found.append(f"{self.rows:,} rows of the source make {self.made:,} pairs and faults")
+        if self.labels:
+            found.append(
+                f"unpaired: {self.labels[True]:,} good and {self.labels[False]:,} bad responses; paired where a prompt "
+                "has both"
+            )
+        if self.odd:
+            first = min(self.first.values(), key=lambda fault: fault.source_rows[0])
+            found.append(
+                f"rows of another shape: {self.odd.total():,}, the first of them row {first.source_rows[0] + 1} "
+                f"({first.reason}: {first.detail})"
+            )
+        return found
+
+    def check(self, settings: RowSettings) -> None:
+        """Refuse a set of which too many rows have another shape.
+
+        Raises:
+            RowsError: names the reasons, and the first row of each.
+        """
+        odd = self.odd.total()
+        if odd < MOST_ODD or odd <= settings.most_faulty * self.rows:
+            return
+        reasons = "; ".join(
+            f"{count:,} {reason}, first row {self.first[reason].source_rows[0] + 1}: {self.first[reason].detail}"
+            for reason, count in self.odd.most_common(3)
+        )
+        raise RowsError(
+            f"{settings.rows}: {odd:,} of {self.rows:,} rows cannot be read, more than {settings.most_faulty:.0%} "
+            f"({reasons}); correct them, say with --map what is what, or raise --most-faulty"
+        )
 
 
 def read_pairs(settings: RowSettings) -> Iterator[Pair | Fault]:
@@ -87,14 +262,9 @@ def read_pairs(settings: RowSettings) -> Iterator[Pair | Fault]:
     yield from PairStream(settings)
 
 
-def _head(records: Iterator[Record]) -> list[Record]:
-    """The first rows, up to the first that can be read if that is no earlier."""
-    head = []
-    for record in records:
-        head.append(record)
-        if len(head) >= HEAD and not all(record.fault for record in head):
-            break
-    return head
+def _sound(texts: Mapping[str, str]) -> dict[str, str]:
+    """Names and texts that UTF-8 can hold."""
+    return {without_surrogates(name): without_surrogates(text) for name, text in texts.items()}
 
 
 def _names(sources: list[Source]) -> str:

@@ -50,11 +50,15 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Rows under one name (a file, or a Hub split) that can be read, and counted, from the start again and again."""
+    """Rows under one name (a file, or a Hub split) that can be read, and counted, from the start again and again.
+
+    ``spread`` gives a few rows from places all over it, where these can be reached without reading the others.
+    """
 
     name: str
     records: Callable[[], Iterator[Record]]
     count: Callable[[], int]
+    spread: Callable[[], Iterator[Record]] = lambda: iter(())
 
 
 @contextlib.contextmanager
@@ -134,7 +138,7 @@ def read_parquet(path: Path) -> Iterator[Record]:
         groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
         if sum(group.total_byte_size for group in groups) > most_unpacked(path):
             raise too_large(path)
-        yield from _batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS))
+        yield from records_of_batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS))
 
 
 def read_arrow(path: Path) -> Iterator[Record]:
@@ -148,10 +152,10 @@ def read_arrow(path: Path) -> Iterator[Record]:
         if is_file:
             table = pa.ipc.open_file(mapped)
             batches = (table.get_batch(number) for number in range(table.num_record_batches))
-            yield from _batches(path, table.schema, map(_validated, batches))
+            yield from records_of_batches(path, table.schema, map(_validated, batches))
         else:
             stream = pa.ipc.open_stream(mapped)
-            yield from _batches(path, stream.schema, map(_validated, stream))
+            yield from records_of_batches(path, stream.schema, map(_validated, stream))
 
 
 def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -159,7 +163,8 @@ def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
+def records_of_batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
+    """Rows of a columnar file, a few at a time."""
     _refuse_repeated(path, schema.names)
     most = max(MOST_ROWS, MOST_TIMES * path.stat().st_size)
     row = 0

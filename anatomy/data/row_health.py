@@ -104,7 +104,7 @@ class HealthTable:
         """Take one row into account; returns its status, ``"retained"`` or the first reason against it."""
         self._rows += 1
         if isinstance(row, Fault):
-            return self._note(self._reasons, row.reason, row.index, row.detail)
+            return self._note(self._reasons, row.reason, row.source_rows[0], row.detail)
         source, *models = source_and_models(row.metadata)
         status = self._status(row)
         if status == faults.RETAINED:
@@ -121,7 +121,7 @@ class HealthTable:
         reason = reason or (verdict.reason if verdict else None)
         if reason is not None:
             detail = verdict.detail if verdict else ""
-            return self._note(self._reasons, reason, row.index, detail or excerpt(row))
+            return self._note(self._reasons, reason, row.source_rows[0], detail or excerpt(row))
         self._describe(row, ratings, verdict)
         return faults.RETAINED
 
@@ -150,11 +150,11 @@ class HealthTable:
         self._responses.add(pair.digests.rejected)
         if ratings is not None and ratings[0] < ratings[1]:
             text = f"{ratings[0]:g} < {ratings[1]:g}: {excerpt(pair)}"
-            self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.index, text)
+            self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.source_rows[0], text)
         if not any(message["content"].strip() for message in pair.prompt):
-            self._note(self._flags, faults.EMPTY_PROMPT, pair.index, excerpt(pair))
+            self._note(self._flags, faults.EMPTY_PROMPT, pair.source_rows[0], excerpt(pair))
         for flag, text in pair_faults(pair):
-            self._note(self._flags, flag, pair.index, text)
+            self._note(self._flags, flag, pair.source_rows[0], text)
         self._canned.add(pair)
         self._asked.add(pair)
         self._ratings.add(ratings)

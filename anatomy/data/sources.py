@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anatomy.data.hub import hub_source, probe
 from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
+from anatomy.data.row_samples import spread_rows
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings, expanded
 from anatomy.types import file_hash
@@ -65,7 +66,10 @@ def _files(paths: list[Path], settings: RowSettings) -> list[Source]:
             raise RowsError(f"{settings.rows}: `{key}` is for data sets on the Hub, and this is local; leave it out")
     if settings.split is not None and not expanded(settings.rows).is_dir():
         raise RowsError(f"{settings.rows}: `split` is for folders and the Hub; leave it out")
-    return [Source(str(path), partial(read_file, path), partial(count_rows, path)) for path in paths]
+    return [
+        Source(str(path), partial(read_file, path), partial(count_rows, path), partial(spread_rows, path))
+        for path in paths
+    ]
 
 
 def _matches(pattern: Path) -> list[Path]:

@@ -126,14 +126,18 @@ FILES = {
     "Arrow column twice": Bad("a.arrow", repeated_columns(), ("a.arrow", "`chosen` occurs twice", "rename")),
     # columns
     "no chosen": Bad(
-        "a.jsonl", [{"prompt": "Hi", "good": "A", "bad": "B"}], ("no column `chosen`", "prompt, good, bad")
+        "a.jsonl",
+        [{"prompt": "Hi", "fine": "A", "foul": "B"}],
+        ("no column `chosen`", "prompt, fine, foul", "--map prompt=prompt,chosen=fine,rejected=foul"),
     ),
-    "no rejected": Bad("a.csv", "prompt,chosen\nHi,A\n", ("line 2: no column `rejected`", "rename yours")),
+    "no rejected": Bad(
+        "a.csv",
+        "prompt,chosen\nHi,A\n",
+        ("line 2: no column `rejected`", "--map prompt=prompt,chosen=chosen,rejected=COLUMN"),
+    ),
     "no columns": Bad("a.jsonl", "{}\n", ("no column `chosen`", "columns here: none")),
     "no chosen in Parquet": Bad("a.parquet", parquet(text=["Hi"]), ("a.parquet, row 1", "no column `chosen`", "text")),
-    "texts without a prompt": Bad(
-        "a.jsonl", [{"chosen": "A", "rejected": "B"}], ("plain text", "add a `prompt` column")
-    ),
+    "texts without a prompt": Bad("a.jsonl", [{"chosen": "A", "rejected": "B"}], ("plain text", "--map prompt=COLUMN")),
 }
 
 
@@ -210,13 +214,8 @@ PLACES: dict[str, tuple[dict[str, Any], list[str], tuple[str, ...]]] = {
     ),
     "revision of a file": ({"rows": "TMP/a.jsonl", "revision": "main"}, ["a.jsonl"], ("`revision` is for", "Hub")),
     "configuration of a file": ({"rows": "TMP/a.jsonl", "config": "x"}, ["a.jsonl"], ("`config` is for", "Hub")),
-    "forced explicit": ({"rows": "TMP/h.jsonl", "format": "explicit"}, ["h.jsonl"], ("no column `prompt`", "rename")),
+    "forced explicit": ({"rows": "TMP/h.jsonl", "format": "explicit"}, ["h.jsonl"], ("no column `prompt`", "--map")),
     "forced sharegpt": ({"rows": "TMP/a.jsonl", "format": "sharegpt"}, ["a.jsonl"], ("no column `conversations`",)),
-    "files of two formats": (
-        {"rows": "TMP"},
-        ["a.jsonl", "h.jsonl"],
-        ("h.jsonl, line 1", "`hh`, after files", "`explicit`"),
-    ),
 }
 HH_LINE = json.dumps({side: f"\n\nHuman: Hi\n\nAssistant: {side}" for side in ("chosen", "rejected")})
 

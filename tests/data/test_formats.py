@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from anatomy.data.conversations import split_shared
 from anatomy.data.faults import Fault
-from anatomy.data.formats import recognise, split_shared, to_pair
+from anatomy.data.judged import RecordReader
+from anatomy.data.layouts import recognise
+from anatomy.data.pairing import pairs_of
 from anatomy.data.readers import Record
+from anatomy.data.reading import Reading
 from anatomy.errors import RowsError
-from anatomy.settings import RowFormat
+from anatomy.settings import RowFormat, RowSettings
 from anatomy.types import Pair
 
 
@@ -35,7 +39,18 @@ def pair_of(values: dict[str, Any], wanted: RowFormat = "auto") -> Pair:
 
 def row_of(values: dict[str, Any], wanted: RowFormat = "auto") -> Pair | Fault:
     record = Record("set.jsonl, line 1", values)
-    return to_pair(record, 0, recognise([record], wanted))
+    return read(record, 0, recognise([record], RowSettings(rows="set.jsonl", format=wanted)))
+
+
+def read(record: Record, row: int, reading: Reading) -> Pair | Fault:
+    judged = RecordReader(reading).read(record, row)
+    return judged if isinstance(judged, Fault) else next(pairs_of(judged, "best-worst"))
+
+
+def known(wanted: RowFormat) -> Reading:
+    """The reading of sound rows of a format."""
+    values = {"hh": {"chosen": "", "rejected": ""}}.get(wanted, {"prompt": "Hi", "chosen": "A", "rejected": "B"})
+    return recognise([Record("set.jsonl, line 1", values)], RowSettings(rows="set.jsonl", format=wanted))
 
 
 CALL = {
@@ -218,7 +233,7 @@ CASES: dict[str, tuple[RowFormat, dict[str, Any], tuple[list[Any], list[Any], li
 @pytest.mark.parametrize("case", CASES)
 def test_format_is_recognised_and_normalised(case: str) -> None:
     name, values, (prompt, chosen, rejected) = CASES[case]
-    assert recognise([Record("", values)]) == name
+    assert recognise([Record("", values)], RowSettings(rows="set.jsonl")).format == name
     pair = pair_of(values)
     assert [list(pair.prompt), list(pair.chosen), list(pair.rejected)] == [prompt, chosen, rejected]
     assert pair == pair_of(values, name), "named and recognised formats agree"
@@ -296,7 +311,6 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "message without role": ({"prompt": "Hi", "chosen": [{"content": "A"}], "rejected": "B"}, "non-text", "a role"),
     "half a surrogate": ({"prompt": "Hi", "chosen": "\ud800", "rejected": "B"}, "non-text", "surrogate"),
     "blank response": ({"prompt": "Hi", "chosen": " \n", "rejected": "B"}, "empty-response", "`chosen`"),
-    "tool call only": ({"prompt": "Hi", "chosen": [CALL], "rejected": "B"}, "empty-response", "`chosen`"),
     "ends in a user turn": (
         {"prompt": "Hi", "chosen": [a("A"), u("and?")], "rejected": "B"},
         "no-assistant-turn",
@@ -308,7 +322,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
 @pytest.mark.parametrize("case", FAULTS)
 def test_row_fault_is_counted_not_raised(case: str) -> None:
     values, reason, detail = FAULTS[case]
-    row = to_pair(Record("set.jsonl, line 1", values), 4, "explicit")
+    row = read(Record("set.jsonl, line 1", values), 4, known("explicit"))
     assert isinstance(row, Fault)
     assert (row.index, row.reason) == (4, reason)
     assert detail in row.detail
@@ -324,11 +338,21 @@ def test_row_fault_is_counted_not_raised(case: str) -> None:
 )
 def test_transcript_faults(chosen: str, reason: str) -> None:
     record = Record("hh.jsonl, line 1", {"chosen": chosen, "rejected": "\n\nHuman: Hi\n\nAssistant: B"})
-    row = to_pair(record, 0, "hh")
+    row = read(record, 0, known("hh"))
     assert isinstance(row, Fault)
     assert row.reason == reason
 
 
-def test_plain_texts_without_a_prompt_are_refused_rather_than_cut_by_characters() -> None:
-    with pytest.raises(RowsError, match=r"line 1: .* plain text .* no `prompt` column.*; add a `prompt` column"):
-        recognise([Record("set.jsonl, line 1", {"chosen": "The sky is blue", "rejected": "The sky is green"})])
+def test_plain_texts_without_a_prompt_are_cut_where_they_part_but_between_words() -> None:
+    pair = pair_of({"chosen": "The sky is bright blue", "rejected": "The sky is brown"})
+    assert (pair.prompt, pair.chosen, pair.rejected) == ([u("The sky is")], [a(" bright blue")], [a(" brown")])
+
+
+def test_plain_texts_without_a_prompt_and_a_common_start_are_refused() -> None:
+    with pytest.raises(RowsError, match=r"line 1: .* plain text, there is no `prompt` column.*`--map prompt=COLUMN`"):
+        pair_of({"chosen": "The sky is blue", "rejected": "No idea"})
+
+
+def test_a_final_tool_call_is_a_response() -> None:
+    pair = pair_of({"prompt": "Hi", "chosen": [CALL], "rejected": "B"})
+    assert (pair.chosen, pair.rejected) == ([CALL], [a("B")])

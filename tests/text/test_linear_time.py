@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from anatomy.data.messages import is_messages, is_transcript, split_transcript
+from anatomy.data.messages import is_messages, split_transcript
+from anatomy.data.transcripts import STYLES, style_of, turns_of
 from anatomy.text.markdown_spans import CONSTRUCTS, markdown_ranges
 from anatomy.text.matchers import MATCHERS
 from anatomy.text.ngrams import words
@@ -73,7 +74,16 @@ def test_long_texts_are_not_remembered():
 def test_transcripts_and_messages_are_recognised_in_linear_time():
     for text in (" " * 500_000, "\n\nHuman:" * 50_000, "[" + " " * 500_000, "\n" * 500_000 + "Human:"):
         assert not is_messages(text)
-        is_transcript(text)
+        style_of(text)
+    for style in STYLES:
+        for text in (
+            " " * 500_000 + "x",
+            "\n" * 500_000 + "x",
+            "###" * 100_000,
+            "USER: " * 50_000,
+            "<|im_start|>" * 50_000,
+        ):
+            turns_of(text, style)
     assert len(split_transcript("\n\nHuman: a\n\nAssistant: b" * 20_000, "chosen")) == 40_000
 
 
