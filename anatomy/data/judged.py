@@ -22,7 +22,7 @@ from anatomy.data.faults import (
 from anatomy.data.json_stream import TooDeep, parse_json
 from anatomy.data.messages import RowFault, as_json, describe, is_messages, split_transcript, to_messages
 from anatomy.data.readers import Record
-from anatomy.data.reading import Reading
+from anatomy.data.reading import FileReading
 from anatomy.data.side_columns import truth_of
 from anatomy.data.transcripts import is_in
 from anatomy.data.winners import BOTH_BAD as ALL_BAD
@@ -53,7 +53,7 @@ class Judged:
     template_kwargs: Any = None
 
 
-class Answer(NamedTuple):
+class StatedResponse(NamedTuple):
     """A response as it stands in a record: its column, its cell, how good it is, and what else is said of it."""
 
     column: str
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
 class RecordReader:
     """Reads the records of one file; ``read`` gives a :class:`Judged`, or the :class:`Fault` that keeps it from one."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: FileReading) -> None:
         self.reading = reading
         self._roles = reading.roles
         self._get = {role: getter(name) for role, name in reading.roles.named().items()}
@@ -81,7 +81,7 @@ class RecordReader:
                 for part in (getattr(reading.roles, role) or "").split("+")
             ),
         }
-        take: dict[str, Callable[[Mapping[str, Any]], list[Answer]]] = {
+        take: dict[str, Callable[[Mapping[str, Any]], list[StatedResponse]]] = {
             "pairs": self._named, "winner": self._won, "ranking": self._ranked,
             "pointwise": self._scored, "unpaired": self._labelled,
         }  # fmt: skip
@@ -118,17 +118,17 @@ class RecordReader:
             json_column(values.get("chat_template_kwargs"), "chat_template_kwargs", dict),
         )
 
-    def _named(self, values: Mapping[str, Any]) -> list[Answer]:
+    def _named(self, values: Mapping[str, Any]) -> list[StatedResponse]:
         roles = self._roles
         return [
-            Answer(str(roles.chosen), self._get["chosen"](values), 1.0),
-            Answer(str(roles.rejected), self._get["rejected"](values), 0.0),
+            StatedResponse(str(roles.chosen), self._get["chosen"](values), 1.0),
+            StatedResponse(str(roles.rejected), self._get["rejected"](values), 0.0),
         ]
 
-    def _won(self, values: Mapping[str, Any]) -> list[Answer]:
+    def _won(self, values: Mapping[str, Any]) -> list[StatedResponse]:
         first = self._outcome(values)
         sides = [(str(getattr(self._roles, role)), self._get[role](values)) for role in ("response_a", "response_b")]
-        return [Answer(name, value, float(place == first)) for place, (name, value) in enumerate(sides)]
+        return [StatedResponse(name, value, float(place == first)) for place, (name, value) in enumerate(sides)]
 
     def _outcome(self, values: Mapping[str, Any]) -> int:
         assert self.reading.winner is not None
@@ -145,12 +145,12 @@ class RecordReader:
             raise RowFault(NO_LABEL, f"`{name}` holds {describe(said)}, which names no response")
         return outcome
 
-    def _ranked(self, values: Mapping[str, Any]) -> list[Answer]:
+    def _ranked(self, values: Mapping[str, Any]) -> list[StatedResponse]:
         roles = self._roles
         if roles.chosen:
             sides = [(role, getattr(roles, role), decoded(self._get[role](values))) for role in ("chosen", "rejected")]
             return [
-                Answer(str(name), item, float(role == "chosen"))
+                StatedResponse(str(name), item, float(role == "chosen"))
                 for role, name, value in sides
                 for item in _items(value, str(name))
             ]
@@ -158,7 +158,7 @@ class RecordReader:
         items = _items(decoded(value) if "+" not in name else self._columns(values, name), name)
         texts = [getter(roles.response)(item) if roles.response and isinstance(item, dict) else item for item in items]
         return [
-            Answer(name, text, score, self._facts(item))
+            StatedResponse(name, text, score, self._facts(item))
             for item, text, score in zip(items, texts, self._scores(values, items), strict=False)
             if not math.isnan(score) and text is not None
         ]
@@ -182,22 +182,22 @@ class RecordReader:
             raise RowFault(NO_LABEL, f"`{name}` holds {describe(found)}, not two scores")
         return [math.nan if number is None else sign * number for number in numbers]
 
-    def _scored(self, values: Mapping[str, Any]) -> list[Answer]:
+    def _scored(self, values: Mapping[str, Any]) -> list[StatedResponse]:
         name, found = str(self._roles.score), self._get["score"](values)
         number = number_in(found)
         if number is None:
             raise RowFault(NO_LABEL, f"`{name}` holds {describe(found)}, which is no score")
         sign = -1 if set(words_of(name)) & set(RANK) else 1
-        return [Answer(str(self._roles.response), self._get["response"](values), sign * number)]
+        return [StatedResponse(str(self._roles.response), self._get["response"](values), sign * number)]
 
-    def _labelled(self, values: Mapping[str, Any]) -> list[Answer]:
+    def _labelled(self, values: Mapping[str, Any]) -> list[StatedResponse]:
         found = self._get["label"](values)
         truth = truth_of(found)
         if truth is None:
             raise RowFault(NO_LABEL, f"`{self._roles.label}` holds {describe(found)}, which is no label")
-        return [Answer(str(self._roles.response), self._get["response"](values), float(truth))]
+        return [StatedResponse(str(self._roles.response), self._get["response"](values), float(truth))]
 
-    def _prompt(self, values: Mapping[str, Any], responses: Sequence[Answer], cut: int) -> list[Message]:
+    def _prompt(self, values: Mapping[str, Any], responses: Sequence[StatedResponse], cut: int) -> list[Message]:
         """The messages of the prompt's column (and system, history); none where there is no such column."""
         if self.reading.cut:
             start = str(responses[0].cell)[:cut]
@@ -238,7 +238,7 @@ class RecordReader:
         return to_messages(value, "history", "user")
 
     def _conversation(
-        self, prompt: list[Message], values: Mapping[str, Any], answer: Answer, cut: int
+        self, prompt: list[Message], values: Mapping[str, Any], answer: StatedResponse, cut: int
     ) -> list[Message]:
         """The whole conversation of one response."""
         name, value = answer.column, answer.cell

@@ -36,7 +36,7 @@ from anatomy.data.column_names import (
 )
 from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, getter, has_media, kind_of
 from anatomy.data.readers import Record
-from anatomy.data.reading import Reading, format_of, notes_of, unread_of
+from anatomy.data.reading import FileReading, format_of, notes_of, unread_of
 from anatomy.data.row_map import RowMap, nearest
 from anatomy.data.side_columns import Sides, listed, named_pair, number_of, numbered, side_of, single, winner_of
 from anatomy.data.transcripts import HH, Style, is_in, style_of
@@ -52,7 +52,7 @@ SIDE_ROLES = (
 )
 
 
-def recognise(sample: Sequence[Record], settings: RowSettings) -> Reading:
+def recognise(sample: Sequence[Record], settings: RowSettings) -> FileReading:
     """How the rows of the file are read that ``sample`` was taken from.
 
     Raises:
@@ -202,7 +202,7 @@ def _complete(
     columns: Mapping[str, Column],
     records: Sequence[Mapping[str, Any]],
     settings: RowSettings,
-) -> Reading:
+) -> FileReading:
     """The reading: the sides with their prompt, authors and scores, how texts are taken apart, and notes."""
     roles = dict(sides.roles)
     taken = [part for name in roles.values() for part in name.split("+")]
@@ -213,7 +213,7 @@ def _complete(
     roles |= _beside_sides(columns, [*taken, *roles.get("prompt", "").split("+")])
     roles |= given.named()
     layout = _layout(roles, columns, given.layout)
-    reading = Reading(layout, RowMap.of({role: name for role, name in roles.items() if role != "layout"}))
+    reading = FileReading(layout, RowMap.of({role: name for role, name in roles.items() if role != "layout"}))
     reading = _styled(reading, columns, records, settings)
     reading = _with_winner(reading, sides, columns, settings)
     reading = _with_score(reading, sides, columns, settings)
@@ -274,8 +274,8 @@ def _vote_inside(column: Column) -> str | None:
 
 
 def _styled(
-    reading: Reading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]], settings: RowSettings
-) -> Reading:
+    reading: FileReading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]], settings: RowSettings
+) -> FileReading:
     """Whether texts are transcripts, or begin with a prompt that no column holds."""
     roles = reading.roles
     names = [
@@ -316,7 +316,9 @@ def _style(texts: Sequence[str]) -> Style | None:
     return first if first and sum(is_in(text, first) for text in texts) >= MOSTLY * len(texts) else None
 
 
-def _with_winner(reading: Reading, sides: Sides, columns: Mapping[str, Column], settings: RowSettings) -> Reading:
+def _with_winner(
+    reading: FileReading, sides: Sides, columns: Mapping[str, Column], settings: RowSettings
+) -> FileReading:
     """The winner column that is asked for, or the only one; several are rivals until they are found to agree."""
     if reading.layout not in ("winner", "ranking") or reading.roles.scores or reading.roles.chosen:
         return reading
@@ -338,7 +340,9 @@ def _with_winner(reading: Reading, sides: Sides, columns: Mapping[str, Column], 
     return replace(reading, roles=roles, winner=first, rivals=winners[1:], notes=(*reading.notes, note))
 
 
-def _with_score(reading: Reading, sides: Sides, columns: Mapping[str, Column], settings: RowSettings) -> Reading:
+def _with_score(
+    reading: FileReading, sides: Sides, columns: Mapping[str, Column], settings: RowSettings
+) -> FileReading:
     """The scale of pointwise ratings, which the user has to name."""
     if reading.layout != "pointwise":
         return reading
@@ -370,7 +374,9 @@ def _warning(scale: str) -> str:
     return " (how much is said, not how good it is)" if set(words_of(scale)) & set(LENGTH) else ""
 
 
-def _without_media(reading: Reading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]) -> Reading:
+def _without_media(
+    reading: FileReading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
+) -> FileReading:
     """Columns of images and the like; a set that has them in most of its rows is refused."""
     media = tuple(
         column.name

@@ -18,7 +18,7 @@ from anatomy.data.judged import Judged, RecordReader
 from anatomy.data.layouts import recognise
 from anatomy.data.pairing import Votes, pair_key, pairs_of, prompt_key, together
 from anatomy.data.readers import Source
-from anatomy.data.reading import Reading
+from anatomy.data.reading import FileReading
 from anatomy.data.row_samples import sample_of
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
@@ -44,12 +44,12 @@ class PairStream:
     def __init__(self, settings: RowSettings) -> None:
         self.settings = settings
         self.sources = find_sources(settings)
-        self._readings: dict[int, Reading | None] = {}
+        self._readings: dict[int, FileReading | None] = {}
         self._first = next(self._known())
         self.format = self._first.format
         self._tallies = _Tallies()
 
-    def _known(self) -> Iterator[Reading]:
+    def _known(self) -> Iterator[FileReading]:
         """How each file is read that has rows."""
         for number in range(len(self.sources)):
             reading = self._reading(number)
@@ -57,7 +57,7 @@ class PairStream:
                 yield reading
         raise RowsError(f"{self.settings.rows}: no rows in {_names(self.sources)}; write or download the set again")
 
-    def _reading(self, number: int) -> Reading | None:
+    def _reading(self, number: int) -> FileReading | None:
         """How a file is read; None for one without rows."""
         if number not in self._readings:
             sample = sample_of(self.sources[number], self.settings.limit)
@@ -67,7 +67,7 @@ class PairStream:
             self._readings[number] = found
         return self._readings[number]
 
-    def _agreed(self, source: Source, reading: Reading) -> Reading:
+    def _agreed(self, source: Source, reading: FileReading) -> FileReading:
         """The reading, if all columns that say which response is better agree.
 
         Raises:
@@ -147,7 +147,7 @@ class PairStream:
             if wanted is None or place in wanted:
                 yield group
 
-    def _judged(self) -> Iterator[tuple[Judged | Fault, Reading]]:
+    def _judged(self) -> Iterator[tuple[Judged | Fault, FileReading]]:
         """Each record in the way of its file, with how it is read; the sampled ones where records stand alone."""
         wanted = self._sampled()
         row = 0

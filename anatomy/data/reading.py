@@ -20,7 +20,7 @@ USED = ("tools", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileReading:
     """The layout, the roles of columns, and how texts are taken apart.
 
     ``rivals`` are winner columns beside ``winner``, which have to agree with it; ``media`` holds columns of images and
@@ -50,7 +50,7 @@ class Reading:
         return self.layout in ("pointwise", "unpaired") or self.has_voters
 
 
-def format_of(reading: Reading, records: Sequence[Mapping[str, Any]]) -> str:
+def format_of(reading: FileReading, records: Sequence[Mapping[str, Any]]) -> str:
     """The name of the format: one of ``--format`` for named pairs, else the layout."""
     roles = reading.roles
     if reading.layout != "pairs" or not roles.chosen or not roles.rejected:
@@ -65,7 +65,7 @@ def format_of(reading: Reading, records: Sequence[Mapping[str, Any]]) -> str:
     return "full-conversations" if 2 * sum(map(opens_conversation, sides)) > len(sides) else "explicit"
 
 
-def notes_of(reading: Reading, columns: Mapping[str, Column]) -> list[str]:
+def notes_of(reading: FileReading, columns: Mapping[str, Column]) -> list[str]:
     """Names read with a typo, how transcripts are marked, and texts that may be the start of the responses."""
     notes = []
     for name in reading.roles.named().values():
@@ -90,7 +90,9 @@ def notes_of(reading: Reading, columns: Mapping[str, Column]) -> list[str]:
     return notes
 
 
-def unread_of(reading: Reading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def unread_of(
+    reading: FileReading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
     """Columns of texts that no role has, each with the start of a value; not those that repeat a column with a role."""
     used = _used(reading)
     held = [getter(name) for name in used]
@@ -112,6 +114,6 @@ def _start(value: Any) -> str:
     return line if len(line) <= EXAMPLE_CHARS else line[: EXAMPLE_CHARS - 1] + "…"
 
 
-def _used(reading: Reading) -> set[str]:
+def _used(reading: FileReading) -> set[str]:
     """The columns that a role has."""
     return {part for name in reading.roles.named().values() for part in (name, *name.split("+"))}

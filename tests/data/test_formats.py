@@ -13,7 +13,7 @@ from anatomy.data.judged import RecordReader
 from anatomy.data.layouts import recognise
 from anatomy.data.pairing import pairs_of
 from anatomy.data.readers import Record
-from anatomy.data.reading import Reading
+from anatomy.data.reading import FileReading
 from anatomy.errors import RowsError
 from anatomy.settings import RowFormat, RowSettings
 from anatomy.types import Pair
@@ -42,12 +42,12 @@ def row_of(values: dict[str, Any], wanted: RowFormat = "auto") -> Pair | Fault:
     return read(record, 0, recognise([record], RowSettings(rows="set.jsonl", format=wanted)))
 
 
-def read(record: Record, row: int, reading: Reading) -> Pair | Fault:
+def read(record: Record, row: int, reading: FileReading) -> Pair | Fault:
     judged = RecordReader(reading).read(record, row)
     return judged if isinstance(judged, Fault) else next(pairs_of(judged, "best-worst"))
 
 
-def known(wanted: RowFormat) -> Reading:
+def known(wanted: RowFormat) -> FileReading:
     """The reading of sound rows of a format."""
     values = {"hh": {"chosen": "", "rejected": ""}}.get(wanted, {"prompt": "Hi", "chosen": "A", "rejected": "B"})
     return recognise([Record("set.jsonl, line 1", values)], RowSettings(rows="set.jsonl", format=wanted))
