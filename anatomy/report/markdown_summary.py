@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from anatomy.data.health import CannedText
 from anatomy.report.layout import count, countable
 from anatomy.report.markdown_table import escape, markdown_table
+from anatomy.report.pair_health_text import quoted
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, RuleAccuracy, Summary, ViewFindings
 
 TITLES = {
@@ -24,6 +26,7 @@ def to_markdown(summary: Summary) -> str:
               f"{summary.q_threshold:g} and the same sign in both halves of the prompts; ranked by "
               f"`{summary.rank_by}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
     lines += _baselines(summary.baselines)
+    lines += _canned(summary.canned)
     for view in VIEWS:
         lines += _view(view, summary.views[view])
     lines += ["## Not assessed", ""]
@@ -39,6 +42,16 @@ def _baselines(baselines: Mapping[str, RuleAccuracy]) -> list[str]:
             for name, rule in baselines.items()]  # fmt: skip
     header = ("rule", "pairs where it picks the chosen side", "95 % interval")
     return ["## What trivial rules get right", "", markdown_table(header, rows), ""]
+
+
+def _canned(texts: Sequence[CannedText]) -> list[str]:
+    if not texts:
+        return []
+    rows = [(escape(quoted(text)), count(text.prompts), f"{text.win_rate:.1%}", f"{text.low:.1%} to {text.high:.1%}")
+            for text in texts]  # fmt: skip
+    header = ("text", "prompts", "wins", "95 % interval")
+    intro = "The same text under different prompts, which wins or loses more often than chance allows."
+    return ["## Canned texts", "", intro, "", markdown_table(header, rows), ""]
 
 
 def _view(view: str, found: ViewFindings) -> list[str]:

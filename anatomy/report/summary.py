@@ -77,7 +77,7 @@ def summarise(
     Args:
         hypotheses: one row per tested pair, as in ``hypotheses.parquet``; a NaN ``p`` means that no test was possible.
         labels: as in ``labels.json``.
-        health: as in ``health.json``; its baselines and counts are repeated here.
+        health: as in ``health.json``; its baselines, canned texts and counts are repeated here.
         find_rows: called once for each finding kept.
         read_rows: called once, with the strongest rows of all findings.
         expected: what shift to expect after training; findings over the whole set repeat it.
@@ -97,6 +97,7 @@ def summarise(
         views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
         expected_shifts=shifts,
         baselines={name: RuleAccuracy.model_validate(rule.model_dump()) for name, rule in health.baselines.items()},
+        canned=tuple(text for text in health.canned.texts if text.alarm) if health.canned is not None else (),
         not_assessed=tuple(not_assessed),
     )
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anatomy.artifacts import Artifact, OrNaN
+from anatomy.data.health import CannedText
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.prediction.expected_shift import ExpectedShift
 
@@ -107,6 +108,7 @@ class Summary(Artifact):
     """What an audit found, in the order in which a person should read it."""
 
     NAME: ClassVar[str] = "summary"
+    VERSION: ClassVar[int] = 2
 
     rows: int | None = Field(description="Rows of the source.")
     retained: int | None = Field(description="Rows that could be used.")
@@ -115,6 +117,7 @@ class Summary(Artifact):
     views: dict[View, ViewFindings]
     expected_shifts: dict[str, ExpectedShift] = Field(description="By response cluster and concept.")
     baselines: dict[str, RuleAccuracy]
+    canned: tuple[CannedText, ...] = Field(description="Texts that win or lose under many prompts, beyond chance.")
     not_assessed: tuple[NotAssessed, ...]
 
     @field_validator("views")

@@ -18,7 +18,9 @@ from scipy.stats import norm
 
 from anatomy.artifacts import OrNaN
 from anatomy.concepts.concept import Concept, load_library
+from anatomy.data.health import CannedText
 from anatomy.hypotheses.views import Direction
+from anatomy.report.pair_health_text import quoted
 from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
 from anatomy.runs.saved_names import ClusterName
 
@@ -58,6 +60,48 @@ class RuleRisk(ReportRecord):
     action: str
 
 
+class CannedRisk(ReportRecord):
+    """A text that wins or loses under many different prompts, more often than chance allows.
+
+    Effects are win rates minus one half; ``rows`` and ``n`` count prompts: those on the winning side, and all.
+    """
+
+    view: Literal["canned"] = "canned"
+    title: str
+    direction: Direction
+    effect: float
+    effect_low: float
+    effect_high: float
+    rows: int
+    n: int
+    why: str
+    action: str
+
+    @classmethod
+    def of(cls, text: CannedText) -> CannedRisk:
+        """The risk that a canned text is."""
+        wins = text.win_rate > 0.5
+        return cls(
+            title=quoted(text),
+            direction="chosen" if wins else "rejected",
+            effect=text.win_rate - 0.5,
+            effect_low=text.low - 0.5,
+            effect_high=text.high - 0.5,
+            rows=text.chosen if wins else text.rejected,
+            n=text.prompts,
+            why="the same text wins whatever the prompt is: a model that says it always looks good to this judge"
+            if wins
+            else "the same text loses whatever the prompt is: a model learns to avoid it everywhere",
+            action="Read its rows. Leave them out, or have them judged again."
+            if wins
+            else "Read its rows. Check that it deserves to lose under each of these prompts.",
+        )
+
+    def __str__(self) -> str:
+        """The risk as a sentence."""
+        return f"{self.title} {'wins' if self.direction == 'chosen' else 'loses'} under {self.rows} of {self.n} prompts"
+
+
 class JudgedFinding(ReportRecord):
     """A finding, why it looks like a shortcut (empty if nothing says so), and the usual action."""
 
@@ -88,7 +132,7 @@ class AuditVerdict(ReportRecord):
     """The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``)."""
 
     headline: str
-    risks: tuple[RuleRisk | JudgedFinding, ...]
+    risks: tuple[RuleRisk | CannedRisk | JudgedFinding, ...]
     signals: tuple[JudgedFinding, ...]
     n_risks: int
     n_signals: int
@@ -104,16 +148,16 @@ def verdict(
     names: Mapping[str, ClusterName] | None = None,
 ) -> AuditVerdict:
     """The verdict of an audit, from its summary, labels, tests and verified names, and which checks were made."""
-    rules = list(_rule_risks(summary.baselines))
+    rules, canned = list(_rule_risks(summary.baselines)), [CannedRisk.of(text) for text in summary.canned]
     library = load_library()
     judged = [JudgedFinding.of(one, shortcut(one, labels["response"].get(one.response, {}), library))
               for one in summary.findings()]  # fmt: skip
     shortcuts, signals = [one for one in judged if one.why], [one for one in judged if not one.why]
     return AuditVerdict(
-        headline=_headline(summary, rules, len(judged), len(signals)),
-        risks=(*rules, *_strongest(shortcuts)),
+        headline=_headline(summary, rules, canned, len(judged), len(signals)),
+        risks=(*rules, *canned[:SHOWN], *_strongest(shortcuts)),
         signals=tuple(_strongest(signals)),
-        n_risks=len(rules) + len(shortcuts),
+        n_risks=len(rules) + len(canned) + len(shortcuts),
         n_signals=len(signals),
         open=(
             *_unfound(summary, hypotheses),
@@ -176,7 +220,12 @@ def _strongest(items: list[JudgedFinding]) -> list[JudgedFinding]:
     return sorted(items, key=lambda item: -abs(item.d))[:SHOWN]
 
 
-def _headline(summary: Summary, rules: list[RuleRisk], n_findings: int, n_signals: int) -> str:
+def _headline(
+    summary: Summary, rules: list[RuleRisk], canned: list[CannedRisk], n_findings: int, n_signals: int
+) -> str:
+    if canned:
+        others = f", and {len(canned) - 1} more such texts" if len(canned) > 1 else ""
+        return f"{_headline(summary, rules, [], n_findings, n_signals)} But {canned[0]}{others}."
     if not n_findings and not rules:
         return (
             f"Nothing stood out: no concept separates chosen from rejected at q ≤ {summary.q_threshold:g}, and no "

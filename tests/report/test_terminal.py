@@ -8,7 +8,16 @@ import unicodedata
 import pytest
 
 from anatomy import artifacts
-from anatomy.data.health import Health, MeasuredSAE
+from anatomy.data.health import (
+    CannedHealth,
+    CannedText,
+    Health,
+    MeasuredSAE,
+    NearDuplicates,
+    NotedRow,
+    PromptGroup,
+    RatedRows,
+)
 from anatomy.errors import RunError
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import fit, table, width, wrap
@@ -126,3 +135,22 @@ def test_report_and_labels_load_no_torch():
     code = f"import {names}, sys; print([m for m in ('torch', 'transformers', 'sae_lens') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_canned_texts_near_duplicates_and_constant_ratings_are_lines_of_the_health():
+    fact = CannedText(kind="opening", text="Sure! Here\x1b is", index=1, prompts=9, chosen=5, rejected=3, both=1,
+                      win_rate=0.6111, low=0.3, high=0.85, p=0.7, alarm=False)  # fmt: skip
+    alarm = fact.model_copy(update={"kind": "response", "prompts": 82, "win_rate": 0.9756, "alarm": True})
+    canned = CannedHealth(prompts=500, sampled=0.5, recurring=7, tested=4, alarms=1, texts=[alarm, fact])
+    examples = [NotedRow(index=4, excerpt="Why is it cold?"), NotedRow(index=9, excerpt="Hi! Why is it cold?")]
+    near = NearDuplicates(sampled=300, distinct=900, prompts=2, groups=1,
+                          largest=[PromptGroup(prompts=2, examples=examples)])  # fmt: skip
+    ratings = RatedRows(rows=12, chosen=(10, 10), rejected=(1, 1), constant=True)
+    text = format_health(Health(canned=canned, near_duplicates=near, ratings=ratings))
+    assert "Ratings carry nothing: chosen 10 and rejected 1 in all 12 rated rows" in text
+    assert "500 prompts read, 50.0% of all, drawn at random" in text
+    assert next(line for line in text.splitlines() if line.startswith("  !")).split()[1:2] == ["82"]
+    assert "Near-duplicate prompts: 2 of 300 drawn from 900, in 1 group" in text
+    assert "row 10: Hi! Why is it cold?" in text
+    assert "\x1b" not in text
+    assert "Ratings" not in format_health(Health(ratings=ratings.model_copy(update={"constant": False})))

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
-from support.run_samples import find_rows, hypothesis, read_rows
+from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 
 from anatomy.concepts.concept import load_library
-from anatomy.data.health import Health
+from anatomy.data.health import CannedHealth, CannedText, Health
+from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
 from anatomy.report.summary_record import RuleAccuracy
 from anatomy.report.token_table import rows_behind_report
@@ -131,3 +132,35 @@ def test_evidence_holds_the_highest_rows_of_few_concepts_among_many_clusters():
     found = rows_behind_report([], {"response": responses}, row_ids, 40)
     assert found[:10] == [base + step for step in range(5) for base in (10_000, 20_000)]
     assert found[10:] == [100 * number for number in range(1, 31)]
+
+
+CANNED = {"kind": "response", "text": HOSTILE, "index": 3, "prompts": 82, "both": 0, "p": 1e-20, "alarm": True}
+WINS = CannedText(**CANNED, chosen=80, rejected=2, win_rate=0.9756, low=0.9154, high=0.9933)
+LOSES = CannedText(**CANNED | {"kind": "opening"}, chosen=2, rejected=80, win_rate=0.0244, low=0.0067, high=0.0846)
+
+
+def with_canned(health, *texts):
+    found = {"prompts": 900, "sampled": 1.0, "recurring": 9, "tested": 4, "alarms": len(texts)}
+    return health.model_copy(update={"canned": CannedHealth(**found, texts=texts)})
+
+
+def test_a_canned_text_that_wins_is_in_summary_text_verdict_and_headline(labels, health, hypotheses):
+    fact = WINS.model_copy(update={"alarm": False})
+    health = with_canned(health, WINS, LOSES, fact)
+    summary = summarise(hypotheses, labels, health, HypothesisSettings(), find_rows, read_rows)
+    assert summary.canned == (WINS, LOSES)
+    judged = verdict(summary, labels, hypotheses, False, False)
+    won, lost = (item for item in judged.risks if item.view == "canned")
+    assert (won.direction, won.rows, won.n, round(won.effect, 4)) == ("chosen", 80, 82, 0.4756)
+    assert (lost.direction, lost.rows) == ("rejected", 80)
+    assert "wins under 80 of 82 prompts, and 1 more such texts." in judged.headline
+    assert "\x1b" not in judged.headline
+    markdown = to_markdown(summary)
+    assert "## Canned texts" in markdown
+    assert "97.6%" in markdown
+    assert "<script" not in markdown
+
+
+def test_without_alarms_nothing_is_said_of_canned_texts(summary, labels, hypotheses):
+    assert "Canned" not in to_markdown(summary)
+    assert not [item for item in verdict(summary, labels, hypotheses, False, False).risks if item.view == "canned"]

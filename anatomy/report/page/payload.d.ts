@@ -1153,7 +1153,7 @@ export interface ViewCounts {
  */
 export interface AuditVerdict {
   headline: string;
-  risks: (RuleRisk | JudgedFinding)[];
+  risks: (RuleRisk | CannedRisk | JudgedFinding)[];
   signals: JudgedFinding[];
   n_risks: number;
   n_signals: number;
@@ -1171,6 +1171,23 @@ export interface RuleRisk {
   effect_low: number;
   effect_high: number;
   decided: number | null;
+  why: string;
+  action: string;
+}
+/**
+ * A text that wins or loses under many different prompts, more often than chance allows.
+ *
+ * Effects are win rates minus one half; ``rows`` and ``n`` count prompts: those on the winning side, and all.
+ */
+export interface CannedRisk {
+  view: "canned";
+  title: string;
+  direction: "chosen" | "rejected";
+  effect: number;
+  effect_low: number;
+  effect_high: number;
+  rows: number;
+  n: number;
   why: string;
   action: string;
 }

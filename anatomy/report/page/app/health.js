@@ -5,6 +5,7 @@ import { MAIN, tests } from "./data.js";
 import { h, link, put, section, table } from "./dom.js";
 import { cut, number, percent, plural, signed } from "./format.js";
 import { named } from "./names.js";
+import { pairHealth } from "./pair_health.js";
 import { bar, dotRange, forest, reachOf } from "./plots.js";
 import { inOrder } from "./tests.js";
 
@@ -37,6 +38,7 @@ export function dataView(root) {
     lengthControl(),
     noted("Not retained", record.reasons, "Every row of the source was used."),
     noted("Retained, but odd", record.flags, ""),
+    ...pairHealth(record),
     lengths(record),
     repeats(record),
     names("Sources", record.sources),

@@ -9,7 +9,7 @@ import { named, unit } from "./names.js";
 import { dotRange, forest, reachOf } from "./plots.js";
 
 /**
- * @import { AuditVerdict, JudgedFinding, RuleRisk } from "../payload.js"
+ * @import { AuditVerdict, CannedRisk, JudgedFinding, RuleRisk } from "../payload.js"
  */
 
 /** @param {HTMLElement} root */
@@ -29,7 +29,7 @@ export function verdictView(root) {
       "Likely shortcuts",
       record.risks,
       record.n_risks,
-      "Length, formatting and concepts that most people suppress: what a model learns from " +
+      "Length, formatting, canned texts and concepts that most people suppress: what a model learns from " +
         "these labels without getting better. In the pictures the dot is the effect with its 95 " +
         "% interval, the ring what is left at equal length.",
       "No shortcut stood out.",
@@ -71,7 +71,7 @@ function verdictPart(title, items, total, note, none) {
   );
 }
 
-/** @param {RuleRisk | JudgedFinding} item */
+/** @param {RuleRisk | CannedRisk | JudgedFinding} item */
 function verdictItem(item) {
   if (item.view === "baseline") {
     return h(
@@ -92,6 +92,7 @@ function verdictItem(item) {
       h("p", { class: "action" }, item.action, " ", link({ view: "data" }, "Length control →")),
     );
   }
+  if (item.view === "canned") return cannedItem(item);
   const where =
     item.context === "all"
       ? "everywhere"
@@ -138,6 +139,32 @@ function verdictItem(item) {
     ),
     h("p", { class: "action" }, item.action),
     decisionButtons(item.response),
+  );
+}
+
+/** @param {CannedRisk} item */
+function cannedItem(item) {
+  return h(
+    "li",
+    { class: "verdict " + item.direction },
+    h(
+      "div",
+      { class: "head" },
+      h(
+        "strong",
+        {},
+        `${item.title} ${item.direction === "chosen" ? "wins" : "loses"} under ${number(item.rows)} of ` +
+          plural(item.n, "prompt"),
+      ),
+      dotRange(item.effect + 0.5, item.effect_low + 0.5, item.effect_high + 0.5),
+    ),
+    h(
+      "p",
+      {},
+      `It wins ${percent(item.effect + 0.5)}, 95 % interval ${percent(item.effect_low + 0.5)} to ` +
+        `${percent(item.effect_high + 0.5)}. ${capital(item.why)}.`,
+    ),
+    h("p", { class: "action" }, item.action, " ", link({ view: "data" }, "Canned responses →")),
   );
 }
 
