@@ -22,11 +22,15 @@ def check(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Folder in which to write health.json as well.")] = None,
+    write: Annotated[
+        Path | None,
+        Parameter(help="Folder in which to write the retained pairs as a data set, and the rows left out."),
+    ] = None,
     **flags: Any,
 ) -> None:
     from anatomy.workflows.check import check
 
-    output(check(rows, out=out, **flags))
+    output(check(rows, out=out, write=write, **flags))
 
 
 @flags_of(AuditSettings)

@@ -8,6 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from anatomy.artifacts import FILTER_LOG, HEALTH, LEFT_OUT
 from anatomy.data.hub import hub_source, probe
 from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
 from anatomy.data.row_samples import spread_rows
@@ -20,8 +21,16 @@ SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])", 
 SHARD_SUFFIX = re.compile(r"[-_.]\d+(-of-\d+)?$")
 DEMO = Path(__file__).parent / "demo" / "pairs.jsonl"
 """The embedded set, which `demo` names wherever rows or prompts are asked for."""
-SIDE_FILES = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
-"""What `datasets` writes beside its data; not rows."""
+SIDE_FILES = {
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dataset_dict.json",
+    "state.json",
+    LEFT_OUT,
+    FILTER_LOG,
+    HEALTH,
+}
+"""What `datasets`, and `check` and `filter` here, write beside their data; not rows to be read."""
 
 
 def find_sources(settings: RowSettings) -> list[Source]:

@@ -7,27 +7,24 @@ it. Working files are in ``work/``.
 
 from __future__ import annotations
 
-import itertools
-import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from anatomy import artifacts
 from anatomy.concepts.scorer import Scorer
-from anatomy.data.rows_table import GROUP_ROWS, read_rows
+from anatomy.data.pair_table import write_pairs
+from anatomy.data.rows_table import read_rows
 from anatomy.errors import PlanError
+from anatomy.report.clean_card import front_matter
 from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import expanded
-from anatomy.text.visible import without_surrogates
-from anatomy.types import SPANS, Pair
+from anatomy.types import Pair
 from interventions.backends.pair_edits import PairEdit
 from interventions.backends.planned_rows import PlannedRows, plan_rows
 from interventions.plan.audited_plan import PlanSettings
@@ -58,7 +55,7 @@ def filter_rows(
     if all(row.dropped for row in planned.edits):
         raise PlanError("the plan's filterings leave no row; loosen them")
     rows = out / artifacts.WORK / artifacts.ROWS
-    write_cleaned(out / artifacts.CLEANED, rows, planned.edits)
+    write_pairs(out / artifacts.CLEANED, lambda: _kept(rows, planned.edits))
     log = artifacts.read_table(out / artifacts.WORK / artifacts.FILTER_LOG)
     shutil.copyfile(out / artifacts.WORK / artifacts.PLAN, out / artifacts.PLAN)
     artifacts.write_table(out / artifacts.FILTER_LOG, log)
@@ -69,61 +66,14 @@ def filter_rows(
     return f"{len(log):,} rows: {done}\n{out / artifacts.CLEANED}{note if counts['masked'] else ''}"
 
 
-def write_cleaned(path: Path, rows: Path, edits: Sequence[PairEdit]) -> None:
-    """Write the pairs of ``rows`` (a ``rows.parquet``) that are not dropped, in their order, swapped ones swapped."""
-    schema = _schema(_kept(rows, edits))
-    kept = (_line(pair, schema) for pair in _kept(rows, edits))
-    with artifacts.atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        while group := list(itertools.islice(kept, GROUP_ROWS)):
-            writer.write_table(pa.Table.from_pylist(group, schema))
-
-
 def _kept(rows: Path, edits: Sequence[PairEdit]) -> Iterator[Pair]:
+    """The pairs of a ``rows.parquet`` that are not dropped, in their order, swapped ones swapped."""
     for stored, edit in zip(read_rows(rows), edits, strict=True):
         pair = stored.pair
         if edit.swapped:
             pair = replace(pair, chosen=pair.rejected, rejected=pair.chosen)
         if edit.dropped is None:
             yield pair
-
-
-def _schema(pairs: Iterator[Pair]) -> pa.Schema:
-    """Columns of the cleaned set; metadata that mixes types becomes text."""
-    kinds: dict[str, set[type]] = {}
-    keys: dict[str, list[Any]] = {}
-    extras: set[str] = set()
-    for pair in pairs:
-        for name, value in pair.metadata.items():
-            kinds.setdefault(name, set()).add(str if isinstance(value, int) and abs(value) >= 2**63 else type(value))
-        extras |= {name for name in ("tools", "chat_template_kwargs") if getattr(pair, name) is not None}
-        for message in (message for span in SPANS for message in getattr(pair, span)):
-            for key in message.keys() - {"role", "content"}:
-                keys.setdefault(key, []).append(message[key])
-    further = [(key, pa.infer_type(keys[key])) for key in sorted(keys)]
-    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), *further]))
-    columns = [(span, messages) for span in SPANS] + [(name, pa.string()) for name in sorted(extras)]
-    return pa.schema(columns + [(name, _arrow(kind)) for name, kind in kinds.items() if name not in dict(columns)])
-
-
-def _arrow(kinds: set[type]) -> pa.DataType:
-    if kinds == {bool}:
-        return pa.bool_()
-    if kinds <= {int, float}:
-        return pa.int64() if kinds == {int} else pa.float64()
-    return pa.string()
-
-
-def _line(pair: Pair, schema: pa.Schema) -> dict[str, Any]:
-    line: dict[str, Any] = {span: [dict(message) for message in getattr(pair, span)] for span in SPANS}
-    line |= {"tools": _json(pair.tools), "chat_template_kwargs": _json(pair.chat_template_kwargs)}
-    for name, value in pair.metadata.items():
-        text = schema.field(name).type == pa.string()
-        line.setdefault(name, without_surrogates(str(value)) if text else value)
-    return line
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
@@ -138,15 +88,7 @@ def _card(source: str, log: pa.Table, planned: PlannedRows) -> str:
     name = local.name if local.exists() else source  # a card is published: no folders of the user's machine
     return "\n".join(
         [
-            "---",
-            "tags: [preference, dpo]",
-            "configs:",
-            "- config_name: default",
-            "  data_files:",
-            "  - split: train",
-            f"    path: {artifacts.CLEANED}",
-            "---",
-            "",
+            front_matter(),
             f"# {escape(name)}, filtered",
             "",
             f"Preference pairs of {escape(name)} after the filterings below, made by `anatomy filter`.",
