@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from anatomy.data.hub_reach import why_unreachable
 from anatomy.errors import ModelError, one_line
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, expanded, read_small_file
@@ -193,15 +194,18 @@ def load_pretrained(loader: Any, source: ModelSource, what: str, **arguments: An
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    unreachable = why_unreachable() if source.origin == HUB else None
+    offline = {"local_files_only": True} if unreachable else {}  # no series of retries
     try:
-        return loader.from_pretrained(source.path, **source.arguments, **arguments)
+        return loader.from_pretrained(source.path, **{**source.arguments, **arguments, **offline})
     except (*BROKEN, SafetensorError) as error:
         reason = " ".join(str(error).split()).split(". ")[0][:200]
         remedy = "check --model and the network"
         if source.name == LAPTOP_MODEL:
             remedy = f"install it: `{INSTALL_LAPTOP}`"
         elif source.origin == HUB:
-            remedy = f"there is no folder {source.name} here either; {remedy}"
+            reason = f"the Hub cannot be reached ({unreachable})" if unreachable else reason
+            remedy = f"there is no folder {source.name} here either, nor a copy in the Hub's cache; {remedy}"
         raise ModelError(f"{source.name}: cannot load the {what} ({source.origin}): {reason}; {remedy}") from None
 
 

@@ -75,7 +75,7 @@ def _holds(table: pa.Table, lines: list[dict[str, Any]]) -> bool:
 
 def _is_nested(schema: pa.Schema, name: str) -> bool:
     kind = schema.field(name).type if name in schema.names else pa.string()
-    return pa.types.is_struct(kind) or (pa.types.is_list(kind) and kind.value_type.num_fields > 2)
+    return bool(pa.types.is_struct(kind) or (pa.types.is_list(kind) and kind.value_type.num_fields > 2))
 
 
 def _columns(pairs: Iterable[Pair], with_sources: bool) -> Columns:

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from anatomy.artifacts import FILTER_LOG, HEALTH, LEFT_OUT
-from anatomy.data.hub import hub_source, probe
+from anatomy.data.hub import cached_copy, hub_set, hub_source, probe
 from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
 from anatomy.data.row_samples import spread_rows
 from anatomy.errors import RowsError
+from anatomy.progress import logger
 from anatomy.settings import RowSettings, expanded
 from anatomy.types import file_hash
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SPLIT_NAME = re.compile(r"(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
 SHARD_SUFFIX = re.compile(r"[-_.]\d+(-of-\d+)?$")
 DEMO = Path(__file__).parent / "demo" / "pairs.jsonl"
@@ -39,6 +39,8 @@ def find_sources(settings: RowSettings) -> list[Source]:
     Raises:
         RowsError: nothing is there, files of different kinds are mixed, or a split has to be chosen.
     """
+    if settings.rows.startswith("hf://"):
+        return _on_hub(settings)
     path = expanded(settings.rows)
     if settings.rows == "demo" and not path.exists():
         path = DEMO
@@ -52,9 +54,19 @@ def find_sources(settings: RowSettings) -> list[Source]:
         if not matches:
             raise RowsError(f"{settings.rows}: no file matches this pattern; check it, and quote it for the shell")
         return _files(_same_kind(settings.rows, matches), settings)
-    if suffix_of(path) in READERS or not HUB_ID.fullmatch(settings.rows):
+    if suffix_of(path) in READERS or hub_set(settings) is None:
         raise RowsError(f"{settings.rows}: no such file or folder; check the path (relative to {Path.cwd()})")
-    return [hub_source(settings)]
+    return _on_hub(settings)
+
+
+def _on_hub(settings: RowSettings) -> list[Source]:
+    wanted = hub_set(settings)
+    assert wanted is not None
+    copy = cached_copy(wanted)
+    if copy is None:
+        return [hub_source(settings, wanted)]
+    logger.info(f"{settings.rows}: the Hub cannot be reached; read from its cache, commit {copy.name}")
+    return find_sources(settings.model_copy(update={"rows": str(copy / (wanted.path or "")), "revision": None}))
 
 
 def source_fingerprint(settings: RowSettings) -> dict[str, str]:
@@ -66,7 +78,9 @@ def source_fingerprint(settings: RowSettings) -> dict[str, str]:
     sources = find_sources(settings)
     if Path(sources[0].name).is_file():
         return {source.name: file_hash(Path(source.name)) for source in sources}
-    return {sources[0].name: probe(settings.rows, settings.revision)}
+    wanted = hub_set(settings)
+    assert wanted is not None
+    return {sources[0].name: probe(wanted)}
 
 
 def _files(paths: list[Path], settings: RowSettings) -> list[Source]:

@@ -125,3 +125,20 @@ def test_attention_stays_the_model_s_own(arch, tiny_model_dir):
     settings = ModelSettings(model=str(tiny_model_dir(arch)), device="cpu", dtype="float32")
     subject = load_subject(settings, load_tokenizer(settings))
     assert hf_model(subject).config._attn_implementation == "sdpa"
+
+
+def test_without_a_hub_no_client_tries_again_and_again(monkeypatch):
+    """Nobody listens on port 9."""
+    import time
+
+    import huggingface_hub.constants
+
+    from anatomy.data import hub_reach
+
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub_reach, "_reached", set())
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with pytest.raises(ModelError, match=r"the Hub cannot be reached \(.*; there is no folder org/model here either"):
+        load_tokenizer(ModelSettings(model="org/model"))
+    assert not slept
