@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 """A row of the source, from 0; ``record`` is its JSON, or null where the row could not be held."""
 
 
-class LeftOut:
+class LeftOutRows:
     """Which rows of the source are left out, and why; ``note`` what became of each pair and fault in turn."""
 
     def __init__(self, path: Path) -> None:
@@ -112,7 +112,7 @@ def _plain(value: object) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-def noting(left_out: LeftOut, rows: Iterable[tuple[Pair | Fault, str]]) -> Iterator[tuple[Pair | Fault, str]]:
+def noting(left_out: LeftOutRows, rows: Iterable[tuple[Pair | Fault, str]]) -> Iterator[tuple[Pair | Fault, str]]:
     """Pass rows and their status on, and note each."""
     for item, status in rows:
         left_out.note(item, status)

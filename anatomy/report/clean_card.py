@@ -20,7 +20,7 @@ FILES = {
 
 
 def front_matter() -> str:
-    """The head of a card by which the Hub and `datasets` find the rows."""
+    """The head of a card, from which the Hub and `datasets` know where the rows are."""
     files = [{"split": "train", "path": artifacts.CLEANED}]
     head = {"tags": ["preference", "dpo"], "configs": [{"config_name": "default", "data_files": files}]}
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n"

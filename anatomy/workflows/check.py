@@ -14,7 +14,7 @@ import yaml
 from anatomy import artifacts
 from anatomy.data.health import Health, RowHealth
 from anatomy.data.ingest import IGNORED, Drain, measure
-from anatomy.data.left_out import LeftOut, noting
+from anatomy.data.left_out import LeftOutRows, noting
 from anatomy.data.pair_table import write_pairs
 from anatomy.data.rows_table import read_rows, write_rows
 from anatomy.data.sources import find_sources, source_fingerprint
@@ -97,7 +97,7 @@ def _written(asked: CheckSettings, tokens: TokenCheck | None, folder: Path) -> t
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         work.mkdir(exist_ok=True)
-        left_out = LeftOut(work / "left_out.sqlite")
+        left_out = LeftOutRows(work / "left_out.sqlite")
         rows = work / artifacts.ROWS
         found = _measured(asked, tokens, lambda items: write_rows(rows, noting(left_out, items)))
         native = write_pairs(folder / artifacts.CLEANED, partial(_retained, rows), with_sources=True)

@@ -5,7 +5,7 @@ import sys
 import pytest
 from support.tiny import save_sae
 
-from benchmarks import analysis, harvest, report, sae_corpus, scores
+from benchmarks import analysis, check_speed, harvest, report, sae_corpus, scores
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_an_sae_corpus_is_timed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sae_corpus", "--documents", "50"])
     sae_corpus.main()
     assert "50 documents: " in capsys.readouterr().out
+
+
+def test_a_check_is_timed(tiny_model_dir, monkeypatch, capsys):
+    model = str(tiny_model_dir("llama"))
+    monkeypatch.setattr(sys, "argv", ["check_speed", "--rows", "50", "--tokenizer", "--model", model])
+    check_speed.main()
+    printed = capsys.readouterr().out
+    assert [line.split()[2] for line in printed.splitlines()] == ["json", "check", "bare", "tokens"]
