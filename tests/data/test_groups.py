@@ -138,6 +138,7 @@ def test_groups_are_in_the_health_of_a_set_and_in_its_text(tmp_path: Path) -> No
     [
         ("01-dolci-instruct-dpo.jsonl", (), "preference_type",
          {"delta_learning": 7, "gpt_judge": 7, "multi_turn_self_talk": 6}),
+        ("09-lmarena-140k.jsonl", (), "language", {"en": 8, "ru": 5, "de": 4}),
         ("31-label-problems.jsonl", ("source",), "source", {"base": 12, "canned": 6, "paraphrase": 5}),
     ],
 )  # fmt: skip
