@@ -52,6 +52,7 @@ REMEDIES = {
 
 RATING_AGAINST_LABEL = "rating-against-label"
 EMPTY_PROMPT = "empty-prompt"
+RATINGS_CONTRADICT = "ratings-contradict"
 SYSTEM_DIFFERS = "system-turns-differ"
 DIFFER_INVISIBLY = "differ-invisibly"
 DIFFER_IN_SPACE = "differ-in-white-space"
@@ -63,6 +64,7 @@ TO_GRADER = ("chosen-addresses-grader", "rejected-addresses-grader")
 
 FLAGS = {
     RATING_AGAINST_LABEL: "the rejected response has the higher rating",
+    RATINGS_CONTRADICT: "another overall rating of the row prefers the other side",
     EMPTY_PROMPT: "the two sides share no prompt text",
     SYSTEM_DIFFERS: "the sides have different system turns, or one has none: the label can be read off them",
     DIFFER_INVISIBLY: "the sides differ in characters that nobody sees, and in nothing else",

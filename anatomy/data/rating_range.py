@@ -1,9 +1,16 @@
-"""Whether the ratings of a set say anything: the range of both sides' ratings."""
+"""Whether the ratings of a set say anything: their range, and whether two overall ratings of a row disagree."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
 from anatomy.data.health import RatedRows
 
+_OVERALL = re.compile(r"(?:overall|fine[-_ ]?grained|avg|average|mean|total)[-_ ]?(?:score|rating|reward)?")
+"""Names of ratings that sum up the others; single aspects may well disagree."""
 LEAST_ROWS = 10
 """Rated rows from which constant ratings are no accident."""
 
@@ -36,3 +43,21 @@ class RatingRange:
         return RatedRows(
             rows=self._rows, chosen=(chosen, most_chosen), rejected=(rejected, most_rejected), constant=constant
         )
+
+
+def contradiction(metadata: Mapping[str, Any], ratings: tuple[float, float]) -> str | None:
+    """The overall rating of a row that prefers the other side than ``ratings`` do, and by how much; None for most."""
+    for stem, chosen, rejected in _overall_columns(tuple(metadata)):
+        ours, theirs = metadata[chosen], metadata[rejected]
+        numbers = isinstance(ours, int | float) and isinstance(theirs, int | float)
+        if numbers and (ours - theirs) * (ratings[0] - ratings[1]) < 0:
+            return f"{ratings[0]:g} against {ratings[1]:g}, but {stem} {ours:g} against {theirs:g}"
+    return None
+
+
+@lru_cache(maxsize=256)
+def _overall_columns(names: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """Names of overall ratings among columns, each with the columns of both sides."""
+    stems = [name.removesuffix("_chosen") for name in names if name.endswith("_chosen")]
+    return [(stem, f"{stem}_chosen", f"{stem}_rejected") for stem in stems
+            if f"{stem}_rejected" in names and _OVERALL.fullmatch(stem.lower())]  # fmt: skip

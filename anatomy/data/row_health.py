@@ -29,7 +29,7 @@ from anatomy.data.health import (
 from anatomy.data.lengths import LengthTable
 from anatomy.data.near_duplicates import PromptSample
 from anatomy.data.pair_faults import pair_faults
-from anatomy.data.rating_range import RatingRange
+from anatomy.data.rating_range import RatingRange, contradiction
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair
 
@@ -151,6 +151,8 @@ class HealthTable:
         if ratings is not None and ratings[0] < ratings[1]:
             text = f"{ratings[0]:g} < {ratings[1]:g}: {excerpt(pair)}"
             self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.source_rows[0], text)
+        if ratings is not None and (against := contradiction(pair.metadata, ratings)):
+            self._note(self._flags, faults.RATINGS_CONTRADICT, pair.source_rows[0], against)
         if not any(message["content"].strip() for message in pair.prompt):
             self._note(self._flags, faults.EMPTY_PROMPT, pair.source_rows[0], excerpt(pair))
         for flag, text in pair_faults(pair):

@@ -118,3 +118,26 @@ def test_placeholder_scores() -> None:
     ratings = measure(RowSettings(rows=str(SHARED / "cases" / "17-placeholder-scores.jsonl"))).ratings
     assert ratings is not None
     assert ratings.constant
+
+
+@pytest.mark.parametrize(
+    ("other", "flagged"),
+    [
+        ({"fine-grained_score_chosen": 1.25, "fine-grained_score_rejected": 1.5}, True),
+        ({"overall_rating_chosen": 1, "overall_rating_rejected": 2}, True),
+        ({"fine-grained_score_chosen": 1.5, "fine-grained_score_rejected": 1.25}, False),
+        ({"fine-grained_score_chosen": 1.5, "fine-grained_score_rejected": 1.5}, False),
+        ({"verbosity_score_chosen": 1, "verbosity_score_rejected": 5}, False),
+        ({"overall_score_chosen": "N/A", "overall_score_rejected": 2}, False),
+        ({"overall_score_chosen": 1}, False),
+    ],
+)
+def test_overall_ratings_that_prefer_different_sides_contradict(other: dict[str, Any], flagged: bool) -> None:
+    row = sides([turn("assistant", "a")], [turn("assistant", "b")], score_chosen=10, score_rejected=2.0, **other)
+    assert (faults.RATINGS_CONTRADICT in health_of(row).flags) == flagged
+
+
+@REAL
+def test_tens_that_fine_grained_scores_contradict() -> None:
+    flags = measure(RowSettings(rows=str(SHARED / "cases" / "03-ultrafeedback-raw.jsonl"))).flags
+    assert flags[faults.RATINGS_CONTRADICT].count == 4
