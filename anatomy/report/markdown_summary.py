@@ -47,7 +47,7 @@ def _baselines(baselines: Mapping[str, RuleAccuracy]) -> list[str]:
 def _canned(texts: Sequence[CannedText]) -> list[str]:
     if not texts:
         return []
-    rows = [(escape(quoted(text)), count(text.prompts), f"{text.win_rate:.1%}", f"{text.low:.1%} to {text.high:.1%}")
+    rows = [(quoted(text), count(text.prompts), f"{text.win_rate:.1%}", f"{text.low:.1%} to {text.high:.1%}")
             for text in texts]  # fmt: skip
     header = ("text", "prompts", "wins", "95 % interval")
     intro = "The same text under different prompts, which wins or loses more often than chance allows."

@@ -159,6 +159,7 @@ def test_a_canned_text_that_wins_is_in_summary_text_verdict_and_headline(labels,
     assert "## Canned texts" in markdown
     assert "97.6%" in markdown
     assert "<script" not in markdown
+    assert "amp;lt;" not in markdown
 
 
 def test_without_alarms_nothing_is_said_of_canned_texts(summary, labels, hypotheses):
