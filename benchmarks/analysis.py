@@ -27,6 +27,7 @@ from anatomy.clusters.row_clusters import spherical_kmeans
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
 from anatomy.report.markdown_table import markdown_table
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 
 PAIRS, FEATURES, NONZEROS, SHARD = 20_000, 8_192, 146, 512
@@ -109,7 +110,7 @@ def feature_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline:
     (activity, u), reading = timed("signals s and u", lambda: response_signals(shards, labels_F))
     label_N, _ = timed("spherical k-means", lambda: spherical_kmeans(activity, DATA_CLUSTERS, seed=0))
     tested = Responses(u, [f"R{m}" for m in range(RESPONSE_CLUSTERS)])
-    _, testing = timed("every test", lambda: feature_view(tested, label_N, prompts, np.zeros(n)))
+    _, testing = timed("every test", lambda: feature_view(tested, label_N, RowFrame(prompts, np.zeros(n))))
     if baseline:
         some = range(1, 9)
         timed("baseline: scipy ttest_ind by data cluster (Welch alone)", lambda: [
@@ -127,7 +128,8 @@ def prompt_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: 
     tested = Responses(shift, [f"S{m}" for m in range(PROMPT_CLUSTERS)])
     n_top = default_top_rows(n)
     _, testing = timed(
-        "every test", lambda: prompt_view(tested, top_rows(score, n_top, prompts.rank_N), prompts, np.zeros(n))
+        "every test",
+        lambda: prompt_view(tested, top_rows(score, n_top, prompts.rank_N), RowFrame(prompts, np.zeros(n))),
     )
     if baseline:
         inside = top_rows(score[:, :8], n_top, prompts.rank_N).toarray()

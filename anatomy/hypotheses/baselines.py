@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from anatomy.statistics.effects import mean_effects
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 from anatomy.text.text_counts import TEXT_COUNTS, markdown_marks
 
@@ -34,7 +35,7 @@ def trivial_baselines(responses: Iterable[tuple[str, str]], prompts: Prompts) ->
     sign_NM = np.array(
         [[np.sign(score(chosen) - score(rejected)) for score in RULES.values()] for chosen, rejected in responses]
     )
-    effects = mean_effects(sign_NM / 2, prompts, np.zeros(len(sign_NM)))
+    effects = mean_effects(sign_NM / 2, RowFrame(prompts, np.zeros(len(sign_NM))))
     decided_M = (sign_NM != 0).mean(axis=0)
     accuracy_M, low_M, high_M = (np.clip(0.5 + part, 0, 1) for part in (effects.effect, effects.low, effects.high))
     same_M = np.isnan(low_M)  # every row alike, so no variance: exact binomial over prompts; all ties are chance itself

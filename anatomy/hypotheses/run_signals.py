@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from anatomy.hypotheses.views import (
     responses,
 )
 from anatomy.settings import EffectSettings
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 
 
@@ -43,6 +44,31 @@ class RowFeatures(Protocol):
         """Tokens of each row's span."""
 
 
+class Identities(NamedTuple):
+    """What the whole texts say of N rows: log-length in characters of chosen minus rejected, and numbers for the texts
+    and the authors of both responses, as in :class:`RowFrame`.
+    """
+
+    length_N: Float[np.ndarray, " N"]
+    text_N2: Int[np.ndarray, "N 2"]
+    author_N2: Int[np.ndarray, "N 2"] | None
+
+    @classmethod
+    def of(
+        cls,
+        characters: Sequence[tuple[int, int]],
+        texts: Sequence[tuple[str, str]],
+        authors: Sequence[tuple[str | None, str | None]],
+    ) -> Identities:
+        """Number the texts (or hashes of them) and the authors of chosen and rejected; an author of None is unknown."""
+        names = sorted({name for pair in authors for name in pair if name})
+        number = {name: place for place, name in enumerate(names)}
+        author_N2 = np.array([[-1 if name is None else number[name] for name in pair] for pair in authors], np.int64)
+        text_N2 = np.unique(np.array(texts, dtype=str), return_inverse=True)[1].reshape(-1, 2)
+        length_N2 = np.log(np.maximum(np.array(characters, np.float64).reshape(-1, 2), 1))
+        return cls(length_N2[:, 0] - length_N2[:, 1], text_N2, author_N2.reshape(-1, 2) if names else None)
+
+
 CONTEXT_COLUMNS = {"context": "string", "rows": "list<int64>"}
 """Columns of ``contexts.parquet``."""
 
@@ -52,7 +78,7 @@ class Signals:
     """Signed signals of response (R) and shift (S) clusters per row, and the contexts in which they are tested.
 
     ``disparity`` is ``u`` of method.md §5, ``shift`` that of §6 and ``shift_offset_M`` its dataset mean;
-    ``length_N`` the log-length (tokens) of chosen minus that of rejected.
+    ``length_N`` the log-length (tokens) of chosen minus that of rejected. ``identities`` reads texts and authors.
     """
 
     disparity: Responses
@@ -64,6 +90,15 @@ class Signals:
     length_N: Float[np.ndarray, " N"]
     top_rows: int
     min_rows: int
+    identities: Callable[[], Identities] | None = None
+
+    @cached_property
+    def frame(self) -> RowFrame:
+        """Prompts, lengths, response texts and authors of the rows.
+
+        Lengths are those of the whole texts where these are known: who chose read on where the window ends.
+        """
+        return RowFrame(self.prompts, *((self.length_N,) if self.identities is None else self.identities()))
 
     @cached_property
     def context_KN(self) -> sp.csr_array:
@@ -77,37 +112,41 @@ class Signals:
         rows = pa.ListArray.from_arrays(member_KN.indptr.astype(np.int32), member_KN.indices.astype(np.int64))
         return pa.table({"context": pa.array(names, pa.string()), "rows": rows})
 
-    def views(
-        self, disparity: Responses, shift: Responses, length_N: np.ndarray
-    ) -> dict[str, Callable[[], Hypotheses]]:
-        """The three views on the given signals."""
+    def views(self, sign_N: Float[np.ndarray, " N"] | None = None) -> dict[str, Callable[[], Hypotheses]]:
+        """The three views, with chosen and rejected exchanged where the sign is below 0.
+
+        Signals are not centred, so that their sign follows the labels.
+        """
+        disparity, shift, frame = self.disparity, self._uncentred, self.frame
+        if sign_N is not None:
+            sign_N1, frame = sign_N[:, None].astype(np.float32), frame.flipped(sign_N)
+            disparity = disparity._replace(values_NM=disparity.values_NM * sign_N1)
+            shift = shift._replace(values_NM=shift.values_NM * sign_N1)
         return {
-            "global": lambda: global_view(disparity, self.prompts, length_N),
-            "feature": lambda: feature_view(disparity, self.data_N, self.prompts, length_N, self.min_rows),
-            "prompt": lambda: prompt_view(shift, self.context_KN, self.prompts, length_N, self.min_rows),
+            "global": lambda: global_view(disparity, frame),
+            "feature": lambda: feature_view(disparity, self.data_N, frame, self.min_rows),
+            "prompt": lambda: prompt_view(shift, self.context_KN, frame, self.min_rows),
         }
+
+    @property
+    def _uncentred(self) -> Responses:
+        return self.shift._replace(values_NM=self.shift.values_NM + self.shift_offset_M.astype(np.float32))
 
     def tested(self) -> Hypotheses:
         """All hypotheses of the run."""
-        views = self.views(self.disparity, self.shift, self.length_N)
-        return Hypotheses.concatenate([view() for view in views.values()])
+        return Hypotheses.concatenate([view() for view in self.views().values()])
 
     def null(self, repetitions: int, seed: int) -> dict[str, NullRate]:
         """False-positive rate of each view with labels flipped at random, a whole prompt at a time."""
-        uncentred_NM = self.shift.values_NM + self.shift_offset_M
-
-        def flipped(name: str) -> Callable[[np.ndarray], Hypotheses]:
-            def run(sign_N: np.ndarray) -> Hypotheses:
-                sign_N1 = sign_N[:, None].astype(np.float32)
-                disparity = self.disparity._replace(values_NM=self.disparity.values_NM * sign_N1)
-                shift = self.shift._replace(values_NM=uncentred_NM * sign_N1)
-                return self.views(disparity, shift, self.length_N * sign_N)[name]()
-
-            return run
-
         return null_rates(
-            {name: flipped(name) for name in ("global", "feature", "prompt")}, self.prompts, repetitions, seed
+            {name: partial(self._flipped, name) for name in ("global", "feature", "prompt")},
+            self.prompts,
+            repetitions,
+            seed,
         )
+
+    def _flipped(self, name: str, sign_N: Float[np.ndarray, " N"]) -> Hypotheses:
+        return self.views(sign_N)[name]()
 
     def of(self, view: str, context: str, response: str) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
         """One response's signal in every row, and which rows are in the context."""
@@ -124,11 +163,16 @@ class Signals:
 
 
 def read_signals(
-    store: RowFeatures, clusters: Clusters, settings: EffectSettings, concepts: Responses | None = None
+    store: RowFeatures,
+    clusters: Clusters,
+    settings: EffectSettings,
+    concepts: Responses | None = None,
+    identities: Callable[[], Identities] | None = None,
 ) -> Signals:
     """Signals of every row from pooled features; memory is rows × clusters.
 
     ``concepts`` are further signals, tested beside the clusters' in every view; their sign must follow the labels.
+    ``identities`` reads the texts and authors of the rows' responses; it is called when something is tested.
     """
     statistic = settings.prompt_statistic
     disparity_NM = response_signals(store.shards(), clusters.response_F, settings.tau).disparity_NM
@@ -146,6 +190,7 @@ def read_signals(
         length_N=np.log(store.tokens("chosen")) - np.log(store.tokens("rejected")),
         top_rows=settings.top_rows or default_top_rows(len(store.prompt_ids)),
         min_rows=settings.min_rows,
+        identities=identities,
     )
 
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Int, Num
 
 from anatomy.clusters.label_ids import sizes
 from anatomy.hypotheses.signals import members
+from anatomy.hypotheses.what_is_left import survival
+from anatomy.statistics.adjustment import Adjusted, Adjustments, contrast_adjustments, mean_adjustments
 from anatomy.statistics.clustered import q_values
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
-from anatomy.statistics.prompts import Prompts
+from anatomy.statistics.frame import RowFrame
+from anatomy.statistics.win_rates import WinRates, win_rates
 
 RankKey = Literal["delta_min", "effect", "d", "z"]
 Direction = Literal["chosen", "rejected"]
 EVERYWHERE = "all"
+PartT = TypeVar("PartT", Effects, WinRates, Adjusted)
 
 
 class Responses(NamedTuple):
@@ -34,13 +38,24 @@ class Responses(NamedTuple):
     ids: Sequence[str]
 
 
+ADJUSTED = ("length_adjusted", "author_adjusted", "adjusted")
+"""What effects are adjusted for: length, authors, both."""
+
 HYPOTHESIS_COLUMNS = {
     **dict.fromkeys(("view", "context", "response"), "string"),
     **dict.fromkeys(("n", "prompts"), "int64"),
-    **dict.fromkeys(("effect", "effect_low", "effect_high", "effect_length_adjusted", "d", "z", "z_welch"), "double"),
+    **dict.fromkeys(("effect", "effect_low", "effect_high"), "double"),
+    **dict.fromkeys(
+        (f"effect_{kind}{end}" for kind in ADJUSTED for end in ("", "_low", "_high")),
+        "double",
+    ),
+    "support": "double",
+    **dict.fromkeys(("differ", "win_rate", "win_rate_low", "win_rate_high"), "double"),
+    **dict.fromkeys(("d", "z", "z_welch"), "double"),
     **dict.fromkeys(("p", "q", "half_a", "half_b", "delta_min"), "double"),
     "stable": "bool",
     "direction": "string",
+    "verdict": "string",
 }
 """Columns of ``hypotheses.parquet``: those of :class:`Hypotheses`."""
 
@@ -57,7 +72,20 @@ class Hypotheses:
     effect: np.ndarray
     effect_low: np.ndarray  # 95 % interval
     effect_high: np.ndarray
-    effect_length_adjusted: np.ndarray
+    effect_length_adjusted: np.ndarray  # what length does not explain
+    effect_length_adjusted_low: np.ndarray
+    effect_length_adjusted_high: np.ndarray
+    effect_author_adjusted: np.ndarray  # what authors do not explain; NaN: not known
+    effect_author_adjusted_low: np.ndarray
+    effect_author_adjusted_high: np.ndarray
+    effect_adjusted: np.ndarray  # what neither explains
+    effect_adjusted_low: np.ndarray
+    effect_adjusted_high: np.ndarray
+    support: np.ndarray  # share of the label that length and authors do not determine
+    differ: np.ndarray  # share of the context's pairs whose sides differ in the response
+    win_rate: np.ndarray  # share of those in which the chosen side has more of it
+    win_rate_low: np.ndarray
+    win_rate_high: np.ndarray
     d: np.ndarray
     z: np.ndarray
     z_welch: np.ndarray
@@ -68,6 +96,7 @@ class Hypotheses:
     delta_min: np.ndarray  # method.md §5, Δ^min
     stable: np.ndarray
     direction: np.ndarray  # the side that the effect favours
+    verdict: np.ndarray  # what the effect survives (``what_is_left.py``)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Name → array, in the order of the table."""
@@ -97,37 +126,31 @@ def responses(
     return Responses(values_NM[:, kept], [f"{prefix}{m + 1}" for m in kept])
 
 
-def global_view(tested: Responses, prompts: Prompts, length_N: Float[np.ndarray, " N"]) -> Hypotheses:
+def global_view(tested: Responses, frame: RowFrame) -> Hypotheses:
     """Mean of each response over all rows, against 0."""
-    effects = mean_effects(tested.values_NM, prompts, length_N)
-    one_row = Effects(*(np.asarray(part)[None] for part in effects))
-    counts = np.array([len(length_N)]), np.array([len(prompts.half_G)])
-    return _table("global", [EVERYWHERE], tested.ids, *counts, one_row)
+    everywhere = sp.csr_array(np.ones((1, len(frame.length_N)), bool))
+    adjusted = mean_adjustments(tested.values_NM, frame)
+    measured = _Measured(
+        _one_row(mean_effects(tested.values_NM, frame)),
+        Adjustments(*map(_one_row, adjusted)),
+        win_rates(tested.values_NM, everywhere, frame),
+    )
+    counts = np.array([len(frame.length_N)]), np.array([len(frame.prompts.half_G)])
+    return _table("global", [EVERYWHERE], tested.ids, *counts, measured)
 
 
-def feature_view(
-    tested: Responses,
-    labels_N: Int[np.ndarray, " N"],
-    prompts: Prompts,
-    length_N: Float[np.ndarray, " N"],
-    min_rows: int = 25,
-) -> Hypotheses:
+def feature_view(tested: Responses, labels_N: Int[np.ndarray, " N"], frame: RowFrame, min_rows: int = 25) -> Hypotheses:
     """Each data cluster D1..DK against the other active rows; rows labelled 0 (silent) are in no test."""
     active_N = labels_N > 0
-    values_NM, labels_N, prompts = tested.values_NM[active_N], labels_N[active_N], prompts.take(active_N)
-    member_KN = members(labels_N)
-    return _contexts("feature", "D", Responses(values_NM, tested.ids), member_KN, prompts, length_N[active_N], min_rows)
+    values_NM, labels_N = tested.values_NM[active_N], labels_N[active_N]
+    return _contexts(
+        "feature", "D", Responses(values_NM, tested.ids), members(labels_N), frame.take(active_N), min_rows
+    )
 
 
-def prompt_view(
-    tested: Responses,
-    member_KN: sp.csr_array,
-    prompts: Prompts,
-    length_N: Float[np.ndarray, " N"],
-    min_rows: int = 25,
-) -> Hypotheses:
+def prompt_view(tested: Responses, member_KN: sp.csr_array, frame: RowFrame, min_rows: int = 25) -> Hypotheses:
     """The rows of each prompt context P1..PK (:func:`top_rows`) against all other rows."""
-    return _contexts("prompt", "P", tested, member_KN, prompts, length_N, min_rows)
+    return _contexts("prompt", "P", tested, member_KN, frame, min_rows)
 
 
 def findings(table: Hypotheses, q_threshold: float = 0.05) -> Bool[np.ndarray, " H"]:
@@ -143,29 +166,45 @@ def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarra
     return rows[np.argsort(-np.nan_to_num(strength, nan=-1.0), kind="stable")]
 
 
+class _Measured(NamedTuple):
+    """All that is measured of K contexts and M responses; every part holds arrays [K, M]."""
+
+    effects: Effects
+    adjustments: Adjustments
+    wins: WinRates
+
+
+def _one_row(part: PartT) -> PartT:
+    return type(part)(*(np.asarray(values)[None] for values in part))
+
+
 def _contexts(
-    view: str,
-    prefix: str,
-    tested: Responses,
-    member_KN: sp.csr_array,
-    prompts: Prompts,
-    length_N: np.ndarray,
-    least: int,
+    view: str, prefix: str, tested: Responses, member_KN: sp.csr_array, frame: RowFrame, least: int
 ) -> Hypotheses:
     n_K = np.diff(member_KN.indptr)
-    kept = np.flatnonzero((n_K >= least) & (n_K < len(length_N)))  # method.md §5, n_k; an outside must exist
+    kept = np.flatnonzero((n_K >= least) & (n_K < len(frame.length_N)))  # method.md §5, n_k; an outside must exist
     member_KN = member_KN[kept]
     contexts = [f"{prefix}{k + 1}" for k in kept]
-    by_context = np.split(prompts.code_N[member_KN.indices], member_KN.indptr[1:-1])
+    by_context = np.split(frame.prompts.code_N[member_KN.indices], member_KN.indptr[1:-1])
     prompts_K = np.array([len(np.unique(codes)) for codes in by_context[: len(kept)]], dtype=np.int64)
-    effects = contrast_effects(tested.values_NM, member_KN, prompts, length_N)
-    return _table(view, contexts, tested.ids, n_K[kept], prompts_K, effects)
+    measured = _Measured(
+        contrast_effects(tested.values_NM, member_KN, frame),
+        contrast_adjustments(tested.values_NM, member_KN, frame),
+        win_rates(tested.values_NM, member_KN, frame),
+    )
+    return _table(view, contexts, tested.ids, n_K[kept], prompts_K, measured)
 
 
 def _table(
-    view: str, contexts: Sequence[str], ids: Sequence[str], n_K: np.ndarray, prompts_K: np.ndarray, effects: Effects
+    view: str, contexts: Sequence[str], ids: Sequence[str], n_K: np.ndarray, prompts_K: np.ndarray, measured: _Measured
 ) -> Hypotheses:
-    flat = Effects(*(np.ascontiguousarray(part).reshape(-1) for part in effects))
+    flat, wins = _flat(measured.effects), _flat(measured.wins)
+    adjustments = Adjustments(*map(_flat, measured.adjustments))
+    adjusted = {
+        f"effect_{kind}{end}": values
+        for kind, part in zip(ADJUSTED, adjustments, strict=True)
+        for end, values in zip(("", "_low", "_high"), part, strict=False)
+    }
     return Hypotheses(
         view=np.full(len(flat.effect), view),
         context=np.repeat(np.asarray(contexts, dtype=str), len(ids)),
@@ -175,7 +214,12 @@ def _table(
         effect=flat.effect,
         effect_low=flat.low,
         effect_high=flat.high,
-        effect_length_adjusted=flat.adjusted,
+        **adjusted,
+        support=adjustments.both.support,
+        differ=wins.differ,
+        win_rate=wins.rate,
+        win_rate_low=wins.low,
+        win_rate_high=wins.high,
         d=flat.d,
         z=flat.z,
         z_welch=flat.z_welch,
@@ -186,4 +230,9 @@ def _table(
         delta_min=np.minimum(np.abs(flat.half_a), np.abs(flat.half_b)),
         stable=stable(flat.half_a, flat.half_b),
         direction=np.where(flat.effect > 0, "chosen", "rejected"),
+        verdict=survival(flat.effect, adjustments),
     )
+
+
+def _flat(part: PartT) -> PartT:
+    return type(part)(*(np.ascontiguousarray(values).reshape(-1) for values in part))

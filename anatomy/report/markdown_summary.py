@@ -24,7 +24,8 @@ def to_markdown(summary: Summary) -> str:
     lines = ["# What these preferences teach", ""]
     lines += [f"{count(summary.retained)} of {count(summary.rows)} rows were read. A finding has q of at most "
               f"{summary.q_threshold:g} and the same sign in both halves of the prompts; ranked by "
-              f"`{summary.rank_by}`. Positive effects lean to the chosen side.", ""]  # fmt: skip
+              f"`{summary.rank_by}`. Positive effects lean to the chosen side. The first effect of a finding is what "
+              "training pushes; what is left beside length and authors is what the labels prefer.", ""]  # fmt: skip
     lines += _baselines(summary.baselines)
     lines += _canned(summary.canned)
     for view in VIEWS:

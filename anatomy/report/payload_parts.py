@@ -14,6 +14,7 @@ from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
 from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
+from anatomy.hypotheses.what_is_left import SURVIVALS
 from anatomy.report.packing import Packed, counts, pack, signed_bytes
 from anatomy.report.payload_types import ClustersOfFeatures, FeatureColumns, TestColumns, TopSignals
 from anatomy.report.summary_record import VIEWS
@@ -58,17 +59,27 @@ def tests_part(hypotheses: pa.Table) -> TestColumns:
     return {
         "names": names,
         "views": list(VIEWS),
+        "verdicts": list(SURVIVALS),
         "total": hypotheses.num_rows,
         "view": counts(np.array([VIEWS.index(view) for view in table["view"].to_pylist()], np.int64)),
         "context": coded("context"),
         "response": coded("response"),
         "n": counts(table["n"].to_numpy()),
         "prompts": counts(table["prompts"].to_numpy()),
+        "verdict": counts(np.array([SURVIVALS.index(word) for word in table["verdict"].to_pylist()], np.int64)),
         "stable": counts(table["stable"].to_numpy().astype(np.int64)),
         "effect": real("effect"),
         "effect_low": real("effect_low"),
         "effect_high": real("effect_high"),
         "effect_length_adjusted": real("effect_length_adjusted"),
+        "effect_adjusted": real("effect_adjusted"),
+        "effect_adjusted_low": real("effect_adjusted_low"),
+        "effect_adjusted_high": real("effect_adjusted_high"),
+        "support": real("support"),
+        "differ": real("differ"),
+        "win_rate": real("win_rate"),
+        "win_rate_low": real("win_rate_low"),
+        "win_rate_high": real("win_rate_high"),
         "d": real("d"),
         "z": real("z"),
         "p": real("p"),

@@ -18,6 +18,7 @@ from anatomy.artifacts import closed
 from anatomy.data.health import Health
 from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.views import Direction, RankKey
+from anatomy.hypotheses.what_is_left import Survival
 from anatomy.naming.cluster_labels import Correlate, TopToken, TypicalNgram
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
@@ -215,21 +216,31 @@ class RowColumns(SourceColumns, FeatureColumns):
 
 @closed
 class TestColumns(TypedDict):
-    """The tests as columns; ``context`` and ``response`` are numbers of ``names``, ``view`` of ``views``."""
+    """The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs."""
 
     names: list[str]
     views: list[View]
+    verdicts: list[Survival]
     total: int
     view: Packed
     context: Packed
     response: Packed
     n: Packed
     prompts: Packed
+    verdict: Packed
     stable: Packed
     effect: Packed
     effect_low: Packed
     effect_high: Packed
     effect_length_adjusted: Packed
+    effect_adjusted: Packed
+    effect_adjusted_low: Packed
+    effect_adjusted_high: Packed
+    support: Packed
+    differ: Packed
+    win_rate: Packed
+    win_rate_low: Packed
+    win_rate_high: Packed
     d: Packed
     z: Packed
     p: Packed

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 STORED = 25
 """Findings kept per view and direction; all of them are in the table of hypotheses."""
 MOSTLY_LENGTH = 0.5
-"""An effect is called mostly length when less than this share of it is left at equal length."""
+"""A difference of runs is called mostly length when less than this share of it is left beside length."""
 EXCERPTS = 3
 
 
@@ -164,7 +164,6 @@ def _finding(
         sentence=sentence({**test, **names}) + ("" if shift is None else f"; expected shift {shift.text}"),
         **names,
         **test,
-        mostly_length=mostly_length(test["effect"], test["effect_length_adjusted"]),
         rows_affected=behind.n_rows,
         rows=tuple(rows[row] for row in behind.strongest),
         expected_shift=shift,
@@ -176,7 +175,7 @@ def _label(labels: Labels, kind: str, cluster: str) -> str:
 
 
 def sentence(test: Mapping[str, Any]) -> str:
-    """A finding in plain words, with effect, interval, q and d; labels are quoted as they are (escape on display)."""
+    """A finding in plain words, with effects, win rate, q and d; labels are quoted as they are (escape on display)."""
     response = _named(test["response"], test["response_label"])
     context = _named(test["context"], test["context_label"])
     direction = test["direction"]
@@ -188,9 +187,27 @@ def sentence(test: Mapping[str, Any]) -> str:
     }[test["view"]]
     interval = f"[{test['effect_low']:+.3f}, {test['effect_high']:+.3f}]"
     text = f"{claim}: {test['effect']:+.3f} {interval}, d {test['d']:+.2f}, q {test['q']:.2g}, {test['n']:,} rows"
-    if mostly_length(test["effect"], test["effect_length_adjusted"]):
-        text += f"; only {test['effect_length_adjusted']:+.3f} of it is left at equal length"
-    return text
+    return f"{text}{_wins(test)}; {what_is_left(test)}"
+
+
+def _wins(test: Mapping[str, Any]) -> str:
+    if not math.isfinite(test["win_rate"]):
+        return ""
+    interval = f"[{test['win_rate_low']:.0%}, {test['win_rate_high']:.0%}]"
+    return f"; {test['differ']:.0%} of its pairs differ in it, and chosen has more in {test['win_rate']:.0%} {interval}"
+
+
+def what_is_left(test: Mapping[str, Any]) -> str:
+    """What length and authorship leave of a finding, with the adjustment that decides its verdict, and the verdict."""
+    known = math.isfinite(test["effect_author_adjusted"])
+    name, beside = {
+        "mostly length": ("effect_length_adjusted", "length"),
+        "mostly author": ("effect_author_adjusted", "authors"),
+    }.get(test["verdict"], ("effect_adjusted", "length and authors" if known else "length"))
+    value, low, high = (test[name + end] for end in ("", "_low", "_high"))
+    if not math.isfinite(low):
+        return f"undecided: {beside} alone may decide these labels"
+    return f"beside {beside} {value:+.3f} [{low:+.3f}, {high:+.3f}] is left: {test['verdict']}"
 
 
 def _named(cluster: str, label: str) -> str:
@@ -198,7 +215,7 @@ def _named(cluster: str, label: str) -> str:
 
 
 def mostly_length(effect: float, adjusted: float) -> bool:
-    """Less than half of the effect is left when chosen and rejected are equally long."""
+    """Less than half of the difference is left when length takes what it can explain."""
     return bool(effect and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
 
 

@@ -1,7 +1,8 @@
 """``summary.json``: the findings of an audit as a typed document.
 
 A finding is a tested combination of context and response cluster whose ``q`` is at most the threshold and whose two
-halves agree. Effects are signed: positive effects lean to the chosen side.
+halves agree. Effects are signed: positive effects lean to the chosen side. The raw effect is what training pushes, the
+adjusted one what the labels prefer when length and authorship take what they can explain.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from anatomy.artifacts import Artifact, OrNaN
 from anatomy.data.health import CannedText
 from anatomy.hypotheses.views import Direction, RankKey
+from anatomy.hypotheses.what_is_left import Survival
 from anatomy.prediction.expected_shift import ExpectedShift
 
 View = Literal["global", "feature", "prompt"]
@@ -53,7 +55,20 @@ class Finding(ReportRecord):
     effect: float
     effect_low: float = Field(description="Lower end of the 95 % interval.")
     effect_high: float
-    effect_length_adjusted: OrNaN = Field(description="Effect at equal length of both sides.")
+    effect_length_adjusted: OrNaN = Field(description="What length does not explain of the effect.")
+    effect_length_adjusted_low: OrNaN = Field(description="Lower end of its 95 % interval.")
+    effect_length_adjusted_high: OrNaN
+    effect_author_adjusted: OrNaN = Field(description="What authors do not explain; NaN: authors are not known.")
+    effect_author_adjusted_low: OrNaN
+    effect_author_adjusted_high: OrNaN
+    effect_adjusted: OrNaN = Field(description="What neither explains: what the labels prefer by itself.")
+    effect_adjusted_low: OrNaN
+    effect_adjusted_high: OrNaN
+    support: OrNaN = Field(description="Share of the label that length and authors do not determine.")
+    differ: OrNaN = Field(description="Share of the context's pairs whose sides differ in the response.")
+    win_rate: OrNaN = Field(description="Share of those in which the chosen side has more of it.")
+    win_rate_low: OrNaN = Field(description="Lower end of its 95 % interval.")
+    win_rate_high: OrNaN
     d: float = Field(description="Effect in standard deviations.")
     z: float
     z_welch: OrNaN
@@ -63,7 +78,7 @@ class Finding(ReportRecord):
     half_b: OrNaN
     delta_min: OrNaN = Field(description="Smaller effect of the two halves (method.md §5).")
     direction: Direction
-    mostly_length: bool = Field(description="Less than half of the effect is left at equal length.")
+    verdict: Survival = Field(description="Whether the effect holds, or length or authorship explains it.")
     rows_affected: int = Field(description="Rows of the context whose signal has the sign of the effect.")
     rows: tuple[FindingRow, ...]
     expected_shift: ExpectedShift | None = None

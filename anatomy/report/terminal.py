@@ -103,7 +103,8 @@ def _labels(finding: Finding, titles: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_HEADER = ("effect", "95 % interval", "d", "q", "rows", "same length", "what, where")
+_HEADER = ("pushed", "95 % interval", "q", "rows", "preferred", "verdict", "win rate", "what, where")
+"""The raw effect is what training pushes, the adjusted one what the labels prefer."""
 
 
 def _findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -112,8 +113,8 @@ def _findings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         lines.append((*_numbers(row), _named(row["response"], row["response_label"])))
         if row["view"] != "global":
-            lines.append(("",) * 6 + (f"in {_named(row['context'], row['context_label'])}",))
-    return table(lines, right=range(6), indent="    ") if rows else []
+            lines.append(("",) * 7 + (f"in {_named(row['context'], row['context_label'])}",))
+    return table(lines, right=(0, 1, 2, 3, 4, 6), indent="    ") if rows else []
 
 
 def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,7 +122,8 @@ def _numbers(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = f"[{_signed(row['effect_low'])}, {_signed(row['effect_high'])}]"
     q = "?" if row["q"] is None else f"{row['q']:.0e}"
     rows = "/".join(count(row[name]) for name in ("rows_affected", "n") if name in row)
-    return (_signed(row["effect"]), interval, _signed(row["d"], 2), q, rows, _signed(row["effect_length_adjusted"]))
+    won = "?" if row["win_rate"] is None or math.isnan(row["win_rate"]) else f"{row['win_rate']:.0%}"
+    return (_signed(row["effect"]), interval, q, rows, _signed(row["effect_adjusted"]), row["verdict"], won)
 
 
 def _signed(value: float | None, digits: int = 3) -> str:

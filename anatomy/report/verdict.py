@@ -1,8 +1,8 @@
 """The verdict of an audit, in words: what the labels reward, what looks like a shortcut, what to do, what is open.
 
 A shortcut is something that people rarely want to teach for itself: length, formatting, or a concept that most people
-suppress according to the library. Everything else that holds at equal length is a signal, to be judged by reading its
-rows, because no statistic knows what is wanted.
+suppress according to the library. Everything else that holds beside length and authorship is a signal, to be judged by
+reading its rows, because no statistic knows what is wanted. What is undecided is counted, and called neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from anatomy.artifacts import OrNaN
 from anatomy.concepts.concept import Concept, load_library
 from anatomy.data.health import CannedText
 from anatomy.hypotheses.views import Direction
+from anatomy.hypotheses.what_is_left import AUTHOR, LENGTH, SUPPORT, UNDECIDED, Survival
 from anatomy.report.pair_health_text import quoted
+from anatomy.report.summary import what_is_left
 from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
 from anatomy.runs.saved_names import ClusterName
 
@@ -31,8 +33,9 @@ BASELINE = 0.55
 SHOWN = 6
 STYLES = {"bold", "list", "heading", "table", "code", "horizontal rule", "emoji", "em dash", "exclamation",
           "praise", "agreement opener"}  # fmt: skip
-"""Text rules for formatting and flattery. Length is judged by the effect at equal length, not by a correlation."""
+"""Text rules for formatting and flattery. Length is judged by the adjusted effect, not by a correlation."""
 
+BESIDE = {LENGTH: "length", AUTHOR: "authorship"}
 TITLES = {
     "global": "everywhere in the set",
     "feature": "in groups of similar rows",
@@ -112,7 +115,15 @@ class JudgedFinding(ReportRecord):
     effect: float
     effect_low: float
     effect_high: float
-    effect_length_adjusted: OrNaN
+    effect_adjusted: OrNaN
+    effect_adjusted_low: OrNaN
+    effect_adjusted_high: OrNaN
+    differ: OrNaN
+    win_rate: OrNaN
+    win_rate_low: OrNaN
+    win_rate_high: OrNaN
+    verdict: Survival
+    left: str
     d: float
     q: float
     n: int
@@ -124,18 +135,23 @@ class JudgedFinding(ReportRecord):
     @classmethod
     def of(cls, finding: Finding, why: str) -> JudgedFinding:
         """The finding, judged."""
-        kept = set(cls.model_fields) - {"why", "action"}
-        return cls(**finding.model_dump(include=kept), why=why, action=_action(finding, why))
+        kept = set(cls.model_fields) - {"why", "action", "left"}
+        left = what_is_left(finding.model_dump())
+        return cls(**finding.model_dump(include=kept), left=left, why=why, action=_action(finding, why))
 
 
 class AuditVerdict(ReportRecord):
-    """The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``)."""
+    """The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``).
+
+    ``n_undecided`` counts the findings that are neither, because length or authorship may be all there is to them.
+    """
 
     headline: str
     risks: tuple[RuleRisk | CannedRisk | JudgedFinding, ...]
     signals: tuple[JudgedFinding, ...]
     n_risks: int
     n_signals: int
+    n_undecided: int
     open: tuple[NotAssessed, ...]
 
 
@@ -152,14 +168,18 @@ def verdict(
     library = load_library()
     judged = [JudgedFinding.of(one, shortcut(one, labels["response"].get(one.response, {}), library))
               for one in summary.findings()]  # fmt: skip
-    shortcuts, signals = [one for one in judged if one.why], [one for one in judged if not one.why]
+    undecided = [one for one in judged if one.verdict == UNDECIDED]
+    shortcuts = [one for one in judged if one.why and one.verdict != UNDECIDED]
+    signals = [one for one in judged if not one.why and one.verdict != UNDECIDED]
     return AuditVerdict(
         headline=_headline(summary, rules, canned, len(judged), len(signals)),
         risks=(*rules, *canned[:SHOWN], *_strongest(shortcuts)),
         signals=tuple(_strongest(signals)),
         n_risks=len(rules) + len(canned) + len(shortcuts),
         n_signals=len(signals),
+        n_undecided=len(undecided),
         open=(
+            *_undecided(summary),
             *_unfound(summary, hypotheses),
             *_unchecked(null_checked, validated, names or {}),
             *summary.not_assessed,
@@ -174,10 +194,8 @@ def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, C
     if concept is not None and unwanted.get(concept.direction) == finding.direction:
         side = "rewarded" if finding.direction == "chosen" else "punished"
         return f"most people want to {concept.direction} {concept.name}, and it is {side} here"
-    if finding.mostly_length:
-        return "mostly length: less than half of it is left when both sides are equally long"
-    if math.isnan(finding.effect_length_adjusted):
-        return "nothing is known of it at equal length, because its context goes with length"
+    if finding.verdict in (LENGTH, AUTHOR):
+        return f"{finding.verdict}: less than half of it is left beside {BESIDE[finding.verdict]}"
     if concept is not None and concept.kind == "style":
         return "it is a named style"
     correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]
@@ -188,8 +206,10 @@ def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, C
 
 
 def _action(finding: Finding, why: str) -> str:
-    if finding.mostly_length or math.isnan(finding.effect_length_adjusted):
+    if finding.verdict == LENGTH:
         return "Decide about length first: compare at equal length, or use a length-normalised loss."
+    if finding.verdict == AUTHOR:
+        return "Decide about authors first: which model wrote the chosen side may be all that is taught."
     if why and finding.direction == "chosen":
         return "Suppress it if the style is not what you want to teach; keep it if it is."
     if why:
@@ -211,7 +231,7 @@ def _rule_risks(baselines: Mapping[str, RuleAccuracy]) -> Iterator[RuleRisk]:
                 effect_high=rule.high - 0.5,
                 decided=rule.decided,
                 why="a rule that reads nothing picks the chosen side this often",
-                action="Whatever goes with this rule will look rewarded: read effects at equal length.",
+                action="Whatever goes with this rule will look rewarded: read adjusted effects.",
             )
 
 
@@ -231,11 +251,30 @@ def _headline(
             f"Nothing stood out: no concept separates chosen from rejected at q ≤ {summary.q_threshold:g}, and no "
             "trivial rule does."
         )
-    found = f"{n_signals} of the {n_findings} strongest findings hold at equal length and follow no formatting rule"
+    found = f"{n_signals} of the {n_findings} strongest findings hold beside length and follow no formatting rule"
+    if any(math.isfinite(one.effect_author_adjusted) for one in summary.findings()):
+        found = found.replace("beside length", "beside length and authors")
     if not rules:
         return f"No trivial rule explains these labels; {found}."
     best = max(rules, key=lambda rule: abs(rule.effect))
     return f"{best.title} agrees with {best.accuracy:.0%} of these labels; {found}."
+
+
+def _undecided(summary: Summary) -> Iterator[NotAssessed]:
+    undecided = [one for one in summary.findings() if one.verdict == UNDECIDED]
+    bare = sum(one.support < SUPPORT for one in undecided)
+    if bare:
+        why = (
+            "length and authors determine the labels (which side is longer, or whose it is, always wins): no other "
+            "preference can be seen. Training pushes these all the same"
+        )
+        yield NotAssessed(what="findings", count=bare, why=why)
+    if len(undecided) > bare:
+        why = (
+            "undecided: their adjusted interval allows both that the labels prefer them and that length or authorship "
+            "is all there is to them. Training pushes these all the same"
+        )
+        yield NotAssessed(what="findings", count=len(undecided) - bare, why=why)
 
 
 def _unfound(summary: Summary, hypotheses: pa.Table) -> Iterator[NotAssessed]:

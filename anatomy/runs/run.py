@@ -26,10 +26,11 @@ from anatomy import artifacts
 from anatomy.clusters.assignments import CLUSTER_COLUMNS, DATA_CLUSTER_COLUMNS, Clusters
 from anatomy.concepts.scores import Scores, read_scores
 from anatomy.data.health import RowHealth
+from anatomy.data.row_health import source_and_models
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
-from anatomy.hypotheses.run_signals import CONTEXT_COLUMNS, Signals, read_signals
+from anatomy.hypotheses.run_signals import CONTEXT_COLUMNS, Identities, Signals, read_signals
 from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS, Responses
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.progress import logger
@@ -37,7 +38,7 @@ from anatomy.runs.manifest import Manifest, ModelIdentity, SAEIdentity, ScoredCo
 from anatomy.runs.out_folder import claimed, shared
 from anatomy.runs.stage_facts import RowsFacts, ScoresFacts
 from anatomy.settings import PLACES, AuditSettings
-from anatomy.types import Response
+from anatomy.types import SIDES, Response, content_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -248,7 +249,19 @@ class Run:
         names = list(self.concepts)
         columns = [self.scores(name).standardised_difference() for name in names]
         values_NM = np.stack(columns, axis=1) if columns else np.zeros((self.features.n_rows, 0))
-        return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names))
+        return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names), self._identities)
+
+    def _identities(self) -> Identities:
+        """Lengths, texts and authors of the rows' responses, from one pass over the rows; only hashes of texts stay."""
+        row_ids, characters, texts, authors = [], [], [], []
+        for stored in self.rows():
+            chosen, rejected = (str(stored.pair.side(side)[-1]["content"]) for side in SIDES)
+            row_ids.append(stored.row_id)
+            characters.append((len(chosen), len(rejected)))
+            texts.append((content_hash(chosen), content_hash(rejected)))
+            authors.append(source_and_models(stored.pair.metadata)[1:])
+        self.require_same_rows(row_ids, "rows")
+        return Identities.of(characters, texts, authors)
 
     @cached_property
     def findings(self) -> pa.Table:

@@ -44,6 +44,14 @@ def clustered_mean(sums_K5: Float[np.ndarray, "*K 5"]) -> ClusteredMean:
         return ClusteredMean(n, correction, np.where(single, np.nan, trace**2 / trace_square))
 
 
+def taken_off(mean: ClusteredMean, columns: np.ndarray) -> ClusteredMean:
+    """Constants of a mean beside which so many columns were fitted; ``df`` is 0 where they leave none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = np.maximum(mean.df - columns, 0)
+        factor = np.where(df > 0, (mean.df + 1) / np.maximum(mean.df + 1 - columns, 1), 1)
+        return ClusteredMean(mean.n, mean.correction * factor, df)
+
+
 def two_sided_p(effect: np.ndarray, error: np.ndarray, df: np.ndarray) -> np.ndarray:
     """Two-sided p of ``effect / error`` by Student's t; NaN (untested) if the error is 0, infinite or unknown."""
     with np.errstate(divide="ignore", invalid="ignore"):

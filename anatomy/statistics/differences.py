@@ -2,7 +2,7 @@
 
 ``B̄ − Ā = Σ_j w_j u_j`` over the rows of both sets, with ``w = 1/n_B`` or ``−1/n_A``. A row that is in both sets counts
 once, and its two weights nearly cancel. Rows of one prompt are dependent, within a set and across the two. Two tests
-are made, as in ``contrast.py``, and the one with the larger p is reported:
+are made, and the one with the larger p is reported:
 
 * **own variance**: ``Σ_g (B_g/n_B − A_g/n_A)²``; ``A_g`` and ``B_g`` sum prompt g's deviations from the mean of their
   set, with each mean's small-sample correction (``clustered.py``). The degrees of freedom are the effective number of
@@ -21,9 +21,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, q_values
-from anatomy.statistics.contrast import governing
+from anatomy.statistics.adjustment import mean_adjustments
+from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, q_values, two_sided_p
 from anatomy.statistics.effects import mean_effects, positive, rounding, stable
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts, prompt_totals
 
 CHANGES = ("changed sign", "appeared", "vanished", "stronger", "weaker", "moved")
@@ -49,7 +50,7 @@ class SetFindings(NamedTuple):
     effect: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    adjusted: np.ndarray  # the effect at equal log-length of chosen and rejected
+    adjusted: np.ndarray  # the effect adjusted for length (``adjustment.py``)
     q: np.ndarray
     found: Bool[np.ndarray, " M"]
 
@@ -62,7 +63,7 @@ class Differences(NamedTuple):
     difference: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    adjusted: np.ndarray  # of effects at equal log-length
+    adjusted: np.ndarray  # of adjusted effects
     d: np.ndarray
     z: np.ndarray
     p: np.ndarray
@@ -100,12 +101,24 @@ def set_findings(signals: SetSignals, q_threshold: float) -> SetFindings:
     t test; a sign test over the prompts gives its p.
     """
     prompts = Prompts.from_ids(signals.prompt_ids)
-    effects = mean_effects(signals.values_NM, prompts, signals.length_N)
+    frame = RowFrame(prompts, signals.length_N)
+    effects = mean_effects(signals.values_NM, frame)
+    adjusted_M = mean_adjustments(signals.values_NM, frame).length.effect
     agreed_M = (signals.values_NM == signals.values_NM[0]).all(axis=0) & (signals.values_NM[0] != 0)
     q_M = q_values(np.where(agreed_M, 2.0 ** (1 - len(prompts.half_G)), effects.p))
     with np.errstate(invalid="ignore"):
         found_M = (q_M <= q_threshold) & stable(effects.half_a, effects.half_b)
-    return SetFindings(effects.effect, effects.low, effects.high, effects.adjusted, q_M, found_M)
+    return SetFindings(effects.effect, effects.low, effects.high, adjusted_M, q_M, found_M)
+
+
+def governing(
+    effect: np.ndarray, own: tuple[np.ndarray, np.ndarray], pooled: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Error, degrees of freedom and p of the test with the larger p; NaN if either test cannot be made."""
+    p_own, p_pooled = two_sided_p(effect, *own), two_sided_p(effect, *pooled)
+    error, df = (np.where(p_pooled > p_own, *pair) for pair in zip(pooled, own, strict=True))
+    p = np.maximum(p_own, p_pooled)
+    return np.where(np.isnan(p), np.nan, error), df, p
 
 
 class _Joint(NamedTuple):

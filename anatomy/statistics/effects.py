@@ -1,8 +1,8 @@
 """The numbers of an effect, and effects over the whole set (method.md §5; the whole-set view is ours).
 
-An effect is a mean signed signal: a positive one favours the chosen side. Its standard error is clustered by prompt
-(``clustered.py``), and halves hold whole prompts. No number is infinite: if no test can be made (no variance, or one
-prompt), z, p and the interval are NaN, and the pair counts as untested.
+An effect is a mean signed signal: a positive one favours the chosen side. Its standard error is clustered by prompt and
+by response text (``clustered.py``, ``shared_texts.py``), and halves hold whole prompts. No number is infinite: if no
+test can be made (no variance, or one prompt), z, p and the interval are NaN, and the pair counts as untested.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
-from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, two_sided_p
-from anatomy.statistics.prompts import Prompts, prompt_totals
+from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, taken_off, two_sided_p
+from anatomy.statistics.frame import RowFrame
+from anatomy.statistics.prompts import prompt_totals
+from anatomy.statistics.shared_texts import text_part, with_texts
 
 STABLE_EPSILON = 1e-6  # method.md §5, ε
 
@@ -24,9 +26,8 @@ class Effects(NamedTuple):
     effect: np.ndarray
     low: np.ndarray  # 95 % interval of ``effect``
     high: np.ndarray
-    adjusted: np.ndarray  # the effect at equal log-length of chosen and rejected
     d: np.ndarray  # Cohen's d, pooled variance
-    z: np.ndarray  # effect / standard error of the reported test, clustered by prompt
+    z: np.ndarray  # effect / standard error of the reported test, clustered by prompt and by response text
     z_welch: np.ndarray  # the paper's z, which takes rows as independent
     p: np.ndarray
     half_a: np.ndarray
@@ -40,37 +41,48 @@ def stable(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
         return np.asarray(large & (np.sign(half_a) == np.sign(half_b)))
 
 
-def mean_effects(u_NM: Num[np.ndarray, "N M"], prompts: Prompts, length_N: Float[np.ndarray, " N"]) -> Effects:
-    """Mean of each signal over all rows, tested against 0 with errors clustered by prompt: arrays [M].
+def mean_effects(u_NM: Num[np.ndarray, "N M"], frame: RowFrame) -> Effects:
+    """Mean of each signal over all rows, tested against 0 with errors clustered by prompt and text: arrays [M].
 
     Args:
         u_NM: signed signals.
-        prompts: grouping of the rows.
-        length_N: log-length of chosen minus log-length of rejected; ``adjusted`` is u's intercept on it.
+        frame: prompts and response texts of the same rows.
     """
     u_NM = u_NM.astype(np.float64)
-    n, mean_M = len(u_NM), u_NM.mean(axis=0)
+    prompts, n, mean_M = frame.prompts, len(u_NM), u_NM.mean(axis=0)
     centred_NM = u_NM - mean_M
-    rows = clustered_mean(power_sums(prompts.size_G))
     with np.errstate(divide="ignore", invalid="ignore"):
         variance_M = positive((centred_NM**2).sum(axis=0) / (n - 1), rounding(u_NM))
         deviation_M = np.sqrt(np.where(variance_M > 0, variance_M, np.nan))
-        error_M = np.sqrt(rows.correction * (prompt_totals(centred_NM, prompts) ** 2).sum(axis=0)) / n
+        error_M, df_M = mean_error(centred_NM, frame)
         error_M = np.where((variance_M > 0) & np.isfinite(error_M) & (error_M > 0), error_M, np.nan)
-        width_M = half_width(error_M, rows.df)
-        slope_M = (length_N - length_N.mean()) @ centred_NM / spread(length_N)
+        width_M = half_width(error_M, df_M)
         return Effects(
             effect=mean_M,
             low=mean_M - width_M,
             high=mean_M + width_M,
-            adjusted=mean_M - slope_M * length_N.mean(),
             d=mean_M / deviation_M,
             z=mean_M / error_M,
             z_welch=mean_M / deviation_M * np.sqrt(n),
-            p=two_sided_p(mean_M, error_M, rows.df),
+            p=two_sided_p(mean_M, error_M, df_M),
             half_a=_half_mean(u_NM, ~prompts.half_N),
             half_b=_half_mean(u_NM, prompts.half_N),
         )
+
+
+def mean_error(
+    centred_NM: Float[np.ndarray, "N M"], frame: RowFrame, columns: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error of the mean and its degrees of freedom from deviations that sum to 0: two arrays [M].
+
+    ``columns`` is how many were fitted beside the mean.
+    """
+    rows = taken_off(clustered_mean(power_sums(frame.prompts.size_G)), np.asarray(columns))
+    variance_M = rows.correction * (prompt_totals(centred_NM, frame.prompts) ** 2).sum(axis=0)
+    df_M = np.full(variance_M.shape, rows.df)
+    if frame.bundles.any:
+        variance_M, df_M = with_texts(variance_M, df_M, text_part(centred_NM, frame.bundles))
+    return np.sqrt(variance_M) / len(centred_NM), df_M
 
 
 def rounding(u_NM: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " M"]:
@@ -81,11 +93,6 @@ def rounding(u_NM: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " M"]:
 def positive(variance: np.ndarray, least: np.ndarray) -> np.ndarray:
     """The variance, or exactly 0 if it is at most ``least`` (see :func:`rounding`)."""
     return np.where(variance > least, variance, 0.0)
-
-
-def spread(length_N: Float[np.ndarray, " N"]) -> float:
-    """``Σ (ℓ − ℓ̄)²``, or a tiny number instead of 0, so that equal lengths adjust nothing."""
-    return max(float(((length_N - length_N.mean()) ** 2).sum()), float(np.finfo(np.float64).tiny))
 
 
 def _half_mean(u_NM: np.ndarray, rows_N: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from anatomy.hypotheses.views import (
     rank,
     responses,
 )
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 
 COLUMNS = [
@@ -44,9 +45,9 @@ def table() -> Hypotheses:
     score = generator.random((500, 2))
     score[10:, 1] = 0
     views = [
-        global_view(tested, prompts, length),
-        feature_view(tested, label, prompts, length, min_rows=25),
-        prompt_view(tested, top_rows(score, 60, prompts.rank_N), prompts, length, min_rows=25),
+        global_view(tested, RowFrame(prompts, length)),
+        feature_view(tested, label, RowFrame(prompts, length), min_rows=25),
+        prompt_view(tested, top_rows(score, 60, prompts.rank_N), RowFrame(prompts, length), min_rows=25),
     ]
     return Hypotheses.concatenate(views)
 
@@ -70,7 +71,7 @@ def test_silent_rows_are_in_no_test() -> None:
     loud = u.copy()
     loud[label == 0] = 1e6
     prompts = Prompts.from_ids([str(i) for i in range(300)])
-    one, other = (feature_view(Responses(x, ["R1", "R2"]), label, prompts, np.zeros(300)) for x in (u, loud))
+    one, other = (feature_view(Responses(x, ["R1", "R2"]), label, RowFrame(prompts, np.zeros(300))) for x in (u, loud))
     np.testing.assert_array_equal(one.effect, other.effect)
 
 
@@ -111,11 +112,13 @@ def test_small_clusters_are_not_tested_and_keep_their_numbers() -> None:
 def test_no_context_or_no_response_is_an_empty_table() -> None:
     prompts = Prompts.from_ids([str(i) for i in range(40)])
     u = np.random.default_rng(2).standard_normal((40, 2))
-    assert len(feature_view(Responses(u, ["R1", "R2"]), np.zeros(40, int), prompts, np.zeros(40)).p) == 0
-    assert len(feature_view(Responses(u, ["R1", "R2"]), np.ones(40, int), prompts, np.zeros(40)).p) == 0  # no outside
-    assert len(global_view(Responses(u[:, :0], []), prompts, np.zeros(40)).p) == 0
+    assert len(feature_view(Responses(u, ["R1", "R2"]), np.zeros(40, int), RowFrame(prompts, np.zeros(40))).p) == 0
+    assert (
+        len(feature_view(Responses(u, ["R1", "R2"]), np.ones(40, int), RowFrame(prompts, np.zeros(40))).p) == 0
+    )  # no outside
+    assert len(global_view(Responses(u[:, :0], []), RowFrame(prompts, np.zeros(40))).p) == 0
     nowhere = top_rows(np.zeros((40, 3)), 10, prompts.rank_N)
-    assert len(prompt_view(Responses(u, ["R1", "R2"]), nowhere, prompts, np.zeros(40)).p) == 0
+    assert len(prompt_view(Responses(u, ["R1", "R2"]), nowhere, RowFrame(prompts, np.zeros(40))).p) == 0
 
 
 def test_default_top_rows() -> None:

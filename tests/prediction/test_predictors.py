@@ -23,6 +23,7 @@ from anatomy.prediction.predictors import (
 from anatomy.prediction.readouts import Readout, cluster_readout, feature_readout
 from anatomy.prediction.rewards import bradley_terry, covariance_weights, standardised_differences
 from anatomy.statistics.effects import mean_effects
+from anatomy.statistics.frame import RowFrame
 
 N, F = 120, 30
 LABELS = np.arange(F) % 4  # clusters 1..3, and a quarter of the features in none
@@ -54,7 +55,7 @@ def test_disparity_is_what_the_audit_tests(data):
             return data.values(span, statistic)
 
     u_NM = response_signals([Shard()], LABELS, tau=data.tau).disparity_NM
-    audited = mean_effects(u_NM, data.prompts, np.zeros(len(data)))
+    audited = mean_effects(u_NM, RowFrame(data.prompts, np.zeros(len(data))))
     readout = cluster_readout(data, LABELS, "present")
     predicted = predict(MeanDifference("disparity", "present").fit(data), data, readout, everywhere(data))
     np.testing.assert_allclose(predicted, audited.effect, atol=1e-6)

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
+from support.run_samples import HOSTILE, find_rows, hypothesis, left, read_rows
 
 from anatomy import artifacts
 from anatomy.data.health import Health
@@ -17,7 +17,7 @@ def hypotheses():
     rows = [
         hypothesis("global", "all", "R1", 0.2),
         hypothesis("global", "all", "R2", 0.9, q=0.2),
-        hypothesis("feature", "D1", "R1", 0.3, effect_length_adjusted=0.1),
+        hypothesis("feature", "D1", "R1", 0.3, **left("length", 0.1), verdict="mostly length"),
         hypothesis("feature", "D1", "R2", 0.4, half_b=0.05),
         hypothesis("feature", "D2", "R1", -0.5),
         hypothesis("feature", "D2", "R2", 0.8, stable=False),

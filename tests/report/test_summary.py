@@ -3,9 +3,10 @@
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from markdown_it import MarkdownIt
-from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
+from support.run_samples import HOSTILE, find_rows, hypothesis, left, read_rows
 
 from anatomy.errors import RunError
 from anatomy.report.markdown_summary import to_markdown
@@ -60,10 +61,39 @@ def test_sentences_say_side_place_and_numbers(summary):
 
 def test_length_is_named_where_it_explains_most(summary):
     mostly, not_so = summary.views["feature"].chosen
-    assert mostly.mostly_length
-    assert mostly.sentence.endswith("only +0.100 of it is left at equal length")
-    assert not not_so.mostly_length
-    assert "equal length" not in not_so.sentence
+    assert mostly.verdict == "mostly length"
+    assert mostly.sentence.endswith("beside length +0.100 [+0.080, +0.120] is left: mostly length")
+    assert not_so.verdict == "holds"
+    assert not_so.sentence.endswith("beside length and authors +0.360 [+0.310, +0.410] is left: holds")
+
+
+def test_authors_are_named_where_they_explain_most_and_where_they_are_known(labels, health):
+    known = left("author", 0.05)
+    tests = pa.Table.from_pylist(
+        [
+            hypothesis("global", "all", "R1", 0.3, **known, verdict="mostly author"),
+            hypothesis("global", "all", "R2", 0.2, **known),
+            hypothesis("global", "all", "S1", 0.1, **known, verdict="undecided", **nothing_left()),
+            hypothesis("global", "all", "R3", 0.05, effect_author_adjusted=float("nan"), verdict="undecided"),
+        ]
+    )
+    summary = summarise(tests, labels, health, HypothesisSettings(), find_rows, read_rows)
+    ends = [finding.sentence.rsplit("; ", 1)[1] for finding in summary.views["global"].chosen]
+    assert ends == [
+        "beside authors +0.050 [+0.030, +0.070] is left: mostly author",
+        "beside length and authors +0.180 [+0.130, +0.230] is left: holds",
+        "undecided: length and authors alone may decide these labels",
+        "beside length +0.045 [-0.005, +0.095] is left: undecided",
+    ]
+
+
+def nothing_left():
+    return {"effect_adjusted": 0.0, "effect_adjusted_low": float("nan"), "effect_adjusted_high": float("nan")}
+
+
+def test_win_rates_are_said_of_the_pairs_that_differ(summary):
+    sentence = summary.views["global"].chosen[0].sentence
+    assert "; 50% of its pairs differ in it, and chosen has more in 55% [40%, 80%]; " in sentence
 
 
 def test_rows_behind_are_asked_for_each_finding(summary):

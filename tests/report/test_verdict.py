@@ -69,13 +69,34 @@ def test_a_rule_whose_accuracy_is_no_number_is_a_risk(end, summary, labels, hypo
 def test_shortcuts(response, direction, correlates, adjusted, why):
     effect = 0.4 if direction == "chosen" else -0.4
     tests = pa.Table.from_pylist(
-        [hypothesis("global", "all", response, effect, effect_length_adjusted=adjusted * effect)]
+        [hypothesis("global", "all", response, effect, verdict="holds" if adjusted == 1 else "mostly length")]
     )
     summary = summarise(tests, {}, Health(), HypothesisSettings(), find_rows, read_rows)
     (finding,) = summary.findings()
     found = shortcut(finding, {"correlates": correlates}, load_library())
     assert found.startswith(why)
     assert bool(found) == bool(why)
+
+
+def test_an_undecided_finding_is_neither_a_risk_nor_a_signal_and_is_counted(labels, health):
+    """If the longer side always wins, the page has that one line; the concepts that go with it are counted."""
+    kept = pa.Table.from_pylist(
+        [hypothesis("global", "all", f"R{n}", 0.2, verdict="undecided", support=share) for n, share in
+         enumerate((0.0, 0.01, 0.6))]
+    )  # fmt: skip
+    summary = summarise(kept, labels, health, HypothesisSettings(), find_rows, read_rows)
+    judged = verdict(summary, labels, kept, False, False)
+    assert [item.view for item in judged.risks] == ["baseline"]
+    assert not judged.signals
+    assert (judged.n_risks, judged.n_signals, judged.n_undecided) == (1, 0, 3)
+    assert [item.count for item in judged.open if item.what == "findings"] == [2, 1]
+
+
+def test_what_authorship_explains_is_a_risk_that_says_so(labels, health):
+    tests = pa.Table.from_pylist([hypothesis("global", "all", "R9", 0.2, verdict="mostly author")])
+    summary = summarise(tests, {}, health, HypothesisSettings(), find_rows, read_rows)
+    judged = verdict(summary, {"response": {}}, tests, False, False)
+    assert judged.risks[-1].why == "mostly author: less than half of it is left beside authorship"
 
 
 def test_nothing_found_is_reported_with_the_power_of_the_tests(labels, health):

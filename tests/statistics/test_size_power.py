@@ -9,6 +9,7 @@ from anatomy.hypotheses.signals import members, top_rows
 from anatomy.hypotheses.views import Responses, feature_view, findings, global_view, prompt_view
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 
 KINDS = ("normal", "heavy tails", "signs", "rare", "skewed")
@@ -47,7 +48,7 @@ def false_positives(per_prompt: int, kind: str, across: bool, rows: int, seed: i
     code = generator.permutation(np.repeat(np.arange(2000 // per_prompt), per_prompt))
     member = contexts(code, across, 2000 // rows, generator)
     u = correlated(kind, code, 300, generator)
-    effects = contrast_effects(u, member, Prompts.from_ids(code.astype(str)), np.zeros(2000))
+    effects = contrast_effects(u, member, RowFrame(Prompts.from_ids(code.astype(str)), np.zeros(2000)))
     tested = ~np.isnan(effects.p)
     return float((effects.p[tested] < 0.05).mean()), float((np.abs(effects.z_welch[tested]) > 1.96).mean())
 
@@ -82,7 +83,7 @@ def test_whole_set_size(per_prompt: int, kind: str, uneven: bool) -> None:
     size = generator.integers(1, 2 * per_prompt, n_prompts) if uneven else np.full(n_prompts, per_prompt)
     code = np.repeat(np.arange(n_prompts), size)
     u = correlated(kind, code, 4000, generator)
-    p = mean_effects(u, Prompts.from_ids(code.astype(str)), np.zeros(len(code))).p
+    p = mean_effects(u, RowFrame(Prompts.from_ids(code.astype(str)), np.zeros(len(code)))).p
     assert 0.035 <= (p < 0.05).mean() <= 0.06
 
 
@@ -92,7 +93,7 @@ def test_one_dominant_prompt_inside_a_context() -> None:
     code = np.concatenate([np.repeat([0], 20), [1, 2, 3, 4, 5], np.arange(6, 1000)])
     u = correlated("normal", code, 4000, generator)
     member = sp.csr_array((code < 6)[None])
-    p = contrast_effects(u, member, Prompts.from_ids(code.astype(str)), np.zeros(len(code))).p
+    p = contrast_effects(u, member, RowFrame(Prompts.from_ids(code.astype(str)), np.zeros(len(code)))).p
     assert (p < 0.05).mean() <= 0.06
 
 
@@ -111,14 +112,14 @@ def planted(per_prompt: int, seed: int) -> tuple[np.ndarray, np.ndarray, Prompts
 def test_planted_effects_are_found_in_their_place_with_their_sign(per_prompt: int) -> None:
     u, label, prompts = planted(per_prompt, 5)
     tested = Responses(u, [f"R{m}" for m in range(100)])
-    inside = feature_view(tested, label, prompts, np.zeros(4000))
+    inside = feature_view(tested, label, RowFrame(prompts, np.zeros(4000)))
     found = inside.take(findings(inside, 0.05))
     local = {(context, response, side) for context, response, side in
              zip(found.context, found.response, found.direction, strict=True)}  # fmt: skip
     assert {("D1", f"R{m}", "chosen") for m in range(5)} <= local
     elsewhere = {hit for hit in local if hit[1] not in {f"R{m}" for m in range(5)}}
     assert len(elsewhere) <= 2  # of 950 true nulls; −0.5 everywhere is no contrast
-    everywhere = global_view(tested, prompts, np.zeros(4000))
+    everywhere = global_view(tested, RowFrame(prompts, np.zeros(4000)))
     hits = everywhere.take(findings(everywhere, 0.05))
     assert {f"R{m}" for m in range(5, 10)} <= set(hits.response[hits.direction == "rejected"])
     assert len(set(hits.response) - {f"R{m}" for m in range(10)}) <= 2
@@ -129,7 +130,9 @@ def test_intervals_cover_the_planted_effect_nineteen_times_in_twenty() -> None:
     code = np.repeat(np.arange(300), 4)
     inside = code < 60
     u = correlated("normal", code, 3000, generator) + 0.7 * inside[:, None]
-    effects = contrast_effects(u, sp.csr_array(inside[None]), Prompts.from_ids(code.astype(str)), np.zeros(1200))
+    effects = contrast_effects(
+        u, sp.csr_array(inside[None]), RowFrame(Prompts.from_ids(code.astype(str)), np.zeros(1200))
+    )
     covered = (effects.low <= 0.7) & (effects.high >= 0.7)
     assert 0.94 <= covered.mean() <= 0.98
     np.testing.assert_array_equal(effects.p < 0.05, (effects.low > 0) | (effects.high < 0))
@@ -140,8 +143,8 @@ def test_sign_agreement_alone_calls_half_of_all_nulls_stable_and_q_does_not() ->
     code = np.repeat(np.arange(1000), 2)
     label = generator.integers(1, 11, 1000)[code]
     prompts = Prompts.from_ids(code.astype(str))
-    null = feature_view(Responses(correlated("normal", code, 200, generator), [f"R{m}" for m in range(200)]), label,
-                        prompts, np.zeros(2000))  # fmt: skip
+    tested = Responses(correlated("normal", code, 200, generator), [f"R{m}" for m in range(200)])
+    null = feature_view(tested, label, RowFrame(prompts, np.zeros(2000)))
     assert 0.45 < null.stable.mean() < 0.55
     assert findings(null, 0.05).mean() < 0.002
 
@@ -151,9 +154,9 @@ def views_with(u: np.ndarray, label: np.ndarray, prompts: Prompts) -> dict:
     ids = [f"R{m}" for m in range(u.shape[1])]
     inside = top_rows(np.eye(label.max())[label - 1], 200, prompts.rank_N)
     return {
-        "global": lambda sign: global_view(Responses(u * sign[:, None], ids), prompts, zeros),
-        "feature": lambda sign: feature_view(Responses(u * sign[:, None], ids), label, prompts, zeros),
-        "prompt": lambda sign: prompt_view(Responses(u * sign[:, None], ids), inside, prompts, zeros),
+        "global": lambda sign: global_view(Responses(u * sign[:, None], ids), RowFrame(prompts, zeros)),
+        "feature": lambda sign: feature_view(Responses(u * sign[:, None], ids), label, RowFrame(prompts, zeros)),
+        "prompt": lambda sign: prompt_view(Responses(u * sign[:, None], ids), inside, RowFrame(prompts, zeros)),
     }
 
 
@@ -192,6 +195,6 @@ def test_nothing_tested_is_no_rate() -> None:
     assert not stable(empty.half_a, empty.half_b).any()
     tested = Responses(np.zeros((60, 2)), ["R1", "R2"])
     prompts = Prompts.from_ids([str(i) for i in range(60)])
-    rates = null_rates({"global": lambda sign: global_view(tested, prompts, np.zeros(60))}, prompts, 3, 0)
+    rates = null_rates({"global": lambda sign: global_view(tested, RowFrame(prompts, np.zeros(60)))}, prompts, 3, 0)
     assert rates["global"].tested == 0
     assert np.isnan(rates["global"].false_positive_rate)

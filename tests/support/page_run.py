@@ -18,7 +18,7 @@ PATIENCE_S = 60
 
 
 def rows() -> list[dict]:
-    """Explicit conversations; the chosen side carries bold words and its model is named."""
+    """Explicit conversations; the chosen side carries bold words, and models are named."""
     generator = random.Random(0)
 
     def sentence(marks: bool) -> str:
@@ -28,9 +28,11 @@ def rows() -> list[dict]:
     found = []
     for number in range(PAIRS):
         prompt = [{"role": "user", "content": f"Tell me about {WORDS[number % 20]} number {number}"}]
-        found.append({"prompt": prompt, "chosen": _answer(sentence(True)), "rejected": _answer(sentence(False)),
-                      "source": "web" if number % 3 else IMAGE, "chosen_model": "model-a",
-                      "rejected_model": "model-b"})  # fmt: skip
+        more = " or so it is said by many" * (number % 2)  # the longer side does not always win
+        models = ("model-a", "model-b") if number % 4 else ("model-b", "model-a")
+        found.append({"prompt": prompt, "chosen": _answer(sentence(True)), "rejected": _answer(sentence(False) + more),
+                      "source": "web" if number % 3 else IMAGE, "chosen_model": models[0],
+                      "rejected_model": models[1]})  # fmt: skip
     found[5] |= {"chosen": _answer(f"{SCRIPT} the dog is good"), "rejected": _answer(f"{IMAGE} the fox is lazy")}
     found[6]["prompt"] = [
         {"role": "user", "content": "What is the weather today?"},

@@ -1,5 +1,5 @@
 // Types that the page's modules share. The data that the page reads has its own in payload.d.ts.
-import type { MainPart, PagePayload, RowColumns, ShownCluster, TestColumns } from "./payload.js";
+import type { JudgedFinding, MainPart, PagePayload, RowColumns, ShownCluster, TestColumns } from "./payload.js";
 
 /** What an element may hold; nothing is drawn for null, undefined and false. */
 export type Child = Node | string | number | boolean | null | undefined | Child[];
@@ -49,12 +49,13 @@ export type PartValue<N extends string> = N extends `rows-${string}`
         ? NonNullable<PagePayload[N]>
         : never;
 
-type TestNumbers = Exclude<keyof TestColumns, "names" | "views" | "total" | "view" | "context" | "response">;
+type TestNumbers = Exclude<keyof TestColumns, "names" | "views" | "total" | "verdicts" | "view" | "context" | "response" | "verdict">;
 /** One test; its figures are NaN if they could not be computed. */
 export type Test = Record<TestNumbers, number> & {
   view: View;
   context: string;
   response: string;
+  verdict: JudgedFinding["verdict"];
   direction: Side;
   found: boolean;
 };
@@ -63,7 +64,7 @@ export interface Effect {
   effect: number;
   effect_low: number;
   effect_high: number;
-  effect_length_adjusted: number | null;
+  effect_adjusted: number | null;
 }
 
 export interface Names {

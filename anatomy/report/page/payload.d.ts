@@ -1150,6 +1150,8 @@ export interface ViewCounts {
 }
 /**
  * The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``).
+ *
+ * ``n_undecided`` counts the findings that are neither, because length or authorship may be all there is to them.
  */
 export interface AuditVerdict {
   headline: string;
@@ -1157,6 +1159,7 @@ export interface AuditVerdict {
   signals: JudgedFinding[];
   n_risks: number;
   n_signals: number;
+  n_undecided: number;
   open: NotAssessed[];
 }
 /**
@@ -1202,7 +1205,15 @@ export interface JudgedFinding {
   effect: number;
   effect_low: number;
   effect_high: number;
-  effect_length_adjusted: number | null;
+  effect_adjusted: number | null;
+  effect_adjusted_low: number | null;
+  effect_adjusted_high: number | null;
+  differ: number | null;
+  win_rate: number | null;
+  win_rate_low: number | null;
+  win_rate_high: number | null;
+  verdict: "holds" | "mostly length" | "mostly author" | "undecided";
+  left: string;
   d: number;
   q: number;
   n: number;
@@ -1361,22 +1372,32 @@ export interface TopSignals {
   value: Packed;
 }
 /**
- * The tests as columns; ``context`` and ``response`` are numbers of ``names``, ``view`` of ``views``.
+ * The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs.
  */
 export interface TestColumns {
   names: string[];
   views: ("global" | "feature" | "prompt")[];
+  verdicts: ("holds" | "mostly length" | "mostly author" | "undecided")[];
   total: number;
   view: Packed;
   context: Packed;
   response: Packed;
   n: Packed;
   prompts: Packed;
+  verdict: Packed;
   stable: Packed;
   effect: Packed;
   effect_low: Packed;
   effect_high: Packed;
   effect_length_adjusted: Packed;
+  effect_adjusted: Packed;
+  effect_adjusted_low: Packed;
+  effect_adjusted_high: Packed;
+  support: Packed;
+  differ: Packed;
+  win_rate: Packed;
+  win_rate_low: Packed;
+  win_rate_high: Packed;
   d: Packed;
   z: Packed;
   p: Packed;

@@ -5,7 +5,7 @@ import { decisionButtons } from "./decision_store.js";
 import { h, link, put } from "./dom.js";
 import { cut, interval, number, percent, plural, qValue, signed } from "./format.js";
 import { clusterOf, hasSignal, isContext, named, titleOf, unit } from "./names.js";
-import { forest, reachOf } from "./plots.js";
+import { forest, reachOf, wins } from "./plots.js";
 import { fragment } from "./state.js";
 
 /**
@@ -135,9 +135,8 @@ function ownTest(test) {
     forest(test, reachOf([test]) * 1.1),
     ` ${signed(test.effect)} ${interval(test.effect_low, test.effect_high)} ${unit(test)}, ` +
       `more on the ${test.direction} side; d ${signed(test.d, 2)}, q ${qValue(test.q)}; `,
-    Number.isFinite(test.effect_length_adjusted)
-      ? `${signed(test.effect_length_adjusted)} at equal length`
-      : "length not adjusted",
+    `beside length and authors ${signed(test.effect_adjusted)} ` +
+      `${interval(test.effect_adjusted_low, test.effect_adjusted_high)} is left: ${test.verdict}. ${wins(test)}`,
   );
 }
 

@@ -196,11 +196,20 @@ const TEST_COLUMNS = /** @type {const} */ ([
   "response",
   "n",
   "prompts",
+  "verdict",
   "stable",
   "effect",
   "effect_low",
   "effect_high",
   "effect_length_adjusted",
+  "effect_adjusted",
+  "effect_adjusted_low",
+  "effect_adjusted_high",
+  "support",
+  "differ",
+  "win_rate",
+  "win_rate_low",
+  "win_rate_high",
   "d",
   "z",
   "p",
@@ -210,7 +219,7 @@ const TEST_COLUMNS = /** @type {const} */ ([
 
 /** @type {() => Promise<Test[]>} */
 export const tests = once(async () => {
-  const { names, views, ...packed } = await part("tests");
+  const { names, views, verdicts, ...packed } = await part("tests");
   const number = /** @type {Record<(typeof TEST_COLUMNS)[number], NumberArray>} */ (
     Object.fromEntries(TEST_COLUMNS.map((name) => [name, typed(packed[name])]))
   );
@@ -222,6 +231,7 @@ export const tests = once(async () => {
       view: views[view],
       context: names[number.context[place]],
       response: names[number.response[place]],
+      verdict: verdicts[number.verdict[place]],
       n: number.n[place],
       prompts: number.prompts[place],
       stable,
@@ -229,6 +239,14 @@ export const tests = once(async () => {
       effect_low: number.effect_low[place],
       effect_high: number.effect_high[place],
       effect_length_adjusted: number.effect_length_adjusted[place],
+      effect_adjusted: number.effect_adjusted[place],
+      effect_adjusted_low: number.effect_adjusted_low[place],
+      effect_adjusted_high: number.effect_adjusted_high[place],
+      support: number.support[place],
+      differ: number.differ[place],
+      win_rate: number.win_rate[place],
+      win_rate_low: number.win_rate_low[place],
+      win_rate_high: number.win_rate_high[place],
       d: number.d[place],
       z: number.z[place],
       p: number.p[place],

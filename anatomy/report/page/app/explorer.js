@@ -172,8 +172,6 @@ function testItem(test, reach) {
     test.context === "all"
       ? null
       : h("div", { class: "where" }, "in ", h("span", { class: "id" }, test.context), cut(named(test.context), 60));
-  const mostly =
-    test.found && Number.isFinite(test.effect_length_adjusted) && test.effect_length_adjusted / test.effect < 0.5;
   return [
     h(
       "div",
@@ -181,7 +179,7 @@ function testItem(test, reach) {
       h("span", { class: "id " + test.direction }, test.response),
       h("span", { class: "clip" }, named(test.response)),
       decisionBadge(test.response),
-      mostly ? h("span", { class: "badge warn" }, "mostly length") : null,
+      test.found ? h("span", { class: "badge" + (test.verdict === "holds" ? "" : " warn") }, test.verdict) : null,
       test.found ? null : h("span", { class: "badge" }, "lead"),
     ),
     where,
@@ -198,7 +196,7 @@ function testItem(test, reach) {
 export const globalView = explorer({
   title: "What the labels reward, everywhere and in which rows",
   note:
-    "Blue leans to chosen, orange to rejected; the ring is the effect at equal length. " +
+    "Blue leans to chosen, orange to rejected; the ring is what is left beside length and authors. " +
     "Everywhere: mean over all pairs. In groups: pairs of similar content against the other " +
     "pairs.",
   choices: [

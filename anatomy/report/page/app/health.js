@@ -59,7 +59,7 @@ function lengthControl() {
       box,
       found.length
         ? table(
-            ["response", "", "effect", "at equal length", "left"],
+            ["response", "", "effect", "beside length", "left"],
             found.map((test) => [
               link(
                 { view: "global", cluster: test.response },
@@ -78,7 +78,7 @@ function lengthControl() {
   });
   return section(
     "Length control",
-    "Strongest findings over all rows, and what is left of them (ring) when chosen and " + "rejected are equally long.",
+    "Strongest findings over all rows, and what is left of them beside length (ring: length and authors).",
     box,
   );
 }

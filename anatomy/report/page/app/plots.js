@@ -29,12 +29,22 @@ export function forest(test, reach, width = 150) {
     },
     svg("line", { class: "zero", x1: middle, x2: middle, y1: 0, y2: 18 }),
     svg("line", { class: "range", x1: x(test.effect_low), x2: x(test.effect_high), y1: 9, y2: 9 }),
-    isNumber(test.effect_length_adjusted)
-      ? svg("circle", { class: "adjusted", cx: x(test.effect_length_adjusted), cy: 9, r: 3.5 })
+    isNumber(test.effect_adjusted)
+      ? svg("circle", { class: "adjusted", cx: x(test.effect_adjusted), cy: 9, r: 3.5 })
       : null,
     svg("circle", { class: "point", cx: x(test.effect), cy: 9, r: 4 }),
   );
 }
+
+/**
+ * How often the chosen side has more of a response; empty where no pair differs in it.
+ * @param {Record<"differ" | "win_rate" | "win_rate_low" | "win_rate_high", number | null>} test
+ */
+export const wins = ({ differ, win_rate, win_rate_low, win_rate_high }) =>
+  isNumber(win_rate)
+    ? `${percent(differ, 0)} of the pairs differ in it, and chosen has more in ${percent(win_rate, 0)} ` +
+      `[${percent(win_rate_low, 0)}, ${percent(win_rate_high, 0)}]. `
+    : "";
 
 /** @param {Effect[]} found */
 export const reachOf = (found) =>

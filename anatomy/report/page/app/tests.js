@@ -12,7 +12,7 @@ const TEST_KEYS = {
   delta_min: (test) => -test.delta_min,
   d: (test) => -Math.abs(test.d),
   effect: (test) => -Math.abs(test.effect),
-  adjusted: (test) => -Math.abs(test.effect_length_adjusted || 0),
+  adjusted: (test) => -Math.abs(test.effect_adjusted || 0),
   p: (test) => test.p,
   n: (test) => -test.n,
 };
@@ -21,7 +21,7 @@ export const ORDERS = [
   ["delta_min", "smaller half's effect"],
   ["d", "|d|"],
   ["effect", "|effect|"],
-  ["adjusted", "|effect| at equal length"],
+  ["adjusted", "|effect| that is left"],
   ["p", "p and q"],
   ["n", "rows"],
 ];

@@ -4,9 +4,9 @@ import { rowsOf } from "./cluster.js";
 import { MAIN } from "./data.js";
 import { decisionButtons } from "./decision_store.js";
 import { h, link, section, table } from "./dom.js";
-import { cut, interval, isNumber, number, percent, plural, qValue, side, signed } from "./format.js";
+import { cut, interval, number, percent, plural, qValue, side, signed } from "./format.js";
 import { named, unit } from "./names.js";
-import { dotRange, forest, reachOf } from "./plots.js";
+import { dotRange, forest, reachOf, wins } from "./plots.js";
 
 /**
  * @import { AuditVerdict, CannedRisk, JudgedFinding, RuleRisk } from "../payload.js"
@@ -31,14 +31,14 @@ export function verdictView(root) {
       record.n_risks,
       "Length, formatting, canned texts and concepts that most people suppress: what a model learns from " +
         "these labels without getting better. In the pictures the dot is the effect with its 95 " +
-        "% interval, the ring what is left at equal length.",
+        "% interval: what training pushes. The ring is what the labels prefer: what is left beside length and authors.",
       "No shortcut stood out.",
     ),
     verdictPart(
       "Signals to judge",
       record.signals,
       record.n_signals,
-      "They hold at equal length and follow no formatting rule. Whether they are wanted, only " + "reading tells.",
+      "They hold beside length and authorship and follow no formatting rule; reading tells if they are wanted.",
       "No other signal stood out.",
     ),
     predicted(),
@@ -134,7 +134,7 @@ function verdictItem(item) {
         `${number(item.rows_affected)} of ${plural(item.n, "row")}`,
       ),
       ". ",
-      isNumber(item.effect_length_adjusted) ? `At equal length ${signed(item.effect_length_adjusted)}. ` : "",
+      `${wins(item)}${item.left ? capital(item.left) + ". " : ""}`,
       item.why ? capital(item.why) + "." : "",
     ),
     h("p", { class: "action" }, item.action),

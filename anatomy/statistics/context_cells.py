@@ -1,4 +1,4 @@
-"""Sums of signals inside contexts, by prompt: all that a comparison of inside and outside needs, in one pass.
+"""Rows of contexts grouped by prompt and by shared text, and the sizes that a comparison of inside and outside needs.
 
 A context is any set of rows. Contexts may overlap, and a prompt may have rows both inside and outside. A *cell* holds
 the rows of one prompt inside one context. Outside sums are totals minus inside sums, so only inside rows are read.
@@ -12,7 +12,18 @@ import numpy as np
 import scipy.sparse as sp
 
 from anatomy.statistics.clustered import ClusteredMean, clustered_mean, power_sums
+from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
+from anatomy.statistics.shared_texts import Bundles
+
+
+class TextCells(NamedTuple):
+    """Bundles of every text that a row of the context has, and the rows of the context in each."""
+
+    bundle: np.ndarray
+    group: sp.csr_array  # indicator [bundles, rows of the context]
+    inside: np.ndarray  # rows of the bundle inside
+    shared: np.ndarray  # the texts
 
 
 class Cells(NamedTuple):
@@ -23,6 +34,11 @@ class Cells(NamedTuple):
     prompt: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
+    texts: TextCells | None  # None where no text recurs under different prompts
+
+    def sums(self, values_nM: np.ndarray) -> np.ndarray:
+        """Sum of each cell's rows; rows are sorted by prompt, so that a row is its cell where none repeats."""
+        return self.group @ values_nM if len(self.prompt) < len(self.rows) else values_nM
 
 
 class Geometry(NamedTuple):
@@ -37,30 +53,26 @@ class Geometry(NamedTuple):
     product_K: np.ndarray  # Σ_g i_g o_g
 
 
-class SignalSums(NamedTuple):
-    """Sums over the rows or cells of each context, [K, M]. S is a prompt's sum inside, T its sum over all rows."""
-
-    total: np.ndarray  # Σ_rows u
-    square: np.ndarray  # Σ_rows u²
-    half_b: np.ndarray  # Σ_rows u over half B
-    by_inside: np.ndarray  # Σ_g i_g S_g
-    by_outside: np.ndarray  # Σ_g o_g S_g
-    cell_square: np.ndarray  # Σ_g S_g²
-    cross: np.ndarray  # Σ_g S_g T_g
-    total_by_inside: np.ndarray  # Σ_g i_g T_g
-
-
-def context_cells(member_KN: sp.csr_array, prompts: Prompts) -> list[Cells]:
+def context_cells(member_KN: sp.csr_array, frame: RowFrame) -> list[Cells]:
     """The cells of every context (row of ``member_KN``)."""
-    size_G = prompts.size_G
+    prompts, size_G = frame.prompts, frame.prompts.size_G
     cells = []
     for k in range(member_KN.shape[0]):
         rows = member_KN.indices[member_KN.indptr[k] : member_KN.indptr[k + 1]]
-        rows = rows[np.argsort(prompts.code_N[rows], kind="stable")]  # so that a row is its cell where none repeats
+        rows = rows[np.argsort(prompts.code_N[rows], kind="stable")]
         prompt, cell, inside = np.unique(prompts.code_N[rows], return_inverse=True, return_counts=True)
         group = sp.csr_array((np.ones(len(rows)), (cell, np.arange(len(rows)))), shape=(len(prompt), len(rows)))
-        cells.append(Cells(rows, group, prompt, inside, size_G[prompt] - inside))
+        texts = _text_cells(rows, frame.bundles) if frame.bundles.any else None
+        cells.append(Cells(rows, group, prompt, inside, size_G[prompt] - inside, texts))
     return cells
+
+
+def _text_cells(rows: np.ndarray, shared: Bundles) -> TextCells:
+    member_nQ = shared.member_NQ[rows]
+    texts = np.unique(shared.shared_Q[member_nQ.indices])
+    bundle = np.flatnonzero(np.isin(shared.shared_Q, texts))
+    group = sp.csr_array(member_nQ.tocsc()[:, bundle].T)
+    return TextCells(bundle, group, np.asarray(group.sum(axis=1)).reshape(-1), texts)
 
 
 def geometry(cells: list[Cells], prompts: Prompts) -> Geometry:
@@ -78,28 +90,3 @@ def geometry(cells: list[Cells], prompts: Prompts) -> Geometry:
         square_outside_K=outside[:, 1],
         product_K=np.array([(c.inside * c.outside).sum() for c in cells], dtype=np.float64),
     )
-
-
-def signal_sums(u_NM: np.ndarray, total_GM: np.ndarray, cells: list[Cells], prompts: Prompts) -> SignalSums:
-    """Sums of M signals in every context.
-
-    Args:
-        u_NM: signals in float64, centred so that differences of squares keep their digits.
-        total_GM: sum of each prompt's rows.
-    """
-    return SignalSums(*np.stack([_cell_sums(u_NM, total_GM, c, prompts.half_G) for c in cells], axis=1))
-
-
-def _cell_sums(u_NM: np.ndarray, total_GM: np.ndarray, c: Cells, half_G: np.ndarray) -> np.ndarray:
-    inside = u_NM[c.rows]
-    repeated = len(c.prompt) < len(c.rows)
-    sums = c.group @ inside if repeated else inside
-    weights = np.stack([np.ones(len(c.prompt)), half_G[c.prompt], c.inside, c.outside])
-    total, half_b, by_inside, by_outside = weights @ sums
-    cell_square = np.einsum("gm,gm->m", sums, sums)
-    square = np.einsum("nm,nm->m", inside, inside) if repeated else cell_square
-    cross, total_by_inside = cell_square, by_inside  # where no prompt straddles, S is T
-    if c.outside.any():
-        totals = total_GM[c.prompt]
-        cross, total_by_inside = np.einsum("gm,gm->m", sums, totals), c.inside @ totals
-    return np.stack([total, square, half_b, by_inside, by_outside, cell_square, cross, total_by_inside])
