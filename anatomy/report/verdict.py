@@ -196,6 +196,8 @@ def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, C
         return f"most people want to {concept.direction} {concept.name}, and it is {side} here"
     if finding.verdict in (LENGTH, AUTHOR):
         return f"{finding.verdict}: less than half of it is left beside {BESIDE[finding.verdict]}"
+    if finding.verdict == UNDECIDED and not finding.support >= SUPPORT:
+        return "nothing is known of it beside length and authors, because they decide these labels"
     if concept is not None and concept.kind == "style":
         return "it is a named style"
     correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]

@@ -61,16 +61,17 @@ def test_a_rule_whose_accuracy_is_no_number_is_a_risk(end, summary, labels, hypo
         ("em-dash", "rejected", [], 1.0, "it is a named style"),
         ("length", "chosen", [], 0.2, "mostly length"),
         ("refusal", "rejected", [], 1.0, ""),
-        ("R1", "chosen", [], math.nan, "nothing is known of it at equal length"),
-        ("R1", "rejected", [], math.nan, "nothing is known of it at equal length"),
+        ("R1", "chosen", [], math.nan, "nothing is known of it beside length"),
+        ("R1", "rejected", [], math.nan, "nothing is known of it beside length"),
         ("R1", "chosen", [{"concept": "bold", "r": math.nan}], 1.0, "follows bold"),
     ],
 )
 def test_shortcuts(response, direction, correlates, adjusted, why):
     effect = 0.4 if direction == "chosen" else -0.4
-    tests = pa.Table.from_pylist(
-        [hypothesis("global", "all", response, effect, verdict="holds" if adjusted == 1 else "mostly length")]
-    )
+    survived = {"verdict": "holds" if adjusted == 1 else "mostly length"}
+    if math.isnan(adjusted):
+        survived = {"verdict": "undecided", "support": 0.0}
+    tests = pa.Table.from_pylist([hypothesis("global", "all", response, effect, **survived)])
     summary = summarise(tests, {}, Health(), HypothesisSettings(), find_rows, read_rows)
     (finding,) = summary.findings()
     found = shortcut(finding, {"correlates": correlates}, load_library())

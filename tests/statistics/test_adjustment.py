@@ -1,4 +1,4 @@
-"""Effects beside length and authors: parity with least squares, confounds told apart, size."""
+"""Effects beside length and authors: parity with least squares, confounds kept apart, size."""
 
 import numpy as np
 import pytest
