@@ -130,7 +130,7 @@ def global_view(tested: Responses, frame: RowFrame) -> Hypotheses:
     """Mean of each response over all rows, against 0."""
     everywhere = sp.csr_array(np.ones((1, len(frame.length_N)), bool))
     adjusted = mean_adjustments(tested.values_NM, frame)
-    measured = _Measured(
+    measured = _MeasuredView(
         _one_row(mean_effects(tested.values_NM, frame)),
         Adjustments(*map(_one_row, adjusted)),
         win_rates(tested.values_NM, everywhere, frame),
@@ -166,7 +166,7 @@ def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarra
     return rows[np.argsort(-np.nan_to_num(strength, nan=-1.0), kind="stable")]
 
 
-class _Measured(NamedTuple):
+class _MeasuredView(NamedTuple):
     """All that is measured of K contexts and M responses; every part holds arrays [K, M]."""
 
     effects: Effects
@@ -187,7 +187,7 @@ def _contexts(
     contexts = [f"{prefix}{k + 1}" for k in kept]
     by_context = np.split(frame.prompts.code_N[member_KN.indices], member_KN.indptr[1:-1])
     prompts_K = np.array([len(np.unique(codes)) for codes in by_context[: len(kept)]], dtype=np.int64)
-    measured = _Measured(
+    measured = _MeasuredView(
         contrast_effects(tested.values_NM, member_KN, frame),
         contrast_adjustments(tested.values_NM, member_KN, frame),
         win_rates(tested.values_NM, member_KN, frame),
@@ -196,7 +196,12 @@ def _contexts(
 
 
 def _table(
-    view: str, contexts: Sequence[str], ids: Sequence[str], n_K: np.ndarray, prompts_K: np.ndarray, measured: _Measured
+    view: str,
+    contexts: Sequence[str],
+    ids: Sequence[str],
+    n_K: np.ndarray,
+    prompts_K: np.ndarray,
+    measured: _MeasuredView,
 ) -> Hypotheses:
     flat, wins = _flat(measured.effects), _flat(measured.wins)
     adjustments = Adjustments(*map(_flat, measured.adjustments))
