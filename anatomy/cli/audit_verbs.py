@@ -26,11 +26,15 @@ def check(
         Path | None,
         Parameter(help="Folder in which to write the retained pairs as a data set, and the rows left out."),
     ] = None,
+    show_mapping: Annotated[
+        bool, Parameter(negative=(), help="Print which column is what, for --map, and three rows as they are read.")
+    ] = False,
     **flags: Any,
 ) -> None:
     from anatomy.workflows.check import check
+    from anatomy.workflows.show_mapping import show_mapping as shown
 
-    output(check(rows, out=out, write=write, **flags))
+    output(shown(rows, **flags) if show_mapping else check(rows, out=out, write=write, **flags))
 
 
 @flags_of(AuditSettings)

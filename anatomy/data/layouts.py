@@ -22,7 +22,6 @@ from anatomy.data.column_names import (
     FILLER,
     HISTORY,
     LENGTH,
-    MEDIA,
     MODEL,
     PROMPT,
     RANK,
@@ -34,13 +33,13 @@ from anatomy.data.column_names import (
     is_only,
     words_of,
 )
-from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, getter, has_media, kind_of
+from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, getter, kind_of
 from anatomy.data.readers import Record
-from anatomy.data.reading import FileReading, format_of, notes_of, unread_of
+from anatomy.data.reading import FileReading, format_of, notes_of, unread_of, without_media
 from anatomy.data.row_map import RowMap, nearest
 from anatomy.data.side_columns import Sides, listed, named_pair, number_of, numbered, side_of, single, winner_of
 from anatomy.data.transcripts import HH, Style, is_in, style_of
-from anatomy.data.winners import Winner, compared, one_hot
+from anatomy.data.winners import Winner, by_value, compared, one_hot
 from anatomy.errors import RowsError
 from anatomy.settings import RowFormat, RowSettings
 
@@ -68,7 +67,7 @@ def recognise(sample: Sequence[Record], settings: RowSettings) -> FileReading:
         if settings.format != "auto":
             sides = _of_format(settings.format, columns)
         else:
-            sides = _mapped(given, columns) or _found(columns, records, settings)
+            sides = _mapped(given, columns, records) or _found(columns, records, settings)
         return _complete(given, sides, columns, records, settings)
     except RowsError as error:
         place = next(record.place for record in sample if not record.fault)
@@ -96,7 +95,7 @@ def _of_format(wanted: RowFormat, columns: Mapping[str, Column]) -> Sides:
     return Sides(roles | ({"prompt": PROMPT_COLUMN[wanted]} if wanted in PROMPT_COLUMN else {}))
 
 
-def _mapped(given: RowMap, columns: Mapping[str, Column]) -> Sides | None:
+def _mapped(given: RowMap, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]) -> Sides | None:
     """The sides that a person names; None if the map names none.
 
     Raises:
@@ -118,18 +117,22 @@ def _mapped(given: RowMap, columns: Mapping[str, Column]) -> Sides | None:
         started = next((names for names in partners if roles.keys() & set(names)), partners[0])
         missing = next(name for name in started if name not in roles)
         raise RowsError(f"--map: `{next(iter(roles))}` without `{missing}`; name it too ({'=…,'.join(started)}=…)")
-    winners = (_given_winner(roles, columns),) if "winner" in whole[0] else ()
+    winners = (_given_winner(given.named(), columns, records),) if "winner" in whole[0] else ()
     return Sides(roles, winners)
 
 
-def _given_winner(roles: Mapping[str, str], columns: Mapping[str, Column]) -> Winner:
+def _given_winner(
+    roles: Mapping[str, str], columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
+) -> Winner:
     text = roles["winner"]
     names = [roles[role] for role in ("response_a", "response_b") if role in roles] or roles["responses"].split("+")
     if "+" in text:
         return one_hot(text.split("+"), len(names))
     column = columns.get(text)
     numbers = [number_of(name, place) for place, name in enumerate(names)]
+    models = [roles[role] for role in ("model_a", "model_b") if role in roles]
     winner = compared(text) or (winner_of(column, numbers) if column else None)
+    winner = winner or by_value(text, [names, models] if len(models) == 2 else [names], records)
     if winner is None:
         raise unclear_winner(text, columns)
     return winner
@@ -215,10 +218,10 @@ def _complete(
     layout = _layout(roles, columns, given.layout)
     reading = FileReading(layout, RowMap.of({role: name for role, name in roles.items() if role != "layout"}))
     reading = _styled(reading, columns, records, settings)
-    reading = _with_winner(reading, sides, columns, settings)
+    reading = _with_winner(reading, sides, columns, records, settings)
     reading = _with_score(reading, sides, columns, settings)
     reading = replace(reading, tools=next((name for name in ("tools", "input.tools") if name in columns), "tools"))
-    reading = _without_media(reading, columns, records)
+    reading = without_media(reading, columns, records)
     notes = (*sides.notes, *reading.notes, *notes_of(reading, columns))
     name = format_of(reading, records) if settings.format == "auto" else settings.format
     return replace(reading, format=name, notes=notes, unread=unread_of(reading, columns, records))
@@ -317,14 +320,18 @@ def _style(texts: Sequence[str]) -> Style | None:
 
 
 def _with_winner(
-    reading: FileReading, sides: Sides, columns: Mapping[str, Column], settings: RowSettings
+    reading: FileReading,
+    sides: Sides,
+    columns: Mapping[str, Column],
+    records: Sequence[Mapping[str, Any]],
+    settings: RowSettings,
 ) -> FileReading:
     """The winner column that is asked for, or the only one; several are rivals until they are found to agree."""
     if reading.layout not in ("winner", "ranking") or reading.roles.scores or reading.roles.chosen:
         return reading
     winners = sides.winners
     if settings.label is not None and not any(winner.column == settings.label for winner in winners):
-        winners = (_given_winner({**reading.roles.named(), "winner": settings.label}, columns),)
+        winners = (_given_winner({**reading.roles.named(), "winner": settings.label}, columns, records),)
     winners = tuple(winner for winner in winners if settings.label in (None, winner.column))
     if not winners and sides.unclear:
         raise unclear_winner(sides.unclear[0], columns)
@@ -372,25 +379,3 @@ def _with_score(
 def _warning(scale: str) -> str:
     """A warning of a scale that is none of quality."""
     return " (how much is said, not how good it is)" if set(words_of(scale)) & set(LENGTH) else ""
-
-
-def _without_media(
-    reading: FileReading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
-) -> FileReading:
-    """Columns of images and the like; a set that has them in most of its rows is refused."""
-    media = tuple(
-        column.name
-        for column in columns.values()
-        if any(kind_of(value) == "media" and (not isinstance(value, str)) for value in column.values)
-        or (column.kind == "media" and set(column.words) & set(MEDIA) and "path" not in column.words)
-    )
-    shares = {name: sum(kind_of(getter(name)(values)) == "media" for values in records) for name in media}
-    for column in columns.values():
-        shares[column.name] = max(shares.get(column.name, 0), sum(map(has_media, column.values)))
-    name = max(shares, key=lambda name: shares[name], default="")
-    if name and 2 * shares[name] > len(records):
-        raise RowsError(
-            f"the responses are about what column `{name}` holds (images, audio or video), and only text is read here; "
-            "name a set of texts"
-        )
-    return replace(reading, media=media)

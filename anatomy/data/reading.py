@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from anatomy.data.column_names import CONTINUED, corrected
-from anatomy.data.columns import Column, getter, kind_of, long_text
+from anatomy.data.column_names import CONTINUED, MEDIA, corrected
+from anatomy.data.columns import Column, getter, has_media, kind_of, long_text
 from anatomy.data.messages import opens_conversation
 from anatomy.data.row_map import RowMap
 from anatomy.data.transcripts import HH, Style
 from anatomy.data.winners import Winner
-from anatomy.errors import shown
+from anatomy.errors import RowsError, shown
 
 MOST_UNREAD = 8
 EXAMPLE_CHARS = 60
@@ -117,3 +117,29 @@ def _start(value: Any) -> str:
 def _used(reading: FileReading) -> set[str]:
     """The columns that a role has."""
     return {part for name in reading.roles.named().values() for part in (name, *name.split("+"))}
+
+
+def without_media(
+    reading: FileReading, columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
+) -> FileReading:
+    """The reading with its columns of images and the like.
+
+    Raises:
+        RowsError: most rows of the set have some.
+    """
+    media = tuple(
+        column.name
+        for column in columns.values()
+        if any(kind_of(value) == "media" and (not isinstance(value, str)) for value in column.values)
+        or (column.kind == "media" and set(column.words) & set(MEDIA) and "path" not in column.words)
+    )
+    shares = {name: sum(kind_of(getter(name)(values)) == "media" for values in records) for name in media}
+    for column in columns.values():
+        shares[column.name] = max(shares.get(column.name, 0), sum(map(has_media, column.values)))
+    name = max(shares, key=lambda name: shares[name], default="")
+    if name and 2 * shares[name] > len(records):
+        raise RowsError(
+            f"the responses are about what column `{name}` holds (images, audio or video), and only text is read here; "
+            "name a set of texts"
+        )
+    return replace(reading, media=media)

@@ -1,4 +1,4 @@
-"""Rows from which the layout of a file is told: its first ones, and some spread over it."""
+"""Rows from which the layout of a file is recognised: its first ones, and some spread over it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from anatomy.data.json_stream import LONGEST_ROW, TooDeep, parse_json
 from anatomy.data.readers import Record, Source, mending, records_of_batches, suffix_of
 
 HEAD_ROWS, HEAD_BYTES = 256, 1 << 22
-"""Rows at the start of a file from which its layout is told, fewer where they are large."""
+"""Rows at the start of a file from which its layout is recognised, fewer where they are large."""
 SPREAD = 32
 """Places all over a file from which a row is looked at besides."""
 
 
 def sample_of(source: Source, limit: int | None = None) -> list[Record]:
-    """Rows from which a layout is told: the first ones, up to one that can be read, and some spread over the file."""
+    """Rows from which a layout is recognised: the first ones, up to one that can be read, and some of the rest."""
     found: list[Record] = []
     size = 0
     for record in source.records():

@@ -10,6 +10,7 @@ from anatomy.report.content_text import content, languages
 from anatomy.report.group_text import groups
 from anatomy.report.layout import WIDTH, count, fit, share, table
 from anatomy.report.pair_health_text import canned, near_duplicates, ratings
+from anatomy.report.reading_text import reading
 
 TOP_NAMES = 5
 
@@ -19,7 +20,18 @@ def format_health(health: Health) -> str:
     lines = [f"{count(health.retained)} of {count(health.rows)} rows retained"
              + (f"; format: {fit(health.format, 60)}" if health.format else "")]  # fmt: skip
     of_pairs, of_content = (ratings, canned, near_duplicates), (groups, content, languages)
-    for part in (_noted, *of_pairs, _lengths, _truncated, _repeats, _names, *of_content, baselines, sae_health):
+    for part in (
+        reading,
+        _noted,
+        *of_pairs,
+        _lengths,
+        _truncated,
+        _repeats,
+        _names,
+        *of_content,
+        baselines,
+        sae_health,
+    ):
         lines += part(health)
     return "\n".join(lines)
 
