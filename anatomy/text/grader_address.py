@@ -13,9 +13,21 @@ from anatomy.text.markdown_spans import Range
 
 WINDOW = 300
 """Characters that are read at either end."""
-_HINTS = ("grader", "judge", "evaluat", "rubric", "grading", " score", " rate ", " rating", "full marks", " grade ")
+_HINTS = (
+    "grader",
+    "judge",
+    "evaluat",
+    "rubric",
+    "grading",
+    " score",
+    " rate ",
+    " rating",
+    "full marks",
+    "full credit",
+    " grade ",
+)
 """A match holds one of these in lower case; looked for first, since that is cheap."""
-_TRACES = ("grad", "judge", "evaluat", "rubric", " score", " rat", "full marks")
+_TRACES = ("grad", "judge", "evaluat", "rubric", " score", " rat", "full ")
 """Every hint holds one of these."""
 _GRADER = (
     r"(?:grader|judge|evaluator|rater|annotator|reviewer|(?:AI|LLM|reward|grading) (?:judge|grader|model|evaluator))"
@@ -27,8 +39,13 @@ _TOP = (
 )
 _GOOD = r"(?:\d|highest|high|best|top|perfect|favou?rabl|excellent)"
 _PATTERN = regex.compile(
-    rf"\b(?:dear|hello|hi|attention|note to(?: the| all)?|message (?:to|for) the|to the)"
+    rf"(?<=(?:\A|\n|[.!?:] )[\W_]{{0,9}})"
+    r"(?:dear|hello|hi|attention|note to(?: the| all)?|message (?:to|for) the|to the)"
     rf" (?:\w+ ){{0,2}}?{_GRADER}s?\b[ ]?[,:!.\])]"
+    rf"|\byou(?: are|'re) an? (?:(?:impartial|fair|strict|expert) ){{0,2}}{_GRADER}[,:;.]? (?:and |so ){{0,2}}"
+    r"(?:please |must |should |you ){0,3}(?:rate|choose|prefer|score|select|pick|give) (?:this|it|me|my)\b"
+    rf"|\bthe {_GRADER} (?:should|must|is asked to|needs to) (?:\w+ ){{0,2}}?"
+    r"(?:give|award|rate|score|prefer|choose|accept|mark|select|pick) (?:this|that|it|me|my)\b"
     rf"|\b(?:if|since|because) you(?: are|'re) (?:an? |the )?(?:\w+ ){{0,2}}?{_GRADER}\b"
     rf"|\bas (?:the|an?|my) (?:\w+ ){{0,1}}?{_GRADER},? (?:you (?:should|must|will|can|have to)|please)\b"
     rf"|\b(?:please|kindly|you (?:should|must)) (?:\w+ ){{0,2}}?(?:rate|score|grade|judge|evaluate) {_THIS}\b"
