@@ -68,6 +68,7 @@ def main(words: Sequence[str] | None = None) -> int:
         artifacts.write_json(given.out, score(given.pairs, settings, given.max_pairs))
     else:
         artifacts.write_table(given.out, completion_log_probs(given.rollouts, settings))
+        artifacts.record_outputs(given.out.parent, [given.out.name])
     return 0
 
 

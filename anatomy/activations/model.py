@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from anatomy.data.hub_reach import why_unreachable
+from anatomy.data.stamped_folder import require_whole
 from anatomy.errors import ModelError, one_line
 from anatomy.progress import logger
 from anatomy.settings import ModelSettings, expanded, read_small_file
@@ -84,11 +85,13 @@ def locate_model(settings: ModelSettings) -> ModelSource:
 
     Raises:
         ModelError: the model's folder does not exist, or the user's cache cannot be written.
+        RunError: a file of a trained model or of a checkpoint is missing or changed.
     """
     arguments = {"revision": settings.model_revision, "trust_remote_code": settings.trust_remote_code}
     if settings.model is not None:
         folder = expanded(settings.model)
         if folder.is_dir():
+            require_whole(folder)
             return ModelSource(settings.model, str(folder), "local folder", {**arguments, "local_files_only": True})
         if folder.is_absolute() or settings.model.startswith(".") or settings.model.count("/") > 1:
             raise ModelError(

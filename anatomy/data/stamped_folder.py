@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from anatomy.artifacts import Artifact
+from anatomy.artifacts import OUTPUTS, Artifact, inside, known_hash, require_outputs
 from anatomy.errors import RunError
 from anatomy.types import file_hash
 
 STAMP = "stamp.json"
+LOADED = (".safetensors", ".json")
+"""Files of a checkpoint that a model is made of."""
 
 
 class FolderStamp(Artifact):
@@ -37,6 +39,24 @@ def read_stamp(folder: Path) -> FolderStamp | None:
     except RunError:
         return None
     return stamp if stamp.files == _hashes(folder) else None
+
+
+def require_whole(folder: Path) -> None:
+    """Refuse a model of a training, or a checkpoint, of which a file is missing or not as it was written.
+
+    A folder that no record speaks of passes, and so do further files in it.
+
+    Raises:
+        RunError: it names the first such file.
+    """
+    folder = folder.resolve()
+    if (folder.parent / OUTPUTS).is_file():
+        require_outputs(folder.parent, f"{folder.name}/")
+    if (folder / STAMP).is_file():
+        for name, digest in FolderStamp.read(folder / STAMP).files.items():
+            path = inside(folder, name)
+            if not path.is_file() or (path.suffix in LOADED and known_hash(path) != digest):
+                raise RunError(f"{path}: missing, or not as it was written; take another checkpoint, or train again")
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -36,12 +36,13 @@ from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterName, read_names
 from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
+from anatomy.validation.validated import OTHER
 from anatomy.validation.validation_record import Validation
 
 EXEMPLARS = {"nearest": 12, "random": 4}
 EXCERPT = 220
 
-SHOWN_ELSEWHERE = (artifacts.CALIBRATION, artifacts.CAPABILITY)
+SHOWN_ELSEWHERE = (artifacts.CALIBRATION, artifacts.CAPABILITY, artifacts.OUTPUTS)
 LARGEST_DOCUMENT = 500_000
 """Bytes of a JSON document under ``validation/`` that the page shows."""
 KEPT_SHIFTS = 300
@@ -61,7 +62,9 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
     manifest = Manifest.of(run_dir)
     summary = Summary.read(run_dir / artifacts.SUMMARY)
     null = _null(run_dir / artifacts.NULL, manifest)
-    validation, names = validations(run_dir / artifacts.VALIDATIONS), read_names(run_dir)
+    validation = validations(run_dir / artifacts.VALIDATIONS, manifest.cluster_hashes())
+    names = read_names(run_dir)
+    validated = any(isinstance(shown["document"], Validation) for shown in validation)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES, HYPOTHESIS_COLUMNS)
     stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running
     identity = [stages[name].fingerprint for name in ("rows", "harvest", "cluster")]
@@ -73,7 +76,7 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
         "validation": validation,
         "arms": compare_arms(run_dir / artifacts.VALIDATIONS, manifest.cluster_hashes()[artifacts.CLUSTERS]),
         "summary": _counts(summary),
-        "verdict": verdict(summary, labels, hypotheses, null is not None, bool(validation), names),
+        "verdict": verdict(summary, labels, hypotheses, null is not None, validated, names),
         "responses": list(dict.fromkeys([*signals.disparity.ids, *signals.shift.ids])),
         "clusters": _clusters(labels, names, signals, seed),
         "rows": rows,
@@ -99,15 +102,21 @@ def _counts(summary: Summary) -> SummaryCounts:
     }
 
 
-def validations(folder: Path) -> list[ShownValidation | OtherDocument]:
-    """The JSON documents in ``validation/`` and its folders."""
+def validations(folder: Path, clusters: Mapping[str, str]) -> list[ShownValidation | OtherDocument]:
+    """The JSON documents in ``validation/`` and its folders; of one about other clusters, what to do about it.
+
+    Args:
+        clusters: hashes of the run's clusterings as they are now.
+    """
     found: list[ShownValidation | OtherDocument] = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")]):
         if path.name in SHOWN_ELSEWHERE:
             continue
         name = str(path.relative_to(folder))
         try:
-            found.append(_validation(path, name) if path.name == artifacts.VALIDATION else _document(path, name))
+            found.append(
+                _validation(path, name, clusters) if path.name == artifacts.VALIDATION else _document(path, name)
+            )
         except AnatomyError as error:
             found.append({"name": name, "document": {"cannot be read": str(error)}, "shifts": []})
     return found
@@ -119,7 +128,9 @@ def _document(path: Path, name: str) -> OtherDocument:
     return {"name": name, "document": document, "shifts": []}
 
 
-def _validation(path: Path, name: str) -> ShownValidation:
+def _validation(path: Path, name: str, clusters: Mapping[str, str]) -> ShownValidation | OtherDocument:
+    if artifacts.made_of(path.parent) != clusters:
+        return {"name": name, "document": {"not shown": OTHER}, "shifts": []}
     validation = Validation.read(path)
     best = validation.calibration.predictor if validation.calibration else next(iter(validation.agreements), None)
     shifts = path.parent / artifacts.SHIFTS

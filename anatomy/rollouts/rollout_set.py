@@ -30,6 +30,7 @@ from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError, RunError, SettingsError
 from anatomy.progress import logger
 from anatomy.rollouts.rollout_settings import RolloutSettings, SampleSettings
+from anatomy.rollouts.training_folder import keep_training
 from anatomy.settings import ModelSettings, RowSettings, expanded
 from anatomy.types import Message, Pair, Response, Row, content_hash, file_hash
 
@@ -89,11 +90,12 @@ class RolloutManifest(artifacts.Artifact):
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Completions by (prompt id, sample number), the messages of each prompt, and what made them."""
+    """Completions by (prompt id, sample number), the messages of each prompt, what made them, and where they lie."""
 
     texts: Mapping[tuple[str, int], str]
     prompts: Mapping[str, Sequence[Message]]
     manifest: RolloutManifest
+    folder: Path
 
 
 def read_prompts(name: str) -> list[Prompt]:
@@ -180,7 +182,9 @@ def write_rollouts(
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
     completions = generate(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
     sampling = SampleSettings.model_validate(settings.model_dump(include=set(SampleSettings.model_fields)))
-    save_rollouts(out, prompts, completions, SampledModel.of(subject), template_hash(tokenizer), sampling, left)
+    model = SampledModel.of(subject)
+    keep_training(None if model.folder is None else Path(model.folder), out / artifacts.TRAINED_BY)
+    save_rollouts(out, prompts, completions, model, template_hash(tokenizer), sampling, left)
     return read_rollouts(out)
 
 
@@ -219,6 +223,7 @@ def save_rollouts(
         rollouts=file_hash(out / artifacts.ROLLOUTS),
         fingerprint=content_hash([model.fingerprint, template, sampling.model_dump(mode="json"), sorted(ids)]),
     ).write(out / artifacts.MANIFEST)
+    artifacts.record_outputs(out, [artifacts.ROLLOUTS, artifacts.MANIFEST])
 
 
 def is_rollouts(path: str) -> bool:
@@ -237,7 +242,7 @@ def read_rollouts(folder: Path) -> Rollouts:
         raise RunError(f"{folder}: not finished rollouts; run `anatomy rollout` there again")
     rows = artifacts.read_table(folder / artifacts.ROLLOUTS, TEXT_COLUMNS).to_pylist()
     texts = {(row["prompt_id"], row["sample"]): row["text"] for row in rows}
-    return Rollouts(texts, {row["prompt_id"]: json.loads(row["prompt"]) for row in rows}, manifest)
+    return Rollouts(texts, {row["prompt_id"]: json.loads(row["prompt"]) for row in rows}, manifest, folder)
 
 
 def drawn_tokens(folder: Path) -> dict[tuple[str, int], list[int]]:

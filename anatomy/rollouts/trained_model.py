@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anatomy.activations.model import LAPTOP_MODEL, Subject, load_subject, load_tokenizer, load_weights, locate_model
+from anatomy.data.stamped_folder import require_whole
 from anatomy.errors import ModelError, one_line
 from anatomy.settings import ModelSettings, expanded
 from anatomy.text.visible import visible
@@ -97,6 +98,7 @@ def _merge(base: ModelSettings, folder: Path, out: str) -> None:
     """Write the base model with the adapter's weights added."""
     from peft import PeftModel
 
+    require_whole(folder)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(f"{folder}: no {ADAPTER_WEIGHTS}; save the adapter as safetensors")
     source = locate_model(base)

@@ -75,7 +75,7 @@ class TrainingIdentity(Artifact):
     """``training.json``: what was asked for, what was prepared, and whether training finished."""
 
     NAME = "record of a training"
-    VERSION = 2
+    VERSION = 3
     REMEDY = "train again with another --out"
 
     kind: Literal["dpo", "sft"]
@@ -83,6 +83,7 @@ class TrainingIdentity(Artifact):
     seed: int
     audit: str | None = Field(description="Run directory whose clusters the plan means.")
     interventions: tuple[TrainedIntervention, ...]
+    scored: dict[str, str] = Field(description="By target of the plan, the concept that its detector scores.")
     settings: dict[str, JsonValue] = Field(description="The settings on which the final weights depend.")
     asked: InputHashes
     prepared: PreparedRows
@@ -92,6 +93,29 @@ class TrainingIdentity(Artifact):
     def hash(self) -> str:
         """Hash of all that the final weights depend on; each checkpoint carries it."""
         return content_hash([self.asked.model_dump(), self.prepared.rows, self.prepared.edits])
+
+
+def keep_training(model: Path | None, out: Path) -> None:
+    """Copy into ``out`` the records of the training that made a model: readers of what it answers open no other place.
+
+    Args:
+        model: folder of the model, as the user named it; None for one of the Hub, which leaves nothing in ``out``.
+
+    Raises:
+        RunError: a file that the training wrote is missing or changed.
+    """
+    kept = []
+    if model is not None and (model.parent / artifacts.TRAINING).is_file():
+        if (model.parent / artifacts.OUTPUTS).is_file():
+            artifacts.require_outputs(model.parent)
+        names = (artifacts.TRAINING, artifacts.TRAIN_LOG)
+        kept = [model.parent / name for name in names if (model.parent / name).is_file()]
+    for name in (artifacts.OUTPUTS, artifacts.TRAINING, artifacts.TRAIN_LOG):
+        (out / name).unlink(missing_ok=True)
+    for path in kept:
+        artifacts.write_bytes(out / path.name, path.read_bytes())
+    if kept:
+        artifacts.record_outputs(out, [path.name for path in kept])
 
 
 class TrainStep(NamedTuple):

@@ -106,8 +106,12 @@ class Run:
         return cls(path, Manifest.of(path))
 
     def file(self, name: str) -> Path:
-        """Path of an artifact."""
-        return self.path / name
+        """Path of an artifact.
+
+        Raises:
+            RunError: the name leads out of the run.
+        """
+        return artifacts.inside(self.path, name)
 
     @property
     def settings(self) -> AuditSettings:
@@ -214,7 +218,7 @@ class Run:
         Raises:
             RunError: they are missing, or of other rows than the features.
         """
-        scores = read_scores(self.file(artifacts.SCORES) / concept)
+        scores = read_scores(self.file(f"{artifacts.SCORES}/{concept}"))
         self.require_same_rows(scores.row_ids, f"scores of `{concept}`")
         return scores
 
@@ -231,7 +235,7 @@ class Run:
     def own_scores(self, concept: str) -> Scores:
         """Scores of the model's own responses by a concept's detector; raises as :attr:`own_features`."""
         self.require("own")
-        return read_scores(self.file(artifacts.OWN_SCORES) / concept, Response.sides)
+        return read_scores(self.file(f"{artifacts.OWN_SCORES}/{concept}"), Response.sides)
 
     def own_log_probs(self) -> Float[np.ndarray, "J 1"]:
         """Mean log-probability per token of each of the model's own responses; raises as :attr:`own_features`."""
@@ -278,9 +282,10 @@ class Run:
 
     @property
     def words(self) -> dict[str, str]:
-        """Label of every cluster by its id; empty if the run has none."""
-        path = self.file(artifacts.LABELS)
-        labels = ClusterLabels.read(path).kinds() if path.is_file() else {}
+        """Label of every cluster by its id; empty if the run has none of its clusters as they are now."""
+        path, stage = self.file(artifacts.LABELS), self.manifest.stages.get("labels")
+        current = stage is not None and stage.status == "complete" and path.is_file()
+        labels = ClusterLabels.read(path).kinds() if current else {}
         return {name: label["label"] for kind in labels.values() for name, label in kind.items()}
 
     def require_same_rows(self, row_ids: Sequence[str], what: str) -> None:

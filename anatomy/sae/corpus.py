@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from anatomy.activations.spans import encode_row
-from anatomy.artifacts import Artifact, is_sealed, sealed_path
+from anatomy.artifacts import Artifact, inside, is_sealed, sealed_path
 from anatomy.data.faults import Fault
 from anatomy.data.messages import RowFault, to_messages
 from anatomy.data.pair_stream import read_pairs
@@ -77,14 +77,16 @@ class Corpus:
         """Documents of a training block (its number) or of ``HELD_OUT``."""
         from safetensors.numpy import load_file
 
-        arrays = load_file(self.folder / (self.index.names[name] if isinstance(name, int) else self.index.held_out))
+        arrays = load_file(
+            inside(self.folder, self.index.names[name] if isinstance(name, int) else self.index.held_out)
+        )
         cuts = np.cumsum(arrays["lengths"])[:-1]
         pairs = zip(np.split(arrays["ids"], cuts), np.split(arrays["counts"].astype(bool), cuts), strict=True)
         return [Document(ids, counts, "") for ids, counts in pairs]
 
     def is_whole(self) -> bool:
         """Whether every block is there, undamaged."""
-        return all(is_sealed(self.folder / name) for name in (*self.index.names, self.index.held_out))
+        return all(is_sealed(inside(self.folder, name)) for name in (*self.index.names, self.index.held_out))
 
 
 def documents(source: CorpusSource, tokenizer: PreTrainedTokenizerBase, model: ModelSettings) -> Iterator[Document]:

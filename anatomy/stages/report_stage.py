@@ -19,7 +19,7 @@ REPORT_STAGE = Stage(
     name="report",
     work=_work,
     outputs=(f"{artifacts.REPORT}/{artifacts.REPORT_PAGE}",),
-    inputs=(artifacts.SUMMARY, artifacts.LABELS),
+    inputs=(artifacts.SUMMARY, artifacts.LABELS, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS),
     optional=(
         artifacts.TOKENS,
         artifacts.SCORED_TOKENS,

@@ -74,6 +74,9 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
     with claimed(folder):
         artifacts.write_text(folder / artifacts.COMPARISON_PAGE, page(document, _report_link(a_dir, folder)))
         document.write(folder / artifacts.COMPARISON)
+        artifacts.record_outputs(
+            folder, [artifacts.COMPARISON, artifacts.COMPARISON_PAGE], a.run.manifest.cluster_hashes()
+        )
     return Outcome(folder, f"{terminal(document)}\n\n{folder / artifacts.COMPARISON_PAGE}")
 
 

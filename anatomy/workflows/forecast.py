@@ -64,7 +64,7 @@ def forecast(
             found = explain_away.forecast(
                 made.predictor, made.data, made.pool, readout, concept_J, asked.strength, asked.seed, bar.update
             )
-        words = opened.words
+        words, made_of = opened.words, opened.manifest.cluster_hashes()
     change_M = found.without_M - found.predicted_M
     table = pd.DataFrame(
         {
@@ -79,6 +79,7 @@ def forecast(
     if folder is not None:
         with claimed(folder):
             artifacts.write_table(folder / artifacts.FORECAST, pa.Table.from_pandas(table, preserve_index=False))
+            artifacts.record_outputs(folder, [artifacts.FORECAST], made_of)
     return ForecastShifts(folder, _text(table, concept, made, asked, words), table)
 
 

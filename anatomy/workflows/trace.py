@@ -44,8 +44,11 @@ class WithoutRows(BaseModel, frozen=True):
     predicted: float
 
 
-class TraceRecord(BaseModel, frozen=True):
+class TraceRecord(artifacts.Artifact):
     """``trace.json``: a predicted shift, the rows that carry it and those against it, and what is left without them."""
+
+    NAME = "trace"
+    REMEDY = "run `anatomy trace` again"
 
     cluster: str
     predictor: str
@@ -83,6 +86,7 @@ def trace(
         readout = made.one(cluster)
         contribution_N = contributions(made.predictor, made.data, made.pool, readout)
         rows = _rows(opened, contribution_N, asked.top)
+        made_of = opened.manifest.cluster_hashes()
         without = leave_out(made.predictor, made.data, made.pool, readout, contribution_N, asked.seed)
     record = TraceRecord(
         cluster=cluster,
@@ -94,7 +98,8 @@ def trace(
     )
     if folder is not None:
         with claimed(folder):
-            _write(folder, record, made.store.row_ids, contribution_N, without)
+            names = _write(folder, record, made.store.row_ids, contribution_N, without)
+            artifacts.record_outputs(folder, names, made_of)
     table = pd.DataFrame({"row_id": made.store.row_ids, "contribution": contribution_N})
     return TracedShift(folder, _text(record), table)
 
@@ -124,12 +129,15 @@ def _excerpt(messages: Sequence[Message]) -> str:
 
 def _write(
     out: Path, record: TraceRecord, row_ids: list[str], contribution_N: np.ndarray, without: list[LeaveOut]
-) -> None:
+) -> list[str]:
+    """Write everything; return the names of the files."""
     artifacts.write_table(out / artifacts.CONTRIBUTIONS, pa.table({"row_id": row_ids, "contribution": contribution_N}))
     for item in without:
         lines = [row_ids[row] for row in np.sort(item.rows)]
         artifacts.write_text(out / artifacts.row_list(item.kind, item.share), "\n".join(lines) + "\n")
-    artifacts.write_json(out / artifacts.TRACE, record.model_dump(mode="json"))
+    record.write(out / artifacts.TRACE)
+    lists = [artifacts.row_list(item.kind, item.share) for item in without]
+    return [artifacts.CONTRIBUTIONS, artifacts.TRACE, *lists]
 
 
 def _text(record: TraceRecord) -> str:

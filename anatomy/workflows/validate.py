@@ -198,8 +198,11 @@ def _validated(
 
 def _training(after: Rollouts, run: Run) -> tuple[TrainingRecord | None, str | None]:
     """The training that made the model after, or the reason why it is not known."""
+    records = after.folder / artifacts.TRAINED_BY
+    if (records / artifacts.OUTPUTS).is_file():
+        artifacts.require_outputs(records)
     try:
-        return read_training(after.manifest.model.place, run.path), None
+        return read_training(records, run.path, str(after.manifest.model.place.parent)), None
     except AnatomyError as error:
         logger.info(f"training not known: {error}")
         return None, str(error)
@@ -292,8 +295,10 @@ def _reported(
     calibration = _calibration(
         audited_run, settings, data, best, results.calibration_line(comparison, best, found), drift
     )
+    written = [artifacts.SHIFTS, artifacts.PROMPT_MEANS, artifacts.VALIDATION]
     if calibration is not None:
         calibration.write(out / artifacts.CALIBRATION)
+        written.append(artifacts.CALIBRATION)
     results.plots(out, run.words, best.name, found, agreements)
     validation = Validation(
         data=data,
@@ -310,6 +315,7 @@ def _reported(
         warning=warning,
     )
     validation.write(out / artifacts.VALIDATION)
+    artifacts.record_outputs(out, written, run.manifest.cluster_hashes())
     return results.as_text(agreements) + f"\nall numbers: {out / artifacts.VALIDATION}"
 
 

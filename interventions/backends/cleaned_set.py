@@ -60,6 +60,7 @@ def filter_rows(
     shutil.copyfile(out / artifacts.WORK / artifacts.PLAN, out / artifacts.PLAN)
     artifacts.write_table(out / artifacts.FILTER_LOG, log)
     artifacts.write_text(out / artifacts.CARD, _card(settings.rows, log, planned))
+    artifacts.record_outputs(out, [artifacts.CLEANED, artifacts.FILTER_LOG, artifacts.PLAN, artifacts.CARD])
     counts = Counter(log["action"].to_pylist())
     done = ", ".join(f"{counts[action]:,} {action}" for action in ("kept", "masked", "swapped", "dropped", "unusable"))
     note = "\nmasked tokens are in the text of the cleaned set: only `anatomy train` leaves them out"

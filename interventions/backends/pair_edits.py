@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from anatomy.activations.steering import steered
-from anatomy.artifacts import atomic_path, read_table, write_table
+from anatomy.artifacts import atomic_path, read_table, require_unchanged, write_table
 from anatomy.errors import RunError
 from anatomy.types import SIDES
 
@@ -160,6 +160,7 @@ def read_vectors(path: Path) -> list[SteeringVector]:
     Raises:
         RunError: the file is missing, or not one that ``write_vectors`` wrote.
     """
+    require_unchanged(path)
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads(file.metadata()["vectors"])

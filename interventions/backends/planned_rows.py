@@ -77,8 +77,8 @@ def plan_rows(
     """Read the rows, score them for the plan's concepts, and write what the plan does to each.
 
     ``out`` gets ``rows.parquet``, ``scores/<concept>/``, ``plan.yaml``, ``filter_log.parquet``,
-    ``steering.safetensors`` and, last, ``pair_edits.parquet``. What is complete and unchanged is not done again: a
-    killed run resumes at the first shard that is missing.
+    ``steering.safetensors``, ``pair_edits.parquet`` and, last, ``outputs.json``. What is complete and unchanged is not
+    done again: a killed run resumes at the first shard that is missing.
 
     Args:
         bundle: the model and SAE that the detectors read, made from ``settings``.
@@ -107,6 +107,7 @@ def plan_rows(
         artifacts.write_table(run.file(artifacts.FILTER_LOG), filter_log(plan, known, edits, table))
         write_vectors(run.file(VECTORS), vectors)
         write_edits(run.file(artifacts.PAIR_EDITS), edits)
+        artifacts.record_outputs(out, [artifacts.PLAN, artifacts.FILTER_LOG, VECTORS, artifacts.PAIR_EDITS])
     return PlannedRows(plan, bundle, known, edits, vectors)
 
 

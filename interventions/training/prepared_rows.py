@@ -141,7 +141,8 @@ def prepare(task: TrainingTask, asked: InputHashes, scorers: Mapping[str, Scorer
         concepts=tuple(concepts),
         counts=counts,
     )
-    identity = _identity(task, planned.plan, asked, prepared)
+    scored = {name: scorer.concept for name, scorer in scorers.items()}
+    identity = _identity(task, planned.plan, asked, prepared, scored)
     if begun and before is not None:  # the table alone was damaged
         identity = identity.model_copy(update={"finished": before.finished})
     save_plan(task.out / artifacts.PLAN, planned.plan)
@@ -193,7 +194,9 @@ def _vector_values(vectors: Sequence[SteeringVector]) -> list[tuple[int, list[fl
     return [(vector.layer, vector.vector_D.tolist()) for vector in vectors]
 
 
-def _identity(task: TrainingTask, plan: Plan, asked: InputHashes, prepared: PreparedRows) -> TrainingIdentity:
+def _identity(
+    task: TrainingTask, plan: Plan, asked: InputHashes, prepared: PreparedRows, scored: dict[str, str]
+) -> TrainingIdentity:
     items = [item.model_dump(mode="json") for item in plan.interventions]
     return TrainingIdentity(
         kind="dpo" if isinstance(task.settings, TrainSettings) else "sft",
@@ -201,6 +204,7 @@ def _identity(task: TrainingTask, plan: Plan, asked: InputHashes, prepared: Prep
         seed=task.settings.seed,
         audit=None if plan.run is None else str(plan.run.resolve()),
         interventions=tuple(TrainedIntervention.model_validate(item) for item in items),
+        scored=scored,
         settings=learnt_by(task.settings),
         asked=asked,
         prepared=prepared,

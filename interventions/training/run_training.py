@@ -96,12 +96,15 @@ def fit(task: TrainingTask) -> str:
 
     Raises:
         SettingsError: settings that do not go together.
-        RunError: a checkpoint belongs to another training, or to one that is launched in another way.
+        RunError: a checkpoint belongs to another training, or to one that is launched in another way; or what a
+            finished training wrote is missing or changed.
     """
     state = PartialState()
     identity = read_identity(task.out)
     assert identity is not None  # prepared
-    if not identity.finished:
+    if identity.finished:
+        first_alone(lambda: artifacts.require_outputs(task.out))
+    else:
         first_alone(lambda: remove_unusable(task.out, identity))
         checkpoint = last_checkpoint(task.out)
         with said_once():
@@ -117,10 +120,17 @@ def fit(task: TrainingTask) -> str:
         if state.is_main_process:
             steps = read_train_log(task.out / artifacts.TRAIN_LOG)
             artifacts.write_text(task.out / REPORT, training_report(identity, steps))
+            artifacts.record_outputs(task.out, [artifacts.TRAIN_LOG, *_model_files(task.out)])
             write_identity(task.out, identity.model_copy(update={"finished": True}))
         state.wait_for_everyone()
     trained = identity.prepared.counts.trained
     return f"{trained:,} rows: {task.out / MODEL}, {task.out / REPORT}" if state.is_main_process else ""
+
+
+def _model_files(out: Path) -> list[str]:
+    """Return the files of the model and its adapter, by their paths in the training's directory."""
+    files = (path for folder in (MODEL, ADAPTER) for path in sorted((out / folder).rglob("*")) if path.is_file())
+    return [path.relative_to(out).as_posix() for path in files]
 
 
 def refuse_other_launch(checkpoint: Path | None) -> None:

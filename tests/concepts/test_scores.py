@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from anatomy.activations.model import load_subject, load_tokenizer
 from anatomy.activations.spans import encode_row
-from anatomy.artifacts import read_table
+from anatomy.artifacts import read_table, record_outputs
 from anatomy.concepts import scored_tokens
 from anatomy.concepts.scored_tokens import write_scored_tokens
 from anatomy.concepts.scorer import Span, pool_scores
@@ -23,6 +23,11 @@ from anatomy.naming.concept_labels import highest
 from anatomy.settings import ModelSettings
 from anatomy.types import SIDES, Pair
 from probes.text_heuristic import TextHeuristic
+
+
+def recorded(path):
+    record_outputs(path.parent, [path.name])
+    return path
 
 
 class Projection:
@@ -138,7 +143,7 @@ def test_kept_token_scores_are_those_of_the_detector_on_its_own_pass(bundle, tmp
     kept = {number: rows[number] for number in (4, 0, 3)}
     path = tmp_path / "kept.parquet"
     write_scored_tokens(path, kept, scorers, bundle.tokenizer, lambda: bundle.subject, bundle.settings, done.append)
-    found = {(line["concept"], line["row"]): line for line in read_table(path).to_pylist()}
+    found = {(line["concept"], line["row"]): line for line in read_table(recorded(path)).to_pylist()}
     assert set(found) == {(name, number) for name in "ab" for number in kept}
     assert sum(done) == len(kept)
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.float32)
@@ -162,7 +167,7 @@ def test_kept_token_scores_of_a_text_rule_mark_the_tokens_that_overlap_it_withou
 
     path = tmp_path / "kept.parquet"
     write_scored_tokens(path, {7: pair}, [TextHeuristic("bold", "bold")], bundle.tokenizer, never, bundle.settings)
-    (line,) = read_table(path).to_pylist()
+    (line,) = read_table(recorded(path)).to_pylist()
     ranges = [match.span() for match in re.finditer(r"\*\*\w[^*]*\*\*", texts[0])]
     assert len(ranges) == 2
     for side, text, planted in zip(SIDES, texts, (ranges, []), strict=True):

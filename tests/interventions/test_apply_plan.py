@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.known_rows import detected, known, plan, row_id
 
+from anatomy import artifacts
 from anatomy.errors import PlanError
 from interventions.backends.apply_plan import apply_plan, top_rows, united
 from interventions.backends.pair_edits import PairEdit, SideEdit, read_edits, write_edits
@@ -251,4 +252,5 @@ def test_edits_are_read_as_written(tmp_path):
     ]
     found = apply_plan(plan(*items), what)
     write_edits(tmp_path / "pair_edits.parquet", found)
+    artifacts.record_outputs(tmp_path, ["pair_edits.parquet"])
     assert list(read_edits(tmp_path / "pair_edits.parquet").values()) == found

@@ -76,11 +76,12 @@ def compared(audited, tmp_path):
     for path in audited.iterdir():
         if path.name != artifacts.VALIDATIONS:
             (run / path.name).symlink_to(path)
-    clusters = Manifest.of(audited).cluster_hashes()[artifacts.CLUSTERS]
+    about = Manifest.of(audited).cluster_hashes()
     arms = {"plain": (1, []), "shaped": (0.5, [SUPPRESS]), "more": (1.5, [AMPLIFY])}
     for seed, (name, (factor, interventions)) in enumerate(arms.items()):
         shifts = {place: factor * shift for place, shift in SHIFTS.items()}
-        plant(run / artifacts.VALIDATIONS / name, shifts, training(interventions), seed, noise=0.1, clusters=clusters)
+        made_of = {"clusters": about[artifacts.CLUSTERS], "about": about}
+        plant(run / artifacts.VALIDATIONS / name, shifts, training(interventions), seed, noise=0.1, **made_of)
     return run
 
 

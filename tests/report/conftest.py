@@ -78,12 +78,13 @@ def summary(hypotheses, labels, health):
 def run_dir(tmp_path, hypotheses, labels, health, summary):
     model, sae = {"name": "laptop", "origin": "test"}, {"name": "its own", "layer": 1}
     inputs = {"model": {**model, "fingerprint": "model"}, "sae": {**sae, "fingerprint": "sae"}}
-    stages = {"rows": {"status": "complete", "fingerprint": "rows"}}
+    stages = {name: {"status": "complete", "fingerprint": name} for name in ("rows", "labels")}
     made = {"settings": {"rows": "set.jsonl", "seed": 0}, "inputs": inputs, "stages": stages}
     Manifest.model_validate(made).write(tmp_path / artifacts.MANIFEST)
     health.write(tmp_path / artifacts.HEALTH)
     artifacts.write_json(tmp_path / artifacts.LABELS, artifacts.with_checksum({"schema_version": 1, **labels}))
     summary.write(tmp_path / artifacts.SUMMARY)
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
+    artifacts.record_outputs(tmp_path, [artifacts.HYPOTHESES])
     artifacts.write_text(tmp_path / artifacts.SUMMARY_TEXT, to_markdown(summary))
     return tmp_path

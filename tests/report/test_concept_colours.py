@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from anatomy.artifacts import write_table
+from anatomy.artifacts import record_outputs, write_table
 from anatomy.report.token_table import colour_codes, concept_colours
 
 
@@ -29,6 +29,7 @@ def path(tmp_path):
     names = ("concept", "row", "row_id", "chosen", "rejected")
     file = tmp_path / "scored_tokens.parquet"
     write_table(file, pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in lines]))
+    record_outputs(tmp_path, [file.name])
     return file
 
 

@@ -13,6 +13,7 @@ from support.planted_arms import plant, training
 from anatomy import artifacts
 from anatomy.cli.app import main
 from anatomy.features.feature_store import FeatureStore
+from anatomy.runs.manifest import Manifest
 from anatomy.workflows.report import report
 from interventions.plan.plan import Plan, load_plan
 
@@ -340,6 +341,7 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
         agreements={"mean": dict.fromkeys(("global", "concept", "feature"), figure)},
         controls={"global": {"labels flipped": flipped}},
         warning="both <b>fell</b>",
+        about=Manifest.of(run).cluster_hashes(),
     )
     artifacts.write_json(run / artifacts.VALIDATIONS / "arms.json", [{"arm": "shaped", "recovery": 0.83}])
     line = {"predictor": "mean", "view": "global", "context": "all", "observed_low": 0.0, "observed_high": 0.4}
@@ -349,7 +351,9 @@ def test_a_validation_is_shown_with_its_numbers(browser, audited, tmp_path):
     lines.append({**line, "view": "concept", "response": "bold", "predicted": -0.12, "observed": -0.08})
     several = {"view": "feature", "observed": 1.0}
     lines += [{**line, **several, "response": f"R{n}", "predicted": 1.0 / (n + 1)} for n in range(900)]
-    artifacts.write_table(run / artifacts.VALIDATIONS / "first" / artifacts.SHIFTS, pa.Table.from_pylist(lines))
+    folder = run / artifacts.VALIDATIONS / "first"
+    artifacts.write_table(folder / artifacts.SHIFTS, pa.Table.from_pylist(lines))
+    artifacts.record_outputs(folder, [artifacts.SHIFTS], artifacts.made_of(folder))
     report(run)
     opened = Opened(browser, run)
     page = opened.go("view=shift")

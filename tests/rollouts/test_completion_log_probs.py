@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from anatomy import artifacts
 from anatomy.activations.generate import Completion
 from anatomy.cli.app import main
 from anatomy.errors import RunError
@@ -40,6 +41,7 @@ def test_log_probabilities_are_read_in_the_order_of_the_completions(tmp_path):
                          columns=["side", "prompt_id", "sample", "log_prob"])  # fmt: skip
     made_of = {"rollouts": f"{before.manifest.fingerprint} {after.manifest.fingerprint}"}
     pq.write_table(pa.Table.from_pandas(table).replace_schema_metadata(made_of), tmp_path / "l.parquet")
+    artifacts.record_outputs(tmp_path, ["l.parquet"])
     found_SN = read_completion_log_probs(tmp_path / "l.parquet", wanted, (before, after))
     assert found_SN.tolist() == [[11, 0, 10], [111, 100, 110]]
     with pytest.raises(RunError, match="other completions"):

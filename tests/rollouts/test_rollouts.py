@@ -60,6 +60,7 @@ def test_every_distinct_prompt_has_its_samples(tiny_model_dir, prompts, tmp_path
         assert len(tokens) == 8 or tokens[-1] == tokenizer.eos_token_id
     old = shutil.copytree(tmp_path / "r", tmp_path / "old")
     pq.write_table(table.drop_columns(["tokens"]), old / artifacts.ROLLOUTS)
+    artifacts.record_outputs(old, [artifacts.ROLLOUTS])
     with pytest.raises(RunError, match="column `tokens` is missing; run the command that wrote it again"):
         drawn_tokens(old)
 

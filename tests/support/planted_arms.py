@@ -36,6 +36,7 @@ def plant(
     prompts: int = 120,
     noise: float = 0.3,
     clusters: str = CLUSTERS,
+    about: dict[str, str] | None = None,
     **facts: object,
 ) -> Path:
     """``NAME/validation.json`` with its table: each ``(view, response)`` is shifted by a mean, with a seed's noise."""
@@ -55,4 +56,5 @@ def plant(
         "per_prompt": {"statistic": "freq", "window": 64, "clusters": clusters, "concepts": [], "table": table},
     }  # fmt: skip
     artifacts.write_json(folder / artifacts.VALIDATION, artifacts.with_checksum(document | facts))
+    artifacts.record_outputs(folder, [artifacts.PROMPT_MEANS, artifacts.VALIDATION], about or {})
     return folder

@@ -7,9 +7,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from anatomy import artifacts
 from anatomy.activations.generate import Completion
 from anatomy.rollouts.rollout_set import Prompt, SampledModel, save_rollouts
 from anatomy.rollouts.rollout_settings import SampleSettings
+from anatomy.rollouts.training_folder import keep_training
 from anatomy.types import Pair
 
 WORDS = "the quick brown fox jumps over a lazy dog and why not because it is good fine thank you today".split()
@@ -56,5 +58,6 @@ def plant_rollouts(
     texts = [Completion(sentence(generator, generator.random() < share), []) for _ in range(samples * len(prompts))]
     name, made_of = str(model or f"planted {share}"), fingerprint or f"{share} {seed}"
     made_by = SampledModel(name=name, origin="test", folder=None, fingerprint=made_of)
+    keep_training(model, folder / artifacts.TRAINED_BY)
     save_rollouts(folder, prompts, texts, made_by, "none", SAMPLING.model_copy(update={"samples": samples}))
     return folder

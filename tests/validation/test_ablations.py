@@ -151,6 +151,7 @@ def test_prompts_that_one_arm_could_not_read_count_in_none(tmp_path):
     means.after_GM[:7, means.of(["concept", "global"])] = np.nan
     record["per_prompt"]["table"] = write_means(shaped / artifacts.PROMPT_MEANS, means)
     artifacts.write_json(shaped / artifacts.VALIDATION, artifacts.with_checksum(record))
+    artifacts.record_outputs(shaped, [artifacts.PROMPT_MEANS, artifacts.VALIDATION])
     (comparison,) = compared(tmp_path).comparisons
     assert (comparison.prompts, comparison.read) == (120, 113)
 
@@ -176,6 +177,8 @@ def test_what_cannot_be_compared_is_reported_and_the_rest_is_compared(tmp_path, 
     for number, name in enumerate(("plain", "shaped", "third")):
         plant(tmp_path / name, PLAIN, training([SUPPRESS] if number else [], recipe=f"{number}"), seed=number)
     change(tmp_path / "third")
+    there = [path.name for path in (tmp_path / "third").iterdir() if path.name != artifacts.OUTPUTS]
+    artifacts.record_outputs(tmp_path / "third", there)  # as a stranger makes hashes fit
     record = compared(tmp_path)
     assert [(gap.name, why in gap.why) for gap in record.left_out] == [("third", True)]
     assert len(record.comparisons[0].arms) == 2
@@ -198,6 +201,7 @@ def test_the_table_of_means_survives(tmp_path):
     values = np.array([[0.0, 1.5], [np.nan, 2.0]])
     means = PromptMeans(["a", "b"], [("health", "words"), ("global", "R1")], values, values)
     digest = write_means(tmp_path / "m", means)
+    artifacts.record_outputs(tmp_path, ["m"])
     found = read_means(tmp_path / "m", digest)
     assert (found.prompts, found.names) == (means.prompts, means.names)
     np.testing.assert_array_equal(found.after_GM, values)

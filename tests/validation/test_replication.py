@@ -19,6 +19,7 @@ def observation(folder, seed, before, noise=1.0, run="r"):
     table = {"predictor": ["tilt"] * 400, "view": ["features"] * 400, "context": ["all"] * 400,
              "response": names[order], "observed": observed[order]}  # fmt: skip
     artifacts.write_table(folder / artifacts.SHIFTS, pa.table(table))
+    artifacts.record_outputs(folder, [artifacts.SHIFTS])
     plant(folder, {}, None, run=run, rollouts={"before": rollouts(before), "after": rollouts("after")})
     return folder
 

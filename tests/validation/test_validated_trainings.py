@@ -1,6 +1,7 @@
 """From trainings that ``anatomy train`` made, through ``anatomy validate``, to their comparison."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def folder(tmp_path_factory, tiny_model_dir):
 
 
 def training(folder, name):
-    return read_training(folder / name / "model", folder / "run")
+    return read_training(folder / name, folder / "run", f"in {name}")
 
 
 def test_a_training_is_known_by_its_folder(folder):
@@ -63,11 +64,11 @@ def test_a_training_is_known_by_its_folder(folder):
 
 def test_a_training_that_is_not_known_has_a_reason(folder, tmp_path):
     hub = Path("HuggingFaceTB/SmolLM2-135M-Instruct")
-    models = {folder / "sft" / "model": "supervised fine-tuning", folder / "nowhere" / "model": "no training.json"}
-    for model, reason in {**models, hub: "no training.json"}.items():
+    folders = {folder / "sft": "supervised fine-tuning", folder / "nowhere": "no training.json"}
+    for place, reason in {**folders, hub: "no training.json"}.items():
         with pytest.raises(RunError, match=reason):
-            read_training(model, folder / "run")
-    for text, reason in {"{": "not valid JSON", "[]": "schema version", '{"schema_version": 2}': "kind: "}.items():
+            read_training(place, folder / "run", "")
+    for text, reason in {"{": "not valid JSON", "[]": "schema version", '{"schema_version": 3}': "kind: "}.items():
         (tmp_path / "damaged").mkdir(exist_ok=True)
         (tmp_path / "damaged" / artifacts.TRAINING).write_text(text)
         with pytest.raises(RunError, match=f"damaged/{artifacts.TRAINING}: .*{reason}"):
@@ -79,24 +80,34 @@ def test_a_training_that_is_not_known_has_a_reason(folder, tmp_path):
     write_identity(tmp_path / "log", identity)
     for text, reason in {'{"step": 1}\n': "not the log of a DPO training", "[]\n": "line 1 is not a step"}.items():
         (tmp_path / "log" / artifacts.TRAIN_LOG).write_text(text)
+        with pytest.raises(RunError, match=r"its hash is not recorded|not those that this run wrote"):
+            training(tmp_path, "log")
+        artifacts.record_outputs(tmp_path / "log", [artifacts.TRAIN_LOG])
         with pytest.raises(RunError, match=reason):
             training(tmp_path, "log")
 
 
 def test_targets_of_a_plan(folder, tmp_path):
-    """Clusters of this audit, of another one, a saved detector's folder, and rows (also those of a cluster)."""
+    """Clusters of this audit, of another one, a saved detector's folder, and rows (also those of a cluster).
+
+    What a detector scores is said by the record: the folder that a record names is not opened.
+    """
+    detector = str(tmp_path / "detector")
     (tmp_path / "detector").mkdir()
-    artifacts.write_json(tmp_path / "detector" / "detector.json", {"concept": "calm"})
+    artifacts.write_json(tmp_path / "detector" / "detector.json", {"concept": "not read"})
     options = {"drop": "examples", "top": None, "swap": False}
     common = {"direction": "suppress", "strength": 1.0, "backend": "filtering", "options": options}
-    targets = [{"concept": str(tmp_path / "detector")}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
+    targets = [{"concept": detector}, {"cluster": "R3"}, {"rows": ["a", "b"]}, {"source": "x=y"}]
     targets += [{"cluster": "D4"}]
     items = tuple(TrainedIntervention(**common, **target) for target in targets)
     plans = set()
     identity = read_identity(folder / "shaped")
     for run, cluster in ((folder / "run", "R3"), (tmp_path, None)):
-        write_identity(tmp_path / "copy", identity.model_copy(update={"audit": str(run), "interventions": items}))
-        record = read_training(tmp_path / "copy" / "model", folder / "run")
+        changes = {"audit": str(run), "interventions": items, "scored": {detector: "calm"}}
+        write_identity(tmp_path / "copy", identity.model_copy(update=changes))
+        shutil.copy(folder / "shaped" / artifacts.TRAIN_LOG, tmp_path / "copy")
+        artifacts.record_outputs(tmp_path / "copy", [artifacts.TRAIN_LOG])
+        record = read_training(tmp_path / "copy", folder / "run", "copy")
         found = record.interventions
         assert [item.response for item in found] == ["calm", cluster, None, None, None]
         plans.add(record.plan)

@@ -292,7 +292,7 @@ def test_other_detectors_are_refused_before_anything_is_written(tmp_path, tiny_m
         ("{", "not valid JSON"),
         ("{}", "without a schema version"),
         ('{"schema_version": 99}', "of schema version 99"),
-        ('{"schema_version": 2, "kind": "dpo"}', "not a valid record of a training (source: Field required)"),
+        ('{"schema_version": 3, "kind": "dpo"}', "not a valid record of a training (source: Field required)"),
     ],
 )
 def test_a_damaged_record_is_refused_in_one_line(tmp_path, tiny_model_dir, rows, capsys, content, reason):
