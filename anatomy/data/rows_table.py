@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import atomic_path, known_hash, read_as_parquet, require_recorded
+from anatomy.artifacts import atomic_path, known_hash, read_as_parquet, require_unchanged
 from anatomy.data.faults import RETAINED, Fault
 from anatomy.errors import RunError
 from anatomy.types import SPANS, Message, Pair
@@ -66,7 +66,7 @@ def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
     """
     if not path.is_file():
         raise RunError(f"{path}: not found; run `anatomy audit` first")
-    require_recorded(path)
+    require_unchanged(path)
     with read_as_parquet(path, REMEDY), pq.ParquetFile(path) as table:
         if not table.schema_arrow.equals(SCHEMA):
             raise RunError(f"{path}: its columns are not those of rows; {REMEDY}")
