@@ -94,7 +94,7 @@ from anatomy.artifacts.on_disk import (
     write_json,
     write_text,
 )
-from anatomy.artifacts.tables import (
+from anatomy.artifacts.parquet_tables import (
     Columns,
     read_as_parquet,
     read_table,
