@@ -1,4 +1,4 @@
-"""Files that are whole or not at all, the hashes by which damage is noticed, and plain JSON."""
+"""Files that are whole or not at all, the hashes that show damage, and plain JSON."""
 
 from __future__ import annotations
 
