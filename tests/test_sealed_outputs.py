@@ -10,6 +10,7 @@ from anatomy import artifacts
 from anatomy.artifacts import file_names
 from anatomy.data.health import Health
 from anatomy.data.shard_cache import ShardCache, read_shards
+from anatomy.data.sources import find_sources
 from anatomy.data.stamped_folder import require_whole, stamp_folder
 from anatomy.errors import RunError
 from anatomy.hypotheses.null_rates import NullRates
@@ -20,6 +21,7 @@ from anatomy.report.summary_record import Summary
 from anatomy.rollouts.training_folder import TrainingIdentity, keep_training
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterNames
+from anatomy.settings import RowSettings
 from anatomy.validation.validation_record import Validation
 from anatomy.workflows.trace import TraceRecord
 
@@ -45,12 +47,12 @@ LOGS = {artifacts.TRAIN_LOG}
 """Files that a training records, and that its readers require to be recorded."""
 FOLDERS = {artifacts.WORK, artifacts.VALIDATIONS, artifacts.COMPARISONS, artifacts.REPORT, artifacts.TRAINED_BY}
 """Folders that hold other artifacts."""
-OF_PEOPLE = {artifacts.CAPABILITY, artifacts.PLAN}
+OF_PEOPLE = {artifacts.CAPABILITY, artifacts.PLAN, artifacts.COLUMN_MAP}
 """Files that a person writes, or may edit."""
 CACHES = {artifacts.NAME_ANSWERS, artifacts.COMPLETIONS}
 """What is resumed from: answers of a judge by request, completions by the key of their prompt."""
 NOT_READ = {artifacts.SUMMARY_TEXT, artifacts.COMPARISON_PAGE, artifacts.REPORT_PAGE, artifacts.PLOTLY, artifacts.CARD,
-            artifacts.LOCK, artifacts.CLEANED}  # fmt: skip
+            artifacts.LOCK, artifacts.CLEANED, artifacts.LEFT_OUT}  # fmt: skip
 """What is written for people, or for other programs; no command of ours reads it as an artifact."""
 
 
@@ -155,3 +157,11 @@ def test_records_of_a_training_are_kept_beside_completions(tmp_path):
         keep_training(model, out)
     keep_training(Path(tmp_path / "elsewhere" / "model"), out)
     assert list(out.iterdir()) == []
+
+
+def test_the_record_beside_rows_is_no_rows(tmp_path):
+    (tmp_path / "data").mkdir()
+    artifacts.write_table(tmp_path / artifacts.CLEANED, pa.table({"x": [1]}))
+    artifacts.record_outputs(tmp_path, [artifacts.CLEANED])
+    (source,) = find_sources(RowSettings(rows=str(tmp_path)))
+    assert source.name.endswith(".parquet")

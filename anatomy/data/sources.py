@@ -8,7 +8,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from anatomy.artifacts import FILTER_LOG, HEALTH, LEFT_OUT
+from anatomy.artifacts import FILTER_LOG, HEALTH, LEFT_OUT, OUTPUTS
 from anatomy.data.hub import cached_copy, hub_set, hub_source, probe
 from anatomy.data.readers import READERS, Source, check_regular, count_rows, read_file, suffix_of
 from anatomy.data.row_samples import spread_rows
@@ -29,6 +29,7 @@ SIDE_FILES = {
     LEFT_OUT,
     FILTER_LOG,
     HEALTH,
+    OUTPUTS,
 }
 """What `datasets`, and `check` and `filter` here, write beside their data; not rows to be read."""
 
