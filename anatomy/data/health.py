@@ -271,6 +271,54 @@ class RatedRows(HealthPart):
     constant: bool
 
 
+class ChatMarkup(HealthPart):
+    """Marks of chat templates inside texts of retained rows.
+
+    ``turns`` counts rows whose prompt or a response opens turns in its text, ``ends`` the rows with an end token in a
+    span, and ``only`` those in which one side has an end token and the other none.
+    """
+
+    turns: int
+    ends: dict[str, int]
+    only: dict[str, int]
+
+
+class ReasoningRows(HealthPart):
+    """Retained rows with reasoning on a side, with a tag that never ends, and those whose template leaves it out.
+
+    ``hidden`` is None without a tokenizer.
+    """
+
+    rows: int
+    sides: dict[str, int]
+    unclosed: int
+    hidden: int | None = None
+
+
+class TemplateFacts(HealthPart):
+    """What the chat template does to every conversation.
+
+    ``bos`` is how texts begin: ``as it should``, ``missing`` or ``doubled``; ``added`` says that a tokenizer which adds
+    special tokens to rendered text doubles it; ``ends`` whether a token follows the answer, ``dated`` whether the text
+    depends on the day, ``own_system`` whether a system turn is put in where a conversation has none.
+    """
+
+    bos: Literal["as it should", "missing", "doubled"]
+    added: bool
+    ends: bool
+    dated: bool
+    own_system: bool
+
+
+class TrainingWindow(HealthPart):
+    """Retained rows at the length of the training: without room for a response, alike once cut, and cut, by span."""
+
+    length: int
+    no_room: int
+    identical: int
+    cut: dict[str, int]
+
+
 class RowHealth(HealthPart):
     """What the rows are, of which those without a fault are retained.
 

@@ -1,0 +1,51 @@
+"""Marks of chat templates inside texts: tokens that end a turn or a text, and marks that open one.
+
+A response that spells out an end token tells a model when to stop by the text; a text with marks of turns has been
+through a template already, and a second one makes it something that the model has never seen.
+"""
+
+from __future__ import annotations
+
+import re
+
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|eot|>",
+    "<|return|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+    "<eos>",
+)
+"""Spellings of end tokens of common tokenizers."""
+TURN_OPENERS = (
+    r"<\|im_start\|>\s*(?:system|user|assistant|tool)",
+    r"<\|start_header_id\|>\w+<\|end_header_id\|>",
+    r"<\|(?:system|user|assistant|prompter|human|bot)\|>",
+    r"<start_of_turn>(?:user|model)",
+    r"<\|START_OF_TURN_TOKEN\|>",
+    r"<｜(?:User|Assistant)｜>",
+    r"<\|(?:begin_of_text|startoftext)\|>",
+    r"\[/?INST\]",
+    r"<</?SYS>>",
+    r"\A<s>",
+)
+_END = re.compile("|".join(map(re.escape, sorted(END_TOKENS, key=len, reverse=True))))
+_OPENER = re.compile("|".join(TURN_OPENERS))
+
+
+def has_end_token(text: str) -> bool:
+    """Whether the text spells out an end token."""
+    return "<" in text and _END.search(text) is not None
+
+
+def has_turns(text: str) -> bool:
+    """Whether the text holds a mark that opens a turn, as the output of a chat template does."""
+    return ("<" in text or "[" in text) and _OPENER.search(text) is not None
