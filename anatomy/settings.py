@@ -156,7 +156,28 @@ class ModelSettings(SubjectSettings):
     batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
 
 
-class CheckSettings(RowSettings, ModelSettings):
+def _recipe_length(value: Any) -> Any:
+    """The `max_length` of a recipe that is named in place of a number."""
+    if not isinstance(value, str) or value.strip().isdigit():
+        return value
+    recipe = read_yaml(expanded(value), "recipe")
+    if not isinstance(recipe, dict) or "max_length" not in recipe:
+        raise ValueError(f"is neither a number of tokens nor a recipe with `max_length` ({shown(value, 60)})")
+    return recipe["max_length"]
+
+
+class TrainingLength(Settings):
+    """The window of the training that is planned, beside that of the audit."""
+
+    train_length: Annotated[int, BeforeValidator(_recipe_length)] | None = Field(
+        None,
+        ge=16,
+        le=1_000_000,
+        description="Tokens of prompt plus response in the training, or a recipe's file: counts rows that it will cut.",
+    )
+
+
+class CheckSettings(RowSettings, ModelSettings, TrainingLength):
     """Data health: the rows, and the tokenizer that measures them."""
 
 
@@ -241,7 +262,9 @@ class BaseRolloutSettings(Settings):
     )
 
 
-class AuditSettings(HarvestSettings, ClusterSettings, HypothesisSettings, ConceptSettings, BaseRolloutSettings):
+class AuditSettings(
+    HarvestSettings, TrainingLength, ClusterSettings, HypothesisSettings, ConceptSettings, BaseRolloutSettings
+):
     """All stages."""
 
 

@@ -19,20 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
-from anatomy.activations.chat_template import RowTooLong, TemplateError, apply_template, apply_together
-from anatomy.activations.token_bounds import RenderedSide, TokenBounds
-from anatomy.activations.token_sample import TokenSample
-from anatomy.data.faults import (
-    EMPTY_RESPONSE,
-    IDENTICAL_AFTER_TRUNCATION,
-    PROMPT_FILLS_WINDOW,
-    TEMPLATE_REFUSES,
-    TOO_LONG,
-)
-from anatomy.data.health import RowHealth
-from anatomy.data.row_health import CheckResult
+from anatomy.activations.chat_template import TemplateError, apply_template
+from anatomy.activations.token_bounds import RenderedSide
+from anatomy.data.faults import EMPTY_RESPONSE, IDENTICAL_AFTER_TRUNCATION, PROMPT_FILLS_WINDOW
 from anatomy.settings import ModelSettings
-from anatomy.types import Message, Pair, Response, Row, content_hash
+from anatomy.types import Message, Response, Row, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -80,62 +71,6 @@ class EncodedRow:
         return (next(iter(self.sides.values())), "prompt") if name == "prompt" else (self.sides[name], "response")
 
 
-class TokenCheck:
-    """Says whether a pair survives tokenisation and truncation, and counts what was cut.
-
-    With ``sample``, lengths and cuts are those of the sampled rows, and other rows are tokenised only where their text
-    does not tell that they survive: the verdicts are the same.
-    """
-
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings, sample: TokenSample | None = None
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.settings = settings
-        self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
-        self.special_in_text = 0
-        self._sample = sample
-        self._ready: dict[tuple[int, str], tuple[Pair, list[str] | None]] = {}  # pairs are held: no id is given twice
-        self._bounds = TokenBounds(tokenizer, settings) if sample is not None else None
-
-    def prepare(self, pairs: Sequence[Pair]) -> None:
-        """Render the pairs that are checked next; all at once takes a third of the time."""
-        sides = [(pair, side) for pair in pairs for side in pair.sides]
-        texts = apply_together([(pair, _with_holes(pair, side)) for pair, side in sides], self.tokenizer)
-        self._ready = {(id(pair), side): (pair, found) for (pair, side), found in zip(sides, texts, strict=True)}
-
-    def __call__(self, pair: Pair) -> CheckResult:
-        try:
-            rendered = _rendered(pair, self.tokenizer, {side: self._texts(pair, side) for side in pair.sides})
-        except TemplateError as error:
-            return CheckResult(TEMPLATE_REFUSES, None, error.detail)
-        except RowTooLong as error:
-            return CheckResult(TOO_LONG, None, error.detail)
-        wanted = self._sample is None or self._sample.wants(pair.index)
-        if not wanted and self._bounds is not None and self._bounds.certain(rendered):
-            return CheckResult(None, None)
-        encoded = _encoded(rendered, self.tokenizer, self.settings)
-        self.special_in_text += encoded.special_in_text > 0
-        if self._sample is None:
-            for span, cut in encoded.truncated.items():
-                self.truncated[span] += cut
-            return CheckResult(encoded.fault, encoded.lengths)
-        if wanted:
-            self._sample.add(pair.index, encoded.lengths, encoded.truncated, encoded.fault is None)
-        return CheckResult(encoded.fault, None)
-
-    def _texts(self, pair: Pair, side: str) -> list[str] | None:
-        return self._ready.get((id(pair), side), (pair, None))[1]
-
-    def add_to(self, health: RowHealth) -> RowHealth:
-        """The health of the checked rows, with rows cut per span and rows whose text spells out special tokens."""
-        if self._sample is not None:
-            health = self._sample.add_to(health)
-        else:
-            health = health.model_copy(update={"truncated": dict(self.truncated)})
-        return health.model_copy(update={"special_in_text": self.special_in_text})
-
-
 class _Tokens(NamedTuple):
     text: str
     ids: Int32[np.ndarray, " T"]
@@ -143,6 +78,10 @@ class _Tokens(NamedTuple):
     content: Bool[np.ndarray, " T"]
     special: Bool[np.ndarray, " T"]
     special_in_text: int
+
+
+TokenisedSides = dict[str, tuple[_Tokens, _Tokens]]
+"""Each side's text before its final response, and the response, as tokens."""
 
 
 def template_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -159,10 +98,10 @@ def encode_row(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSett
         TemplateError: the chat template refuses the messages or changes their text.
         RowTooLong: a conversation is too long to be tokenised.
     """
-    return _encoded(_rendered(row, tokenizer), tokenizer, settings)
+    return fit_window(tokenised_sides(rendered_sides(row, tokenizer), tokenizer), settings)
 
 
-def _rendered(
+def rendered_sides(
     row: Row, tokenizer: PreTrainedTokenizerBase, ready: Mapping[str, list[str] | None] | None = None
 ) -> dict[str, RenderedSide]:
     """The sides through the chat template, where ``ready`` may hold what it makes of them."""
@@ -176,17 +115,15 @@ def _rendered(
     return sides
 
 
-def _encoded(
-    rendered: dict[str, RenderedSide], tokenizer: PreTrainedTokenizerBase, settings: ModelSettings
-) -> EncodedRow:
-    sides = {
+def tokenised_sides(rendered: dict[str, RenderedSide], tokenizer: PreTrainedTokenizerBase) -> TokenisedSides:
+    """The sides as tokens: what precedes the final response, and the response."""
+    return {
         name: (
             _tokens(side.head, tuple(side.prompt_ranges), tokenizer),
             _tokens(side.response, ((0, side.stop - side.start),), tokenizer),
         )
         for name, side in rendered.items()
     }
-    return _fit_window(sides, settings)
 
 
 def _tokens(text: str, ranges: tuple[tuple[int, int], ...], tokenizer: PreTrainedTokenizerBase) -> _Tokens:
@@ -231,7 +168,7 @@ def _span_ids(encoded: EncodedRow, span: str) -> list[int]:
     return [int(token) for token in side.ids[side.spans[kind]]]
 
 
-def _fit_window(sides: dict[str, tuple[_Tokens, _Tokens]], settings: ModelSettings) -> EncodedRow:
+def fit_window(sides: TokenisedSides, settings: ModelSettings) -> EncodedRow:
     """Cut prompt and response to the window, and name the fault if nothing useful is left."""
     first = next(iter(sides))
     lengths = {"prompt": len(sides[first][0].ids)} | {name: len(response.ids) for name, (_, response) in sides.items()}
@@ -314,7 +251,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> Int64[np.ndarray, " S"]:
     return np.array(sorted(added | set(tokenizer.all_special_ids)), dtype=np.int64)
 
 
-def _with_holes(row: Row, side: str) -> tuple[list[Message], list[Message]]:
+def with_holes(row: Row, side: str) -> tuple[list[Message], list[Message]]:
     """The conversation of a side, and the same with a placeholder for each text."""
     messages: list[Message] = [
         {**message, "content": message.get("content") or ""} for message in [*row.prompt, *row.side(side)]
@@ -333,10 +270,10 @@ def render(
 
     ``ready`` is what the template makes of the conversation and of the one with placeholders, if that is known.
     """
-    messages, holes = _with_holes(row, side)
+    messages, holes = with_holes(row, side)
     with_text = [number for number, message in enumerate(messages) if message["content"]]
-    text, with_holes = ready or apply_template(row, [messages, holes], tokenizer)
-    literals = PLACEHOLDER.split(with_holes)  # template, number, template, number, ...
+    text, hollow = ready or apply_template(row, [messages, holes], tokenizer)
+    literals = PLACEHOLDER.split(hollow)  # template, number, template, number, ...
     shown = [int(number) for number in literals[1::2]]
     ranges: list[tuple[int, int]] | None = None
     if shown == sorted(set(shown)):

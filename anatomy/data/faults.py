@@ -16,6 +16,7 @@ NO_LABEL = "no-label"
 UNPAIRED = "unpaired"
 DUPLICATE_ROW = "duplicate-row"
 OPPOSITE_LABEL = "opposite-label"
+IDENTICAL_AFTER_TEMPLATE = "identical-after-template"
 IDENTICAL_AFTER_TRUNCATION = "identical-after-truncation"
 PROMPT_FILLS_WINDOW = "prompt-fills-window"
 TEMPLATE_REFUSES = "template-refuses"
@@ -36,6 +37,7 @@ REASONS = {
     OPPOSITE_LABEL: "the same two responses came before with the labels swapped",
     TEMPLATE_REFUSES: "the model's chat template refuses the turns, or changes their text",
     TOO_LONG: "a conversation is longer than can be tokenised in memory",
+    IDENTICAL_AFTER_TEMPLATE: "chosen and rejected differ only in what the chat template leaves out",
     IDENTICAL_AFTER_TRUNCATION: "chosen and rejected are the same once cut to the window",
     PROMPT_FILLS_WINDOW: "the prompt leaves no room for a response in the window",
 }
@@ -61,6 +63,7 @@ DIFFER_IN_CASE = "differ-in-case"
 DIFFER_IN_PUNCTUATION = "differ-in-final-punctuation"
 DIFFER_IN_FORM = "differ-in-form"
 TO_GRADER = ("chosen-addresses-grader", "rejected-addresses-grader")
+REASONING_HIDDEN = "reasoning-hidden"
 
 FLAGS = {
     RATING_AGAINST_LABEL: "the rejected response has the higher rating",
@@ -75,6 +78,7 @@ FLAGS = {
     DIFFER_IN_FORM: "the sides differ in white space, case, last punctuation or Unicode form, and in nothing else",
     TO_GRADER[0]: "the chosen response speaks to its grader, not to the user",
     TO_GRADER[1]: "the rejected response speaks to its grader, not to the user",
+    REASONING_HIDDEN: "the chat template leaves out the reasoning of a response",
 }
 """Peculiarities of rows that are retained all the same, with their meaning."""
 

@@ -284,15 +284,11 @@ class ChatMarkup(HealthPart):
 
 
 class ReasoningRows(HealthPart):
-    """Retained rows with reasoning on a side, with a tag that never ends, and those whose template leaves it out.
-
-    ``hidden`` is None without a tokenizer.
-    """
+    """Retained rows with reasoning in a response, by side, and those with a tag of reasoning that never ends."""
 
     rows: int
     sides: dict[str, int]
     unclosed: int
-    hidden: int | None = None
 
 
 class TemplateFacts(HealthPart):
@@ -339,6 +335,10 @@ class RowHealth(HealthPart):
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
     reading: RowReading | None = None
+    markup: ChatMarkup | None = None
+    reasoning: ReasoningRows | None = None
+    template: TemplateFacts | None = None
+    training: TrainingWindow | None = None
     sampled: SampledTokens | None = None
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None
@@ -359,7 +359,7 @@ class Health(Artifact):
     """
 
     NAME = "record of data health"
-    VERSION = 5
+    VERSION = 8
 
     rows: int | None = None
     retained: int | None = None
@@ -374,6 +374,10 @@ class Health(Artifact):
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
     reading: RowReading | None = None
+    markup: ChatMarkup | None = None
+    reasoning: ReasoningRows | None = None
+    template: TemplateFacts | None = None
+    training: TrainingWindow | None = None
     sampled: SampledTokens | None = None
     content: ContentHealth | None = None
     languages: LanguageHealth | None = None

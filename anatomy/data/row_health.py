@@ -29,7 +29,12 @@ from anatomy.data.health import (
 from anatomy.data.lengths import LengthTable
 from anatomy.data.near_duplicates import PromptSample
 from anatomy.data.pair_faults import pair_faults
+<<<<<<< HEAD
 from anatomy.data.rating_range import RatingRange, contradiction
+=======
+from anatomy.data.rating_range import RatingRange
+from anatomy.data.text_marks import TextMarks
+>>>>>>> c04685d (Check says which marks of templates texts hold, whether the template shows reasoning, and what the training's window cuts)
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair
 
@@ -50,12 +55,13 @@ class CheckResult(NamedTuple):
     """What a tokeniser says of one pair: a reason against it (one of ``faults.REASONS``) or None, and tokens a span.
 
     ``lengths`` is None if they are not given row by row. ``detail`` is shown beside the reason; without one, an excerpt
-    of the row is.
+    of the row is. ``flags`` are what is odd about a row that is retained (of ``faults.FLAGS``).
     """
 
     reason: str | None
     lengths: Mapping[str, int] | None
     detail: str = ""
+    flags: tuple[str, ...] = ()
 
 
 RowCheck = Callable[[Pair], CheckResult | None]
@@ -86,6 +92,7 @@ class HealthTable:
         self._rows = 0
         self._reasons: Counter[str] = Counter()
         self._flags: Counter[str] = Counter()
+        self._marks = TextMarks()
         self._examples: defaultdict[str, list[NotedRow]] = defaultdict(list)
         self._seen = DigestSet()
         self._prompts, self._responses = DigestCounts(), DigestCounts()
@@ -160,6 +167,9 @@ class HealthTable:
         self._canned.add(pair)
         self._asked.add(pair)
         self._ratings.add(ratings)
+        for flag in verdict.flags if verdict is not None else ():
+            self._note(self._flags, flag, pair.index, excerpt(pair))
+        self._marks.add(pair)
         lengths = verdict.lengths if verdict is not None else None
         self._unit = "characters" if lengths is None else "tokens"
         lengths = character_lengths(pair) if lengths is None else lengths
@@ -212,6 +222,8 @@ class HealthTable:
             canned=self._canned.found(),
             near_duplicates=self._asked.found(len(prompts)),
             ratings=self._ratings.found(),
+            markup=self._marks.markup(),
+            reasoning=self._marks.reasoning(),
         )
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:

@@ -8,9 +8,10 @@ from anatomy.data.faults import FLAGS, REASONS
 from anatomy.data.health import Health
 from anatomy.report.content_text import content, languages
 from anatomy.report.group_text import groups
-from anatomy.report.layout import WIDTH, count, fit, share, table
+from anatomy.report.layout import WIDTH, count, fit, share, table, wrap
 from anatomy.report.pair_health_text import canned, near_duplicates, ratings
 from anatomy.report.reading_text import reading
+from anatomy.report.texts_noted import noted_texts
 
 TOP_NAMES = 5
 
@@ -26,6 +27,7 @@ def format_health(health: Health) -> str:
         *of_pairs,
         _lengths,
         _truncated,
+        _texts,
         _repeats,
         _names,
         *of_content,
@@ -72,6 +74,11 @@ def _truncated(health: Health) -> Iterator[str]:
         yield "Cut to the window, with 95 % intervals: " + ", ".join(shares)
     elif cut:
         yield "Cut to the window: " + ", ".join(f"{span} of {count(number)} rows" for span, number in cut.items())
+
+
+def _texts(health: Health) -> Iterator[str]:
+    for line in noted_texts(health):
+        yield from wrap(line, indent="  ")
 
 
 def _interval(number: int, total: int) -> str:

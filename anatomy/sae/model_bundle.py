@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 from anatomy.progress import logger
-from anatomy.settings import ModelSettings, SAESettings
+from anatomy.settings import ModelSettings, SAESettings, TrainingLength
 from anatomy.types import Row, content_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from anatomy.activations.model import Subject
-    from anatomy.activations.spans import TokenCheck
+    from anatomy.activations.token_check import TokenCheck
     from anatomy.sae.load_sae import LoadedSAE
 
 
@@ -52,16 +52,20 @@ class ModelBundle:
     @cached_property
     def token_check(self) -> TokenCheck:
         """The check of pairs that only a tokenizer can make: truncation, token lengths."""
-        from anatomy.activations.spans import TokenCheck
+        from anatomy.activations.token_check import TokenCheck
 
-        return TokenCheck(self.tokenizer, self.settings)
+        return TokenCheck(self.tokenizer, self.settings, train_length=self._train_length)
 
     def sampled_token_check(self, seed: int) -> TokenCheck:
         """The same check for one that is quick: lengths and cuts of a large set are those of a sample."""
-        from anatomy.activations.spans import TokenCheck
+        from anatomy.activations.token_check import TokenCheck
         from anatomy.activations.token_sample import TokenSample
 
-        return TokenCheck(self.tokenizer, self.settings, TokenSample(seed))
+        return TokenCheck(self.tokenizer, self.settings, TokenSample(seed), self._train_length)
+
+    @property
+    def _train_length(self) -> int | None:
+        return self.settings.train_length if isinstance(self.settings, TrainingLength) else None
 
     @cached_property
     def subject(self) -> Subject:

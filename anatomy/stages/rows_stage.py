@@ -7,7 +7,7 @@ from anatomy.data.ingest import ingest
 from anatomy.data.sources import source_fingerprint
 from anatomy.progress import progress_bar
 from anatomy.runs.stage_facts import RowsFacts
-from anatomy.settings import RowSettings
+from anatomy.settings import RowSettings, TrainingLength
 from anatomy.stages.health_record import write_health
 from anatomy.stages.stage import Audit, FingerprintPart, Stage
 
@@ -32,7 +32,7 @@ ROWS_STAGE = Stage(
     name="rows",
     work=_work,
     outputs=(artifacts.ROWS,),
-    settings=frozenset(RowSettings.model_fields) - {"rows"},
+    settings=frozenset(RowSettings.model_fields) - {"rows"} | frozenset(TrainingLength.model_fields),
     computed=_computed,
     after=_after,
 )

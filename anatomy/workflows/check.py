@@ -29,7 +29,7 @@ from anatomy.types import Pair
 from anatomy.workflows.outcome import Where
 
 if TYPE_CHECKING:
-    from anatomy.activations.spans import TokenCheck
+    from anatomy.activations.token_check import TokenCheck
 
 
 class CheckedRows(NamedTuple):

@@ -11,7 +11,8 @@ from support.tiny import CHATML, save_tokenizer
 from anatomy.activations import chat_template
 from anatomy.activations.chat_template import TemplateError, apply_template
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import TokenCheck, encode_row
+from anatomy.activations.spans import encode_row
+from anatomy.activations.token_check import TokenCheck
 from anatomy.cli.app import main
 from anatomy.data.faults import TEMPLATE_REFUSES, TOO_LONG
 from anatomy.errors import ModelError

@@ -8,7 +8,8 @@ from support.tiny import CHATML, save_tokenizer
 
 from anatomy.activations import spans
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import TokenCheck, encode_row, span_text, span_tokens, template_hash
+from anatomy.activations.spans import encode_row, span_text, span_tokens, template_hash
+from anatomy.activations.token_check import TokenCheck
 from anatomy.data.faults import TEMPLATE_REFUSES
 from anatomy.data.row_health import HealthTable
 from anatomy.errors import ModelError

@@ -21,7 +21,6 @@ def facts_of(tmp_path_factory):
         if bos:
             from tokenizers.processors import TemplateProcessing
 
-            tokenizer.bos_token = "<|im_start|>"
             tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
                 single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.bos_token_id)]
             )

@@ -11,8 +11,9 @@ from support.tiny import save_tokenizer
 from anatomy.activations import chat_template, token_sample
 from anatomy.activations.chat_template import apply_template, apply_together
 from anatomy.activations.model import load_tokenizer
-from anatomy.activations.spans import TokenCheck, encode_row
+from anatomy.activations.spans import encode_row
 from anatomy.activations.token_bounds import TokenBounds, lost_bytes
+from anatomy.activations.token_check import TokenCheck
 from anatomy.activations.token_sample import TokenSample
 from anatomy.data.health import Health
 from anatomy.data.row_health import HealthTable

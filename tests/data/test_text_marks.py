@@ -39,5 +39,5 @@ def test_reasoning_is_counted_by_side():
     ):
         marks.add(row)
     found = marks.reasoning()
-    assert (found.rows, found.sides, found.unclosed, found.hidden) == (2, {"chosen": 2, "rejected": 1}, 1, None)
+    assert (found.rows, found.sides, found.unclosed) == (2, {"chosen": 2, "rejected": 1}, 1)
     assert marks.markup() is None

@@ -24,7 +24,12 @@ def test_reasoning_is_found(message, text, unclosed):
 
 @pytest.mark.parametrize(
     "message",
-    [{"content": "I think <b>so</b>."}, {"content": ""}, {"content": None}, {"content": "A.", "reasoning_content": " "}],
+    [
+        {"content": "I think <b>so</b>."},
+        {"content": ""},
+        {"content": None},
+        {"content": "A.", "reasoning_content": " "},
+    ],
 )
 def test_a_message_without_reasoning_has_none(message):
     assert reasoning_of({"role": "assistant", **message}) is None

@@ -162,6 +162,10 @@ export interface AuditSettings {
    */
   min_fires: number | null;
   /**
+   * Tokens of prompt plus response in the training, or a recipe's file: counts rows that it will cut.
+   */
+  train_length: number | null;
+  /**
    * sae-lens `release/id` or a local sae-lens folder; default: the laptop model's own.
    */
   sae: string | null;
@@ -351,6 +355,10 @@ export interface Health {
   };
   special_in_text: number;
   reading: RowReading | null;
+  markup: ChatMarkup | null;
+  reasoning: ReasoningRows | null;
+  template: TemplateFacts | null;
+  training: TrainingWindow | null;
   sampled: SampledTokens | null;
   content: ContentHealth | null;
   languages: LanguageHealth | null;
@@ -438,6 +446,56 @@ export interface VoteAgreement {
   ties: number;
   percent: number | null;
   alpha: number | null;
+}
+/**
+ * Marks of chat templates inside texts of retained rows.
+ *
+ * ``turns`` counts rows whose prompt or a response opens turns in its text, ``ends`` the rows with an end token in a
+ * span, and ``only`` those in which one side has an end token and the other none.
+ */
+export interface ChatMarkup {
+  turns: number;
+  ends: {
+    [k: string]: number;
+  };
+  only: {
+    [k: string]: number;
+  };
+}
+/**
+ * Retained rows with reasoning in a response, by side, and those with a tag of reasoning that never ends.
+ */
+export interface ReasoningRows {
+  rows: number;
+  sides: {
+    [k: string]: number;
+  };
+  unclosed: number;
+}
+/**
+ * What the chat template does to every conversation.
+ *
+ * ``bos`` is how texts begin: ``as it should``, ``missing`` or ``doubled``; ``added`` says that a tokenizer which adds
+ * special tokens to rendered text doubles it; ``ends`` whether a token follows the answer, ``dated`` whether the text
+ * depends on the day, ``own_system`` whether a system turn is put in where a conversation has none.
+ */
+export interface TemplateFacts {
+  bos: "as it should" | "missing" | "doubled";
+  added: boolean;
+  ends: boolean;
+  dated: boolean;
+  own_system: boolean;
+}
+/**
+ * Retained rows at the length of the training: without room for a response, alike once cut, and cut, by span.
+ */
+export interface TrainingWindow {
+  length: number;
+  no_room: number;
+  identical: number;
+  cut: {
+    [k: string]: number;
+  };
 }
 /**
  * A uniform sample of ``rows`` rows ``of`` all that were checked, from which lengths and cuts in tokens come.
