@@ -29,12 +29,8 @@ from anatomy.data.health import (
 from anatomy.data.lengths import LengthTable
 from anatomy.data.near_duplicates import PromptSample
 from anatomy.data.pair_faults import pair_faults
-<<<<<<< HEAD
 from anatomy.data.rating_range import RatingRange, contradiction
-=======
-from anatomy.data.rating_range import RatingRange
 from anatomy.data.text_marks import TextMarks
->>>>>>> c04685d (Check says which marks of templates texts hold, whether the template shows reasoning, and what the training's window cuts)
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair
 
