@@ -158,6 +158,7 @@ class MainPart(TypedDict):
     run: RunName
     manifest: Manifest
     health: Health
+    texts: list[str]
     null: dict[View, NullRate] | None
     validation: list[ShownValidation | OtherDocument]
     arms: ArmComparisons

@@ -29,6 +29,7 @@ export interface MainPart {
   run: RunName;
   manifest: Manifest;
   health: Health;
+  texts: string[];
   null: {
     [k: string]: NullRate;
   } | null;

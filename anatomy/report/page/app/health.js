@@ -40,6 +40,7 @@ export function dataView(root) {
     noted("Retained, but odd", record.flags, ""),
     ...pairHealth(record),
     lengths(record),
+    texts(),
     repeats(record),
     names("Sources", record.sources),
     models(record.models),
@@ -124,6 +125,16 @@ function lengths(record) {
       rows.map(([span, row]) => [span, ...columnsShown.map((name) => number(row[name]))]),
       [1, 2, 3, 4, 5],
     ),
+  );
+}
+
+/** What the texts and the chat template do to a training. */
+function texts() {
+  if (!MAIN.texts.length) return null;
+  return section(
+    "Texts and template",
+    null,
+    h("ul", {}, MAIN.texts.map((line) => h("li", {}, line))),
   );
 }
 

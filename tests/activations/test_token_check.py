@@ -1,0 +1,105 @@
+"""What template and windows leave of rows, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+from support.tiny import CHATML, save_tokenizer
+
+from anatomy.activations.model import load_tokenizer
+from anatomy.activations.token_check import TokenCheck
+from anatomy.activations.token_sample import TokenSample
+from anatomy.data.faults import IDENTICAL_AFTER_TEMPLATE, IDENTICAL_AFTER_TRUNCATION, REASONING_HIDDEN
+from anatomy.data.row_health import HealthTable
+from anatomy.errors import SettingsError
+from anatomy.report.texts_noted import noted_texts
+from anatomy.settings import CheckSettings, ModelSettings, load_settings
+from anatomy.types import Pair
+
+SHOWS = (
+    "{% for m in messages %}{{ m.role }}: {% if m.thinking %}({{ m.thinking }}) {% endif %}{{ m.content }}"
+    "<|im_end|>{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    found = {}
+    for name, template in (("drops", CHATML), ("shows", SHOWS)):
+        folder = tmp_path_factory.mktemp(name)
+        save_tokenizer(folder, template)
+        found[name] = load_tokenizer(ModelSettings(model=str(folder)))
+    return found
+
+
+def pair(index: int, chosen: dict, rejected: dict, prompt: str = "Which bird?") -> Pair:
+    sides = [[{"role": "assistant", **message}] for message in (chosen, rejected)]
+    return Pair(index, [{"role": "user", "content": prompt}], *sides)
+
+
+ALIKE = pair(0, {"content": "A wren.", "thinking": "Small."}, {"content": "A wren.", "thinking": "Brown."})
+HIDDEN = pair(1, {"content": "A wren.", "thinking": "Small."}, {"content": "A cow."})
+IN_TEXT = pair(2, {"content": "<think>Small.</think>A wren."}, {"content": "A cow."})
+
+
+@pytest.mark.parametrize("sample", [None, TokenSample(0)])
+def test_reasoning_that_the_template_drops(tokenizers, sample):
+    check = TokenCheck(tokenizers["drops"], ModelSettings(), sample)
+    assert [check(row).reason for row in (ALIKE, HIDDEN, IN_TEXT)] == [IDENTICAL_AFTER_TEMPLATE, None, None]
+    assert [check(row).flags for row in (HIDDEN, IN_TEXT)] == [(REASONING_HIDDEN,), ()]
+
+
+def test_reasoning_that_the_template_shows(tokenizers):
+    check = TokenCheck(tokenizers["shows"], ModelSettings())
+    assert [(check(row).reason, check(row).flags) for row in (ALIKE, HIDDEN, IN_TEXT)] == [(None, ())] * 3
+
+
+@pytest.mark.parametrize("sample", [None, TokenSample(0)])
+def test_both_windows_are_counted(tokenizers, sample):
+    """In this tokenizer « yes» is one token or more; the audit's window holds all of these rows."""
+    long = "yes " * 60
+    rows = [
+        pair(0, {"content": "A wren."}, {"content": "A cow."}),
+        pair(1, {"content": long + "one"}, {"content": long + "two"}),  # alike once cut
+        pair(2, {"content": long}, {"content": "No."}),  # one side is cut
+        pair(3, {"content": "A wren."}, {"content": "A cow."}, prompt=long),  # no room
+    ]
+    settings = ModelSettings(max_length=1024)
+    check = TokenCheck(tokenizers["drops"], settings, sample, train_length=96)
+    table = HealthTable("explicit", check)
+    assert [table.add(row) for row in rows] == ["retained"] * 4
+    found = check.add_to(table.found()).training
+    assert (found.length, found.no_room, found.identical) == (96, 1, 1)
+    assert found.cut == {"prompt": 1, "chosen": 3, "rejected": 2}
+    short = TokenCheck(tokenizers["drops"], ModelSettings(max_length=96))
+    assert short(rows[1]).reason == IDENTICAL_AFTER_TRUNCATION
+
+
+def test_a_training_length_is_a_number_or_that_of_a_recipe(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("learning_rate: 1.0e-6\nmax_length: 2048\n")
+    (tmp_path / "other.yaml").write_text("learning_rate: 1.0e-6\n")
+    lengths = [
+        load_settings(CheckSettings, {"rows": "demo", "train_length": value}).train_length
+        for value in ("512", str(tmp_path / "recipe.yaml"))
+    ]
+    assert lengths == [512, 2048]
+    with pytest.raises(SettingsError, match="neither a number of tokens nor a recipe with `max_length`"):
+        load_settings(CheckSettings, {"rows": "demo", "train_length": str(tmp_path / "other.yaml")})
+    with pytest.raises(SettingsError, match=r"none\.yaml"):
+        load_settings(CheckSettings, {"rows": "demo", "train_length": str(tmp_path / "none.yaml")})
+
+
+def test_each_fact_is_a_sentence(tokenizers):
+    check = TokenCheck(tokenizers["drops"], ModelSettings(), train_length=96)
+    table = HealthTable("explicit", check)
+    table.add(pair(0, {"content": "A wren.</s>"}, {"content": "A cow."}, prompt="[INST] Which bird? [/INST]"))
+    table.add(IN_TEXT)
+    from anatomy.data.health import Health
+
+    lines = noted_texts(Health.of(check.add_to(table.found())))
+    assert [line.split(":")[0].split(" (")[0] for line in lines] == [
+        "Chat markup in the text of 1 row",
+        "End token only in chosen",
+        "Reasoning in responses of 1 row",
+        "At the training length of 96 tokens",
+    ]
+    assert "1 (only in rejected: 0)" in lines[1]
