@@ -73,7 +73,7 @@ FILLER = (
     "turn",
     "final",
     "model",
-    "final",
+    "orig",
 )
 NUMBERINGS = (
     ("a", "b", "c", "d", "e", "f", "g", "h"),
@@ -111,14 +111,14 @@ def words_of(name: str) -> tuple[str, ...]:
 def corrected(name: str) -> str | None:
     """The name without its typos; None if it has none."""
     pairs = [(word, _known(word)) for word in map(str.lower, WORD.findall(name))]
-    if not any(known and word != known and word != f"{known}s" for word, known in pairs):
+    if not any(known and word not in (known, f"{known}s", f"{known[:-1]}ies") for word, known in pairs):
         return None
     return "_".join(known or word for word, known in pairs)
 
 
 def _known(word: str) -> str | None:
     """The known word that this is: as it stands, its plural, or with one typo."""
-    for known in (word, word.removesuffix("s")):
+    for known in (word, word.removesuffix("s"), f"{word.removesuffix('ies')}y"):
         if known in KNOWN:
             return known
     if len(word) < TYPO_LENGTH:
@@ -147,3 +147,9 @@ def is_only(words: Sequence[str], *tables: Sequence[str]) -> bool:
 def first_of(words: Sequence[str], table: Sequence[str]) -> int:
     """Place in a table of the first of its words that is here; its length if none is."""
     return min((table.index(word) for word in words if word in table), default=len(table))
+
+
+def words_of_path(name: str) -> tuple[str, ...]:
+    """The words of a field's path; names around it that say nothing (``data.chosen``) are left out."""
+    *around, last = name.split(".")
+    return tuple(word for part in around for word in words_of(part) if word in KNOWN) + words_of(last)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from anatomy.data.column_names import words_of
+from anatomy.data.column_names import words_of_path
 from anatomy.data.json_stream import TooDeep, check_depth, parse_json
 
 Kind = Literal[
@@ -51,7 +51,7 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     for record in records:
         for name, value in _fields(record):
             values.setdefault(name, []).append(value)
-    return {name: Column(name, words_of(name), _common(found), found) for name, found in values.items()}
+    return {name: Column(name, words_of_path(name), _common(found), found) for name, found in values.items()}
 
 
 def _fields(record: Mapping[str, Any], before: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:

@@ -74,7 +74,7 @@ class RecordReader:
         self._media = [getter(name) for name in reading.media]
         self._tools = getter(reading.tools)
         self._used = {
-            *("tools", "chat_template_kwargs", *self._sides),
+            *("tools", "chat_template_kwargs", *self._sides, *(name.split(".")[0] for name in self._sides)),
             *(
                 part
                 for role in ("prompt", "system", "history")

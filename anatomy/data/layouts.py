@@ -125,7 +125,7 @@ def _given_winner(
     roles: Mapping[str, str], columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]]
 ) -> Winner:
     text = roles["winner"]
-    names = [roles[role] for role in ("response_a", "response_b") if role in roles] or roles["responses"].split("+")
+    names = [roles[role] for role in ("response_a", "response_b") if role in roles] or _listed_names(roles["responses"])
     if "+" in text:
         return one_hot(text.split("+"), len(names))
     column = columns.get(text)
@@ -136,6 +136,11 @@ def _given_winner(
     if winner is None:
         raise unclear_winner(text, columns)
     return winner
+
+
+def _listed_names(responses: str) -> list[str]:
+    """Names of several responses: their columns, or the places in a list of them."""
+    return responses.split("+") if "+" in responses else [f"{responses}.{place}" for place in range(2)]
 
 
 def unclear_winner(name: str, columns: Mapping[str, Column]) -> RowsError:
@@ -170,7 +175,7 @@ def _unknown(columns: Mapping[str, Column]) -> RowsError:
     prompt = _prompt(columns, []) or (texts[0] if len(texts) > 2 else "COLUMN")
     roles = {side: name for name in texts if (side := side_of(columns[name].words)[0])}
     left = iter([*(name for name in texts if name not in (prompt, *roles.values())), "COLUMN", "COLUMN"])
-    missing = " or ".join(f"`{side}`" for side in ("chosen", "rejected") if side not in roles)
+    missing = " or ".join(f"`{side}`" for side in ("chosen", "rejected") if side not in roles) or "of responses"
     flags = ",".join(f"{side}={roles.get(side) or next(left)}" for side in ("chosen", "rejected"))
     return RowsError(
         f"no column {missing}, nor another layout of preference rows; columns here: {_listed(columns)}; say which is "

@@ -56,10 +56,13 @@ def _paired(scores: Sequence[float], mode: str) -> list[tuple[int, int]]:
 
 def _facts(judged: Judged, better: int, worse: int) -> Mapping[str, Any]:
     """Metadata of a pair: what holds for both responses under its name, else under one name for each side."""
-    if not any(judged.facts):
-        return judged.metadata
-    chosen, rejected = judged.facts[better], judged.facts[worse]
     found = dict(judged.metadata)
+    if not set(judged.scores) <= {0.0, 1.0}:  # more than a label
+        scores = {"score_chosen": judged.scores[better], "score_rejected": judged.scores[worse]}
+        found = {**scores, **found}
+    if not any(judged.facts):
+        return found
+    chosen, rejected = judged.facts[better], judged.facts[worse]
     for name in {**chosen, **rejected}:
         if name in chosen and chosen[name] == rejected.get(name) and name not in MODEL_FACTS:
             found.setdefault(name, chosen[name])
@@ -67,8 +70,7 @@ def _facts(judged: Judged, better: int, worse: int) -> Mapping[str, Any]:
         for side, facts in (("chosen", chosen), ("rejected", rejected)):
             if name in facts:
                 found[f"{side}_model" if name in MODEL_FACTS else f"{name}_{side}"] = facts[name]
-    scores = {"score_chosen": judged.scores[better], "score_rejected": judged.scores[worse]}
-    return {**scores, **found}
+    return found
 
 
 def together(group: Sequence[Judged]) -> Judged:

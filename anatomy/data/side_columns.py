@@ -149,7 +149,10 @@ def numbered(columns: Columns, records: Sequence[Mapping[str, Any]]) -> Sides | 
         scale for scale in families(columns.values(), NUMERIC, SCORE, RESPONSE + FILLER) if len(scale) == len(names)
     ]
     if scores and not winners:
-        return Sides({**roles, "responses": "+".join(names), "scores": "+".join(scores[0])})
+        notes = tuple(f"`{name}` may say which is better, too; scores are used" for name in unclear)
+        return Sides(
+            {**_models(columns, names), "responses": "+".join(names), "scores": "+".join(scores[0])}, notes=notes
+        )
     return Sides(roles, winners, unclear=unclear)
 
 
@@ -176,7 +179,7 @@ def winners_of(columns: Columns, names: Sequence[str]) -> tuple[tuple[Winner, ..
             used |= {*hot, *(extra := _beside(columns, hot))}
             found.append(one_hot([*hot, *extra], len(names)))
     for column in columns.values():
-        if column.name in used or not any(word in WINNER + DIFFERENCE for word in column.words) or long_text(column):
+        if column.name in used or not may_say(column):
             continue
         winner = winner_of(column, numbers)
         if winner is not None:
@@ -199,6 +202,12 @@ def _repeated(
             winner = by_value(column.name, groups, records)
             if winner is not None:
                 yield winner
+
+
+def may_say(column: Column) -> bool:
+    """Whether a column's name is that of a winner, or of a difference of scores, and its values are not prose."""
+    difference = is_only(column.words, DIFFERENCE, SCORE, WINNER, ("overall", "mean", "avg"))
+    return (difference or any(word in WINNER for word in column.words)) and not long_text(column)
 
 
 def winner_of(column: Column, numbers: Sequence[str]) -> Winner | None:
@@ -236,7 +245,7 @@ def listed(columns: Columns, score: str | None) -> Sides | None:
     column = min(lists, key=lambda one: first_of(one.words, RESPONSE))
     beside = [one for one in columns.values() if one.kind == "numbers" and any(word in SCORE for word in one.words)]
     if column.kind == "dicts":
-        return _inside(column, score)
+        return _inside(columns, column, score)
     best = score or next((one.name for one in beside), None)
     if best is None:
         winners, _ = winners_of(columns, [f"{column.name}.{place}" for place in range(2)])
@@ -251,11 +260,15 @@ def listed(columns: Columns, score: str | None) -> Sides | None:
     return Sides({"responses": column.name, "scores": best}, notes=_choice(best, others))
 
 
-def _inside(column: Column, score: str | None) -> Sides:
+def _inside(columns: Columns, column: Column, score: str | None) -> Sides:
     items = [item for value in column.filled for item in (decoded(value) if isinstance(decoded(value), list) else [])]
     inner = columns_of([item for item in items if isinstance(item, dict)])
     texts = [one for one in inner.values() if one.kind in TEXT and is_only(one.words, (*RESPONSE, "content"), FILLER)]
     scales = [one.name for one in inner.values() if one.kind in NUMERIC and any(word in SCORE for word in one.words)]
+    if texts and not (score or scales):
+        winners, _ = winners_of(columns, [f"{column.name}.{place}" for place in range(2)])
+        if winners:
+            return Sides({"responses": column.name, "response": texts[0].name}, winners)
     if not texts or not (score or scales):
         missing = "which field says how good it is" if texts else "which field is its text"
         raise RowsError(

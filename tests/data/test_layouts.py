@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from anatomy.data.pair_stream import PairStream
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
+from anatomy.workflows.show_mapping import show_mapping
 from tests.support.planted_layouts import LAYOUTS, Planted, planted, turn
 
 Write = Callable[[str, Any], Path]
@@ -261,3 +263,40 @@ def test_text_columns_that_are_not_read_are_told(write: Write) -> None:
     rows = [LAYOUTS["chosen"][1](pair) | {"reasoning": f"Long words about {pair.prompt}"} for pair in planted(4)]
     stream, _ = stream_of(write("a.jsonl", lines(rows)))
     assert stream.reading().unread == {"reasoning": "Long words about What is question 0 about, please?"}
+
+
+def test_memory_of_joined_records_does_not_grow_with_them(write: Write) -> None:
+    """Ratings of ten times the responses, whose text is as many times as large, are joined in about the same memory."""
+
+    def peak(count: int) -> int:
+        rows = [row for pair in planted(count) for row in pointwise(pair._replace(good=f"{pair.good} {'x' * 2000}"))]
+        path = write(f"{count}.jsonl", lines(rows))
+        tracemalloc.start()
+        assert sum(1 for _ in PairStream(RowSettings(rows=str(path), score="helpfulness"))) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(10)
+    assert peak(3_000) < 1.5 * max(peak(300), 4 << 20)
+
+
+def test_two_lists_of_turns_are_one_conversation(write: Write) -> None:
+    rows = [{**LAYOUTS["one-hot"][1](pair), "prompt": json.dumps([pair.prompt, "Sure?"])} for pair in planted(5)]
+    rows = [{**row, **{name: json.dumps([row[name], "Yes."]) for name in ("response_a", "response_b")}} for row in rows]
+    _, found = stream_of(write("a.jsonl", lines(rows)))
+    first = found[0]
+    assert isinstance(first, Pair)
+    assert [message["content"] for message in first.prompt] == [planted(1)[0].prompt]
+    assert [message["role"] for message in first.chosen] == ["assistant", "user", "assistant"]
+
+
+def test_the_map_is_shown_as_yaml_with_three_rows(write: Write, tmp_path: Path) -> None:
+    path = write("a.jsonl", lines([LAYOUTS["sign"][1](pair) for pair in planted(5)]))
+    shown = show_mapping(str(path))
+    assert "# row 3" in shown
+    assert "# row 4" not in shown
+    assert f"#     assistant: {planted(1)[0].good}" in shown
+    (tmp_path / "map.yaml").write_text(shown)
+    again = show_mapping(str(path), map=str(tmp_path / "map.yaml"))
+    assert again == shown

@@ -164,6 +164,17 @@ LAYOUTS: dict[str, tuple[str, Callable[[Planted], dict[str, Any]]]] = {
             "completions": [{"response": text, "overall_score": score, "model": "m"} for text, score in ranked(p)],
         },
     ),
+    "objects with a choice": (
+        "ranking",
+        lambda p: {
+            "info": {"id": 1, "post": p.prompt}, "choice": int(p.second),
+            "summaries": [{"text": p.bad}, {"text": p.good}] if p.second else [{"text": p.good}, {"text": p.bad}],
+        },
+    ),
+    "an object as JSON": (
+        "explicit",
+        lambda p: {"prompt": p.prompt, "data": json.dumps({"chosen": p.good, "rejected": p.bad})},
+    ),
     "lists of sides": ("ranking", lambda p: {"prompt": p.prompt, "chosen": [p.good], "rejected": [p.bad, "Hm."]}),
     "HH": ("hh", transcript("\n\nHuman: ", "\n\nAssistant: ")),
     "### Human": ("transcripts", transcript("### Human: ", "\n### Assistant: ")),
