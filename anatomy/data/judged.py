@@ -71,6 +71,9 @@ class RecordReader:
         self._get = {role: getter(name) for role, name in reading.roles.named().items()}
         self._winner = reading.winner.reads() if reading.winner else None
         self._sides = [part for role in SIDE_ROLES for part in (getattr(reading.roles, role) or "").split("+") if part]
+        names = [(f"{side}_{what}", name) for side in ("chosen", "rejected")
+                 for what, name in (("model", f"{side}_model"), ("score", f"score_{side}"))]  # fmt: skip
+        self._canonical = [(role, name) for role, name in names if role in self._get and reading.layout == "pairs"]
         self._media = [getter(name) for name in reading.media]
         self._tools = getter(reading.tools)
         self._used = {
@@ -210,7 +213,8 @@ class RecordReader:
         style = self.reading.style
         if style is not None and not is_messages(value) and (isinstance(value, str) or kind_of(value) == "none"):
             return []
-        if kind_of(value) == "texts" and not is_messages(value):
+        listed = isinstance(value, list) or (isinstance(value, str) and value.lstrip()[:1] == "[")
+        if listed and kind_of(value) == "texts" and not is_messages(value):
             return []
         messages = _flat(value, column, "user")
         if "history" in self._get:
@@ -299,10 +303,8 @@ class RecordReader:
             for key, value in values.items()
             if key not in self._used and _is_scalar(value)
         }
-        if self.reading.layout == "pairs":
-            for side in ("chosen", "rejected"):
-                for role, name in ((f"{side}_model", f"{side}_model"), (f"{side}_score", f"score_{side}")):
-                    self._put(found, values, role, name)
+        for role, name in self._canonical:
+            self._put(found, values, role, name)
         if self.reading.layout == "winner":
             order = ("a", "b") if scores[0] > scores[1] else ("b", "a")
             for side, letter in zip(("chosen", "rejected"), order, strict=True):

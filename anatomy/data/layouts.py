@@ -46,6 +46,8 @@ from anatomy.settings import RowFormat, RowSettings
 PROMPT_COLUMN = {"explicit": "prompt", "full-conversations": "prompt", "sharegpt": "conversations"}
 MOST_LISTED = 15
 MOSTLY = 0.8
+FEW = 16
+"""Texts among which one is a transcript, if nearly all are."""
 SIDE_ROLES = (
     *("chosen", "rejected", "response_a", "response_b", "winner", "responses", "scores", "response", "score", "label"),
 )
@@ -320,7 +322,7 @@ def _common_starts(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -
 
 def _style(texts: Sequence[str]) -> Style | None:
     """The style that nearly all texts are transcripts in."""
-    first = next((style for style in map(style_of, texts) if style), None)
+    first = next((style for style in map(style_of, texts[:FEW]) if style), None)
     return first if first and sum(is_in(text, first) for text in texts) >= MOSTLY * len(texts) else None
 
 
