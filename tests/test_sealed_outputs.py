@@ -113,6 +113,9 @@ def test_a_record_of_other_clusters_begins_anew(tmp_path):
     artifacts.record_outputs(tmp_path, ["a"], {"clusters": "1"})
     artifacts.record_outputs(tmp_path, ["b"], {"clusters": "1"})
     assert set(artifacts.Outputs.read(tmp_path / artifacts.OUTPUTS).outputs) == {"a", "b"}
+    artifacts.record_outputs(tmp_path, ["c"])  # of the same clusters
+    found = artifacts.Outputs.read(tmp_path / artifacts.OUTPUTS)
+    assert (set(found.outputs), found.made_of) == ({"a", "b", "c"}, {"clusters": "1"})
     artifacts.record_outputs(tmp_path, ["c"], {"clusters": "2"})
     assert set(artifacts.Outputs.read(tmp_path / artifacts.OUTPUTS).outputs) == {"c"}
 

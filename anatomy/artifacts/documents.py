@@ -6,7 +6,6 @@ import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, with_config
@@ -94,20 +93,22 @@ class Outputs(Artifact):
     outputs: dict[str, str] = Field(description="SHA-256 of each file, by its path inside.")
 
 
-def record_outputs(folder: Path, names: Iterable[str], about: Mapping[str, str] = MappingProxyType({})) -> None:
+def record_outputs(folder: Path, names: Iterable[str], about: Mapping[str, str] | None = None) -> None:
     """Write the hashes of files of a folder; those of other files there are kept, unless made of something else.
 
     Args:
         names: paths of the files inside.
-        about: hashes of the clusterings that they are about.
+        about: hashes of the clusterings that they are about; None: what the record says already.
     """
     kept: Mapping[str, str] = {}
+    stated = {} if about is None else dict(about)
     with contextlib.suppress(RunError):  # missing or damaged: nothing of it is kept
         before = Outputs.read(folder / OUTPUTS)
-        kept = before.outputs if before.made_of == dict(about) else {}
+        stated = before.made_of if about is None else stated
+        kept = before.outputs if before.made_of == stated else {}
     there = {name: digest for name, digest in kept.items() if (folder / name).is_file()}
     found = {name: known_hash(folder / name) for name in names}
-    Outputs(made_of=dict(about), outputs=dict(sorted({**there, **found}.items()))).write(folder / OUTPUTS)
+    Outputs(made_of=stated, outputs=dict(sorted({**there, **found}.items()))).write(folder / OUTPUTS)
 
 
 def made_of(folder: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from anatomy import artifacts
 from anatomy.data.faults import Fault
@@ -34,7 +35,7 @@ def xstest_pairs(path: Path) -> list[Pair]:
 
     A prompt whose completions are all alike has one pair with empty sides: it can be held out, not trained on.
     """
-    table = artifacts.read_table(path).to_pandas().sort_values(["id", "model"])
+    table = pq.read_table(path).to_pandas().sort_values(["id", "model"])
     found: list[Pair] = []
     for prompt, part in table.groupby("prompt", sort=False):
         sign = -1 if str(part["type"].iloc[0]).startswith("contrast") else 1

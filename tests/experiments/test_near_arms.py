@@ -1,5 +1,7 @@
 """Two trainings that differ in a few rows: rows that line up, likelihoods, and the difference weighted by them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,7 +42,7 @@ def test_rows_of_a_store_are_found_among_the_completions():
     prompts = {Pair(0, turn, (), ()).prompt_id: turn for turn in turns}
     keys = [(prompt, sample) for prompt in prompts for sample in range(2)]
     before, after = (
-        Rollouts({(prompt, sample): f"{side} {prompt} {sample}" for prompt, sample in keys}, prompts, {})
+        Rollouts({(prompt, sample): f"{side} {prompt} {sample}" for prompt, sample in keys}, prompts, {}, Path())
         for side in ("before", "after")
     )
     wanted = [keys[3], keys[0], keys[2]]

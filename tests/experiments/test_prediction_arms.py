@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
+from anatomy import artifacts
 from anatomy.data.pair_stream import read_pairs
 from anatomy.settings import RowSettings
 from experiments.prediction import leave_out, swapped_labels
@@ -18,13 +18,19 @@ from experiments.prediction.leave_out import curves, intervals, training_noise
 from experiments.prediction.preference_sets import TRAIN, without, write_split
 
 
+def write_recorded(path: Path, table: pa.Table) -> None:
+    """A table and its hash, as a command leaves them."""
+    artifacts.write_table(path, table)
+    artifacts.record_outputs(path.parent, [path.name])
+
+
 def write_validation(folder: Path, before_GT: np.ndarray, after_GT: np.ndarray) -> None:
     """Validations ``validate-0`` … with means of R3 on every prompt (rows) of every training (columns)."""
     for seed in range(after_GT.shape[1]):
         means = {"prompt_id": [f"p{place}" for place in range(len(after_GT))], "view": "global", "response": "R3",
                  "before": before_GT[:, seed], "after": after_GT[:, seed]}  # fmt: skip
         (folder / f"validate-{seed}").mkdir(parents=True)
-        pq.write_table(pa.Table.from_pandas(pd.DataFrame(means)), folder / f"validate-{seed}" / "prompt_means.parquet")
+        write_recorded(folder / f"validate-{seed}" / "prompt_means.parquet", pa.Table.from_pandas(pd.DataFrame(means)))
         (folder / f"validate-{seed}" / "validation.json").write_text("{}")
 
 
@@ -79,7 +85,7 @@ def test_arms_compare_predicted_and_observed_over_trainings(data, tmp_path):
     write_validation(folder, start_GT, start_GT + 2.0)
     for name in ("R3", "R9"):
         trace = folder / f"trace-{name}"
-        pq.write_table(pa.table({"row_id": ids, "contribution": contribution_N}), trace / "contributions.parquet")
+        write_recorded(trace / "contributions.parquet", pa.table({"row_id": ids, "contribution": contribution_N}))
         (trace / "trace.json").write_text(json.dumps({"cluster": name}))
         pair = (2 * shares[f"trace-{name}/25-percent/{arm}"] for arm in ("random", "top"))
         write_validation(trace / "25-percent", *(start_GT + shift for shift in pair))
@@ -122,7 +128,7 @@ def planted_parts(folder: Path, even: float, seed: int, clusters: int = 60, prom
         prompt = np.repeat([f"p{g}" for g in range(prompts)], clusters)
         table = pd.DataFrame({"prompt_id": prompt, "view": "global", "response": names * prompts, **sides})
         (out / "validate-0").mkdir(parents=True)
-        pq.write_table(pa.Table.from_pandas(table), out / "validate-0" / "prompt_means.parquet")
+        write_recorded(out / "validate-0" / "prompt_means.parquet", pa.Table.from_pandas(table))
 
     write(folder, before, plus)
     write(folder / swapped_labels.SWAPPED, minus, plus)
@@ -159,7 +165,7 @@ def test_a_prediction_is_held_against_the_mean_over_trainings_and_prompts(tmp_pa
         table = pd.DataFrame({"prompt_id": np.repeat(ids, 50), "view": "global", "response": names * 100,
                               "before": 1.0, "after": 1.0 + values.ravel()})  # fmt: skip
         (tmp_path / f"validate-{seed}").mkdir()
-        pq.write_table(pa.Table.from_pandas(table), tmp_path / f"validate-{seed}/prompt_means.parquet")
+        write_recorded(tmp_path / f"validate-{seed}/prompt_means.parquet", pa.Table.from_pandas(table))
     observed = mean_change([tmp_path / "validate-0", tmp_path / "validate-1"])
     assert observed.shape == (99, 50)
     known_M = shift_M[[int(name[1:]) for name in observed.columns]]
@@ -181,5 +187,5 @@ def test_the_curve_is_of_a_large_prediction_that_came_true(tmp_path):
                "observed": observed, "observed_low": observed - width, "observed_high": observed + width}  # fmt: skip
     table = pd.DataFrame(columns)
     others = table.assign(view="features", observed=99.0), table.assign(predictor="tilt", observed=99.0)
-    pq.write_table(pa.Table.from_pandas(pd.concat([table, *others])), tmp_path / "shifts.parquet")
+    write_recorded(tmp_path / "shifts.parquet", pa.Table.from_pandas(pd.concat([table, *others])))
     assert leave_out.surest(tmp_path / "shifts.parquet", "gradient") == "R3"
