@@ -8,6 +8,7 @@ in the manifest and printed, never applied silently.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -158,7 +159,7 @@ class ModelSettings(SubjectSettings):
 
 def _recipe_length(value: Any) -> Any:
     """The `max_length` of a recipe that is named in place of a number."""
-    if not isinstance(value, str) or value.strip().isdigit():
+    if not isinstance(value, str) or re.fullmatch(r"\s*[-+]?\d+\s*", value):
         return value
     recipe = read_yaml(expanded(value), "recipe")
     if not isinstance(recipe, dict) or "max_length" not in recipe:

@@ -18,6 +18,7 @@ from anatomy.activations.template_facts import template_facts
 from anatomy.activations.token_bounds import RenderedSide, TokenBounds
 from anatomy.activations.token_sample import TokenSample
 from anatomy.data.faults import (
+    EMPTY_RESPONSE,
     IDENTICAL_AFTER_TEMPLATE,
     IDENTICAL_AFTER_TRUNCATION,
     REASONING_HIDDEN,
@@ -80,7 +81,7 @@ class TokenCheck:
         sides = tokenised_sides(rendered, self.tokenizer)
         encoded = fit_window(sides, self.settings)
         self.special_in_text += encoded.special_in_text > 0
-        if self._training is not None and encoded.fault is None:
+        if self._training is not None and encoded.fault != EMPTY_RESPONSE:  # the audit's window is none of its business
             self._training.add(sides)
         if self._sample is None:
             for span, cut in encoded.truncated.items():

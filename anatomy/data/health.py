@@ -307,7 +307,10 @@ class TemplateFacts(HealthPart):
 
 
 class TrainingWindow(HealthPart):
-    """Retained rows at the length of the training: without room for a response, alike once cut, and cut, by span."""
+    """Rows at the length of the training: without room for a response, alike once cut, and cut, by span.
+
+    Rows that the audit's window alone leaves out are among them, because the training's may hold them.
+    """
 
     length: int
     no_room: int

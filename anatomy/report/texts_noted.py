@@ -53,6 +53,8 @@ def _template(found: TemplateFacts) -> Iterator[str]:
         yield "A trainer that adds special tokens to rendered text doubles the start token; `anatomy train` does not"
     if not found.ends:
         yield "The chat template puts no end token after an answer: a training on it does not teach when to stop"
+    if found.own_system:
+        yield "The chat template puts a system turn of its own before a conversation that has none"
     if found.dated:
         yield "The chat template writes the day's date: texts of audit and training differ by it"
 

@@ -8,7 +8,12 @@ from support.tiny import CHATML, save_tokenizer
 from anatomy.activations.model import load_tokenizer
 from anatomy.activations.token_check import TokenCheck
 from anatomy.activations.token_sample import TokenSample
-from anatomy.data.faults import IDENTICAL_AFTER_TEMPLATE, IDENTICAL_AFTER_TRUNCATION, REASONING_HIDDEN
+from anatomy.data.faults import (
+    IDENTICAL_AFTER_TEMPLATE,
+    IDENTICAL_AFTER_TRUNCATION,
+    PROMPT_FILLS_WINDOW,
+    REASONING_HIDDEN,
+)
 from anatomy.data.row_health import HealthTable
 from anatomy.errors import SettingsError
 from anatomy.report.texts_noted import noted_texts
@@ -74,6 +79,24 @@ def test_both_windows_are_counted(tokenizers, sample):
     assert short(rows[1]).reason == IDENTICAL_AFTER_TRUNCATION
 
 
+def test_the_audits_window_hides_nothing_of_the_trainings(tokenizers):
+    """Rows that the audit's window leaves out are lost in a training of the same length, and not in a longer one."""
+    long = "yes " * 60
+    rows = [
+        pair(0, {"content": "A wren."}, {"content": "A cow."}),
+        pair(1, {"content": long + "one"}, {"content": long + "two"}),
+        pair(2, {"content": "A wren."}, {"content": "A cow."}, prompt=long),
+    ]
+    settings = ModelSettings(max_length=96, max_prompt_length=96)
+    for length, lost in ((96, (1, 1)), (1024, (0, 0))):
+        check = TokenCheck(tokenizers["drops"], settings, train_length=length)
+        assert [check(row).reason for row in rows] == [None, IDENTICAL_AFTER_TRUNCATION, PROMPT_FILLS_WINDOW]
+        table = HealthTable("explicit")
+        table.add(rows[0])
+        found = check.add_to(table.found()).training
+        assert (found.no_room, found.identical) == lost
+
+
 def test_a_training_length_is_a_number_or_that_of_a_recipe(tmp_path):
     (tmp_path / "recipe.yaml").write_text("learning_rate: 1.0e-6\nmax_length: 2048\n")
     (tmp_path / "other.yaml").write_text("learning_rate: 1.0e-6\n")
@@ -84,6 +107,9 @@ def test_a_training_length_is_a_number_or_that_of_a_recipe(tmp_path):
     assert lengths == [512, 2048]
     with pytest.raises(SettingsError, match="neither a number of tokens nor a recipe with `max_length`"):
         load_settings(CheckSettings, {"rows": "demo", "train_length": str(tmp_path / "other.yaml")})
+    for small in ("-3", " 15"):
+        with pytest.raises(SettingsError, match="greater than or equal to 16"):
+            load_settings(CheckSettings, {"rows": "demo", "train_length": small})
     with pytest.raises(SettingsError, match=r"none\.yaml"):
         load_settings(CheckSettings, {"rows": "demo", "train_length": str(tmp_path / "none.yaml")})
 
@@ -100,6 +126,7 @@ def test_each_fact_is_a_sentence(tokenizers):
         "Chat markup in the text of 1 row",
         "End token only in chosen",
         "Reasoning in responses of 1 row",
+        "The chat template puts a system turn of its own before a conversation that has none",
         "At the training length of 96 tokens",
     ]
     assert "1 (only in rejected: 0)" in lines[1]

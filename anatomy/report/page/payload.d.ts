@@ -488,7 +488,9 @@ export interface TemplateFacts {
   own_system: boolean;
 }
 /**
- * Retained rows at the length of the training: without room for a response, alike once cut, and cut, by span.
+ * Rows at the length of the training: without room for a response, alike once cut, and cut, by span.
+ *
+ * Rows that the audit's window alone leaves out are among them, because the training's may hold them.
  */
 export interface TrainingWindow {
   length: number;
