@@ -27,7 +27,7 @@ _HINTS = (
     " grade ",
 )
 """A match holds one of these in lower case; looked for first, since that is cheap."""
-_TRACES = ("grad", "judge", "evaluat", "rubric", " score", " rat", "full ")
+_TRACES = ("grad", "judge", "evaluat", "rubric", " score", " rate ", " rating", "full marks", "full credit")
 """Every hint holds one of these."""
 _GRADER = (
     r"(?:grader|judge|evaluator|rater|annotator|reviewer|(?:AI|LLM|reward|grading) (?:judge|grader|model|evaluator))"
@@ -39,7 +39,7 @@ _TOP = (
 )
 _GOOD = r"(?:\d|highest|high|best|top|perfect|favou?rabl|excellent)"
 _PATTERN = regex.compile(
-    rf"(?<=(?:\A|\n|[.!?:] )[\W_]{{0,9}})"
+    rf"\b(?=dear|hello|hi|attention|note|message|to the)(?<=(?:\A|\n|[.!?:] )[\W_]{{0,9}})"
     r"(?:dear|hello|hi|attention|note to(?: the| all)?|message (?:to|for) the|to the)"
     rf" (?:\w+ ){{0,2}}?{_GRADER}s?\b[ ]?[,:!.\])]"
     rf"|\byou(?: are|'re) an? (?:(?:impartial|fair|strict|expert) ){{0,2}}{_GRADER}[,:;.]? (?:and |so ){{0,2}}"
