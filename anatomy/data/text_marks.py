@@ -7,7 +7,7 @@ from collections import Counter
 from anatomy.data.health import ChatMarkup, ReasoningRows
 from anatomy.text.chat_markup import has_end_token, has_turns
 from anatomy.text.reasoning import reasoning_of
-from anatomy.types import SIDES, SPANS, Pair
+from anatomy.types import SIDES, SPANS, Message, Pair
 
 
 class TextMarks:
@@ -20,7 +20,11 @@ class TextMarks:
         self._sides: Counter[str] = Counter()
 
     def add(self, pair: Pair) -> None:
-        """Take one pair into account."""
+        """Take one pair into account; most hold none of the characters that any mark has."""
+        if any(map(_may_hold, (*pair.prompt, *pair.chosen, *pair.rejected))):
+            self._look(pair)
+
+    def _look(self, pair: Pair) -> None:
         texts = {"prompt": [message["content"] for message in pair.prompt]}
         texts |= {side: [message["content"] for message in pair.side(side)] for side in SIDES}
         self._turns += any(has_turns(text) for span in texts.values() for text in span)
@@ -51,3 +55,8 @@ class TextMarks:
         return ReasoningRows(
             rows=self._reasoned, sides={side: self._sides[side] for side in SIDES}, unclosed=self._unclosed
         )
+
+
+def _may_hold(message: Message) -> bool:
+    content = message["content"]
+    return "<" in content or "[" in content or len(message) > 2
