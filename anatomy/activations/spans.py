@@ -108,11 +108,33 @@ def rendered_sides(
     sides = {}
     for name in row.sides:
         text, ranges = render(row, name, tokenizer, (ready or {}).get(name))
-        start, stop = ranges.pop(len(row.prompt) + len(row.side(name)) - 1, (len(text), len(text)))
+        start, stop = ranges.pop(len(row.prompt) + len(row.side(name)) - 1, None) or _calls_range(
+            row, name, tokenizer, text
+        )
         sides[name] = RenderedSide(
             text, [place for number, place in ranges.items() if number < len(row.prompt)], start, stop
         )
     return sides
+
+
+def _calls_range(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, int]:
+    """Where the template writes a final turn without text, as its tool calls; the end of ``text`` if it does not.
+
+    It is what follows the opening of an answer, less what the template puts after any answer.
+    """
+    turns = [*row.prompt, *row.side(side)]
+    nothing = (len(text), len(text))
+    if len(turns) < 2 or not turns[-1].get("tool_calls"):
+        return nothing
+    before: list[Message] = [{**turn, "content": turn.get("content") or ""} for turn in turns[:-1]]
+    hole = "\ue000"
+    (opened,) = apply_template(row, [before], tokenizer, opened=True)
+    (plain,) = apply_template(row, [[*before, {"role": turns[-1]["role"], "content": hole}]], tokenizer)
+    after = plain[plain.rindex(hole) + 1 :] if hole in plain else ""
+    if not text.startswith(opened) or not text.endswith(after):
+        return nothing
+    start, stop = len(opened), len(text) - len(after)
+    return (start, stop) if text[start:stop].strip() else nothing
 
 
 def tokenised_sides(rendered: dict[str, RenderedSide], tokenizer: PreTrainedTokenizerBase) -> TokenisedSides:

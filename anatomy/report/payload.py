@@ -30,6 +30,7 @@ from anatomy.report.payload_types import (
     ViewCounts,
 )
 from anatomy.report.positions import map_positions
+from anatomy.report.reading_text import reading
 from anatomy.report.summary_record import Labels, Summary, View
 from anatomy.report.texts_noted import noted_texts
 from anatomy.report.verdict import verdict
@@ -73,7 +74,7 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
         "run": RunName(id=content_hash(identity)[:12], path=str(run_dir), name=run_dir.resolve().name),
         "manifest": manifest.model_copy(update={"stages": stages}),
         "health": health,
-        "texts": noted_texts(health),
+        "texts": [*(line.strip() for line in reading(health)), *noted_texts(health)],
         "null": null,
         "validation": validation,
         "arms": compare_arms(run_dir / artifacts.VALIDATIONS, manifest.cluster_hashes()[artifacts.CLUSTERS]),

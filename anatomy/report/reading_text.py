@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from anatomy.data.health import Health, RowReading
-from anatomy.report.layout import WIDTH, count, fit, share
+from anatomy.report.layout import WIDTH, count, fit, share, wrap
 from anatomy.types import Message, Pair
 
 MOST_CHARS = 240
@@ -20,7 +20,7 @@ def reading(health: Health) -> Iterator[str]:
     roles = ",".join(f"{role}={name}" for role, name in found.map.items() if role != "layout")
     yield fit(f"Read as {found.map.get('layout', found.layout)}: {roles} (overrule with --map)", WIDTH)
     for note in found.notes:
-        yield fit(f"  note: {note}", WIDTH)
+        yield from wrap(note, first="  note: ", indent="    ")
     if found.unread:
         yield "Text columns not read (--map reads them):"
         for name, text in found.unread.items():

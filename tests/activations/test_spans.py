@@ -10,7 +10,7 @@ from anatomy.activations import spans
 from anatomy.activations.model import load_tokenizer
 from anatomy.activations.spans import encode_row, span_text, span_tokens, template_hash
 from anatomy.activations.token_check import TokenCheck
-from anatomy.data.faults import TEMPLATE_REFUSES
+from anatomy.data.faults import EMPTY_RESPONSE, IDENTICAL_AFTER_TEMPLATE, TEMPLATE_REFUSES
 from anatomy.data.row_health import HealthTable
 from anatomy.errors import ModelError
 from anatomy.settings import ModelSettings
@@ -253,3 +253,35 @@ def test_many_turns_under_a_template_that_moves_text_are_refused(tokenizer_of):
     pair = pair_of(prompt=turns)
     check = TokenCheck(tokenizer_of(THINK), ModelSettings())
     assert check(pair).reason == TEMPLATE_REFUSES
+
+
+CALLS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for call in m.tool_calls or [] %}"
+    "<call>{{ call.function.name }} {{ call.function.arguments | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def calls(*names: str) -> list[dict]:
+    called = [{"type": "function", "function": {"name": name, "arguments": {"city": "Rome"}}} for name in names]
+    return [{"role": "assistant", "content": "", "tool_calls": called}]
+
+
+def test_a_call_without_text_is_a_response(tokenizer_of):
+    """Its span is what the template writes of the calls, without the marks of the turn around it."""
+    tokenizer = tokenizer_of(CALLS)
+    pair = Pair(7, TURNS, calls("weather", "time"), [{"role": "assistant", "content": REJECTED}])
+    encoded = encode_row(pair, tokenizer, ModelSettings())
+    assert encoded.fault is None
+    assert decode(tokenizer, encoded.sides["chosen"], "response") == (
+        '<call>weather {"city": "Rome"}</call><call>time {"city": "Rome"}</call>'
+    )
+    assert decode(tokenizer, encoded.sides["rejected"], "response") == REJECTED
+    assert encoded.sides["chosen"].ids[: len(encoded.prompt_ids)].tolist() == encoded.prompt_ids.tolist()
+
+
+def test_a_call_that_the_template_leaves_out_is_no_response(tokenizer_of):
+    pair = Pair(7, TURNS, calls("weather"), [{"role": "assistant", "content": REJECTED}])
+    assert encode_row(pair, tokenizer_of(CHATML), ModelSettings()).fault == EMPTY_RESPONSE
+    other = Pair(7, TURNS, calls("weather"), calls("time"))
+    assert TokenCheck(tokenizer_of(CHATML), ModelSettings())(other).reason == IDENTICAL_AFTER_TEMPLATE

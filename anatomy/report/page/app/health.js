@@ -128,11 +128,11 @@ function lengths(record) {
   );
 }
 
-/** What the texts and the chat template do to a training. */
+/** How rows were read, and what the texts and the chat template do to a training. */
 function texts() {
   if (!MAIN.texts.length) return null;
   return section(
-    "Texts and template",
+    "How rows were read, texts and template",
     null,
     h("ul", {}, MAIN.texts.map((line) => h("li", {}, line))),
   );
