@@ -7,8 +7,8 @@ in the manifest and printed, never applied silently.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -157,20 +157,10 @@ class ModelSettings(SubjectSettings):
     batch_tokens: int = Field(8192, ge=64, description="Padded tokens in one forward pass.")
 
 
-def _recipe_length(value: Any) -> Any:
-    """The `max_length` of a recipe that is named in place of a number."""
-    if not isinstance(value, str) or re.fullmatch(r"\s*[-+]?\d+\s*", value):
-        return value
-    recipe = read_yaml(expanded(value), "recipe")
-    if not isinstance(recipe, dict) or "max_length" not in recipe:
-        raise ValueError(f"is neither a number of tokens nor a recipe with `max_length` ({shown(value, 60)})")
-    return recipe["max_length"]
-
-
 class TrainingLength(Settings):
     """The window of the training that is planned, beside that of the audit."""
 
-    train_length: Annotated[int, BeforeValidator(_recipe_length)] | None = Field(
+    train_length: int | None = Field(
         None,
         ge=16,
         le=1_000_000,
@@ -424,12 +414,25 @@ def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: str | Pa
     values.update({key: value for key, value in flags.items() if value is not None})
     if isinstance(values.get("map"), str) and expanded(values["map"]).is_file():
         values["map"] = read_yaml(expanded(values["map"]), "map of columns")
+    if "train_length" in kind.model_fields and isinstance(values.get("train_length"), str):
+        values["train_length"] = _length_of(values["train_length"])
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         faults = [_fault(kind, dict(item)) for item in error.errors()]
         where = f"{config}: " if config is not None else ""
         raise SettingsError(where + listed(faults)) from None
+
+
+def _length_of(text: str) -> Any:
+    """A number of tokens, or the `max_length` of the recipe that is named in its place."""
+    with contextlib.suppress(ValueError):
+        float(text)
+        return text
+    recipe = read_yaml(expanded(text), "recipe")
+    if not isinstance(recipe, dict) or "max_length" not in recipe:
+        raise SettingsError(f"train_length: neither a number of tokens nor a recipe with `max_length` ({shown(text)})")
+    return recipe["max_length"]
 
 
 def _key(key: object) -> str:

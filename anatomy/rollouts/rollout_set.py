@@ -180,10 +180,10 @@ def write_rollouts(
         f"so {most:,} tokens at most"
     )
     how = GenerateSettings.model_validate(settings.model_dump(include=set(GenerateSettings.model_fields)))
-    completions = generate(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
-    sampling = SampleSettings.model_validate(settings.model_dump(include=set(SampleSettings.model_fields)))
     model = SampledModel.of(subject)
     keep_training(None if model.folder is None else Path(model.folder), out / artifacts.TRAINED_BY)
+    completions = generate(out / artifacts.COMPLETIONS, subject, tokenizer, conversations, how, progress)
+    sampling = SampleSettings.model_validate(settings.model_dump(include=set(SampleSettings.model_fields)))
     save_rollouts(out, prompts, completions, model, template_hash(tokenizer), sampling, left)
     return read_rollouts(out)
 

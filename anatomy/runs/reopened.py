@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 """Characters of a value that an error line repeats from a run directory."""
-CHOICE_OF_ROWS = ("config", "split", "revision", "format", "limit", "sample")
+CHOICE_OF_ROWS = (
+    "config", "split", "revision", "format", "map", "label", "score", "pairs", "limit", "sample",
+)  # fmt: skip
 """Settings that name rows only together with ``rows``."""
 
 
@@ -60,10 +62,14 @@ def flags_of_run(run: Run, names: Iterable[str], asked: Settings | None = None) 
     for name in wanted:
         value = getattr(made, name)
         if value not in (None, getattr(defaults, name)) and value != getattr(asked, name, None):
-            words.append(f"--{name.replace('_', '-')} {shlex.quote(visible(str(value))[:SHOWN])}")
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(visible(_flag_text(value))[:SHOWN])}")
     if made.trust_remote_code and "model" in wanted:
         words.append("(and --trust-remote-code, if you trust code that comes with that model)")
     return " ".join(words)
+
+
+def _flag_text(value: object) -> str:
+    return ",".join(f"{role}={column}" for role, column in value.items()) if isinstance(value, dict) else str(value)
 
 
 def reopened_settings(run: Run, asked: SubjectSettings) -> AuditSettings:

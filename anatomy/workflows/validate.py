@@ -299,6 +299,8 @@ def _reported(
     if calibration is not None:
         calibration.write(out / artifacts.CALIBRATION)
         written.append(artifacts.CALIBRATION)
+    else:
+        (out / artifacts.CALIBRATION).unlink(missing_ok=True)
     results.plots(out, run.words, best.name, found, agreements)
     validation = Validation(
         data=data,

@@ -40,6 +40,7 @@ DPO = {
 WEIGHTS = {"model", "model_revision", "trust_remote_code", "dtype", "lora_rank", "lora_alpha"}
 """Decide what is loaded and trained; tested below, or in ``tests/activations/test_model.py``."""
 ROWS = {"rows", "config", "split", "revision", "format", "limit", "sample", "chat_template"}
+ROWS |= {"map", "label", "score", "pairs", "group_by", "most_faulty"}
 """Say which rows are read, and in which words."""
 TOKENS = {"max_prompt_length", "max_response_length", "batch_tokens"}
 """Cut the token table, or what detectors read and how much at once."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from support.planted_run import plant_rollouts
 from support.run_flags import flags_for
 from support.tiny import save_sae, save_tiny
@@ -148,7 +149,13 @@ def test_every_setting_that_may_name_a_place_is_listed():
         for name, field in AuditSettings.model_fields.items()
         if "str" in str(field.annotation) or "Path" in str(field.annotation) or name == "trust_remote_code"
     }
-    assert words == set(PLACES)
+    columns = {"map", "label", "score", "group_by"}  # a file of `map` is read only where a command line names it
+    assert words == set(PLACES) | columns
+    assert AuditSettings(rows="x", train_length=99).train_length == 99
+    with pytest.raises(ValidationError):  # as one that a manifest holds
+        AuditSettings.model_validate({"rows": "x", "train_length": "configs/recipes/laptop.yaml"})
+    with pytest.raises(ValidationError):
+        AuditSettings.model_validate({"rows": "x", "map": "configs/recipes/laptop.yaml"})
 
 
 @pytest.mark.parametrize("what", ["model", "adapter", "sae"])
