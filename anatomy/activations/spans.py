@@ -108,9 +108,7 @@ def rendered_sides(
     sides = {}
     for name in row.sides:
         text, ranges = render(row, name, tokenizer, (ready or {}).get(name))
-        start, stop = ranges.pop(len(row.prompt) + len(row.side(name)) - 1, None) or _calls_range(
-            row, name, tokenizer, text
-        )
+        start, stop = ranges.get(len(row.prompt) + len(row.side(name)) - 1) or _calls_range(row, name, tokenizer, text)
         sides[name] = RenderedSide(
             text, [place for number, place in ranges.items() if number < len(row.prompt)], start, stop
         )
