@@ -59,13 +59,22 @@ def is_begun(out: Path, identity: TrainingIdentity) -> bool:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """Return the newest stamped checkpoint of the training in ``out``, or None."""
-    found = complete_checkpoints(out)
-    return found[-1] if found else None
+    """Return the newest stamped checkpoint of the training in ``out`` that it can go on from, or None.
+
+    From a last step in the middle of an epoch a resumed trainer would take one step too many: it asks whether it is at
+    its end after a step. The checkpoint before it leads to the same weights.
+    """
+    newest_first = reversed(complete_checkpoints(out))
+    return next((path for path in newest_first if not _ends_within_an_epoch(path)), None)
+
+
+def _ends_within_an_epoch(checkpoint: Path) -> bool:
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return state.global_step >= state.max_steps and not float(state.epoch or 0).is_integer()
 
 
 def remove_unusable(out: Path, identity: TrainingIdentity) -> None:
-    """Delete checkpoints that were cut short, and from the newest back those that are damaged, until one is whole.
+    """Delete checkpoints that were cut short, and from the newest back damaged ones, until one can be gone on from.
 
     The trainer would count them when it deletes old ones.
 
@@ -80,8 +89,10 @@ def remove_unusable(out: Path, identity: TrainingIdentity) -> None:
         stamp = read_stamp(path)
         if stamp is not None and stamp.made_of != identity.hash:
             raise RunError(f"{path}: is a checkpoint of another training; use another --out, or delete it")
-        if stamp is not None:
+        if stamp is not None and not _ends_within_an_epoch(path):
             break
+        if stamp is not None:
+            continue
         logger.warning(f"warning: {path}: damaged; training resumes from the checkpoint before it, if there is one")
         shutil.rmtree(path)
 

@@ -23,7 +23,13 @@ from anatomy.runs.out_folder import claimed
 from interventions.backends.pair_edits import PairEdit, SideEdit, SteeringVector
 from interventions.backends.planned_rows import plan_rows
 from interventions.training import reference_cache as references
-from interventions.training.checkpoints import Stamp, StepLog, last_checkpoint, remove_unusable
+from interventions.training.checkpoints import (
+    Stamp,
+    StepLog,
+    complete_checkpoints,
+    last_checkpoint,
+    remove_unusable,
+)
 from interventions.training.prepared_rows import TrainingTask, prepare
 from interventions.training.reference_cache import ReferenceCache
 from interventions.training.train_settings import TrainSettings
@@ -133,11 +139,23 @@ def test_killed_and_resumed_gives_the_same_weights(rows, tiny_model_dir, tmp_pat
 
 
 def test_a_checkpoint_cut_short_does_not_count(uninterrupted):
-    newest = last_checkpoint(uninterrupted)
+    newest = complete_checkpoints(uninterrupted)[-1]
     assert newest.name == "checkpoint-5"
     (newest / STAMP).rename(newest / "away")
-    assert last_checkpoint(uninterrupted).name == "checkpoint-4"
+    assert complete_checkpoints(uninterrupted)[-1].name == "checkpoint-4"
     (newest / "away").rename(newest / STAMP)
+
+
+def test_killed_between_the_last_checkpoint_and_the_model(rows, tiny_model_dir, tmp_path, uninterrupted):
+    """The last step is in the middle of an epoch; a trainer that resumes there would take one step more."""
+    out = tmp_path / "run"
+    shutil.copytree(uninterrupted, out)
+    write_identity(out, read_identity(out).model_copy(update={"finished": False}))
+    shutil.rmtree(out / "model")
+    assert last_checkpoint(out).name == "checkpoint-4"
+    assert main(command("train", rows, tiny_model_dir("llama"), out)) == 0
+    assert_equal_weights(out, uninterrupted)
+    assert (out / "train_log.jsonl").read_bytes() == (uninterrupted / "train_log.jsonl").read_bytes()
 
 
 def test_a_checkpoint_of_another_training_is_refused(uninterrupted, tmp_path):
