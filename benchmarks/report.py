@@ -92,6 +92,7 @@ def analyse(run: Path, store: FeatureStore, generator: np.random.Generator) -> N
     summary.write(run / artifacts.SUMMARY)
     Manifest.model_validate({"stages": stages, "settings": settings}).write(run / artifacts.MANIFEST)
     artifacts.write_table(run / artifacts.HYPOTHESES, hypotheses)
+    artifacts.record_outputs(run, [artifacts.HYPOTHESES])
     start = time.perf_counter()
     written = write_report(run, signals, clusters, store, 0)
     print(f"report written in {time.perf_counter() - start:.1f} s: page {written.bytes / 1e6:.1f} MB, "

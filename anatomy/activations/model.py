@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from anatomy.data.hub import HUB_ID
 from anatomy.data.hub_reach import why_unreachable
 from anatomy.data.stamped_folder import require_whole
 from anatomy.errors import ModelError, one_line
@@ -93,7 +94,7 @@ def locate_model(settings: ModelSettings) -> ModelSource:
         if folder.is_dir():
             require_whole(folder)
             return ModelSource(settings.model, str(folder), "local folder", {**arguments, "local_files_only": True})
-        if folder.is_absolute() or settings.model.startswith(".") or settings.model.count("/") > 1:
+        if folder.is_absolute() or not HUB_ID.fullmatch(settings.model):
             raise ModelError(
                 f"--model {settings.model}: no such folder; give a Hub id or a folder saved by transformers"
             )

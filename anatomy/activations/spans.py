@@ -116,7 +116,7 @@ def rendered_sides(
 
 
 def _calls_range(row: Row, side: str, tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, int]:
-    """Where the template writes a final turn without text, as its tool calls; the end of ``text`` if it does not.
+    """The place of a final turn without text, as the template writes its tool calls; else the end of ``text``.
 
     It is what follows the opening of an answer, less what the template puts after any answer.
     """

@@ -130,7 +130,7 @@ def without_media(
     media = tuple(
         column.name
         for column in columns.values()
-        if any(kind_of(value) == "media" and (not isinstance(value, str)) for value in column.values)
+        if any(kind_of(value) == "media" and isinstance(value, dict | list) for value in column.values)
         or (column.kind == "media" and set(column.words) & set(MEDIA) and "path" not in column.words)
     )
     shares = {name: sum(kind_of(getter(name)(values)) == "media" for values in records) for name in media}

@@ -59,7 +59,7 @@ def is_begun(out: Path, identity: TrainingIdentity) -> bool:
 
 
 def last_checkpoint(out: Path) -> Path | None:
-    """Return the newest stamped checkpoint of the training in ``out`` that it can go on from, or None.
+    """Return the newest stamped checkpoint of the training in ``out`` that it can resume from, or None.
 
     From a last step in the middle of an epoch a resumed trainer would take one step too many: it asks whether it is at
     its end after a step. The checkpoint before it leads to the same weights.
@@ -74,7 +74,7 @@ def _ends_within_an_epoch(checkpoint: Path) -> bool:
 
 
 def remove_unusable(out: Path, identity: TrainingIdentity) -> None:
-    """Delete checkpoints that were cut short, and from the newest back damaged ones, until one can be gone on from.
+    """Delete checkpoints that were cut short, and from the newest back damaged ones, until one can be resumed from.
 
     The trainer would count them when it deletes old ones.
 

@@ -28,7 +28,7 @@ def rows() -> list[dict]:
     found = []
     for number in range(PAIRS):
         prompt = [{"role": "user", "content": f"Tell me about {WORDS[number % 20]} number {number}"}]
-        more = " or so it is said by many" * (number % 2)  # the longer side does not always win
+        more = " or so it is said by many" if number % 8 == 1 else ""  # the longer side does not always win
         models = ("model-a", "model-b") if number % 4 else ("model-b", "model-a")
         found.append({"prompt": prompt, "chosen": _answer(sentence(True)), "rejected": _answer(sentence(False) + more),
                       "source": "web" if number % 3 else IMAGE, "chosen_model": models[0],

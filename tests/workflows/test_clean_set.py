@@ -180,9 +180,9 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, model, capsys):
 
 def test_bytes_and_dates_of_a_row_left_out_are_kept(tmp_path, model):
     rows = tmp_path / "rows.parquet"
-    columns = {"prompt": ["Q", "R"], "chosen": ["A", "A"], "rejected": ["B", None], "image": [b"\x00\xff"] * 2}
+    columns = {"prompt": ["Q", "R"], "chosen": ["A", "A"], "rejected": ["B", None], "raw": [b"\x00\xff"] * 2}
     pq.write_table(pa.table(columns), rows)
     check(str(rows), write=tmp_path / "clean", model=model)
     (line,) = pq.read_table(tmp_path / "clean" / artifacts.LEFT_OUT).to_pylist()
-    assert json.loads(line["record"]) == {"prompt": "R", "chosen": "A", "image": "AP8="}
+    assert json.loads(line["record"]) == {"prompt": "R", "chosen": "A", "raw": "AP8="}
     assert line["place"] == "rows.parquet, row 2"

@@ -134,7 +134,11 @@ function texts() {
   return section(
     "How rows were read, texts and template",
     null,
-    h("ul", {}, MAIN.texts.map((line) => h("li", {}, line))),
+    h(
+      "ul",
+      {},
+      MAIN.texts.map((line) => h("li", {}, line)),
+    ),
   );
 }
 
