@@ -17,9 +17,12 @@ from anatomy.errors import RunError
 def claimed(folder: Path) -> Iterator[None]:
     """Make the folder and keep other processes from it until the block ends; what killed ones left is deleted.
 
+    A folder that was made for a command that fails before it writes anything goes with it.
+
     Raises:
         RunError: it is a file, cannot be written, holds files of somebody else, or another process works there.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         refuse_foreign(folder)
@@ -29,7 +32,13 @@ def claimed(folder: Path) -> Iterator[None]:
     with lock:
         _hold(lock, folder, fcntl.LOCK_EX)
         artifacts.remove_unfinished(folder)
-        yield
+        try:
+            yield
+        except BaseException:
+            if made and [path.name for path in folder.iterdir()] == [artifacts.LOCK]:
+                (folder / artifacts.LOCK).unlink()
+                folder.rmdir()
+            raise
 
 
 @contextmanager

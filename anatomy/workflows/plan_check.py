@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from anatomy.sae.model_bundle import ModelBundle
+from anatomy.settings import load_settings
 from anatomy.workflows.outcome import Outcome, Where
 from anatomy.workflows.plan_detectors import plan_detectors
 from interventions.backends.planned_rows import plan_rows
-from interventions.plan.audited_plan import plan_settings
+from interventions.plan.audited_plan import PlanSettings, plan_settings
 from interventions.plan.plan import load_plan, to_yaml
 from interventions.training.plan_preview import preview
 
@@ -32,6 +33,7 @@ def plan_check(
     """
     loaded = load_plan(Path(plan))
     if loaded.run is None and not flags.get("rows") and settings is None:
+        load_settings(PlanSettings, {"rows": "none", **flags})  # faults of flags are said all the same
         count = len(loaded.interventions)
         return Outcome(None, f"{to_yaml(loaded)}\n{count} interventions; name --rows to see what they do")
     asked = plan_settings(loaded, flags, settings)

@@ -93,3 +93,14 @@ def test_a_second_process_is_refused(verb, places, tmp_path, capsys):
         assert run_verb(verb, places, tmp_path) == 2
     assert "another anatomy process" in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == [artifacts.LOCK]
+
+
+def test_a_command_that_fails_before_it_writes_leaves_no_folder(tmp_path):
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "new"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "new").exists()
+    with claimed(tmp_path / "begun"):
+        (tmp_path / "begun" / "part").touch()
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path / "begun"):
+        raise ZeroDivisionError
+    assert {path.name for path in (tmp_path / "begun").iterdir()} == {"part", artifacts.LOCK}

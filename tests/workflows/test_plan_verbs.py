@@ -153,7 +153,10 @@ def test_check_tells_what_would_be_done(rows, run, model, detector, tmp_path, ca
 
 
 def test_check_without_rows_reads_the_plan_alone(tmp_path, capsys):
-    assert main(["plan", "check", str(write_plan(tmp_path, {"concept": "bold", "backend": "filtering"}))]) == 0
+    plan = str(write_plan(tmp_path, {"concept": "bold", "backend": "filtering"}))
+    assert main(["plan", "check", plan, "--batch-tokens", "nan"]) == 2
+    assert "batch_tokens" in capsys.readouterr().err
+    assert main(["plan", "check", plan]) == 0
     assert "name --rows" in capsys.readouterr().out
 
 
