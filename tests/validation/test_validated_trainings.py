@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.damage import truncate
 from support.planted_run import FLAGS, plant_rollouts, write_pairs
 from support.run_flags import flags_for
 from support.tiny import save_sae
 
 from anatomy import artifacts
 from anatomy.cli.app import main
+from anatomy.data.stamped_folder import STAMP
 from anatomy.errors import RunError
 from anatomy.prediction.prediction_settings import ValidateSettings
 from anatomy.rollouts.training_folder import TrainedIntervention, read_identity, write_identity
@@ -155,3 +157,56 @@ def test_a_planted_half_is_found_through_every_step(folder):
     assert shift.value == pytest.approx(line["observed"], abs=1e-6)  # the same number as in the validation itself
     words = comparison.health["words"]
     assert (words.value, words.low, words.high) == pytest.approx((8, 8, 8))
+
+
+def change_digit(training: Path) -> None:
+    log = training / artifacts.TRAIN_LOG
+    text = log.read_text()
+    place = next(n for n in range(len(text) // 2, len(text)) if text[n].isdigit())
+    log.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+
+
+def halve_checkpoint(training: Path) -> None:
+    files = sorted(path for path in checkpoint(training).iterdir() if path.name != STAMP)
+    for path in files[: len(files) // 2]:
+        path.unlink()
+
+
+def checkpoint(training: Path) -> Path:
+    (found,) = (training / "checkpoints").glob("checkpoint-*")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("damage", "damaged", "verbs"),
+    [
+        (change_digit, artifacts.TRAIN_LOG, ["train", "rollout", "validate"]),
+        (lambda training: truncate(training / "model" / "model.safetensors"), "model.safetensors",
+         ["train", "rollout", "validate"]),
+        (halve_checkpoint, "checkpoint-", ["rollout", "validate"]),
+    ],
+    ids=["log", "model", "checkpoint"],
+)  # fmt: skip
+def test_a_damaged_training_is_refused_in_one_line(folder, tmp_path, tiny_model_dir, capsys, damage, damaged, verbs):
+    """A finished training of which a file was changed: by ``train`` again and by what reads its model."""
+    training = shutil.copytree(folder / "plain", tmp_path / "plain")
+    model = checkpoint(training) if damage is halve_checkpoint else training / "model"
+    damage(training)
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Why?"}\n')
+    sample = ["--prompts", str(tmp_path / "p.jsonl"), "--max-new-tokens", "4"]
+    again = ["--rows", str(folder / "pairs.jsonl"), "--model", str(tiny_model_dir("llama")), *TRAINING, "--seed", "1"]
+    sides = ["--before", str(folder / "rollouts-before"), "--after", str(model)]
+    commands = {
+        "train": [*again, "--out", str(training)],
+        "rollout": ["--model", str(model), *sample, "--device", "cpu", "--out", str(tmp_path / "rollouts")],
+        "validate": [str(folder / "run"), *flags_for(folder / "run", "model", "sae"), *sides, *sample,
+                     "--out", str(tmp_path / "v")],
+    }  # fmt: skip
+    for verb in verbs:
+        capsys.readouterr()
+        assert main([verb, *commands[verb]]) == 2, verb
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("anatomy: ")]
+        assert len(errors) == 1, verb
+        assert errors[0].startswith("anatomy: error: "), verb
+        assert damaged in errors[0], verb
+    assert not list(tmp_path.glob(f"*/**/{artifacts.ROLLOUTS}"))
