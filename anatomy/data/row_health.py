@@ -164,7 +164,7 @@ class HealthTable:
         self._asked.add(pair)
         self._ratings.add(ratings)
         for flag in verdict.flags if verdict is not None else ():
-            self._note(self._flags, flag, pair.index, excerpt(pair))
+            self._note(self._flags, flag, pair.source_rows[0], excerpt(pair))
         self._marks.add(pair)
         lengths = verdict.lengths if verdict is not None else None
         self._unit = "characters" if lengths is None else "tokens"
