@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from anatomy.artifacts import Artifact
-from anatomy.statistics.shares import ShareInterval
+
+if TYPE_CHECKING:
+    from anatomy.statistics.shares import ShareInterval
 
 
 class HealthPart(BaseModel):
@@ -318,23 +320,12 @@ class TrainingWindow(HealthPart):
     cut: dict[str, int]
 
 
-class RowHealth(HealthPart):
-    """What the rows are, of which those without a fault are retained.
+class RowParts(BaseModel):
+    """What some sets have, or what needs a tokenizer: parts of both records of health, absent unless they are found.
 
-    ``truncated`` counts the rows cut to the window, by span; it and ``special_in_text`` need a tokenizer. If there is a
-    ``sampled``, lengths and ``truncated`` are those of the sampled rows alone.
+    ``truncated`` counts the rows cut to the window, by span; it and ``special_in_text`` need a tokenizer.
     """
 
-    rows: int
-    retained: int
-    format: str
-    reasons: dict[str, NotedRows]
-    flags: dict[str, NotedRows]
-    lengths: dict[str, SpanLengths]
-    prompts: PromptRepeats
-    responses: ResponseRepeats
-    sources: dict[str, int]
-    models: dict[str, ModelSides]
     truncated: dict[str, int] = Field(default_factory=dict)
     special_in_text: int = 0
     reading: RowReading | None = None
@@ -350,12 +341,30 @@ class RowHealth(HealthPart):
     near_duplicates: NearDuplicates | None = None
     ratings: RatedRows | None = None
 
+
+class RowHealth(RowParts, HealthPart):
+    """What the rows are, of which those without a fault are retained.
+
+    If there is a ``sampled``, lengths and ``truncated`` are those of the sampled rows alone.
+    """
+
+    rows: int
+    retained: int
+    format: str
+    reasons: dict[str, NotedRows]
+    flags: dict[str, NotedRows]
+    lengths: dict[str, SpanLengths]
+    prompts: PromptRepeats
+    responses: ResponseRepeats
+    sources: dict[str, int]
+    models: dict[str, ModelSides]
+
     def mean_length(self, span: str) -> float:
         """Mean length of a span over the retained rows."""
         return self.lengths[span].mean
 
 
-class Health(Artifact):
+class Health(RowParts, Artifact):
     """``health.json``: what the rows are, and whether the SAE reads them as it should.
 
     A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name.
@@ -374,20 +383,6 @@ class Health(Artifact):
     responses: ResponseRepeats | None = None
     sources: dict[str, int] = Field(default_factory=dict)
     models: dict[str, ModelSides] = Field(default_factory=dict)
-    truncated: dict[str, int] = Field(default_factory=dict)
-    special_in_text: int = 0
-    reading: RowReading | None = None
-    markup: ChatMarkup | None = None
-    reasoning: ReasoningRows | None = None
-    template: TemplateFacts | None = None
-    training: TrainingWindow | None = None
-    sampled: SampledTokens | None = None
-    content: ContentHealth | None = None
-    languages: LanguageHealth | None = None
-    groups: GroupHealth | None = None
-    canned: CannedHealth | None = None
-    near_duplicates: NearDuplicates | None = None
-    ratings: RatedRows | None = None
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
 

@@ -331,6 +331,22 @@ export interface StageRecord {
  * A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name.
  */
 export interface Health {
+  truncated: {
+    [k: string]: number;
+  };
+  special_in_text: number;
+  reading: RowReading | null;
+  markup: ChatMarkup | null;
+  reasoning: ReasoningRows | null;
+  template: TemplateFacts | null;
+  training: TrainingWindow | null;
+  sampled: SampledTokens | null;
+  content: ContentHealth | null;
+  languages: LanguageHealth | null;
+  groups: GroupHealth | null;
+  canned: CannedHealth | null;
+  near_duplicates: NearDuplicates | null;
+  ratings: RatedRows | null;
   rows: number | null;
   retained: number | null;
   format: string | null;
@@ -351,73 +367,10 @@ export interface Health {
   models: {
     [k: string]: ModelSides;
   };
-  truncated: {
-    [k: string]: number;
-  };
-  special_in_text: number;
-  reading: RowReading | null;
-  markup: ChatMarkup | null;
-  reasoning: ReasoningRows | null;
-  template: TemplateFacts | null;
-  training: TrainingWindow | null;
-  sampled: SampledTokens | null;
-  content: ContentHealth | null;
-  languages: LanguageHealth | null;
-  groups: GroupHealth | null;
-  canned: CannedHealth | null;
-  near_duplicates: NearDuplicates | null;
-  ratings: RatedRows | null;
   sae: MeasuredSAE | null;
   baselines: {
     [k: string]: MeasuredRule;
   };
-}
-/**
- * Rows with one fault or oddity, and examples of them.
- */
-export interface NotedRows {
-  count: number;
-  examples: NotedRow[];
-}
-/**
- * A row of the source, from 0, and the start of its text.
- */
-export interface NotedRow {
-  index: number;
-  excerpt: string;
-}
-/**
- * Lengths of a span over the rows, in ``unit``.
- */
-export interface SpanLengths {
-  unit: string;
-  mean: number;
-  p5: number;
-  p50: number;
-  p95: number;
-  max: number;
-}
-/**
- * Distinct prompts, most rows of one, and rows that share theirs.
- */
-export interface PromptRepeats {
-  distinct: number;
-  largest_group: number;
-  repeated_rows: number;
-}
-/**
- * Distinct responses, and responses that repeat another.
- */
-export interface ResponseRepeats {
-  distinct: number;
-  repeated: number;
-}
-/**
- * How often the responses of a model are the chosen and the rejected ones.
- */
-export interface ModelSides {
-  chosen: number;
-  rejected: number;
 }
 /**
  * How the rows were read: the layout, which column has which role, and what a reader of the set should know.
@@ -561,6 +514,20 @@ export interface LanguageHealth {
   mixed: NotedRows;
 }
 /**
+ * Rows with one fault or oddity, and examples of them.
+ */
+export interface NotedRows {
+  count: number;
+  examples: NotedRow[];
+}
+/**
+ * A row of the source, from 0, and the start of its text.
+ */
+export interface NotedRow {
+  index: number;
+  excerpt: string;
+}
+/**
  * Columns that divide the rows into groups, and columns with such a name that do not, with the reason.
  */
 export interface GroupHealth {
@@ -596,6 +563,13 @@ export interface GroupRows {
   models: {
     [k: string]: ModelSides;
   };
+}
+/**
+ * How often the responses of a model are the chosen and the rejected ones.
+ */
+export interface ModelSides {
+  chosen: number;
+  rejected: number;
 }
 /**
  * Responses and openings that recur under different prompts: alarms, then the most frequent of each kind.
@@ -668,6 +642,32 @@ export interface RatedRows {
    */
   rejected: [number, number];
   constant: boolean;
+}
+/**
+ * Lengths of a span over the rows, in ``unit``.
+ */
+export interface SpanLengths {
+  unit: string;
+  mean: number;
+  p5: number;
+  p50: number;
+  p95: number;
+  max: number;
+}
+/**
+ * Distinct prompts, most rows of one, and rows that share theirs.
+ */
+export interface PromptRepeats {
+  distinct: number;
+  largest_group: number;
+  repeated_rows: number;
+}
+/**
+ * Distinct responses, and responses that repeat another.
+ */
+export interface ResponseRepeats {
+  distinct: number;
+  repeated: number;
 }
 /**
  * Numbers of the SAE on the rows next to those that it claims, and what is wrong with them.
