@@ -80,6 +80,19 @@ class _Tokens(NamedTuple):
     special_in_text: int
 
 
+class Window(NamedTuple):
+    """Tokens kept of prompt and response together, of the prompt (its end), and of the response (its start)."""
+
+    length: int
+    prompt: int
+    response: int | None = None
+
+    @classmethod
+    def of(cls, settings: ModelSettings) -> Window:
+        """The window in which the model reads rows."""
+        return cls(settings.max_length, settings.max_prompt_length, settings.max_response_length)
+
+
 TokenisedSides = dict[str, tuple[_Tokens, _Tokens]]
 """Each side's text before its final response, and the response, as tokens."""
 
@@ -98,7 +111,7 @@ def encode_row(row: Row, tokenizer: PreTrainedTokenizerBase, settings: ModelSett
         TemplateError: the chat template refuses the messages or changes their text.
         RowTooLong: a conversation is too long to be tokenised.
     """
-    return fit_window(tokenised_sides(rendered_sides(row, tokenizer), tokenizer), settings)
+    return fit_window(tokenised_sides(rendered_sides(row, tokenizer), tokenizer), Window.of(settings))
 
 
 def rendered_sides(
@@ -188,14 +201,14 @@ def _span_ids(encoded: EncodedRow, span: str) -> list[int]:
     return [int(token) for token in side.ids[side.spans[kind]]]
 
 
-def fit_window(sides: TokenisedSides, settings: ModelSettings) -> EncodedRow:
+def fit_window(sides: TokenisedSides, window: Window) -> EncodedRow:
     """Cut prompt and response to the window, and name the fault if nothing useful is left."""
     first = next(iter(sides))
     lengths = {"prompt": len(sides[first][0].ids)} | {name: len(response.ids) for name, (_, response) in sides.items()}
-    prompts = {name: _keep_end(prompt, settings.max_prompt_length) for name, (prompt, _) in sides.items()}
-    room = {name: max(0, settings.max_length - len(prompt.ids)) for name, prompt in prompts.items()}
-    if settings.max_response_length is not None:
-        room = {name: min(tokens, settings.max_response_length) for name, tokens in room.items()}
+    prompts = {name: _keep_end(prompt, window.prompt) for name, (prompt, _) in sides.items()}
+    room = {name: max(0, window.length - len(prompt.ids)) for name, prompt in prompts.items()}
+    if window.response is not None:
+        room = {name: min(tokens, window.response) for name, tokens in room.items()}
     encoded = {name: _join(prompts[name], response, room[name]) for name, (_, response) in sides.items()}
     fault, distinct = None, {side.ids.tobytes() for side in encoded.values()}
     if not all(response.content.any() for _, response in sides.values()):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anatomy.activations.chat_template import RowTooLong, TemplateError, apply_together
 from anatomy.activations.spans import (
     TokenisedSides,
+    Window,
     fit_window,
     rendered_sides,
     tokenised_sides,
@@ -51,7 +52,7 @@ class TokenCheck:
         train_length: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
-        self.settings = settings
+        self._window = Window.of(settings)
         self.truncated = {"prompt": 0, "chosen": 0, "rejected": 0}
         self.special_in_text = 0
         self._sample = sample
@@ -79,7 +80,7 @@ class TokenCheck:
         if not wanted and self._bounds is not None and self._bounds.certain(rendered):
             return CheckResult(None, None, flags=flags)
         sides = tokenised_sides(rendered, self.tokenizer)
-        encoded = fit_window(sides, self.settings)
+        encoded = fit_window(sides, self._window)
         self.special_in_text += encoded.special_in_text > 0
         if self._training is not None and encoded.fault != EMPTY_RESPONSE:  # the audit's window is none of its business
             self._training.add(sides)
@@ -113,8 +114,7 @@ class _Training:
     """What a training in a window of ``length`` tokens loses of the rows: it cuts the end, never the prompt."""
 
     def __init__(self, length: int) -> None:
-        self._window = ModelSettings(max_length=min(length, 65_535), max_prompt_length=length)
-        self._length = length
+        self._window = Window(length, length)
         self._identical = self._no_room = 0
         self._cut: Counter[str] = Counter()
 
@@ -128,7 +128,7 @@ class _Training:
     def found(self) -> TrainingWindow:
         """The counts so far."""
         return TrainingWindow(
-            length=self._length,
+            length=self._window.length,
             no_room=self._no_room,
             identical=self._identical,
             cut={span: self._cut[span] for span in SPANS},

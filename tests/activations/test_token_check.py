@@ -130,3 +130,13 @@ def test_each_fact_is_a_sentence(tokenizers):
         "At the training length of 96 tokens",
     ]
     assert "1 (only in rejected: 0)" in lines[1]
+
+
+def test_a_training_may_see_more_than_an_audit_can(tokenizers):
+    long = "yes " * 35_000  # 140,000 tokens
+    row = pair(0, {"content": long + "one"}, {"content": long + "two"})
+    check = TokenCheck(tokenizers["drops"], ModelSettings(max_length=65_535), train_length=200_000)
+    assert check(row).reason == IDENTICAL_AFTER_TRUNCATION
+    found = check.add_to(HealthTable("explicit").found()).training
+    assert (found.length, found.no_room, found.identical) == (200_000, 0, 0)
+    assert not any(found.cut.values())
