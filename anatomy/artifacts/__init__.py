@@ -76,6 +76,7 @@ from anatomy.artifacts.file_names import (
     row_list,
     share_name,
 )
+from anatomy.artifacts.memory_limit import MOST_TIMES, most_unpacked, unpacked_parts
 from anatomy.artifacts.on_disk import (
     HASH_DIGITS,
     SEALED,
@@ -97,6 +98,7 @@ from anatomy.artifacts.on_disk import (
 from anatomy.artifacts.parquet_tables import (
     Columns,
     read_as_parquet,
+    read_columns,
     read_table,
     require_columns,
     write_table,
@@ -128,6 +130,7 @@ __all__ = [
     "LOCK",
     "LOG_PROBS",
     "MANIFEST",
+    "MOST_TIMES",
     "NAMES",
     "NAME_ANSWERS",
     "NULL",
@@ -170,8 +173,10 @@ __all__ = [
     "is_sealed",
     "known_hash",
     "made_of",
+    "most_unpacked",
     "output_hash",
     "read_as_parquet",
+    "read_columns",
     "read_json",
     "read_table",
     "record_outputs",
@@ -184,6 +189,7 @@ __all__ = [
     "sealed_files",
     "sealed_path",
     "share_name",
+    "unpacked_parts",
     "with_checksum",
     "write_bytes",
     "write_json",

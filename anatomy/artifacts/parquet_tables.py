@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anatomy.artifacts.documents import require_recorded
+from anatomy.artifacts.memory_limit import MOST_TIMES, unpacking
 from anatomy.artifacts.on_disk import atomic_path
 from anatomy.errors import RunError, one_line
 
@@ -34,8 +35,22 @@ def read_as_parquet(path: Path, remedy: str) -> Iterator[None]:
 
     try:
         yield
+    except pa.ArrowMemoryError:
+        raise RunError(f"{path}: unpacks to more than {MOST_TIMES} times its size; {remedy}") from None
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{path}: not a valid Parquet file ({one_line(error, 120)}); {remedy}") from None
+
+
+def read_columns(path: Path, names: Sequence[str] | None) -> pa.Table:
+    """Read columns of a Parquet file, or all, within the memory of an honest one.
+
+    Raises:
+        pyarrow.ArrowException: it is no such file, or takes more memory.
+    """
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file, unpacking(path):
+        return file.read(names and list(names), use_threads=False)
 
 
 def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
@@ -53,7 +68,7 @@ def read_table(path: Path, columns: Columns | None = None) -> pa.Table:
     require_recorded(path)
     with read_as_parquet(path, remedy):
         require_columns(path, pq.read_schema(path), columns or {}, remedy)
-        table = pq.read_table(path, columns=columns and list(columns))
+        table = read_columns(path, list(columns) if columns else None)
     lacking = [name for name, kind in (columns or {}).items() if table[name].null_count and not kind.endswith("?")]
     if lacking:
         raise RunError(f"{path}: column `{lacking[0]}` lacks values; {remedy}")

@@ -23,15 +23,14 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anatomy.artifacts import MOST_TIMES, most_unpacked, unpacked_parts
 from anatomy.data.json_stream import LONGEST_ROW, JSONStream, TooDeep, not_utf8, parse_json
 from anatomy.errors import RowsError, one_line
 
 BATCH_ROWS = 256
-MOST_UNPACKED = 1 << 28
-MOST_TIMES = 200
-"""A file may unpack to 256 MiB, and beyond that to so many times its size; text in gzip is 3 to 30 times smaller."""
 MOST_ROWS = 1_000_000
 """Rows of a columnar file, likewise: rows of nothing take no space."""
+ALONE = pa.ipc.IpcReadOptions(use_threads=False)
 UNKNOWN_VALUE = (ValueError, OverflowError, ArithmeticError)
 """What dates, times and decimals raise that Python's types do not reach."""
 
@@ -74,19 +73,16 @@ def mending(path: Path) -> Iterator[None]:
         raise RowsError(
             f"{path}: not sound gzip data ({one_line(error)}); compress it again, or drop .gz from its name"
         ) from None
+    except pa.ArrowMemoryError:
+        raise too_large(path) from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
         raise RowsError(
             f"{path}: cannot be read as {suffix_of(path)} ({one_line(error)}); write or download it again"
         ) from None
 
 
-def most_unpacked(path: Path) -> int:
-    """Bytes that an honest file may unpack to."""
-    return max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size)
-
-
 def too_large(path: Path) -> RowsError:
-    """The error for a file that unpacks to more than :func:`most_unpacked` bytes."""
+    """The error for a file that unpacks to more than :func:`~anatomy.artifacts.most_unpacked` bytes."""
     return RowsError(
         f"{path}: unpacks to more than {MOST_TIMES} times its size, as no text does; unpack it yourself if you trust it"
     )
@@ -138,7 +134,7 @@ def read_parquet(path: Path) -> Iterator[Record]:
         groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
         if sum(group.total_byte_size for group in groups) > most_unpacked(path):
             raise too_large(path)
-        yield from records_of_batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS))
+        yield from records_of_batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS, use_threads=False))
 
 
 def read_arrow(path: Path) -> Iterator[Record]:
@@ -150,11 +146,11 @@ def read_arrow(path: Path) -> Iterator[Record]:
         is_file = mapped.read(6) == b"ARROW1"
         mapped.seek(0)
         if is_file:
-            table = pa.ipc.open_file(mapped)
+            table = pa.ipc.open_file(mapped, options=ALONE)
             batches = (table.get_batch(number) for number in range(table.num_record_batches))
             yield from records_of_batches(path, table.schema, map(_validated, batches))
         else:
-            stream = pa.ipc.open_stream(mapped)
+            stream = pa.ipc.open_stream(mapped, options=ALONE)
             yield from records_of_batches(path, stream.schema, map(_validated, stream))
 
 
@@ -166,6 +162,7 @@ def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
 def records_of_batches(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
     """Rows of a columnar file, a few at a time."""
     _refuse_repeated(path, schema.names)
+    batches = unpacked_parts(path, batches)
     most = max(MOST_ROWS, MOST_TIMES * path.stat().st_size)
     row = 0
     for batch in batches:

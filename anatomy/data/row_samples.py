@@ -47,7 +47,7 @@ def _from_groups(path: Path) -> Iterator[Record]:
     with mending(path), pq.ParquetFile(path) as table:
         groups = table.num_row_groups
         for group in sorted({groups * place // SPREAD for place in range(SPREAD)} if groups > 1 else set()):
-            for batch in itertools.islice(table.iter_batches(1, row_groups=[group]), 1):
+            for batch in itertools.islice(table.iter_batches(1, row_groups=[group], use_threads=False), 1):
                 yield from records_of_batches(path, table.schema_arrow, iter([batch]))
 
 

@@ -22,6 +22,7 @@ from anatomy.artifacts import (
     Columns,
     is_sealed,
     read_as_parquet,
+    read_columns,
     remove_unfinished,
     require_columns,
     sealed_files,
@@ -64,7 +65,7 @@ class ShardCache:
         """Whether shard ``number`` is there, undamaged, with this cache's mark and these rows."""
         match self._found.get(number, []):
             case [path] if is_sealed(path) and read_mark(path) == self.mark:
-                return bool(pq.read_table(path, columns=["row_id"])["row_id"].to_pylist() == list(row_ids))
+                return bool(read_columns(path, ["row_id"])["row_id"].to_pylist() == list(row_ids))
         return False
 
     def write(self, number: int, table: pa.Table, **options: Any) -> None:
@@ -175,7 +176,7 @@ def read_shards(folder: Path, what: str, remedy: str, columns: Columns) -> pa.Ta
     for path, schema in shard_schemas(folder, what, remedy).items():
         require_columns(path, schema, columns, remedy)
         with read_as_parquet(path, remedy):
-            tables.append(pq.read_table(path, columns=list(columns)).replace_schema_metadata())
+            tables.append(read_columns(path, list(columns)).replace_schema_metadata())
     table = pa.concat_tables(tables)
     for name in columns:
         if table[name].null_count:

@@ -101,7 +101,7 @@ class FeatureShard:
     def _column(self, name: str) -> pa.Array:
         if name not in self._columns:
             with artifacts.read_as_parquet(self.path, REMEDY):
-                column = pq.read_table(self.path, columns=[name]).column(0)
+                column = artifacts.read_columns(self.path, [name]).column(0)
             if column.null_count:
                 raise RunError(f"{self.path}: column `{name}` lacks values; {REMEDY}")
             self._columns[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

@@ -36,7 +36,6 @@ from anatomy.report.texts_noted import noted_texts
 from anatomy.report.verdict import verdict
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterName, read_names
-from anatomy.types import content_hash
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.validated import OTHER
 from anatomy.validation.validation_record import Validation
@@ -69,9 +68,8 @@ def main_part(run_dir: Path, signals: Signals, seed: int, rows: RowsOnPage) -> M
     validated = any(isinstance(shown["document"], Validation) for shown in validation)
     hypotheses = artifacts.read_table(run_dir / artifacts.HYPOTHESES, HYPOTHESIS_COLUMNS)
     stages = {name: record for name, record in manifest.stages.items() if name != "report"}  # still running
-    identity = [stages[name].fingerprint for name in ("rows", "harvest", "cluster")]
     return {
-        "run": RunName(id=content_hash(identity)[:12], path=str(run_dir), name=run_dir.resolve().name),
+        "run": RunName(id=manifest.identity, path=str(run_dir), name=run_dir.resolve().name),
         "manifest": manifest.model_copy(update={"stages": stages}),
         "health": health,
         "texts": [*(line.strip() for line in reading(health)), *noted_texts(health)],

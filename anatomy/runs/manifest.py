@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from anatomy import artifacts
 from anatomy.errors import RunError
 from anatomy.settings import AuditSettings
+from anatomy.types import content_hash
 
 
 class Entry(BaseModel):
@@ -104,6 +105,12 @@ class Manifest(artifacts.Artifact):
         if not (run_dir / artifacts.MANIFEST).is_file():
             raise RunError(f"{run_dir}: not a run directory (no {artifacts.MANIFEST}); make one with `anatomy audit`")
         return cls.read(run_dir / artifacts.MANIFEST)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the rows, the features and the clusters: what a cluster's id means, means nothing under another."""
+        made = [self.stages[name].fingerprint for name in ("rows", "harvest", "cluster") if name in self.stages]
+        return content_hash(made)[:12]
 
     def cluster_hashes(self) -> Mapping[str, str]:
         """Hashes of the clusterings: what was said of clusters before counts for nothing once these change."""

@@ -51,11 +51,17 @@ def plan_settings(plan: Plan, flags: dict[str, Any], config: str | Path | None =
 
     Raises:
         RunError: the plan names an audit that is not there.
+        PlanError: the plan names clusters of the audit, which has others now.
         SettingsError: a value is wrong, nothing names rows, or the audit names a model that is not named here.
     """
     if plan.run is None:
         return load_settings(PlanSettings, flags, config)
     run = Run.at(plan.run)
+    if plan.run_id is not None and plan.clusters and plan.run_id != run.manifest.identity:
+        raise PlanError(
+            f"{', '.join(plan.clusters)}: {plan.run} has been made again since the plan was, and its clusters are "
+            f"others; make the plan again (`anatomy plan {plan.run} …`)"
+        )
     given = load_settings(_GivenSettings, flags, config)
     require_named(run, given, LOADED)
     kept = PlanSettings.model_fields.keys() - RowSettings.model_fields.keys()
@@ -103,8 +109,9 @@ def make_plan(
             items.append({**item, "direction": "suppress", "backend": "filtering"})
         elif decision != "keep":
             items.append({**item, "direction": decision, "strength": strength, "backend": backend})
+    run_id = Run.at(run).manifest.identity
     try:
-        return Plan.model_validate({"run": run, "interventions": items, "decisions": list(decided)})
+        return Plan.model_validate({"run": run, "run_id": run_id, "interventions": items, "decisions": list(decided)})
     except ValidationError as error:
         raise PlanError(faults_of(error)) from None
 

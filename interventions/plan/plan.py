@@ -217,15 +217,21 @@ class Plan(Settings):
     """Version of the schema: raise it whenever fields change, here and in ``plan.js`` of the page."""
 
     run: Path | None = Field(None, description="The audit whose clusters and rows are meant.")
+    run_id: str | None = Field(None, description="Which clusters of that audit are meant: it may be made again.")
     interventions: tuple[Intervention, ...] = Field((), description="What is done.")
     decisions: tuple[Decision, ...] = Field((), description="What a person decided, on which finding.")
 
     @model_validator(mode="after")
     def _run_of_clusters(self) -> Self:
-        named = [item.cluster or item.condition for item in self.interventions]
-        if self.run is None and (clusters := [name for name in named if name and "=" not in name]):
-            raise ValueError(f"{', '.join(clusters)} belong to an audit; name its directory as `run`")
+        if self.run is None and self.clusters:
+            raise ValueError(f"{', '.join(self.clusters)} belong to an audit; name its directory as `run`")
         return self
+
+    @property
+    def clusters(self) -> list[str]:
+        """Clusters of the audit that interventions name, as targets or as conditions."""
+        named = [name for item in self.interventions for name in (item.cluster, item.condition)]
+        return list(dict.fromkeys(name for name in named if name and "=" not in name))
 
     @property
     def detector_names(self) -> dict[str, str]:

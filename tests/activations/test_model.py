@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,28 @@ def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(ModelError, match="cannot load the tokenizer") as caught:
         load_tokenizer(ModelSettings(model=str(tmp_path)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        ({"weight_map": {"lm_head.weight": "../elsewhere/model.safetensors"}}, "which is no file of this folder"),
+        ({"weight_map": {"lm_head.weight": "/etc/hostname"}}, "which is no file of this folder"),
+        ({"weight_map": {"lm_head.weight": "model-00002.safetensors"}}, "which is no file of this folder"),
+        ({"weight_map": {"lm_head.weight": 3}}, "which is no file of this folder"),
+        ({"weight_map": ["model.safetensors"]}, "no index of weights"),
+        ({"weight_map": {"lm_head.weight": ["a"]}}, "no index of weights"),
+        ([], "no index of weights"),
+    ],
+)
+def test_an_index_of_weights_that_leads_elsewhere(index, why, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "model.safetensors").write_bytes(b"weights of another model")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match=why):
+        locate_model(ModelSettings(model=str(folder)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

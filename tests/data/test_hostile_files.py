@@ -16,7 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
+from anatomy import artifacts
 from anatomy.data import readers
 from anatomy.data.pair_stream import read_pairs
 from anatomy.data.readers import read_file
@@ -128,18 +130,51 @@ def test_offsets_out_of_bounds_are_refused(first: int, last: int, write: Write) 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet", "arrow"])
 def test_gzip_bomb_is_refused(kind: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_UNPACKED", 1 << 16)
+    monkeypatch.setattr("anatomy.artifacts.memory_limit.MOST_UNPACKED", 1 << 16)
     path = write(f"a.{kind}.gz", gzip.compress(b" " * (1 << 20)))
     with pytest.raises(RowsError, match="unpacks to more than 200 times its size"):
         list(read_file(path))
 
 
 def test_bomb_inside_of_a_parquet_file_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_UNPACKED", 1 << 16)
+    monkeypatch.setattr("anatomy.artifacts.memory_limit.MOST_UNPACKED", 1 << 16)
     sink = io.BytesIO()
     pq.write_table(pa.table({"prompt": ["x" * (1 << 24)]}), sink, compression="zstd", use_dictionary=False)
     with pytest.raises(RowsError, match="unpacks to more than 200 times its size"):
         list(read_file(write("a.parquet", sink.getvalue())))
+
+
+READ_WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from anatomy import artifacts
+from anatomy.artifacts import memory_limit
+from anatomy.data.readers import read_file
+from anatomy.errors import AnatomyError
+
+memory_limit.MOST_UNPACKED, memory_limit.BESIDE = 1 << 20, 1 << 26
+before = resource.getrlimit(resource.RLIMIT_AS)
+path = Path(sys.argv[1])
+try:
+    artifacts.read_table(path) if path.name == "labels.parquet" else list(read_file(path))
+except AnatomyError as error:
+    print(error)
+assert resource.getrlimit(resource.RLIMIT_AS) == before
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+@pytest.mark.parametrize("name", ["rows.feather", "labels.parquet"])
+def test_bomb_that_no_footer_tells_of_is_refused(name: str, tmp_path: Path) -> None:
+    """Read in a process of its own and without Arrow's allocator, which has memory in hand that needs no asking."""
+    path = tmp_path / name
+    write = feather.write_feather if path.suffix == ".feather" else pq.write_table
+    write(pa.table({"prompt": ["x" * (1 << 28)]}), path, compression="zstd")
+    artifacts.record_outputs(tmp_path, [name])
+    command = [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(path)]
+    alone = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=alone)
+    assert f"{name}: unpacks to more than 200 times its size" in done.stdout
 
 
 def test_repetitive_rows_are_no_bomb(write: Write) -> None:

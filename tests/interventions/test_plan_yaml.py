@@ -99,7 +99,7 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     )
     for part in ("interventions", "intervention 1, strength", "intervention 2, options, ratio", "decision 1, decision"):
         assert part in fault
-    assert "interventoins: unknown key (allowed: schema_version, run, interventions, decisions)" in fault
+    assert "interventoins: unknown key (allowed: schema_version, run, run_id, interventions, decisions)" in fault
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])

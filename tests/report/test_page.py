@@ -250,6 +250,15 @@ def test_a_plan_that_a_person_edited_is_imported(opened, audited, tmp_path):
     assert "looked at, stays" in [comment.strip() for comment in comments]
 
 
+def test_a_plan_of_other_clusters_brings_its_concepts_alone(opened, audited, tmp_path):
+    """The audit was made again since, so `R1` meant another cluster."""
+    plan = tmp_path / "older.yaml"
+    assert main(["plan", str(audited), "--suppress", "R1,bold", "--out", str(plan)]) == 0
+    made = Manifest.of(audited).identity
+    plan.write_text(plan.read_text().replace(made, made[::-1]))
+    assert "1 decision taken from older.yaml. 2 lines of it name" in imported(opened, plan)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [("just words", "no `decisions` or `interventions`"), ("a: [1", "unexpected end"), ("x: 1", "no `decisions`"),

@@ -152,6 +152,17 @@ def test_check_tells_what_would_be_done(rows, run, model, detector, tmp_path, ca
     assert f"together: {dogs} dropped, 0 swapped" in lines[6]
 
 
+def test_clusters_of_an_audit_that_was_made_again_are_refused(run, tmp_path, capsys):
+    """R1 means other features there; a concept means the same in any audit."""
+    cluster, concept = {"cluster": "R1", "backend": "filtering"}, {"concept": "bold", "backend": "filtering"}
+    write_plan(tmp_path, cluster, concept, run=str(run), run_id="0123456789ab")
+    assert main(["plan", "check", str(tmp_path / "plan.yaml")]) == 2
+    assert f"R1: {run} has been made again since the plan was" in error_of(capsys)
+    write_plan(tmp_path, concept, run=str(run), run_id="0123456789ab")
+    assert main(["plan", "check", str(tmp_path / "plan.yaml")]) == 2
+    assert "a run directory does not choose what is loaded" in error_of(capsys)
+
+
 def test_check_without_rows_reads_the_plan_alone(tmp_path, capsys):
     plan = str(write_plan(tmp_path, {"concept": "bold", "backend": "filtering"}))
     assert main(["plan", "check", plan, "--batch-tokens", "nan"]) == 2

@@ -23,7 +23,7 @@ const PLAN_VERSION = 1;
  *   backend: string,
  * }} Intervention
  */
-/** @typedef {{ schema_version?: unknown, interventions?: Intervention[], decisions?: DecisionLine[] }} PlanFile */
+/** @typedef {{ schema_version?: unknown, run_id?: unknown, interventions?: Intervention[], decisions?: DecisionLine[] }} PlanFile */
 /**
  * @typedef {{
  *   target?: unknown,
@@ -74,6 +74,7 @@ export function planYaml() {
     [
       `schema_version: ${PLAN_VERSION}`,
       `run: ${JSON.stringify(MAIN.run.path)}`,
+      `run_id: ${JSON.stringify(MAIN.run.id)}`,
       list("interventions", actions.map(block)),
       list("decisions", lines),
     ].join("\n") + "\n"
@@ -104,8 +105,9 @@ export function readDecisions(text) {
     throw new Error("it has no `decisions` or `interventions`");
   if ("schema_version" in plan && plan.schema_version !== PLAN_VERSION)
     throw new Error(`it is of schema version ${JSON.stringify(plan.schema_version)}, and ${PLAN_VERSION} is read here`);
-  const done = known((plan.interventions || []).flatMap(decisionsOf));
-  const kept = known(plan.decisions || []);
+  const same = plan.run_id === undefined || plan.run_id === MAIN.run.id;
+  const done = known((plan.interventions || []).flatMap(decisionsOf), same);
+  const kept = known(plan.decisions || [], same);
   for (const [target, { decision, comment }] of Object.entries(kept.found))
     done.found[target] = {
       ...(done.found[target]?.decision === decision ? done.found[target] : {}),
@@ -126,14 +128,19 @@ function decisionsOf(given) {
   return [{ target: given.concept ?? given.cluster, decision, given }];
 }
 
-/** @param {DecisionLine[]} items */
-function known(items) {
+/**
+ * @param {DecisionLine[]} items
+ * @param {boolean} same Whether clusters mean what they mean in this run.
+ */
+function known(items, same = true) {
   /** @type {Record<string, Decision>} */
   const found = {};
   let unknown = 0;
   for (const { target, decision, comment, given } of items) {
     const kind = DECISION_KINDS.find((one) => one === decision);
-    if (!kind || typeof target !== "string" || !(isRow(target) || MAIN.clusters[target])) {
+    const here =
+      typeof target === "string" && (isRow(target) || (MAIN.clusters[target] && (same || isConcept(target))));
+    if (!kind || typeof target !== "string" || !here) {
       unknown += 1;
       continue;
     }
