@@ -195,7 +195,7 @@ class ClusterSettings(Settings):
     min_community: int = Field(4, ge=1, description="Communities of fewer features are dissolved.")
     graph_samples: int = Field(100_000, ge=100, description="Responses sampled for the co-firing graph.")
     silent_fraction: float = Field(0.05, ge=0, lt=1, description="Rows with least activity, left out of every test.")
-    data_clusters: int | None = Field(None, ge=1, description="K of spherical k-means; default: rows/50, at most 512.")
+    data_clusters: int | None = Field(None, ge=1, description="K of spherical k-means; default: by power, at most 512.")
     prompt_clusters: int | None = Field(None, ge=1, description="Clusters of prompt features; default scales, ≤ 512.")
     shift_clusters: int | None = Field(None, ge=1, description="Clusters of response deltas; default scales, ≤ 512.")
     embedding_rows: int = Field(30_000, ge=10, description="Rows sampled for the feature embedding (SVD).")

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from anatomy.clusters.feature_clusters import shift_moments
 from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities
 from anatomy.clusters.row_clusters import spherical_kmeans
+from anatomy.hypotheses.contexts import data_contexts
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
 from anatomy.report.markdown_table import markdown_table
@@ -109,8 +110,8 @@ def feature_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline:
     n = len(prompts.code_N)
     (activity, u), reading = timed("signals s and u", lambda: response_signals(shards, labels_F))
     label_N, _ = timed("spherical k-means", lambda: spherical_kmeans(activity, DATA_CLUSTERS, seed=0))
-    tested = Responses(u, [f"R{m}" for m in range(RESPONSE_CLUSTERS)])
-    _, testing = timed("every test", lambda: feature_view(tested, label_N, RowFrame(prompts, np.zeros(n))))
+    tested, frame = Responses(u, [f"R{m}" for m in range(RESPONSE_CLUSTERS)]), RowFrame(prompts, np.zeros(n))
+    _, testing = timed("every test", lambda: feature_view(tested, data_contexts([label_N]), label_N > 0, frame))
     if baseline:
         some = range(1, 9)
         timed("baseline: scipy ttest_ind by data cluster (Welch alone)", lambda: [
@@ -126,7 +127,7 @@ def prompt_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: 
     shift, scoring = timed("signals u", lambda: shift_signals(shards, labels_F, moments, "freq").shift_NM)
     score, ranking = timed("prompt scores", lambda: prompt_scores(shards, labels_F))
     tested = Responses(shift, [f"S{m}" for m in range(PROMPT_CLUSTERS)])
-    n_top = default_top_rows(n)
+    n_top = default_top_rows(prompts, PROMPT_CLUSTERS, PROMPT_CLUSTERS)
     _, testing = timed(
         "every test",
         lambda: prompt_view(tested, top_rows(score, n_top, prompts.rank_N), RowFrame(prompts, np.zeros(n))),

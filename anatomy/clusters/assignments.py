@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from anatomy.artifacts import CLUSTERS
+from anatomy.artifacts import CLUSTERS, DATA_CLUSTERS
 from anatomy.errors import RunError
 
 CLUSTER_COLUMNS = {"feature": "int64", "kind": "string", "cluster": "string"}
 """Columns of ``clusters.parquet``: a line for each feature of a response, prompt or shift cluster."""
-DATA_CLUSTER_COLUMNS = {"row_id": "string", "cluster": "string", "cosine": "float"}
-"""Columns of ``data_clusters.parquet``: a line for each row."""
+DATA_CLUSTER_COLUMNS = {"row_id": "string", "cluster": "string", "coarser": "list<string>", "cosine": "float"}
+"""Columns of ``data_clusters.parquet``: a line for each row; ``coarser`` are the clusters that hold its own, the
+smallest first.
+"""
 
 
 CLUSTER = re.compile(r"[RPSD]\d{1,9}", re.ASCII)
@@ -25,13 +27,32 @@ ColumnValues = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Clusters:
-    """Cluster of each feature (``*_F``) and row (``data_N``), 0 for none; cosine of each row to its own centroid."""
+    """Cluster of each feature (``*_F``) and row (``data_N``), 0 for none; cosine of each row to its own centroid.
+
+    ``coarser_LN`` has the cluster of each row at coarser levels, the finest of them first; each is a union of clusters
+    of the level before. Numbers of data clusters are distinct over all levels.
+    """
 
     response_F: Int[np.ndarray, " F"]
     shift_F: Int[np.ndarray, " F"]
     prompt_F: Int[np.ndarray, " F"]
     data_N: Int[np.ndarray, " N"]
     cosine_N: Float[np.ndarray, " N"]
+    coarser_LN: Int[np.ndarray, "L N"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def data_levels(self) -> list[Int[np.ndarray, " N"]]:
+        """The data cluster of each row at every level, the finest first."""
+        return [self.data_N, *self.coarser_LN]
+
+    @property
+    def prompt_view(self) -> tuple[int, int]:
+        """How many shift clusters there are, and how many prompt clusters."""
+        return int(self.shift_F.max(initial=0)), int(self.prompt_F.max(initial=0))
+
+    def rows_of(self, number: int) -> Bool[np.ndarray, " N"]:
+        """Which rows are in data cluster ``number`` (above 0), whatever its level."""
+        return np.asarray(np.any([level_N == number for level_N in self.data_levels], axis=0))
 
     @classmethod
     def from_columns(cls, features: ColumnValues, rows: ColumnValues, n_features: int) -> Clusters:
@@ -51,7 +72,16 @@ class Clusters:
             prompt_F=labels["prompt"],
             data_N=np.array([_number(cluster) for cluster in rows["cluster"]], np.int64),
             cosine_N=np.array(rows["cosine"], np.float32),
+            coarser_LN=_levels(rows["coarser"]),
         )
+
+
+def _levels(coarser: Sequence[Sequence[str]]) -> Int[np.ndarray, "L N"]:
+    depths = {len(clusters) for clusters in coarser}
+    if len(depths) > 1:
+        raise RunError(f"{DATA_CLUSTERS}: rows have clusters of different numbers of levels; run the audit again")
+    numbers = [[_number(cluster) for cluster in clusters] for clusters in coarser]
+    return np.array(numbers, np.int64).reshape(len(numbers), -1 if numbers else 0).T
 
 
 def _number(cluster: str) -> int:

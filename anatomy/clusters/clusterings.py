@@ -23,8 +23,11 @@ from anatomy.clusters.feature_clusters import (
     shift_values,
 )
 from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities, scaled_resolution
-from anatomy.clusters.row_clusters import centroids, default_data_clusters, silent_rows, spherical_kmeans, unit
+from anatomy.clusters.row_clusters import centroids, silent_rows, spherical_kmeans, unit
+from anatomy.clusters.row_tree import coarser, enlarged
 from anatomy.settings import ClusterSettings
+from anatomy.statistics.power import LEVELS, context_count, context_size
+from anatomy.statistics.prompts import Prompts
 from anatomy.types import SIDES
 
 Shards = Callable[[], Iterable[Shard]]
@@ -41,10 +44,15 @@ class FeatureClusters(NamedTuple):
 
 
 class DataClusters(NamedTuple):
-    """Label of each row (0: silent bucket) and the cosine between a row and its cluster's mean direction."""
+    """Label of each row (0: silent bucket), those of coarser levels, and the cosine to its cluster's mean direction.
+
+    ``context_prompts`` are the prompts that each cluster was to have.
+    """
 
     label_N: Int[np.ndarray, " N"]
+    coarser_LN: Int[np.ndarray, "L N"]
     cosine_N: Float[np.ndarray, " N"]
+    context_prompts: int
 
 
 def cluster_features(
@@ -79,12 +87,23 @@ def cluster_features(
     )
 
 
-def cluster_rows(s_NM: Float[np.ndarray, "N M"], settings: ClusterSettings, seed: int) -> DataClusters:
-    """Data clusters by spherical k-means on the symmetric activity of response clusters (method.md §5)."""
+def cluster_rows(
+    s_NM: Float[np.ndarray, "N M"], prompts: Prompts, settings: ClusterSettings, seed: int
+) -> DataClusters:
+    """Data clusters by spherical k-means on the symmetric activity of response clusters (method.md §5).
+
+    Without a wanted number, each has as many prompts as a standard effect needs (``power.py``). Two coarser levels hold
+    a quarter and a sixteenth of the clusters.
+    """
     silent_N = silent_rows(s_NM, settings.silent_fraction)
-    k = settings.data_clusters or default_data_clusters(int((~silent_N).sum()))
-    label_N = spherical_kmeans(s_NM, k, seed, silent_N)
-    return DataClusters(label_N, np.einsum("nm,nm->n", unit(s_NM), centroids(s_NM, label_N)[label_N]))
+    n_prompts = len(np.unique(prompts.code_N[~silent_N]))
+    size = context_size(n_prompts, s_NM.shape[1])
+    label_N = spherical_kmeans(s_NM, settings.data_clusters or context_count(n_prompts, size), seed, silent_N)
+    if settings.data_clusters is None:
+        label_N = enlarged(s_NM, label_N, 1 / prompts.size_G[prompts.code_N], size)
+    k = int(label_N.max(initial=0))
+    cosine_N = np.einsum("nm,nm->n", unit(s_NM), centroids(s_NM, label_N)[label_N])
+    return DataClusters(label_N, coarser(s_NM, label_N, [k // level for level in LEVELS[1:]]), cosine_N, size)
 
 
 def _fires(shard: Shard) -> list[sp.csr_array]:

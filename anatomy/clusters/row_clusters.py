@@ -1,10 +1,13 @@
 """Data clusters: rows that express the same concepts on either side (method.md §5).
 
 Rows are clustered on the symmetric activity ``s`` (chosen plus rejected), so that testing the signed disparity ``u``
-inside a cluster is not circular. Each centroid is the unit-length mean direction of its rows (spherical k-means).
+inside a cluster is not circular. Each centroid is the unit-length mean direction of its rows (spherical k-means); of
+several random starts the one of largest mean cosine counts.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,10 +16,8 @@ from sklearn.cluster import kmeans_plusplus
 
 from anatomy.clusters.label_ids import by_size
 
-
-def default_data_clusters(n_rows: int) -> int:
-    """K scaled to the set: rows/50, at least 2, at most the paper's 512 (method.md §5, Choice in §6)."""
-    return int(np.clip(n_rows // 50, 2, 512))
+STARTS, START_ROWS = 10, 20_000
+"""Starts of k-means, and the rows on which they are compared; the best one goes on with all rows."""
 
 
 def silent_rows(s_NM: Float[np.ndarray, "N M"], fraction: float = 0.05) -> Bool[np.ndarray, " N"]:
@@ -39,7 +40,7 @@ def spherical_kmeans(
     Args:
         s_NM: symmetric activity, ≥ 0 (any unit; rows are normalised here).
         k: clusters; lowered to the number of active rows where those are fewer.
-        seed: of the k-means++ start.
+        seed: of the k-means++ starts.
         silent_N: from :func:`silent_rows`; default: only the rows without activity.
         gain: it stops when a step raises the mean cosine to the centroids by no more than this share of it.
     """
@@ -53,7 +54,12 @@ def spherical_kmeans(
 
 def centroids(s_NM: Float[np.ndarray, "N M"], label_N: Int[np.ndarray, " N"]) -> Float[np.ndarray, "K M"]:
     """Unit-length mean direction of the rows of each label 0..K."""
-    return unit(_indicator(label_N, int(label_N.max(initial=0)) + 1) @ unit(s_NM))
+    return unit(sums(unit(s_NM), label_N))
+
+
+def sums(values_NM: Float[np.ndarray, "N M"], label_N: Int[np.ndarray, " N"]) -> Float[np.ndarray, "K M"]:
+    """Sums of the rows of each label 0..K."""
+    return np.asarray(_indicator(label_N, int(label_N.max(initial=0)) + 1) @ values_NM)
 
 
 def nearest(
@@ -69,16 +75,36 @@ def nearest(
 
 
 def _assign(unit_NM: np.ndarray, k: int, generator: np.random.Generator, gain: float) -> np.ndarray:
+    few = len(unit_NM) <= START_ROWS
+    sample = unit_NM if few else unit_NM[np.sort(generator.choice(len(unit_NM), START_ROWS, replace=False))]
+    found = [_from_start(sample, k, generator, gain) for _ in range(STARTS)]
+    best = max(found, key=lambda one: one.fit)
+    return best.label_N if few else _settled(unit_NM, best.centroid_KM, gain).label_N
+
+
+class _Settled(NamedTuple):
+    """Labels, the centroids that gave them, and the mean cosine of rows to these."""
+
+    label_N: np.ndarray
+    centroid_KM: np.ndarray
+    fit: float
+
+
+def _from_start(unit_NM: np.ndarray, k: int, generator: np.random.Generator, gain: float) -> _Settled:
     start = generator.choice(len(unit_NM), min(len(unit_NM), 10 * k), replace=False)
     centroid_KM, _ = kmeans_plusplus(unit_NM[start], k, random_state=int(generator.integers(2**31)))
-    fit = -np.inf
+    return _settled(unit_NM, centroid_KM, gain)
+
+
+def _settled(unit_NM: np.ndarray, centroid_KM: np.ndarray, gain: float) -> _Settled:
+    k, fit = len(centroid_KM), -np.inf
     while True:
         cosine_NK = unit_NM @ centroid_KM.T
         labels_N, best_N = cosine_NK.argmax(axis=1), cosine_NK.max(axis=1)
         _refill(labels_N, best_N, k)
         last, fit = fit, float(best_N.mean(dtype=np.float64))
         if fit - last <= gain * fit:
-            return np.asarray(labels_N)
+            return _Settled(np.asarray(labels_N), centroid_KM, fit)
         centroid_KM = unit(_indicator(labels_N, k) @ unit_NM)
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.feature_clusters import Shard, shift_moments
+from anatomy.hypotheses.contexts import Contexts, data_contexts, numbered
 from anatomy.hypotheses.null_rates import NullRate, null_rates
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import (
@@ -45,13 +46,14 @@ class RowFeatures(Protocol):
 
 
 class Identities(NamedTuple):
-    """What the whole texts say of N rows: log-length in characters of chosen minus rejected, and numbers for the texts
-    and the authors of both responses, as in :class:`RowFrame`.
+    """What the source says of N rows: log-length in characters of chosen minus rejected, numbers for the texts and the
+    authors of both responses, as in :class:`RowFrame`, and the groups of the user's columns.
     """
 
     length_N: Float[np.ndarray, " N"]
     text_N2: Int[np.ndarray, "N 2"]
     author_N2: Int[np.ndarray, "N 2"] | None
+    groups: Contexts
 
     @classmethod
     def of(
@@ -59,6 +61,7 @@ class Identities(NamedTuple):
         characters: Sequence[tuple[int, int]],
         texts: Sequence[tuple[str, str]],
         authors: Sequence[tuple[str | None, str | None]],
+        groups: Contexts,
     ) -> Identities:
         """Number the texts (or hashes of them) and the authors of chosen and rejected; an author of None is unknown."""
         names = sorted({name for pair in authors for name in pair if name})
@@ -66,11 +69,11 @@ class Identities(NamedTuple):
         author_N2 = np.array([[-1 if name is None else number[name] for name in pair] for pair in authors], np.int64)
         text_N2 = np.unique(np.array(texts, dtype=str), return_inverse=True)[1].reshape(-1, 2)
         length_N2 = np.log(np.maximum(np.array(characters, np.float64).reshape(-1, 2), 1))
-        return cls(length_N2[:, 0] - length_N2[:, 1], text_N2, author_N2.reshape(-1, 2) if names else None)
+        return cls(length_N2[:, 0] - length_N2[:, 1], text_N2, author_N2.reshape(-1, 2) if names else None, groups)
 
 
-CONTEXT_COLUMNS = {"context": "string", "rows": "list<int64>"}
-"""Columns of ``contexts.parquet``."""
+CONTEXT_COLUMNS = {"context": "string", "parent": "string", "rows": "list<int64>"}
+"""Columns of ``contexts.parquet``; ``parent`` is the next larger data cluster around one, or empty."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Signals:
     disparity: Responses
     shift: Responses
     shift_offset_M: Float[np.ndarray, " M"]
-    data_N: Int[np.ndarray, " N"]
+    data_levels: Sequence[Int[np.ndarray, " N"]]
     score_NK: Float[np.ndarray, "N K"]
     prompts: Prompts
     length_N: Float[np.ndarray, " N"]
@@ -92,13 +95,31 @@ class Signals:
     min_rows: int
     identities: Callable[[], Identities] | None = None
 
+    @property
+    def data_N(self) -> Int[np.ndarray, " N"]:
+        """The data cluster of each row at the finest level; 0: silent."""
+        return self.data_levels[0]
+
+    @cached_property
+    def _identified(self) -> Identities | None:
+        return None if self.identities is None else self.identities()
+
     @cached_property
     def frame(self) -> RowFrame:
         """Prompts, lengths, response texts and authors of the rows.
 
         Lengths are those of the whole texts where these are known: who chose read on where the window ends.
         """
-        return RowFrame(self.prompts, *((self.length_N,) if self.identities is None else self.identities()))
+        known = self._identified
+        if known is None:
+            return RowFrame(self.prompts, self.length_N)
+        return RowFrame(self.prompts, known.length_N, known.text_N2, known.author_N2)
+
+    @cached_property
+    def row_contexts(self) -> Contexts:
+        """Data clusters of all levels, and the groups of the user's columns."""
+        clusters = data_contexts(self.data_levels)
+        return clusters if self._identified is None else Contexts.joined([clusters, self._identified.groups])
 
     @cached_property
     def context_KN(self) -> sp.csr_array:
@@ -106,26 +127,30 @@ class Signals:
         return top_rows(self.score_NK, self.top_rows, self.prompts.rank_N)
 
     def context_table(self) -> pa.Table:
-        """The content of ``contexts.parquet``: each prompt context with the ascending places of its rows."""
-        member_KN = self.context_KN
-        names = [f"P{number + 1}" for number in range(member_KN.shape[0])]
+        """The content of ``contexts.parquet``: each context with the ascending places of its rows."""
+        every = Contexts.joined([self.row_contexts, numbered("P", self.context_KN)])
+        member_KN = every.member_KN
         rows = pa.ListArray.from_arrays(member_KN.indptr.astype(np.int32), member_KN.indices.astype(np.int64))
-        return pa.table({"context": pa.array(names, pa.string()), "rows": rows})
+        names = {"context": every.ids, "parent": every.parents}
+        return pa.table({**{name: pa.array(ids, pa.string()) for name, ids in names.items()}, "rows": rows})
 
-    def views(self, sign_N: Float[np.ndarray, " N"] | None = None) -> dict[str, Callable[[], Hypotheses]]:
+    def views(
+        self, sign_N: Float[np.ndarray, " N"] | None = None, explain: bool = True
+    ) -> dict[str, Callable[[], Hypotheses]]:
         """The three views, with chosen and rejected exchanged where the sign is below 0.
 
-        Signals are not centred, so that their sign follows the labels.
+        Signals are not centred, so that their sign follows the labels. ``explain`` is that of :func:`global_view`.
         """
         disparity, shift, frame = self.disparity, self._uncentred, self.frame
         if sign_N is not None:
             sign_N1, frame = sign_N[:, None].astype(np.float32), frame.flipped(sign_N)
             disparity = disparity._replace(values_NM=disparity.values_NM * sign_N1)
             shift = shift._replace(values_NM=shift.values_NM * sign_N1)
+        data, least = self.row_contexts, self.min_rows
         return {
-            "global": lambda: global_view(disparity, frame),
-            "feature": lambda: feature_view(disparity, self.data_N, frame, self.min_rows),
-            "prompt": lambda: prompt_view(shift, self.context_KN, frame, self.min_rows),
+            "global": lambda: global_view(disparity, frame, explain),
+            "feature": lambda: feature_view(disparity, data, self.data_N > 0, frame, least, explain),
+            "prompt": lambda: prompt_view(shift, self.context_KN, frame, least, explain),
         }
 
     @property
@@ -146,7 +171,7 @@ class Signals:
         )
 
     def _flipped(self, name: str, sign_N: Float[np.ndarray, " N"]) -> Hypotheses:
-        return self.views(sign_N)[name]()
+        return self.views(sign_N, explain=False)[name]()
 
     def of(self, view: str, context: str, response: str) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
         """One response's signal in every row, and which rows are in the context."""
@@ -154,11 +179,11 @@ class Signals:
         signal_N = tested.values_NM[:, list(tested.ids).index(response)]
         if view == "global":
             return signal_N, np.ones(len(signal_N), bool)
-        number = int(context[1:])
-        if view == "feature":
-            return signal_N, self.data_N == number
         inside_N = np.zeros(len(signal_N), bool)
-        inside_N[self.context_KN.indices[slice(*self.context_KN.indptr[number - 1 : number + 1])]] = True
+        if view == "feature":
+            inside_N[self.row_contexts.rows(context)] = True
+            return signal_N, inside_N & (self.data_N > 0)
+        inside_N[numbered("P", self.context_KN).rows(context)] = True
         return signal_N, inside_N
 
 
@@ -180,15 +205,16 @@ def read_signals(
     shifted = shift_signals(store.shards(), clusters.shift_F, moments, statistic)
     kept = responses("S", shifted.shift_NM, clusters.shift_F, 1)
     offset_M = shifted.offset_M[[int(name[1:]) - 1 for name in kept.ids]]
+    prompts, shift = Prompts.from_ids(store.prompt_ids), _beside(kept, concepts)
     return Signals(
         disparity=_beside(responses("R", disparity_NM, clusters.response_F, settings.min_features), concepts),
-        shift=_beside(kept, concepts),
+        shift=shift,
         shift_offset_M=np.concatenate([offset_M, np.zeros(len(concepts.ids) if concepts else 0)]),
-        data_N=clusters.data_N,
+        data_levels=clusters.data_levels,
         score_NK=prompt_scores(store.shards(), clusters.prompt_F, statistic, settings.prompt_score),
-        prompts=Prompts.from_ids(store.prompt_ids),
+        prompts=prompts,
         length_N=np.log(store.tokens("chosen")) - np.log(store.tokens("rejected")),
-        top_rows=settings.top_rows or default_top_rows(len(store.prompt_ids)),
+        top_rows=settings.top_rows or default_top_rows(prompts, *clusters.prompt_view),
         min_rows=settings.min_rows,
         identities=identities,
     )

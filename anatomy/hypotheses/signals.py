@@ -5,7 +5,7 @@ Every sign follows the labels: positive means more in the chosen response.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -85,15 +85,16 @@ def top_rows(c_NK: Float[np.ndarray, "N K"], n_top: int, rank_N: Int[np.ndarray,
         least = max(np.partition(c_N, -n_top)[-n_top], np.finfo(np.float32).tiny)
         above, level = np.flatnonzero(c_N > least), np.flatnonzero(c_N == least)
         chosen.append(np.sort(order_N[np.concatenate([above, level[: n_top - len(above)]])]))
-    return _indicator(chosen, len(c_NK))
+    return indicator(chosen, len(c_NK))
 
 
 def members(labels_N: Int[np.ndarray, " N"]) -> sp.csr_array:
     """A [K, N] indicator of disjoint clusters 1..K; label 0 is in none."""
-    return _indicator([np.flatnonzero(labels_N == k) for k in range(1, labels_N.max(initial=0) + 1)], len(labels_N))
+    return indicator([np.flatnonzero(labels_N == k) for k in range(1, labels_N.max(initial=0) + 1)], len(labels_N))
 
 
-def _indicator(rows: list[np.ndarray], n_rows: int) -> sp.csr_array:
+def indicator(rows: Sequence[np.ndarray], n_rows: int) -> sp.csr_array:
+    """A [K, N] indicator of K sets of rows, each an array of ascending places."""
     indptr = np.cumsum([0, *map(len, rows)])
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     return sp.csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=(len(rows), n_rows))

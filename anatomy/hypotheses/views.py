@@ -1,12 +1,15 @@
 """The three views of a preference set, as tidy columns (method.md §5–6).
 
-``global``: each response over all rows, against 0; what DPO amplifies everywhere. ``feature``: inside a data cluster
-against the other active rows. ``prompt``: rows whose prompts express a prompt cluster most, against all other rows.
-A finding needs a q-value *and* two halves that agree; agreement alone is passed by half of all nulls.
+``global``: each response over all rows, against 0; what DPO amplifies everywhere. ``feature``: inside a data cluster,
+of any level, or a group of the user's against the other active rows. ``prompt``: rows whose prompts express a prompt
+cluster most, against all other rows. A finding needs a q-value *and* two halves that agree (agreement alone is passed
+by half of all nulls), and it must not repeat a stronger one in a context of nearly the same rows.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple, TypeVar
@@ -16,13 +19,16 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int, Num
 
 from anatomy.clusters.label_ids import sizes
-from anatomy.hypotheses.signals import members
+from anatomy.hypotheses.contexts import Contexts, numbered, repeated
 from anatomy.hypotheses.what_is_left import survival
 from anatomy.statistics.adjustment import Adjusted, Adjustments, contrast_adjustments, mean_adjustments
 from anatomy.statistics.clustered import q_values
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
 from anatomy.statistics.frame import RowFrame
+from anatomy.statistics.hierarchy import hierarchical_q
+from anatomy.statistics.power import context_size
+from anatomy.statistics.prompts import Prompts
 from anatomy.statistics.win_rates import WinRates, win_rates
 
 RankKey = Literal["delta_min", "effect", "d", "z"]
@@ -56,6 +62,7 @@ HYPOTHESIS_COLUMNS = {
     "stable": "bool",
     "direction": "string",
     "verdict": "string",
+    "repeats": "string",
 }
 """Columns of ``hypotheses.parquet``: those of :class:`Hypotheses`."""
 
@@ -90,13 +97,14 @@ class Hypotheses:
     z: np.ndarray
     z_welch: np.ndarray
     p: np.ndarray
-    q: np.ndarray  # Benjamini–Hochberg over the view; NaN: untested
+    q: np.ndarray  # Benjamini–Hochberg over responses, then over the contexts of each; NaN: untested
     half_a: np.ndarray
     half_b: np.ndarray
     delta_min: np.ndarray  # method.md §5, Δ^min
     stable: np.ndarray
     direction: np.ndarray  # the side that the effect favours
     verdict: np.ndarray  # what the effect survives (``what_is_left.py``)
+    repeats: np.ndarray  # the context whose finding it repeats (``contexts.py``), or empty
 
     def columns(self) -> dict[str, np.ndarray]:
         """Name → array, in the order of the table."""
@@ -113,9 +121,11 @@ class Hypotheses:
         return Hypotheses(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def default_top_rows(n_rows: int) -> int:
-    """Rows in a prompt context: 2 % of all, at least 50."""
-    return max(50, round(0.02 * n_rows))
+def default_top_rows(prompts: Prompts, responses: int, contexts: int) -> int:
+    """Rows in a prompt context: 2 % of all, at least 50 and as many as a standard effect needs (``power.py``)."""
+    n_rows, n_prompts = len(prompts.code_N), len(prompts.half_G)
+    size = context_size(n_prompts, responses, max(contexts, 1))
+    return max(50, round(0.02 * n_rows), math.ceil(size * n_rows / n_prompts))
 
 
 def responses(
@@ -126,37 +136,47 @@ def responses(
     return Responses(values_NM[:, kept], [f"{prefix}{m + 1}" for m in kept])
 
 
-def global_view(tested: Responses, frame: RowFrame) -> Hypotheses:
-    """Mean of each response over all rows, against 0."""
-    everywhere = sp.csr_array(np.ones((1, len(frame.length_N)), bool))
-    adjusted = mean_adjustments(tested.values_NM, frame)
-    measured = _MeasuredView(
-        _one_row(mean_effects(tested.values_NM, frame)),
-        Adjustments(*map(_one_row, adjusted)),
-        win_rates(tested.values_NM, everywhere, frame),
-    )
-    counts = np.array([len(frame.length_N)]), np.array([len(frame.prompts.half_G)])
-    return _table("global", [EVERYWHERE], tested.ids, *counts, measured)
+def global_view(tested: Responses, frame: RowFrame, explain: bool = True) -> Hypotheses:
+    """Mean of each response over all rows, against 0; without ``explain`` no adjustments, win rates and repeats."""
+    everywhere = Contexts([EVERYWHERE], sp.csr_array(np.ones((1, len(frame.length_N)), bool)), [""])
+    explained = None
+    if explain:
+        adjusted = mean_adjustments(tested.values_NM, frame)
+        explained = _Explained(Adjustments(*map(_one_row, adjusted)),
+                               win_rates(tested.values_NM, everywhere.member_KN, frame))  # fmt: skip
+    return _table("global", everywhere, tested.ids, frame, _one_row(mean_effects(tested.values_NM, frame)), explained)
 
 
-def feature_view(tested: Responses, labels_N: Int[np.ndarray, " N"], frame: RowFrame, min_rows: int = 25) -> Hypotheses:
-    """Each data cluster D1..DK against the other active rows; rows labelled 0 (silent) are in no test."""
-    active_N = labels_N > 0
-    values_NM, labels_N = tested.values_NM[active_N], labels_N[active_N]
-    return _contexts(
-        "feature", "D", Responses(values_NM, tested.ids), members(labels_N), frame.take(active_N), min_rows
-    )
+def feature_view(
+    tested: Responses,
+    contexts: Contexts,
+    active_N: Bool[np.ndarray, " N"],
+    frame: RowFrame,
+    min_rows: int = 25,
+    explain: bool = True,
+) -> Hypotheses:
+    """Each data cluster or group against the other active rows; the rest (silent) are in no test.
+
+    ``explain`` is that of :func:`global_view`.
+    """
+    active = Responses(tested.values_NM[active_N], tested.ids)
+    return _contexts("feature", active, contexts.among(active_N), frame.take(active_N), min_rows, explain)
 
 
-def prompt_view(tested: Responses, member_KN: sp.csr_array, frame: RowFrame, min_rows: int = 25) -> Hypotheses:
+def prompt_view(
+    tested: Responses, member_KN: sp.csr_array, frame: RowFrame, min_rows: int = 25, explain: bool = True
+) -> Hypotheses:
     """The rows of each prompt context P1..PK (:func:`top_rows`) against all other rows."""
-    return _contexts("prompt", "P", tested, member_KN, frame, min_rows)
+    return _contexts("prompt", tested, numbered("P", member_KN), frame, min_rows, explain)
 
 
-def findings(table: Hypotheses, q_threshold: float = 0.05) -> Bool[np.ndarray, " H"]:
-    """What may be reported: ``q ≤ q_threshold`` and both halves agree (``SC``)."""
+def findings(table: Hypotheses, q_threshold: float = 0.05, repeats: bool = False) -> Bool[np.ndarray, " H"]:
+    """What may be reported: ``q ≤ q_threshold``, both halves agree (``SC``), and it repeats no stronger finding.
+
+    With ``repeats``, those that repeat one too.
+    """
     with np.errstate(invalid="ignore"):
-        return np.asarray((table.q <= q_threshold) & table.stable)
+        return np.asarray((table.q <= q_threshold) & table.stable & (repeats | (table.repeats == "")))
 
 
 def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarray, " n"]:
@@ -166,10 +186,9 @@ def rank(table: Hypotheses, key: RankKey, direction: Direction) -> Int[np.ndarra
     return rows[np.argsort(-np.nan_to_num(strength, nan=-1.0), kind="stable")]
 
 
-class _MeasuredView(NamedTuple):
-    """All that is measured of K contexts and M responses; every part holds arrays [K, M]."""
+class _Explained(NamedTuple):
+    """What explains an effect; every part holds arrays [K, M]."""
 
-    effects: Effects
     adjustments: Adjustments
     wins: WinRates
 
@@ -179,64 +198,83 @@ def _one_row(part: PartT) -> PartT:
 
 
 def _contexts(
-    view: str, prefix: str, tested: Responses, member_KN: sp.csr_array, frame: RowFrame, least: int
+    view: str, tested: Responses, contexts: Contexts, frame: RowFrame, least: int, explain: bool
 ) -> Hypotheses:
-    n_K = np.diff(member_KN.indptr)
-    kept = np.flatnonzero((n_K >= least) & (n_K < len(frame.length_N)))  # method.md §5, n_k; an outside must exist
-    member_KN = member_KN[kept]
-    contexts = [f"{prefix}{k + 1}" for k in kept]
-    by_context = np.split(frame.prompts.code_N[member_KN.indices], member_KN.indptr[1:-1])
-    prompts_K = np.array([len(np.unique(codes)) for codes in by_context[: len(kept)]], dtype=np.int64)
-    measured = _MeasuredView(
-        contrast_effects(tested.values_NM, member_KN, frame),
-        contrast_adjustments(tested.values_NM, member_KN, frame),
-        win_rates(tested.values_NM, member_KN, frame),
-    )
-    return _table(view, contexts, tested.ids, n_K[kept], prompts_K, measured)
+    n_K = np.diff(contexts.member_KN.indptr)
+    contexts = contexts.take((n_K >= least) & (n_K < len(frame.length_N)))  # method.md §5, n_k; an outside must exist
+    explained = None
+    if explain:
+        explained = _Explained(contrast_adjustments(tested.values_NM, contexts.member_KN, frame),
+                               win_rates(tested.values_NM, contexts.member_KN, frame))  # fmt: skip
+    effects = contrast_effects(tested.values_NM, contexts.member_KN, frame)
+    return _table(view, contexts, tested.ids, frame, effects, explained)
 
 
 def _table(
     view: str,
-    contexts: Sequence[str],
+    contexts: Contexts,
     ids: Sequence[str],
-    n_K: np.ndarray,
-    prompts_K: np.ndarray,
-    measured: _MeasuredView,
+    frame: RowFrame,
+    effects: Effects,
+    explained: _Explained | None,
 ) -> Hypotheses:
-    flat, wins = _flat(measured.effects), _flat(measured.wins)
-    adjustments = Adjustments(*map(_flat, measured.adjustments))
-    adjusted = {
-        f"effect_{kind}{end}": values
-        for kind, part in zip(ADJUSTED, adjustments, strict=True)
-        for end, values in zip(("", "_low", "_high"), part, strict=False)
-    }
+    flat, shape = _flat(effects), (len(contexts.ids), len(ids))
+    q_KM = q_values(effects.p) if view == "global" else hierarchical_q(effects.p)
+    repeats = np.full(shape, "")
+    if explained is not None:
+        halves_agree_KM = stable(effects.half_a, effects.half_b)
+        repeats = repeated(effects.p, effects.effect, halves_agree_KM, contexts)
     return Hypotheses(
         view=np.full(len(flat.effect), view),
-        context=np.repeat(np.asarray(contexts, dtype=str), len(ids)),
-        response=np.tile(np.asarray(ids, dtype=str), len(contexts)),
-        n=np.repeat(n_K, len(ids)),
-        prompts=np.repeat(prompts_K, len(ids)),
+        context=np.repeat(np.asarray(contexts.ids, dtype=str), len(ids)),
+        response=np.tile(np.asarray(ids, dtype=str), len(contexts.ids)),
+        n=np.repeat(np.diff(contexts.member_KN.indptr).astype(np.int64), len(ids)),
+        prompts=np.repeat(_prompts(contexts.member_KN, frame), len(ids)),
         effect=flat.effect,
         effect_low=flat.low,
         effect_high=flat.high,
-        **adjusted,
-        support=adjustments.both.support,
-        differ=wins.differ,
-        win_rate=wins.rate,
-        win_rate_low=wins.low,
-        win_rate_high=wins.high,
+        **_explaining(flat.effect, explained),
         d=flat.d,
         z=flat.z,
         z_welch=flat.z_welch,
         p=flat.p,
-        q=q_values(flat.p),
+        q=q_KM.reshape(-1),
         half_a=flat.half_a,
         half_b=flat.half_b,
         delta_min=np.minimum(np.abs(flat.half_a), np.abs(flat.half_b)),
         stable=stable(flat.half_a, flat.half_b),
         direction=np.where(flat.effect > 0, "chosen", "rejected"),
-        verdict=survival(flat.effect, adjustments),
+        repeats=repeats.reshape(-1),
     )
+
+
+def _prompts(member_KN: sp.csr_array, frame: RowFrame) -> Int[np.ndarray, " K"]:
+    """Prompts with a row in each context."""
+    inside = (member_KN.indices[start:stop] for start, stop in itertools.pairwise(member_KN.indptr))
+    return np.array([len(np.unique(frame.prompts.code_N[rows])) for rows in inside], dtype=np.int64)
+
+
+def _explaining(effect: np.ndarray, explained: _Explained | None) -> dict[str, np.ndarray]:
+    """Columns of adjustments, win rates and verdict; NaN, and undecided, where nothing was explained."""
+    nothing = np.full(len(effect), np.nan)
+    if explained is None:
+        nowhere, no_rate = Adjusted(*[nothing] * 4), WinRates(*[nothing] * 4)
+        explained = _Explained(Adjustments(nowhere, nowhere, nowhere), no_rate)
+    adjustments, wins = Adjustments(*map(_flat, explained.adjustments)), _flat(explained.wins)
+    adjusted = {
+        f"effect_{kind}{end}": values
+        for kind, part in zip(ADJUSTED, adjustments, strict=True)
+        for end, values in zip(("", "_low", "_high"), part, strict=False)
+    }
+    return {
+        **adjusted,
+        "support": adjustments.both.support,
+        "differ": wins.differ,
+        "win_rate": wins.rate,
+        "win_rate_low": wins.low,
+        "win_rate_high": wins.high,
+        "verdict": survival(effect, adjustments),
+    }
 
 
 def _flat(part: PartT) -> PartT:

@@ -80,7 +80,13 @@ def label_clusters(
 
 def sampled_rows(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> Int[np.ndarray, " R"]:
     """All rows (ascending positions) whose text :func:`label_clusters` asks for, so that they can be read at once."""
-    members = [row for chosen in _members(prompt_ids, clusters, seed).values() for part in chosen for row in part]
+    members = [
+        row
+        for level_N in clusters.data_levels
+        for chosen in _members(prompt_ids, level_N, clusters.cosine_N, seed).values()
+        for part in chosen
+        for row in part
+    ]
     return np.union1d(uniform_rows(len(prompt_ids), seed), np.asarray(members, np.int64))
 
 
@@ -90,12 +96,14 @@ def uniform_rows(n_rows: int, seed: int) -> np.ndarray:
     return np.sort(generator.choice(n_rows, min(SAMPLE_ROWS, n_rows), replace=False))
 
 
-def _members(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> dict[int, Chosen]:
-    """Per data cluster, the rows nearest to its centroid and random others."""
+def _members(
+    prompt_ids: Sequence[str], level_N: Int[np.ndarray, " N"], cosine_N: Float[np.ndarray, " N"], seed: int
+) -> dict[int, Chosen]:
+    """Per data cluster of a level, the rows nearest to their centroid and random others."""
     chosen = {}
-    for number in range(1, int(clusters.data_N.max(initial=0)) + 1):
-        row_R = np.flatnonzero(clusters.data_N == number)
-        score_R = np.maximum(clusters.cosine_N[row_R], np.finfo(np.float32).tiny)
+    for number in np.unique(level_N[level_N > 0]).tolist():
+        row_R = np.flatnonzero(level_N == number)
+        score_R = np.maximum(cosine_N[row_R], np.finfo(np.float32).tiny)
         generator = np.random.default_rng([seed, ord("D"), number])
         best, others = choose(score_R, [prompt_ids[row] for row in row_R.tolist()], NEAREST, RANDOM, generator)
         chosen[number] = (row_R[best].tolist(), row_R[others].tolist())
@@ -150,25 +158,32 @@ class _Namer:
 
     def data(self, clusters: Clusters) -> dict[str, Label]:
         """Labels of clusters of rows, from the prompts of rows near their centroid and of random ones."""
-        sizes = np.bincount(clusters.data_N, minlength=1)
-        silent = {"D0": _label(SILENT, counts={"n_rows": int(sizes[0])})} if sizes[0] else {}
-        members = _members(self.rows.prompt_ids, clusters, self.seed)
+        silent = int((clusters.data_N == 0).sum())
+        labels = {"D0": _label(SILENT, counts={"n_rows": silent})} if silent else {}
+        for level_N in clusters.data_levels:
+            labels |= self._level(level_N, clusters)
+        return labels
+
+    def _level(self, level_N: Int[np.ndarray, " N"], clusters: Clusters) -> dict[str, Label]:
+        """Labels of the data clusters of one level."""
+        members = _members(self.rows.prompt_ids, level_N, clusters.cosine_N, self.seed)
         if not members:
-            return silent
+            return {}
+        sizes = np.bincount(level_N)
         sample = np.unique([row for chosen in members.values() for part in chosen for row in part])
-        lifted_KF = _lifted_features(self.shards, sample, clusters.data_N, len(clusters.prompt_F))
+        lifted_KF = _lifted_features(self.shards, sample, level_N, len(clusters.prompt_F))
 
         def assign(row_E: np.ndarray, feature_E: np.ndarray) -> np.ndarray:
-            cluster_E = clusters.data_N[row_E]
+            cluster_E = level_N[row_E]
             return np.where(lifted_KF[cluster_E, feature_E], cluster_E, 0)
 
         spans = gather(self.shards, sample, ("prompt",), assign, len(sizes) - 1)
-        inside_SM = clusters.data_N[sample][:, None] == np.arange(len(sizes))
+        inside_SM = level_N[sample][:, None] == np.arange(len(sizes))
         shown = {number: (np.searchsorted(sample, near).tolist(), np.searchsorted(sample, others).tolist())
                  for number, (near, others) in members.items()}  # fmt: skip
         counts = {number: {"n_rows": int(sizes[number])} for number in members}
         spans = spans._replace(activity_SM=inside_SM.astype(np.float32))
-        return silent | self._labels(spans, self._read(sample, ("prompt",)), inside_SM, "D", shown, counts)
+        return self._labels(spans, self._read(sample, ("prompt",)), inside_SM, "D", shown, counts)
 
     def _read(self, sample: np.ndarray, sides: Sequence[str]) -> Reading:
         where = [(row, side) for side in sides for row in sample.tolist()]
@@ -216,6 +231,12 @@ class _Namer:
             "positions": positions,
             "tokens": [visible(pieces[position]) for position in positions],
         }
+
+
+def group_label(group: str, n_rows: int) -> Label:
+    """The label of a group of the user's, ``column=value``: it says of itself what it is."""
+    column, _, value = group.partition("=")
+    return _label(f"{visible(column)} is {visible(value)}", counts={"n_rows": n_rows})
 
 
 def _label(

@@ -64,7 +64,7 @@ def cases(
             spans = gather(store.shards, sample, sides, by_feature(labels_F), int(labels_F.max(initial=0)))
             found |= _of_features(spans, prefix, numbers, prompts, (exemplars, held_out), seed)
     numbers = [int(name[1:]) for name in wanted if name[0] == "D"]
-    return found | _of_rows(clusters.data_N, numbers, prompts, (exemplars, held_out), seed)
+    return found | _of_rows(clusters, numbers, prompts, (exemplars, held_out), seed)
 
 
 def _of_features(
@@ -90,13 +90,14 @@ def _of_features(
 
 
 def _of_rows(
-    data_N: Int[np.ndarray, " N"], numbers: Sequence[int], prompts: Prompts, sizes: tuple[int, int], seed: int
+    clusters: Clusters, numbers: Sequence[int], prompts: Prompts, sizes: tuple[int, int], seed: int
 ) -> dict[str, Case]:
     """Data clusters: prompts of their rows against prompts of other active rows."""
-    row_N = np.arange(len(data_N))
+    row_N = np.arange(len(clusters.data_N))
     found = {}
     for number in numbers:
-        inside_N, outside_N = data_N == number, (data_N != number) & (data_N > 0)
+        inside_N = clusters.rows_of(number)
+        outside_N = ~inside_N & (clusters.data_N > 0)
         halves = _draw(inside_N, outside_N, row_N, prompts, sizes, [seed, ord("D"), number])
         found[f"D{number}"] = Case(*(Sorts(*([Place(row, "prompt") for row in rows] for rows in half))
                                      for half in halves))  # fmt: skip

@@ -57,7 +57,9 @@ def _canned(texts: Sequence[CannedText]) -> list[str]:
 
 def _view(view: str, found: ViewFindings) -> list[str]:
     tests = f"Tests made: {count(found.tested)}; not possible for want of variation: {count(found.untestable)}."
-    lines = [f"## {TITLES[view]}", "", tests, ""]
+    power = "" if found.power is None else f" {found.power}."
+    repeated = f" {count(found.repeated)} more say the same in nearly the same rows." if found.repeated else ""
+    lines = [f"## {TITLES[view]}", "", f"{tests}{power}{repeated}", ""]
     for direction in DIRECTIONS:
         total = found.found[direction]
         lines += [f"### Leaning to {direction}: {count(total)}", ""]

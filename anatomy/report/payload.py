@@ -97,7 +97,13 @@ def _counts(summary: Summary) -> SummaryCounts:
         "q_threshold": summary.q_threshold,
         "rank_by": summary.rank_by,
         "views": {
-            name: ViewCounts(tested=view.tested, untestable=view.untestable, found=view.found)
+            name: ViewCounts(
+                tested=view.tested,
+                untestable=view.untestable,
+                power=None if view.power is None else str(view.power),
+                repeated=view.repeated,
+                found=view.found,
+            )
             for name, view in summary.views.items()
         },
     }

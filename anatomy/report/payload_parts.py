@@ -12,6 +12,7 @@ import pyarrow as pa
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.contexts import numbered
 from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.hypotheses.what_is_left import SURVIVALS
@@ -47,7 +48,7 @@ def parts(run_dir: Path, signals: Signals, clusters: Clusters) -> Iterator[Part]
 def tests_part(hypotheses: pa.Table) -> TestColumns:
     """The tests as packed columns; contexts and responses by number in ``names``."""
     table = _strongest(hypotheses)
-    names = sorted({*table["context"].to_pylist(), *table["response"].to_pylist()})
+    names = sorted({*table["context"].to_pylist(), *table["response"].to_pylist(), ""})
     number = {name: place for place, name in enumerate(names)}
 
     def coded(column: str) -> Packed:
@@ -67,6 +68,7 @@ def tests_part(hypotheses: pa.Table) -> TestColumns:
         "n": counts(table["n"].to_numpy()),
         "prompts": counts(table["prompts"].to_numpy()),
         "verdict": counts(np.array([SURVIVALS.index(word) for word in table["verdict"].to_pylist()], np.int64)),
+        "repeats": coded("repeats"),
         "stable": counts(table["stable"].to_numpy().astype(np.int64)),
         "effect": real("effect"),
         "effect_low": real("effect_low"),
@@ -99,11 +101,10 @@ def _strongest(hypotheses: pa.Table) -> pa.Table:
 
 
 def _contexts(signals: Signals) -> dict[str, Packed]:
-    """Rows of each prompt context, ascending; the rows' column ``data`` says which are in a data cluster."""
-    member_KN = signals.context_KN
-    bounds = zip(member_KN.indptr, member_KN.indptr[1:], strict=False)
-    return {f"P{k + 1}": counts(member_KN.indices[start:stop].astype(np.int64))
-            for k, (start, stop) in enumerate(bounds)}  # fmt: skip
+    """Rows of each context, ascending; those of the finest data clusters stand in the rows' column ``data``."""
+    finest = {f"D{number}" for number in np.unique(signals.data_N)}
+    every = [part for part in (signals.row_contexts, numbered("P", signals.context_KN)) if part.ids]
+    return {name: counts(part.rows(name)) for part in every for name in part.ids if name not in finest}
 
 
 def top_signals(signals: Signals, top: int) -> TopSignals:

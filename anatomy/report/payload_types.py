@@ -49,6 +49,8 @@ class ViewCounts(TypedDict):
 
     tested: int
     untestable: int
+    power: str | None
+    repeated: int
     found: dict[Direction, int]
 
 
@@ -217,7 +219,10 @@ class RowColumns(SourceColumns, FeatureColumns):
 
 @closed
 class TestColumns(TypedDict):
-    """The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs."""
+    """The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs.
+
+    ``repeats`` is the context whose finding a test repeats, or the empty name.
+    """
 
     names: list[str]
     views: list[View]
@@ -229,6 +234,7 @@ class TestColumns(TypedDict):
     n: Packed
     prompts: Packed
     verdict: Packed
+    repeats: Packed
     stable: Packed
     effect: Packed
     effect_low: Packed
@@ -301,8 +307,8 @@ class RowTokens(TypedDict):
 class PagePayload(TypedDict):
     """All parts of the page; ``signal``, ``rows`` and ``tokens`` stand for parts such as ``signal-R1``, ``rows-0000``.
 
-    ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each prompt cluster; ``evidence``
-    are texts by row.
+    ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each context
+    but the finest data clusters; ``evidence`` are texts by row.
     """
 
     main: MainPart

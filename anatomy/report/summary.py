@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anatomy.data.health import Health
-from anatomy.hypotheses.views import Direction, Hypotheses, findings, rank
+from anatomy.hypotheses.views import EVERYWHERE, Direction, Hypotheses, findings, rank
 from anatomy.report.summary_record import (
     DIRECTIONS,
     VIEWS,
+    ContextPower,
     Finding,
     FindingRow,
     Labels,
@@ -28,6 +29,7 @@ from anatomy.report.summary_record import (
     ViewFindings,
 )
 from anatomy.settings import HypothesisSettings
+from anatomy.statistics.power import context_size, detectable_points
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +85,8 @@ def summarise(
         expected: what shift to expect after training; findings over the whole set repeat it.
     """
     table = _hypotheses(hypotheses)
-    kept = {view: _Kept.of(table.take(table.view == view), settings, find_rows) for view in VIEWS}
+    n_prompts = int(table.prompts[table.view == "global"].max(initial=0))
+    kept = {view: _Kept.of(table.take(table.view == view), n_prompts, settings, find_rows) for view in VIEWS}
     rows = read_rows({row for view in kept.values() for row in view.rows()})
     shifts = {} if expected is None else expected.shifts
     not_assessed = _not_assessed(labels, health, settings)
@@ -111,21 +114,27 @@ class _Kept(NamedTuple):
 
     tested: int
     untestable: int
+    power: ContextPower | None
+    repeated: int
     found: dict[Direction, int]
     shown: dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]
 
     @classmethod
-    def of(cls, table: Hypotheses, settings: HypothesisSettings, find_rows: FindRows) -> _Kept:
+    def of(cls, table: Hypotheses, n_prompts: int, settings: HypothesisSettings, find_rows: FindRows) -> _Kept:
         tested = int(np.isfinite(table.p).sum())
-        found = table.take(findings(table, settings.q_threshold))
+        passed = table.take(findings(table, settings.q_threshold, repeats=True))
+        found = passed.take(passed.repeats == "")
         counted, shown = dict[Direction, int](), dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]()
         for direction in DIRECTIONS:
             leaning = found.take(rank(found, settings.rank_by, direction))
             counted[direction] = len(leaning.p)
-            columns = {name: column[:STORED].tolist() for name, column in leaning.columns().items() if name != "stable"}
+            columns = {
+                name: column[:STORED].tolist() for name, column in leaning.columns().items() if name not in _NOT_SHOWN
+            }
             tests = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
             shown[direction] = [(test, find_rows(*(test[key] for key in _PLACE))) for test in tests]
-        return cls(tested, len(table.p) - tested, counted, shown)
+        power = context_power(table, n_prompts, settings.q_threshold)
+        return cls(tested, len(table.p) - tested, power, len(passed.p) - len(found.p), counted, shown)
 
     def rows(self) -> set[int]:
         """Positions of the rows behind the tests."""
@@ -140,10 +149,32 @@ class _Kept(NamedTuple):
             for direction, tests in self.shown.items()
         }
         return ViewFindings.model_validate(
-            {"tested": self.tested, "untestable": self.untestable, "found": self.found, **leaning}
+            {
+                "tested": self.tested,
+                "untestable": self.untestable,
+                "power": self.power,
+                "repeated": self.repeated,
+                "found": self.found,
+                **leaning,
+            }
         )
 
 
+def context_power(tests: Hypotheses, n_prompts: int, level: float) -> ContextPower | None:
+    """What the contexts of a view can show in a set of so many prompts; None where there is none but the whole set."""
+    names, first = np.unique(tests.context, return_index=True)
+    if not names.size or names[0] == EVERYWHERE:
+        return None
+    size = context_size(n_prompts, len(np.unique(tests.response)), len(names))
+    return ContextPower(
+        contexts=len(names),
+        smaller=int((tests.prompts[first] < size).sum()),
+        prompts=size,
+        points=detectable_points(size, n_prompts, len(tests.p), level),
+    )
+
+
+_NOT_SHOWN = {"stable", "repeats"}
 _PLACE = ("view", "context", "response", "direction")
 
 

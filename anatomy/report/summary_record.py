@@ -73,7 +73,7 @@ class Finding(ReportRecord):
     z: float
     z_welch: OrNaN
     p: float
-    q: float = Field(description="Benjamini–Hochberg over the view.")
+    q: float = Field(description="False discovery rate at which it is found.")
     half_a: OrNaN
     half_b: OrNaN
     delta_min: OrNaN = Field(description="Smaller effect of the two halves (method.md §5).")
@@ -84,11 +84,33 @@ class Finding(ReportRecord):
     expected_shift: ExpectedShift | None = None
 
 
+class ContextPower(ReportRecord):
+    """How many contexts were tested, and what those of at least ``prompts`` prompts show; ``smaller`` have fewer."""
+
+    contexts: int
+    smaller: int
+    prompts: int
+    points: OrNaN = Field(description="Points of win rate, where half of the pairs differ, found in 80 % of cases.")
+
+    def __str__(self) -> str:
+        """The power as a sentence."""
+        small = f", {self.smaller:,} of them smaller" if self.smaller else ""
+        lead = f"{self.contexts:,} contexts{small}; contexts of ≥ {self.prompts:,} prompts"
+        if not self.points <= 100:  # a win rate cannot move by more; NaN
+            return f"{lead}: too few for any effect to be found in 80 % of cases"
+        return f"{lead}: effects above {self.points:.0f} points are found in 80 % of cases"
+
+
 class ViewFindings(ReportRecord):
-    """The findings of one view, the strongest of each direction first; ``found`` counts all of them."""
+    """The findings of one view, the strongest of each direction first; ``found`` counts all of them.
+
+    ``repeated`` tests pass as well, but say the same as a stronger finding in nearly the same rows.
+    """
 
     tested: int
     untestable: int
+    power: ContextPower | None = Field(description="What contexts can show; none in the view over the whole set.")
+    repeated: int
     found: dict[Direction, int]
     chosen: tuple[Finding, ...]
     rejected: tuple[Finding, ...]
@@ -123,7 +145,7 @@ class Summary(Artifact):
     """What an audit found, in the order in which a person should read it."""
 
     NAME: ClassVar[str] = "summary"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     rows: int | None = Field(description="Rows of the source.")
     retained: int | None = Field(description="Rows that could be used.")

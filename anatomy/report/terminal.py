@@ -87,6 +87,10 @@ def _view(view: View, summary: Summary, titles: Mapping[str, str], top: int) -> 
     """The findings of a view; verified titles stand in place of offline labels."""
     found = summary.views[view]
     yield f"{TITLES[view]}: {count(found.tested)} tested, q ≤ {summary.q_threshold:g}, by {summary.rank_by}"
+    if found.power is not None:
+        yield fit(f"  {found.power}", WIDTH)
+    if found.repeated:
+        yield f"  {count(found.repeated)} more say the same as a stronger finding, in nearly the same rows"
     for direction in DIRECTIONS:
         total = found.found[direction]
         yield f"  leaning to {direction}: {count(total) if total else 'nothing'}"

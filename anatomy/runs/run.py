@@ -25,11 +25,13 @@ import anatomy
 from anatomy import artifacts
 from anatomy.clusters.assignments import CLUSTER_COLUMNS, DATA_CLUSTER_COLUMNS, Clusters
 from anatomy.concepts.scores import Scores, read_scores
+from anatomy.data.groups import groups_of
 from anatomy.data.health import RowHealth
 from anatomy.data.row_health import source_and_models
 from anatomy.data.rows_table import StoredPair, read_rows
 from anatomy.errors import RunError
 from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.contexts import GROUP, group_contexts
 from anatomy.hypotheses.run_signals import CONTEXT_COLUMNS, Identities, Signals, read_signals
 from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS, Responses
 from anatomy.naming.cluster_labels import ClusterLabels
@@ -189,10 +191,10 @@ class Run:
     @property
     def cluster_ids(self) -> set[str]:
         """Ids of all clusters: R (response), S (shift), P (prompt) and D (rows; D0 are those in no test)."""
-        names: set[str] = set()
-        for file, columns in ((artifacts.CLUSTERS, CLUSTER_COLUMNS), (artifacts.DATA_CLUSTERS, DATA_CLUSTER_COLUMNS)):
-            names |= set(artifacts.read_table(self.file(file), columns)["cluster"].to_pylist())
-        return names
+        features = artifacts.read_table(self.file(artifacts.CLUSTERS), CLUSTER_COLUMNS)["cluster"].to_pylist()
+        rows = artifacts.read_table(self.file(artifacts.DATA_CLUSTERS), DATA_CLUSTER_COLUMNS)
+        coarser = [name for names in rows["coarser"].to_pylist() for name in names]
+        return {*features, *rows["cluster"].to_pylist(), *coarser}
 
     def cluster_features(self, cluster: str) -> list[int]:
         """Features of a response, shift or prompt cluster, ascending.
@@ -256,16 +258,28 @@ class Run:
         return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names), self._identities)
 
     def _identities(self) -> Identities:
-        """Lengths, texts and authors of the rows' responses, from one pass over the rows; only hashes of texts stay."""
-        row_ids, characters, texts, authors = [], [], [], []
+        """Lengths, texts and authors of the rows' responses, and groups, from one pass; only hashes of texts stay."""
+        row_ids, characters, texts, authors, groups = [], [], [], [], []
         for stored in self.rows():
             chosen, rejected = (str(stored.pair.side(side)[-1]["content"]) for side in SIDES)
             row_ids.append(stored.row_id)
             characters.append((len(chosen), len(rejected)))
             texts.append((content_hash(chosen), content_hash(rejected)))
             authors.append(source_and_models(stored.pair.metadata)[1:])
+            groups.append(groups_of(stored.pair.metadata, self.settings))
         self.require_same_rows(row_ids, "rows")
-        return Identities.of(characters, texts, authors)
+        return Identities.of(characters, texts, authors, group_contexts(groups, self.group_values))
+
+    @property
+    def group_ids(self) -> set[str]:
+        """Ids of the groups that the user's columns divide the rows into: ``G:column=value``."""
+        return {f"{GROUP}{column}={value}" for column, values in self.group_values.items() for value in values}
+
+    @property
+    def group_values(self) -> dict[str, list[str]]:
+        """Columns that divide the rows into groups, with their values, the most frequent first."""
+        found = self.row_health.groups
+        return {} if found is None else {column: list(grouped.values) for column, grouped in found.columns.items()}
 
     @cached_property
     def findings(self) -> pa.Table:
@@ -274,7 +288,10 @@ class Run:
 
     @cached_property
     def contexts(self) -> dict[str, list[int]]:
-        """Rows of every prompt context (P1 and on), as ascending places in the order of the features (method.md §6)."""
+        """Rows of every context: data clusters, groups (``G:column=value``) and prompt contexts (method.md §5–6).
+
+        They are ascending places in the order of the features.
+        """
         table = artifacts.read_table(self.file(artifacts.CONTEXTS), CONTEXT_COLUMNS).to_pydict()
         if any(not 0 <= row < self.features.n_rows for rows in table["rows"] for row in rows):
             raise RunError(f"{self.file(artifacts.CONTEXTS)}: contexts of other rows; run the audit again")

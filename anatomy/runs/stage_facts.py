@@ -41,6 +41,8 @@ class ClusterFacts(StageFacts):
     shift_clusters: int
     response_clusters: int
     data_clusters: int
+    data_levels: int
+    context_prompts: int
     silent_rows: int
 
 

@@ -11,6 +11,7 @@ from anatomy.hypotheses.signals import response_signals
 from anatomy.runs.stage_facts import ClusterFacts
 from anatomy.settings import ClusterSettings
 from anatomy.stages.stage import Audit, Stage
+from anatomy.statistics.prompts import Prompts
 
 KINDS = {"R": "response", "P": "prompt", "S": "shift"}
 
@@ -33,12 +34,20 @@ def _work(audit: Audit) -> ClusterFacts:
         "cluster": [f"{prefix}{label}" for prefix, _, label in lines],
     }
     activity_NM = response_signals(store.shards(), found.response_F, settings.tau).activity_NM
-    rows = cluster_rows(activity_NM, settings, settings.seed)
-    data = {"row_id": store.row_ids, "cluster": [f"D{label}" for label in rows.label_N], "cosine": rows.cosine_N}
+    rows = cluster_rows(activity_NM, Prompts.from_ids(store.prompt_ids), settings, settings.seed)
+    data = pa.table(
+        {
+            "row_id": store.row_ids,
+            "cluster": [f"D{label}" for label in rows.label_N],
+            "coarser": pa.array([[f"D{label}" for label in row] for row in rows.coarser_LN.T], pa.list_(pa.string())),
+            "cosine": rows.cosine_N,
+        }
+    )
     artifacts.write_table(run.file(artifacts.CLUSTERS), pa.table(table))
-    artifacts.write_table(run.file(artifacts.DATA_CLUSTERS), pa.table(data))
+    artifacts.write_table(run.file(artifacts.DATA_CLUSTERS), data)
     counts = {f"{KINDS[prefix]}_clusters": int(labels_F.max(initial=0)) for prefix, labels_F in kinds.items()}
     counts |= {"data_clusters": int(rows.label_N.max(initial=0)), "silent_rows": int((rows.label_N == 0).sum())}
+    counts |= {"data_levels": 1 + len(rows.coarser_LN), "context_prompts": rows.context_prompts}
     return ClusterFacts.model_validate({**found.resolved, **counts})
 
 

@@ -39,6 +39,6 @@ HYPOTHESES_STAGE = Stage(
     work=_work,
     outputs=(artifacts.HYPOTHESES, artifacts.CONTEXTS),
     inputs=(artifacts.ROWS, artifacts.FEATURES, artifacts.SCORES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS),
-    settings=frozenset(EffectSettings.model_fields) | {"seed"},
+    settings=frozenset(EffectSettings.model_fields) | {"seed", "group_by"},
     after=lambda audit: write_health(audit.run),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from anatomy import artifacts
+from anatomy.hypotheses.contexts import GROUP
 from anatomy.naming.cluster_labels import ClusterLabels
-from anatomy.naming.cluster_names import label_clusters, sampled_rows
+from anatomy.naming.cluster_names import group_label, label_clusters, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
 from anatomy.stages.stage import Audit, Stage
@@ -20,6 +21,9 @@ def _work(audit: Audit) -> None:
     rows = text_rows(run, audit.bundle, needed | {row for found in places.values() for row, _, _ in found})
     with progress_bar("labels", "cluster"):
         labels = label_clusters(store.shards, rows, clusters, TEXT_COUNTS, seed)
+    contexts = run.signals.row_contexts
+    labels["data"] |= {name: group_label(name.removeprefix(GROUP), len(contexts.rows(name)))
+                       for name in contexts.ids if name.startswith(GROUP)}  # fmt: skip
     for name, facts in concepts.items():
         title = f"concept ({facts.detector})"
         labels["response"][name] = concept_label(title, facts.model_dump(), places[name], rows)
@@ -31,5 +35,5 @@ LABELS_STAGE = Stage(
     work=_work,
     outputs=(artifacts.LABELS,),
     inputs=(artifacts.ROWS, artifacts.FEATURES, artifacts.SCORES, artifacts.CLUSTERS, artifacts.DATA_CLUSTERS),
-    settings=frozenset({"seed"}),
+    settings=frozenset({"seed", "group_by"}),
 )

@@ -56,8 +56,9 @@ class ContextRule:
         silent_N = clusters.data_N == 0
         norm_N = np.linalg.norm(activity_NM, axis=1)
         score_NK = prompt_scores(data.shards(), clusters.prompt_F, settings.prompt_statistic, settings.prompt_score)
-        wanted = settings.top_rows or default_top_rows(data.n_rows)
-        member_KN = top_rows(score_NK, wanted, Prompts.from_ids(data.prompt_ids).rank_N).toarray()
+        prompts = Prompts.from_ids(data.prompt_ids)
+        wanted = settings.top_rows or default_top_rows(prompts, *clusters.prompt_view)
+        member_KN = top_rows(score_NK, wanted, prompts.rank_N).toarray()
         lowest_K = np.where(member_KN, score_NK.T, np.inf).min(axis=1, initial=np.inf)
         return cls(
             clusters,
@@ -84,9 +85,20 @@ class ContextRule:
         return (score >= self.lowest_K).T
 
     def feature_contexts(self, label_X: Int[np.ndarray, " X"]) -> list[Context]:
-        """D1..DK against the other active rows."""
-        last = len(self.centre_KM) - 1
-        return [Context(f"D{k}", label_X == k, (label_X != k) & (label_X > 0)) for k in range(1, last + 1)]
+        """The data clusters of all levels against the other active rows.
+
+        ``label_X`` are clusters of the finest level; a coarser one holds the rows of the clusters that it holds.
+        """
+        number, first = np.unique(self.clusters.data_N, return_index=True)
+        found = []
+        for level_N in self.clusters.data_levels:
+            held_K = np.zeros(len(self.centre_KM), np.int64)
+            held_K[number] = level_N[first]
+            level_X = held_K[label_X]
+            found += [
+                Context(f"D{k}", level_X == k, (level_X != k) & (level_X > 0)) for k in np.unique(held_K[held_K > 0])
+            ]
+        return found
 
     def prompt_contexts(self, member_KX: Bool[np.ndarray, "K X"]) -> list[Context]:
         """P1..PK against all other rows."""

@@ -116,9 +116,10 @@ class AuditedRun:
         """Return the rows behind a cluster or concept, the highest ``value`` first.
 
         ``value`` is the signed signal of a response cluster (R12), shift cluster (S3) or concept, in every row, above
-        0 where the chosen response shows more of it; the cosine to the centre of a data cluster (D4), in its rows; and
-        the score of a prompt cluster (P7), in the rows of its context. Further columns: ``row_id``, ``index`` (the
-        place in the source, from 0), and ``prompt``, ``chosen`` and ``rejected``, the text of the last message of each.
+        0 where the chosen response shows more of it; the cosine to the centre of its own cluster, in the rows of a data
+        cluster (D4) or a group (G:domain=code); and the score of a prompt cluster (P7), in the rows of its context.
+        Further columns: ``row_id``, ``index`` (the place in the source, from 0), and ``prompt``, ``chosen`` and
+        ``rejected``, the text of the last message of each.
 
         Raises:
             RunError: the run is not complete, or has no such cluster.
@@ -167,8 +168,8 @@ def _picked(run: Run, cluster: str) -> _Picked | None:
         if cluster in tested.ids:
             return _Picked(tested.values_NM[:, list(tested.ids).index(cluster)], every)
     number = int(cluster[1:]) if cluster[1:].isdigit() else 0
-    if cluster[:1] == "D" and (signals.data_N == number).any():
-        return _Picked(run.clusters.cosine_N, np.flatnonzero(signals.data_N == number))
+    if cluster in signals.row_contexts.ids:
+        return _Picked(run.clusters.cosine_N, signals.row_contexts.rows(cluster))
     if cluster in run.contexts and signals.shift.ids:
         return _Picked(signals.score_NK[:, number - 1], np.array(run.contexts[cluster], np.int64))
     return None

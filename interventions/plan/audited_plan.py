@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from anatomy.concepts.concept import load_library
 from anatomy.errors import PlanError
+from anatomy.hypotheses.contexts import GROUP
 from anatomy.runs.reopened import require_named
 from anatomy.runs.run import Run
 from anatomy.settings import HarvestSettings, RowSettings, load_settings
@@ -104,7 +105,10 @@ def make_plan(
     check_targets(run, [decision.target for decision in decided], concepts_file)
     items: list[dict[str, Any]] = []
     for target, decision in ((one.target, one.decision) for one in decided):
-        item = {"cluster" if re.match(CLUSTER, target) else "concept": target}
+        if target.startswith(GROUP):
+            item = {"source": target.removeprefix(GROUP)}
+        else:
+            item = {"cluster" if re.match(CLUSTER, target) else "concept": target}
         if decision == "remove":
             items.append({**item, "direction": "suppress", "backend": "filtering"})
         elif decision != "keep":
@@ -122,11 +126,11 @@ def check_targets(run: Path, targets: Iterable[str], concepts_file: Path | None 
     Raises:
         PlanError: some target is unknown.
     """
-    clusters = Run.at(run).cluster_ids
+    clusters = Run.at(run).cluster_ids | Run.at(run).group_ids
     library = load_library(concepts_file)
     unknown = []
     for target in targets:
-        if re.match(CLUSTER, target):
+        if re.match(CLUSTER, target) or target.startswith(GROUP):
             if target not in clusters:
                 unknown.append(f"{run} has no cluster `{target}` (`anatomy show {run}` lists them)")
         elif target not in library and not Path(target).is_dir():
@@ -187,7 +191,7 @@ def _members(cluster: str, audit: Run) -> Bool[np.ndarray, " R"]:
         kind, rows = "prompt", audit.contexts.get(cluster, [])
         member_R = np.isin(np.arange(audit.features.n_rows), rows)
     else:
-        kind, member_R = "data", np.asarray(audit.clusters.data_N == int(cluster[1:]))
+        kind, member_R = "data", audit.clusters.rows_of(int(cluster[1:]))
     if not member_R.any():
         raise PlanError(f"{audit.path}: no {kind} cluster `{cluster}`; `anatomy show {audit.path}` lists them")
     return member_R

@@ -1,10 +1,9 @@
 """Silent bucket and spherical k-means (method.md §5)."""
 
 import numpy as np
-import pytest
 
 from anatomy.clusters.label_ids import by_size, sizes
-from anatomy.clusters.row_clusters import default_data_clusters, silent_rows, spherical_kmeans
+from anatomy.clusters.row_clusters import silent_rows, spherical_kmeans
 
 
 def test_silent_bucket_is_the_quietest_share_and_every_row_without_activity() -> None:
@@ -57,8 +56,3 @@ def test_more_clusters_than_rows_or_than_distinct_rows() -> None:
 def test_labels_by_size() -> None:
     np.testing.assert_array_equal(by_size(np.array([5, 2, 2, -1, 2, 5, 9]), min_size=2), [2, 1, 1, 0, 1, 2, 0])
     np.testing.assert_array_equal(sizes(np.array([2, 1, 1, 0, 1, 2, 0])), [3, 2])
-
-
-@pytest.mark.parametrize(("rows", "k"), [(30, 2), (5_000, 100), (260_000, 512)])
-def test_default_number_of_clusters(rows: int, k: int) -> None:
-    assert default_data_clusters(rows) == k

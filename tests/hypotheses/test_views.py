@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from anatomy.hypotheses.contexts import data_contexts
 from anatomy.hypotheses.signals import top_rows
 from anatomy.hypotheses.views import (
     Hypotheses,
@@ -16,6 +17,7 @@ from anatomy.hypotheses.views import (
     responses,
 )
 from anatomy.statistics.frame import RowFrame
+from anatomy.statistics.power import context_size
 from anatomy.statistics.prompts import Prompts
 
 COLUMNS = [
@@ -46,7 +48,7 @@ def table() -> Hypotheses:
     score[10:, 1] = 0
     views = [
         global_view(tested, RowFrame(prompts, length)),
-        feature_view(tested, label, RowFrame(prompts, length), min_rows=25),
+        feature_view(tested, data_contexts([label]), label > 0, RowFrame(prompts, length), min_rows=25),
         prompt_view(tested, top_rows(score, 60, prompts.rank_N), RowFrame(prompts, length), min_rows=25),
     ]
     return Hypotheses.concatenate(views)
@@ -71,7 +73,8 @@ def test_silent_rows_are_in_no_test() -> None:
     loud = u.copy()
     loud[label == 0] = 1e6
     prompts = Prompts.from_ids([str(i) for i in range(300)])
-    one, other = (feature_view(Responses(x, ["R1", "R2"]), label, RowFrame(prompts, np.zeros(300))) for x in (u, loud))
+    frame, contexts = RowFrame(prompts, np.zeros(300)), data_contexts([label])
+    one, other = (feature_view(Responses(x, ["R1", "R2"]), contexts, label > 0, frame) for x in (u, loud))
     np.testing.assert_array_equal(one.effect, other.effect)
 
 
@@ -112,14 +115,18 @@ def test_small_clusters_are_not_tested_and_keep_their_numbers() -> None:
 def test_no_context_or_no_response_is_an_empty_table() -> None:
     prompts = Prompts.from_ids([str(i) for i in range(40)])
     u = np.random.default_rng(2).standard_normal((40, 2))
-    assert len(feature_view(Responses(u, ["R1", "R2"]), np.zeros(40, int), RowFrame(prompts, np.zeros(40))).p) == 0
-    assert (
-        len(feature_view(Responses(u, ["R1", "R2"]), np.ones(40, int), RowFrame(prompts, np.zeros(40))).p) == 0
-    )  # no outside
+    for label in (np.zeros(40, int), np.ones(40, int)):  # all silent; no outside
+        contexts, frame = data_contexts([label]), RowFrame(prompts, np.zeros(40))
+        assert len(feature_view(Responses(u, ["R1", "R2"]), contexts, label > 0, frame).p) == 0
     assert len(global_view(Responses(u[:, :0], []), RowFrame(prompts, np.zeros(40))).p) == 0
     nowhere = top_rows(np.zeros((40, 3)), 10, prompts.rank_N)
     assert len(prompt_view(Responses(u, ["R1", "R2"]), nowhere, RowFrame(prompts, np.zeros(40))).p) == 0
 
 
 def test_default_top_rows() -> None:
-    assert [default_top_rows(n) for n in (300, 10_000)] == [50, 200]
+    """At least 50 and 2 %, and the prompts that a standard effect needs, with all of their rows."""
+    prompts = [
+        Prompts.from_ids([str(row // per) for row in range(n)]) for n, per in ((300, 1), (10_000, 1), (8_000, 8))
+    ]
+    assert [default_top_rows(one, 40, 40) for one in prompts[:2]] == [50, 200]
+    assert default_top_rows(prompts[2], 40, 40) == 8 * context_size(1_000, 40, 40)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from anatomy.hypotheses.contexts import data_contexts
 from anatomy.hypotheses.null_rates import flip_signs, null_rates
 from anatomy.hypotheses.signals import members, top_rows
-from anatomy.hypotheses.views import Responses, feature_view, findings, global_view, prompt_view
+from anatomy.hypotheses.views import Hypotheses, Responses, feature_view, findings, global_view, prompt_view
 from anatomy.statistics.contrast import contrast_effects
 from anatomy.statistics.effects import Effects, mean_effects, stable
 from anatomy.statistics.frame import RowFrame
@@ -40,6 +41,12 @@ def contexts(code_N: np.ndarray, across: bool, k: int, generator: np.random.Gene
     if across:
         return members(generator.integers(1, k + 1, len(code_N)))
     return members(generator.integers(1, k + 1, code_N.max() + 1)[code_N])
+
+
+def in_clusters(tested: Responses, label_N: np.ndarray, prompts: Prompts) -> Hypotheses:
+    """The view of data clusters, for rows without lengths."""
+    frame = RowFrame(prompts, np.zeros(len(label_N)))
+    return feature_view(tested, data_contexts([label_N]), label_N > 0, frame)
 
 
 def false_positives(per_prompt: int, kind: str, across: bool, rows: int, seed: int) -> tuple[float, float]:
@@ -112,7 +119,7 @@ def planted(per_prompt: int, seed: int) -> tuple[np.ndarray, np.ndarray, Prompts
 def test_planted_effects_are_found_in_their_place_with_their_sign(per_prompt: int) -> None:
     u, label, prompts = planted(per_prompt, 5)
     tested = Responses(u, [f"R{m}" for m in range(100)])
-    inside = feature_view(tested, label, RowFrame(prompts, np.zeros(4000)))
+    inside = in_clusters(tested, label, prompts)
     found = inside.take(findings(inside, 0.05))
     local = {(context, response, side) for context, response, side in
              zip(found.context, found.response, found.direction, strict=True)}  # fmt: skip
@@ -144,7 +151,7 @@ def test_sign_agreement_alone_calls_half_of_all_nulls_stable_and_q_does_not() ->
     label = generator.integers(1, 11, 1000)[code]
     prompts = Prompts.from_ids(code.astype(str))
     tested = Responses(correlated("normal", code, 200, generator), [f"R{m}" for m in range(200)])
-    null = feature_view(tested, label, RowFrame(prompts, np.zeros(2000)))
+    null = in_clusters(tested, label, prompts)
     assert 0.45 < null.stable.mean() < 0.55
     assert findings(null, 0.05).mean() < 0.002
 
@@ -155,7 +162,7 @@ def views_with(u: np.ndarray, label: np.ndarray, prompts: Prompts) -> dict:
     inside = top_rows(np.eye(label.max())[label - 1], 200, prompts.rank_N)
     return {
         "global": lambda sign: global_view(Responses(u * sign[:, None], ids), RowFrame(prompts, zeros)),
-        "feature": lambda sign: feature_view(Responses(u * sign[:, None], ids), label, RowFrame(prompts, zeros)),
+        "feature": lambda sign: in_clusters(Responses(u * sign[:, None], ids), label, prompts),
         "prompt": lambda sign: prompt_view(Responses(u * sign[:, None], ids), inside, RowFrame(prompts, zeros)),
     }
 

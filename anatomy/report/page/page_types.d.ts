@@ -49,13 +49,15 @@ export type PartValue<N extends string> = N extends `rows-${string}`
         ? NonNullable<PagePayload[N]>
         : never;
 
-type TestNumbers = Exclude<keyof TestColumns, "names" | "views" | "total" | "verdicts" | "view" | "context" | "response" | "verdict">;
+type TestNumbers = Exclude<keyof TestColumns, "names" | "views" | "total" | "verdicts" | "view" | "context" | "response" | "verdict" | "repeats">;
 /** One test; its figures are NaN if they could not be computed. */
 export type Test = Record<TestNumbers, number> & {
   view: View;
   context: string;
   response: string;
   verdict: JudgedFinding["verdict"];
+  /** The context whose finding it repeats, or empty. */
+  repeats: string;
   direction: Side;
   found: boolean;
 };

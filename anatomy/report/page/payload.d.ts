@@ -3,7 +3,7 @@
 /**
  * All parts of the page; ``signal``, ``rows`` and ``tokens`` stand for parts such as ``signal-R1``, ``rows-0000``.
  *
- * ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each prompt cluster; ``evidence``
+ * ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each context but the finest data clusters; ``evidence``
  * are texts by row.
  */
 export interface PagePayload {
@@ -139,7 +139,7 @@ export interface AuditSettings {
    */
   silent_fraction: number;
   /**
-   * K of spherical k-means; default: rows/50, at most 512.
+   * K of spherical k-means; default: by power, at most 512.
    */
   data_clusters: number | null;
   /**
@@ -1205,6 +1205,8 @@ export interface SummaryCounts {
 export interface ViewCounts {
   tested: number;
   untestable: number;
+  power: string | null;
+  repeated: number;
   found: {
     [k: string]: number;
   };
@@ -1433,7 +1435,7 @@ export interface TopSignals {
   value: Packed;
 }
 /**
- * The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs.
+ * The tests as columns; contexts, responses and repeated contexts are numbers of ``names``, views and verdicts of theirs.
  */
 export interface TestColumns {
   names: string[];
@@ -1446,6 +1448,7 @@ export interface TestColumns {
   n: Packed;
   prompts: Packed;
   verdict: Packed;
+  repeats: Packed;
   stable: Packed;
   effect: Packed;
   effect_low: Packed;

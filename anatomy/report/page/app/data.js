@@ -177,7 +177,8 @@ export async function signal(id) {
  * @returns {Promise<Iterable<number>>}
  */
 export async function contextRows(id) {
-  if (id[0] === "P") return typed((await part("contexts"))[id]);
+  const listed = (await part("contexts"))[id];
+  if (listed) return typed(listed);
   const { data } = await columns();
   const wanted = Number(id.slice(1)),
     rows = [];
@@ -197,6 +198,7 @@ const TEST_COLUMNS = /** @type {const} */ ([
   "n",
   "prompts",
   "verdict",
+  "repeats",
   "stable",
   "effect",
   "effect_low",
@@ -232,6 +234,7 @@ export const tests = once(async () => {
       context: names[number.context[place]],
       response: names[number.response[place]],
       verdict: verdicts[number.verdict[place]],
+      repeats: names[number.repeats[place]],
       n: number.n[place],
       prompts: number.prompts[place],
       stable,
@@ -253,7 +256,7 @@ export const tests = once(async () => {
       q,
       delta_min: number.delta_min[place],
       direction: side(effect),
-      found: q <= MAIN.summary.q_threshold && stable === 1,
+      found: q <= MAIN.summary.q_threshold && stable === 1 && !names[number.repeats[place]],
     };
   });
 });

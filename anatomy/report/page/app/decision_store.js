@@ -70,7 +70,7 @@ export const decidedTargets = () => Object.keys(decisions).sort((a, b) => a.loca
  * @returns {DecisionKind[]}
  */
 const kindsFor = (target) =>
-  isRow(target) || /^D\d+$/.test(target) ? ["keep", "remove"] : /^P\d+$/.test(target) ? ["keep"] : DECISION_KINDS;
+  isRow(target) || /^(D\d+$|G:)/.test(target) ? ["keep", "remove"] : /^P\d+$/.test(target) ? ["keep"] : DECISION_KINDS;
 
 /** @param {string} target */
 export function decisionButtons(target, withComment = true) {

@@ -71,6 +71,7 @@ function explorer({ title, note, choices, maps }) {
           status,
           fallback ? "No finding in this view. These are leads, strongest first, to be read with suspicion. " : "",
           `${plural(found.length, "test")} shown of ${number(MAIN.summary.views[view].tested)} made.`,
+          powerOf(view),
           state.about
             ? h("button", { class: "small", onclick: () => go({ about: "" }) }, `only with ${state.about}  ×`)
             : "",
@@ -137,6 +138,15 @@ function explorer({ title, note, choices, maps }) {
   };
 }
 
+/**
+ * What the contexts of a view could have shown, and the findings that are left out because they repeat another.
+ * @param {View} view
+ */
+function powerOf(view) {
+  const { power, repeated } = MAIN.summary.views[view];
+  const more = repeated ? ` ${plural(repeated, "finding")} in nearly the same rows left out.` : "";
+  return (power ? ` ${power}.` : "") + more;
+}
 /** @param {Test} test */
 const testId = (test) => [test.view[0], test.context, test.response].join(".");
 

@@ -20,7 +20,12 @@ export const named = (id) => (id === "all" ? "all rows" : titleOf(clusterOf(id))
 /** @param {string} id */
 export const isConcept = (id) => clusterOf(id).kind === "concept";
 /** @param {string} id */
-export const isContext = (id) => /^[DP]\d+$/.test(id) && !isConcept(id);
+export const isContext = (id) => isGroup(id) || (/^[DP]\d+$/.test(id) && !isConcept(id));
+/**
+ * A group of the user's: `G:column=value`.
+ * @param {string} id
+ */
+export const isGroup = (id) => id.startsWith("G:");
 /** @param {Pick<Test, "response"> & { view: string }} test */
 export const unit = (test) => (test.view === "prompt" || isConcept(test.response) ? "SD" : "of its features");
 /**

@@ -3,7 +3,7 @@
 import { MAIN } from "./data.js";
 import { DECISION_KINDS, decidedTargets, decisions, isRow } from "./decision_store.js";
 import { h } from "./dom.js";
-import { isConcept } from "./names.js";
+import { isConcept, isGroup } from "./names.js";
 
 /**
  * @import { Decision } from "../page_types.js"
@@ -16,6 +16,7 @@ const PLAN_VERSION = 1;
  * A decision as an entry of a plan, or an entry of a plan that was imported.
  * @typedef {{
  *   cluster?: string,
+ *   source?: string,
  *   concept?: string,
  *   rows?: string[],
  *   direction: string,
@@ -40,9 +41,9 @@ const PLAN_VERSION = 1;
  * @returns {Intervention}
  */
 function intervention(target, decision) {
-  const kind = isConcept(target) ? "concept" : "cluster";
+  const kind = isConcept(target) ? "concept" : isGroup(target) ? "source" : "cluster";
   return {
-    [kind]: target,
+    [kind]: kind === "source" ? target.slice(2) : target,
     direction: decision === "remove" ? "suppress" : decision,
     strength: 1,
     backend: decision === "remove" ? "filtering" : "reward_shaping",
@@ -125,7 +126,8 @@ export function readDecisions(text) {
 function decisionsOf(given) {
   const decision = given.backend === "filtering" && given.direction === "suppress" ? "remove" : given.direction;
   if (given.rows) return given.rows.map((target) => ({ target, decision }));
-  return [{ target: given.concept ?? given.cluster, decision, given }];
+  const group = given.source === undefined ? undefined : "G:" + given.source;
+  return [{ target: given.concept ?? given.cluster ?? group, decision, given }];
 }
 
 /**
