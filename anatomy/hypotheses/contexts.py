@@ -59,12 +59,10 @@ def data_contexts(levels: Sequence[Int[np.ndarray, " N"]]) -> Contexts:
     """The data clusters of all levels, the finest first; numbers are distinct over levels, and label 0 is in none."""
     ids, rows, parents = list[str](), list[np.ndarray](), list[str]()
     for level_N, above_N in zip(levels, [*levels[1:], None], strict=True):
-        for number in range(1, int(level_N.max(initial=0)) + 1):
-            inside = np.flatnonzero(level_N == number)
-            if inside.size:
-                ids.append(f"D{number}")
-                rows.append(inside)
-                parents.append("" if above_N is None else f"D{above_N[inside[0]]}")
+        for number in np.unique(level_N[level_N > 0]).tolist():
+            rows.append(np.flatnonzero(level_N == number))
+            ids.append(f"D{number}")
+            parents.append("" if above_N is None else f"D{above_N[rows[-1][0]]}")
     return Contexts(ids, indicator(rows, len(levels[0])), parents)
 
 

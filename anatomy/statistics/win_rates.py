@@ -56,7 +56,7 @@ def win_rates(u_NM: Num[np.ndarray, "N M"], member_KN: sp.csr_array, frame: RowF
 def _in_context(won_nM: np.ndarray, differ_nM: np.ndarray, c: Cells, shared: Bundles) -> WinRates:
     won_nM, differ_nM = won_nM.astype(np.float64), differ_nM.astype(np.float64)
     count_M = differ_nM.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rate_M = won_nM.sum(axis=0) / count_M
         square_M, alike_M = _dependence(won_nM, differ_nM, rate_M, c, shared)
         clusters_M = count_M**2 / alike_M  # effective number, if the pairs of a prompt or text agree wholly

@@ -68,7 +68,7 @@ def sliced(n_prompts: int, code_N: np.ndarray, counts: tuple[int, ...]) -> sp.cs
 
 
 def drawn(win_GM: np.ndarray, per_prompt: int, generator: np.random.Generator) -> np.ndarray:
-    """Sides differ in half of the pairs, and chosen then has more with the given probability; rows of a prompt agree."""
+    """Sides differ in half of the pairs; chosen then has more with the given probability, and rows of a prompt agree."""
     code_N = np.repeat(np.arange(len(win_GM)), per_prompt)
 
     def independent(win: np.ndarray) -> np.ndarray:
@@ -117,26 +117,27 @@ def planted_power(
             win_GM = np.full((n_prompts, RESPONSES), 0.5)
             win_GM[:topic, :responses] = win
             u_NM = drawn(win_GM, per_prompt, np.random.default_rng(noise))
-            inside = sliced(n_prompts, layouts.code_N, counts) @ (layouts.code_N < topic)
-            inside = inside / np.asarray(sliced(n_prompts, layouts.code_N, counts).sum(axis=1)).reshape(-1)
+            members = sliced(n_prompts, layouts.code_N, counts).astype(float)
+            inside = members @ (layouts.code_N < topic) / np.diff(members.indptr)
             with np.errstate(invalid="ignore"):
                 passed = q(layouts.p(u_NM, counts)) <= LEVEL
             hits = passed[inside >= 0.5, :responses].any(axis=0).mean()
             found[name].append((float(hits), float(passed[:, responses:].sum() / max(1, passed.sum()))))
-    return {name: tuple(np.mean(rates, axis=0)) for name, rates in found.items()}
+    return {name: (np.mean([hits for hits, _ in rates]), np.mean([false for _, false in rates]))
+            for name, rates in found.items()}  # fmt: skip
 
 
-@pytest.mark.parametrize(("n_prompts", "per_prompt"), [(1500, 1), (5000, 1), (700, 4)])
+@pytest.mark.parametrize(("n_prompts", "per_prompt"), [(1500, 1), (700, 4)])
 def test_the_standard_effect_is_found_in_eighty_percent_where_the_power_target_says_so(
     n_prompts: int, per_prompt: int
 ) -> None:
-    found = planted_power(n_prompts, per_prompt, None, 0.9, draws=12, responses=4)
+    found = planted_power(n_prompts, per_prompt, None, 0.9, draws=8, responses=5)
     assert found["by power, hierarchy"][0] >= 0.75
     assert found["rows/50, one list"][0] < found["by power, hierarchy"][0]
 
 
 def test_a_weak_effect_in_a_large_topic_is_found_on_a_coarse_level_only() -> None:
-    found = planted_power(5000, 1, 0.25, 0.62, draws=3, responses=6)
+    found = planted_power(5000, 1, 0.25, 0.62, draws=2, responses=6)
     assert found["rows/50, one list"][0] <= 0.2
     assert found["by power, hierarchy"][0] >= 0.8
 
