@@ -31,9 +31,8 @@ def main(draws: int) -> None:
                 (simulated.hierarchical_q(layouts.p(simulated.drawn(nothing, per_prompt, generator), layouts.by_power))
                  <= simulated.LEVEL).any() for _ in range(20 * draws)
             ]  # fmt: skip
-        print(
-            f"nothing planted, {prompts} prompts of {per_prompt}: {100 * np.mean(any_found):.1f} % of sets", flush=True
-        )
+        share = 100 * np.mean(any_found)
+        print(f"nothing planted, {prompts} prompts of {per_prompt}: a finding in {share:.1f} % of sets", flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def main(path: Path, groups: list[str], flips: int) -> None:
         false.append(list(counted(null).values()))
     mean = np.mean(np.array(false) > 0, axis=0)
     print(f"{flips} flips: {100 * np.mean(rates):.1f} % of p below 0.05 (at most {100 * np.max(rates):.1f});")
-    print("  flips with any finding:", *(f"{name} {100 * share:.0f} %" for name, share in zip(counted(real), mean)))
+    shares = (f"{name} {100 * share:.0f} %" for name, share in zip(counted(real), mean, strict=True))
+    print("  flips with any finding:", *shares)
 
 
 def counted(table: Hypotheses) -> dict[str, int]:

@@ -68,7 +68,7 @@ def sliced(n_prompts: int, code_N: np.ndarray, counts: tuple[int, ...]) -> sp.cs
 
 
 def drawn(win_GM: np.ndarray, per_prompt: int, generator: np.random.Generator) -> np.ndarray:
-    """Sides differ in half of the pairs; chosen then has more with the given probability, and rows of a prompt agree."""
+    """Sides differ in half of the pairs; chosen then has more with this probability, and rows of a prompt agree."""
     code_N = np.repeat(np.arange(len(win_GM)), per_prompt)
 
     def independent(win: np.ndarray) -> np.ndarray:
