@@ -54,18 +54,18 @@ def headline(found: RunComparison) -> str:
     total = len(found.differences)
     if not changed:
         return f"No difference shown among {total} clusters, concepts and text rules."
-    lengths = sum(line.mostly_length for line in found.differences if line.change != NO_CHANGE)
-    of_length = f"; {lengths} of these mostly length" if lengths else ""
+    explained = sum(line.mostly_explained for line in found.differences if line.change != NO_CHANGE)
+    of_length = f"; {explained} of these mostly length or authors" if explained else ""
     return f"{', '.join(changed)}, of {total} clusters, concepts and text rules{of_length}."
 
 
 def _rows(lines: Sequence[RunDifference]) -> list[str]:
-    header = ("A", "B", "B − A", "95 % interval", "z", "q", "same length", "what")
+    header = ("A", "B", "B − A", "95 % interval", "z", "q", "adjusted", "what")
     return table([header, *((*_numbers(line), _name(line)) for line in lines)], right=range(7))
 
 
 def _numbers(line: RunDifference) -> list[str]:
-    """Effects in A and B, their difference, its interval, z, q, and what is left of it at equal length."""
+    """Effects in A and B, their difference, its interval, z, q, and what is left of it beside length and authors."""
     effects = [signed(value) for value in (line.a.effect, line.b.effect, line.difference)]
     return [*effects, interval(line), signed(line.z, 1), q_text(line.q), signed(line.adjusted)]
 
@@ -162,7 +162,7 @@ def _table(lines: Sequence[RunDifference], report: str | None) -> Element:
     reach = {kind: max(abs(end or 0) for line in lines if line.kind == kind for run in (line.a, line.b)
                        for end in (run.low, run.high, run.effect))
              for kind in {line.kind for line in lines}}  # fmt: skip
-    header = ("what", "", "A", "B", "B − A", "95 % interval", "z", "q", "at equal length")
+    header = ("what", "", "A", "B", "B − A", "95 % interval", "z", "q", "beside length and authors")
     rows: list[Sequence[Node]] = [
         (_what(line, report), _forest(line, reach[line.kind] or 1.0), *_numbers(line)) for line in lines
     ]
@@ -175,7 +175,7 @@ def _what(line: RunDifference, report: str | None) -> Element:
     name = element("span", {"class": "id"}, line.id)
     if address is not None:
         name = element("a", {"href": address}, name)
-    badge = element("span", {"class": "badge warn"}, "mostly length") if line.mostly_length else None
+    badge = element("span", {"class": "badge warn"}, "mostly length or authors") if line.mostly_explained else None
     text = f" {line.label or line.kind}"
     return element("td", {"class": "what", "title": f"in {UNITS[line.kind]}"}, name, text, badge)
 

@@ -18,7 +18,7 @@ class RunEffect(ReportRecord):
     effect: OrNaN
     low: OrNaN = Field(description="Lower end of the 95 % interval.")
     high: OrNaN
-    adjusted: OrNaN = Field(description="Effect at equal length of both sides.")
+    adjusted: OrNaN = Field(description="What length and authors do not explain of the effect.")
     q: OrNaN
     found: bool = Field(description="It is a finding of this run.")
 
@@ -38,9 +38,9 @@ class RunDifference(ReportRecord):
     z: OrNaN
     p: OrNaN
     q: OrNaN = Field(description="Benjamini–Hochberg over the differences of this kind.")
-    adjusted: OrNaN = Field(description="Difference at equal length of both sides.")
+    adjusted: OrNaN = Field(description="Difference of what length and authors do not explain.")
     change: str
-    mostly_length: bool = Field(description="Less than half of the difference is left at equal length.")
+    mostly_explained: bool = Field(description="Less than half of the difference is left beside length and authors.")
 
 
 class RunSide(ReportRecord):
@@ -66,6 +66,7 @@ class RunComparison(Artifact):
     """Two runs compared; differences are ordered by kind of change, the strongest first."""
 
     NAME: ClassVar[str] = "comparison"
+    VERSION: ClassVar[int] = 2
     REMEDY: ClassVar[str] = "run `anatomy compare` again"
 
     a: RunSide

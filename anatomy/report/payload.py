@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from anatomy import artifacts
 from anatomy.data.health import Health
 from anatomy.errors import AnatomyError
+from anatomy.hypotheses.contexts import GROUP
 from anatomy.hypotheses.null_rates import NullRate, NullRates
 from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
@@ -185,6 +186,8 @@ def _clusters(labels: Labels, names: Mapping[str, ClusterName], signals: Signals
 def _kind(kind: str, name: str) -> str:
     if kind == "response" and not (name[0] in "RS" and name[1:].isdigit()):
         return "concept"
+    if name.startswith(GROUP):
+        return "group of rows"
     return "response shift" if name[0] == "S" else f"{kind} cluster"
 
 

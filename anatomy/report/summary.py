@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anatomy.data.health import Health
+from anatomy.hypotheses.contexts import GROUP
 from anatomy.hypotheses.views import EVERYWHERE, Direction, Hypotheses, findings, rank
 from anatomy.report.summary_record import (
     DIRECTIONS,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 STORED = 25
 """Findings kept per view and direction; all of them are in the table of hypotheses."""
-MOSTLY_LENGTH = 0.5
-"""A difference of runs is called mostly length when less than this share of it is left beside length."""
+MOSTLY_EXPLAINED = 0.5
+"""A difference of runs is mostly length or authors when less than this share of it is left beside them."""
 EXCERPTS = 3
 
 
@@ -245,15 +246,16 @@ def _named(cluster: str, label: str) -> str:
     return f"{cluster} ({label})" if label else cluster
 
 
-def mostly_length(effect: float, adjusted: float) -> bool:
-    """Less than half of the difference is left when length takes what it can explain."""
-    return bool(effect and math.isfinite(adjusted) and adjusted / effect < MOSTLY_LENGTH)
+def mostly_explained(effect: float, adjusted: float) -> bool:
+    """Less than half of the difference is left when length and authors take what they can explain."""
+    return bool(effect and math.isfinite(adjusted) and adjusted / effect < MOSTLY_EXPLAINED)
 
 
 def _not_assessed(labels: Labels, health: Health, settings: HypothesisSettings) -> list[NotAssessed]:
     """What the audit does not speak about; only what occurs."""
     data = {name: label for name, label in labels.get("data", {}).items() if name != "D0"}
-    small = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
+    few = [name for name, label in data.items() if label["n_rows"] < settings.min_rows]
+    small, groups = ([name for name in few if name.startswith(GROUP) == is_group] for is_group in (False, True))
     thin = [name for name, label in labels.get("response", {}).items()
             if name[0] == "R" and label.get("n_features", settings.min_features) < settings.min_features]  # fmt: skip
     silent = labels.get("data", {}).get("D0", {}).get("n_rows", 0)
@@ -263,6 +265,7 @@ def _not_assessed(labels: Labels, health: Health, settings: HypothesisSettings) 
                 for span, cut in health.truncated.items()]  # fmt: skip
     entries += [
         ("data clusters", len(small), f"fewer than {settings.min_rows} rows: {_some(small)}"),
+        ("groups", len(groups), f"fewer than {settings.min_rows} rows: {_some(groups)}"),
         ("response clusters", len(thin), f"fewer than {settings.min_features} features: {_some(thin)}"),
     ]
     return [NotAssessed(what=what, count=count, why=why) for what, count, why in entries if count]

@@ -255,9 +255,9 @@ class Run:
         names = list(self.concepts)
         columns = [self.scores(name).standardised_difference() for name in names]
         values_NM = np.stack(columns, axis=1) if columns else np.zeros((self.features.n_rows, 0))
-        return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names), self._identities)
+        return read_signals(self.features, self.clusters, self.settings, Responses(values_NM, names), self.identities)
 
-    def _identities(self) -> Identities:
+    def identities(self) -> Identities:
         """Lengths, texts and authors of the rows' responses, and groups, from one pass; only hashes of texts stay."""
         row_ids, characters, texts, authors, groups = [], [], [], [], []
         for stored in self.rows():

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from anatomy.statistics.adjustment import mean_adjustments
 from anatomy.statistics.clustered import clustered_mean, half_width, power_sums, q_values, two_sided_p
@@ -33,7 +33,7 @@ NO_CHANGE = "no difference shown"
 
 
 class SetSignals(NamedTuple):
-    """M signed signals of the N rows of one set, the rows' ids, and log-length of chosen minus log-length of rejected.
+    """M signed signals of the N rows of one set, the rows' ids, and lengths, texts and authors as in :class:`RowFrame`.
 
     Rows with the same id are the same row and have the same values, also if they are in different sets.
     """
@@ -42,6 +42,8 @@ class SetSignals(NamedTuple):
     row_ids: Sequence[str]
     prompt_ids: Sequence[str]
     length_N: Float[np.ndarray, " N"]
+    text_N2: Int[np.ndarray, "N 2"] | None = None
+    author_N2: Int[np.ndarray, "N 2"] | None = None
 
 
 class SetFindings(NamedTuple):
@@ -50,7 +52,7 @@ class SetFindings(NamedTuple):
     effect: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    adjusted: np.ndarray  # the effect adjusted for length (``adjustment.py``)
+    adjusted: np.ndarray  # the effect beside length and authors (``adjustment.py``)
     q: np.ndarray
     found: Bool[np.ndarray, " M"]
 
@@ -101,9 +103,9 @@ def set_findings(signals: SetSignals, q_threshold: float) -> SetFindings:
     t test; a sign test over the prompts gives its p.
     """
     prompts = Prompts.from_ids(signals.prompt_ids)
-    frame = RowFrame(prompts, signals.length_N)
+    frame = RowFrame(prompts, signals.length_N, signals.text_N2, signals.author_N2)
     effects = mean_effects(signals.values_NM, frame)
-    adjusted_M = mean_adjustments(signals.values_NM, frame).length.effect
+    adjusted_M = mean_adjustments(signals.values_NM, frame).both.effect
     agreed_M = (signals.values_NM == signals.values_NM[0]).all(axis=0) & (signals.values_NM[0] != 0)
     q_M = q_values(np.where(agreed_M, 2.0 ** (1 - len(prompts.half_G)), effects.p))
     with np.errstate(invalid="ignore"):

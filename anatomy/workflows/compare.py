@@ -17,6 +17,7 @@ import numpy as np
 from anatomy import artifacts
 from anatomy.clusters.assignments import Clusters
 from anatomy.features.feature_store import FeatureStore
+from anatomy.hypotheses.run_signals import Identities
 from anatomy.hypotheses.signals import response_signals
 from anatomy.hypotheses.views import Responses, responses
 from anatomy.progress import progress_bar
@@ -29,7 +30,7 @@ from anatomy.report.comparison_record import (
     RunSide,
     SharedRows,
 )
-from anatomy.report.summary import mostly_length
+from anatomy.report.summary import mostly_explained
 from anatomy.runs.out_folder import claimed, refuse_foreign
 from anatomy.runs.run import Run
 from anatomy.runs.saved_names import read_names, verified_titles
@@ -43,16 +44,17 @@ OTHER_MODEL = "the runs were read through different models or SAEs, whose featur
 
 
 class ComparedRun(NamedTuple):
-    """One run, read only: its artifacts, settings, pooled features and the ids of its rows."""
+    """One run, read only: its artifacts, settings, pooled features, and what the source says of its rows."""
 
     run: Run
     settings: AuditSettings
     store: FeatureStore
+    identities: Identities
 
     def measured(self, values_NM: np.ndarray, mark: str = "") -> SetSignals:
         """Signals of its rows; ``mark`` keeps its rows apart from those of another run with the same ids."""
-        length_N = np.log(self.store.tokens("chosen")) - np.log(self.store.tokens("rejected"))
-        return SetSignals(values_NM, [mark + name for name in self.store.row_ids], self.store.prompt_ids, length_N)
+        known, row_ids = self.identities, [mark + name for name in self.store.row_ids]
+        return SetSignals(values_NM, row_ids, self.store.prompt_ids, known.length_N, known.text_N2, known.author_N2)
 
     def concepts(self) -> list[str]:
         """The concepts that it scored."""
@@ -83,7 +85,7 @@ def compare(run: Where, other: Where, *, out: Where | None = None) -> Outcome:
 def _open(path: Path, stage: str) -> ComparedRun:
     run = Run.at(path)
     run.require(stage)
-    return ComparedRun(run, run.settings, run.features)
+    return ComparedRun(run, run.settings, run.features, run.identities())
 
 
 def _lens(compared: ComparedRun) -> list[str]:
@@ -180,7 +182,7 @@ def _differences(
             q=found.q[place],
             adjusted=found.adjusted[place],
             change=str(found.change[place]),
-            mostly_length=mostly_length(float(found.difference[place]), float(found.adjusted[place])),
+            mostly_explained=mostly_explained(float(found.difference[place]), float(found.adjusted[place])),
         )
         for place, name in enumerate(ids)
     ]

@@ -19,7 +19,7 @@ def comparison():
     effect = {"effect": 0.25, "low": 0.125, "high": 0.375, "adjusted": 0.25, "q": 0.001, "found": True}
     line = {"kind": "cluster", "id": "R1", "label": HOSTILE, "a": effect, "b": {**effect, "effect": -0.25, "low": None}}
     test = {"difference": -0.5, "low": -0.75, "high": -0.25, "d": -1, "z": -5, "p": 1e-5, "q": 1e-4, "adjusted": -0.1}
-    line |= {**test, "change": "changed sign", "mostly_length": True}
+    line |= {**test, "change": "changed sign", "mostly_explained": True}
     return RunComparison.model_validate(
         {
             "a": side, "b": side, "clusters_compared": True, "shared": {"rows": 1, "prompts": 2}, "q_threshold": 0.05,

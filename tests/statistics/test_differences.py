@@ -143,6 +143,19 @@ def test_a_difference_that_is_length_alone_is_gone_at_equal_length():
     assert found.adjusted[0] == pytest.approx(0, abs=0.03)
 
 
+def test_a_difference_that_is_authorship_alone_is_gone_beside_authors():
+    """One author always carries the signal, and wins more often in B; the labels follow nothing else."""
+    generator = np.random.default_rng(8)
+    prompt_N, rows = np.arange(1600), (np.arange(800), np.arange(800, 1600))
+    wins_N = generator.random(1600) < np.repeat([0.5, 0.8], 800)
+    author_N2 = np.where(wins_N[:, None], [0, 1], [1, 0])
+    u_NM = (np.where(wins_N, 1.0, -1.0) + 0.1 * generator.standard_normal(1600))[:, None]
+    sides = [measured(u_NM, prompt_N, part)._replace(author_N2=author_N2[part]) for part in rows]
+    found = differences(*sides, 0.05)
+    assert found.difference[0] == pytest.approx(0.6, abs=0.1)
+    assert found.adjusted[0] == pytest.approx(0, abs=0.03)
+
+
 def test_a_signal_that_is_the_same_in_every_row_is_a_finding_by_its_signs():
     """It has no variance, so no t test: turned around, it must not read as vanished."""
     varied_N = np.repeat([1.0, 2.0], 20)
