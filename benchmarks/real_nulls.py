@@ -34,14 +34,14 @@ def read(path: Path, groups: list[str]) -> tuple[Responses, Contexts, np.ndarray
     activity_NM = np.sqrt(sum(words.transform(rows[side]) for side in SIDES).toarray())
     prompts = Prompts.from_ids(rows["prompt"].astype(str).to_numpy())
     found = cluster_rows(activity_NM, prompts, ClusterSettings(), seed=0)
-    values = rows[groups].astype(str).to_dict("records")
+    values = [dict(zip(groups, own, strict=True)) for own in rows[groups].astype(str).to_numpy().tolist()]
     every = group_contexts(values, {name: rows[name].astype(str).value_counts().index.tolist() for name in groups})
     contexts = Contexts.joined([data_contexts([found.label_N, *found.coarser_LN]), every])
     length_N = np.log(rows["chosen"].str.len() + 1) - np.log(rows["rejected"].str.len() + 1)
     text_N2 = np.unique(rows[list(SIDES)].to_numpy(str), return_inverse=True)[1].reshape(-1, 2)
     sign_NM = np.sign(counts[0] - counts[1])
     return (Responses(sign_NM, list(TEXT_COUNTS)), contexts, found.label_N > 0,
-            RowFrame(prompts, length_N.to_numpy(), text_N2))  # fmt: skip
+            RowFrame(prompts, np.asarray(length_N), text_N2))  # fmt: skip
 
 
 def main(path: Path, groups: list[str], flips: int) -> None:
