@@ -24,28 +24,30 @@ END_TOKENS = (
     "</s>",
     "<eos>",
 )
-"""Spellings of end tokens of common tokenizers."""
-TURN_OPENERS = (
-    r"<\|im_start\|>\s*(?:system|user|assistant|tool)",
-    r"<\|start_header_id\|>\w+<\|end_header_id\|>",
-    r"<\|(?:system|user|assistant|prompter|human|bot)\|>",
-    r"<start_of_turn>(?:user|model)",
-    r"<\|START_OF_TURN_TOKEN\|>",
-    r"<｜(?:User|Assistant)｜>",
-    r"<\|(?:begin_of_text|startoftext)\|>",
-    r"\[/?INST\]",
-    r"<</?SYS>>",
-    r"\A<s>",
-)
-_END = re.compile("|".join(map(re.escape, sorted(END_TOKENS, key=len, reverse=True))))
-_OPENER = re.compile("|".join(TURN_OPENERS))
+"""Spellings of end tokens of common tokenizers; each begins with ``<``."""
+TURN_OPENERS = {
+    "<": (
+        r"\|im_start\|>\s*(?:system|user|assistant|tool)",
+        r"\|start_header_id\|>\w+<\|end_header_id\|>",
+        r"\|(?:system|user|assistant|prompter|human|bot)\|>",
+        r"start_of_turn>(?:user|model)",
+        r"\|START_OF_TURN_TOKEN\|>",
+        r"｜(?:User|Assistant)｜>",
+        r"\|(?:begin_of_text|startoftext)\|>",
+        r"</?SYS>>",
+    ),
+    r"\[": (r"/?INST\]",),
+}
+"""First character → what may follow it: a search for one character first is ten times as fast as for a choice."""
+_END = re.compile("<(?:" + "|".join(re.escape(token.removeprefix("<")) for token in END_TOKENS) + ")")
+_OPENERS = [re.compile(f"{first}(?:{'|'.join(rest)})") for first, rest in TURN_OPENERS.items()]
 
 
 def has_end_token(text: str) -> bool:
     """Whether the text spells out an end token."""
-    return "<" in text and _END.search(text) is not None
+    return _END.search(text) is not None
 
 
 def has_turns(text: str) -> bool:
     """Whether the text holds a mark that opens a turn, as the output of a chat template does."""
-    return ("<" in text or "[" in text) and _OPENER.search(text) is not None
+    return text.startswith("<s>") or any(opener.search(text) for opener in _OPENERS)

@@ -111,7 +111,7 @@ _NAMES = (
     "eleutherai", "inflection", " ibm", "nvidia", "gpt", "bing chat", "llama", "mixtral", "qwen", "tongyi", "grok",
     "chatglm", "baichuan", "openassistant", "open assistant", "palm", "lamda", "vicuna", "ernie bot", "kimi", "gemma",
     "tulu", "olmo", "stablelm", "claude", "gemini", "bard", "copilot", "falcon", "alpaca", "koala", "dolly", "zephyr",
-    "hermes", "'m pi", "am pi", "is pi",
+    "hermes", "'m pi", "am pi", "is pi", "pi here",
 )  # fmt: skip
 _OF_CUT_OFFS = (
     "cutoff", "cut-off", "cut off", "my last", "my latest", "my most recent", "my current", "my own", "my knowledge",
@@ -119,7 +119,7 @@ _OF_CUT_OFFS = (
     "i cannot ", "i can't ", "i can’t ",
 )  # fmt: skip
 _OF_BENCHMARKS = (
-    "####", "answer is", "answer: ", "is correct", "is the", "is right", "is best", "boxed{", "(a)", "a. ", "a) ",
+    "####", "answer is", "answer:", "is correct", "is the", "is right", "is best", "boxed{", "(a)", "a. ", "a) ",
     "gsm8k", "mmlu", "gpqa", "agieval", "humaneval", "truthfulqa", "big-bench", "hellaswag", "harmbench", "xstest",
     "strongreject",
 )  # fmt: skip
@@ -129,8 +129,8 @@ _OF_GAPS = (
 CONTENT_PATTERNS = {
     "maker identity": (MAKER_IDENTITY, _NAMES),
     "cut-off date": (CUT_OFF, _OF_CUT_OFFS),
-    "canned opening": (CANNED_OPENING, ("",)),
+    "canned opening": (CANNED_OPENING, ()),
     "benchmark wording": (BENCHMARK_WORDING, _OF_BENCHMARKS),
     "placeholder": (PLACEHOLDER, _OF_GAPS),
 }
-"""Matcher → its pattern, and texts in lower case of which a match holds one (looked for first, since that is cheap)."""
+"""Matcher → its pattern, and texts in lower case of which a match holds one (none: the pattern is looked for at once)."""

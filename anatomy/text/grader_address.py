@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import regex
 
+from anatomy.text.hints import Hints
 from anatomy.text.markdown_spans import Range
 
 WINDOW = 300
@@ -27,7 +28,7 @@ _HINTS = (
     " grade ",
 )
 """A match holds one of these in lower case; looked for first, since that is cheap."""
-_TRACES = ("grad", "judge", "evaluat", "rubric", " score", " rate ", " rating", "full marks", "full credit")
+_TRACES = Hints(["grad", "judge", "evaluat", "rubric", " score", " rate ", " rating", "full marks", "full credit"])
 """Every hint holds one of these."""
 _GRADER = (
     r"(?:grader|judge|evaluator|rater|annotator|reviewer|(?:AI|LLM|reward|grading) (?:judge|grader|model|evaluator))"
@@ -64,8 +65,7 @@ _PATTERN = regex.compile(
 def may_address_grader(texts: Sequence[str]) -> bool:
     """Return whether any of the texts may speak to a grader; False for most, at little cost."""
     pieces = [text if len(text) <= 2 * WINDOW else text[:WINDOW] + text[-WINDOW:] for text in texts]
-    read = " ".join(["", *pieces]).lower()
-    return bool([trace for trace in _TRACES if trace in read])  # faster than any()
+    return _TRACES.are_in(" ".join(["", *pieces]).lower())
 
 
 def grader_address(text: str, asked: Sequence[str] = ()) -> Range | None:

@@ -11,6 +11,7 @@ import functools
 import re
 from typing import Any
 
+import numpy as np
 import regex
 
 UNDETERMINED = "undetermined"
@@ -38,4 +39,5 @@ def _classifier() -> Any:
 
     classifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     classifier.set_languages([name for name in classifier.labels if len(name) == 2])
+    classifier.nb_ptc = np.ascontiguousarray(classifier.nb_ptc)  # a text needs whole rows of it: half of the time
     return classifier

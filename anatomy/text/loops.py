@@ -25,8 +25,11 @@ LONGEST = 200
 NUMBERED_WORDS = 4
 """Words from which on a phrase with a number in it is text: rows of a table must repeat four times as often."""
 _RUN = 8
+_LEAST_AGAIN = (TIMES - 1) * TOKENS // TIMES - _RUN
+"""Runs of eight words that a loop holds again at one distance, at least."""
+_FACTORS = [(length, np.uint64(pow(6364136223846793005, length, 1 << 64))) for length in (1, 2, 4)]
 _DIGITS = re.compile(r"[0-9]+")
-_SPACED = regex.compile(r"\S+")
+_SPACED = re.compile(r"\S+")  # the words of `str.split`
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}]|[^\W_]+|[^\w\s]|_")
 _UNSPACED_SCRIPT = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Khmer}\p{Lao}]")
 _LONG_WORD = regex.compile(r"[^\W\d_]{30,}")
@@ -35,9 +38,10 @@ _STRETCHED = regex.compile(r"(.{1,4}?)\1{29,}")
 
 def loop_ranges(text: str) -> list[Range]:
     """Return where a phrase is repeated over and over, or a few letters are ("hahaha…", 30 times)."""
-    token = _UNSPACED if not text.isascii() and _UNSPACED_SCRIPT.search(text) else _SPACED
-    words = token.findall(_DIGITS.sub("0", text))
-    found = _phrases(text, words, token) if len(words) >= TOKENS else []
+    plain = _DIGITS.sub("0", text)
+    unspaced = not text.isascii() and _UNSPACED_SCRIPT.search(text)
+    words = _UNSPACED.findall(plain) if unspaced else plain.split()
+    found = _phrases(text, words, _UNSPACED if unspaced else _SPACED) if len(words) >= TOKENS else []
     if max(map(len, words), default=0) >= TOKENS:
         found += _stretched(text)
     return _merged(found)
@@ -52,7 +56,7 @@ def _stretched(text: str) -> list[Range]:
     ]
 
 
-def _phrases(text: str, words: list[str], token: regex.Pattern[str]) -> list[Range]:
+def _phrases(text: str, words: list[str], token: regex.Pattern[str] | re.Pattern[str]) -> list[Range]:
     shifts = _shifts(np.fromiter(map(hash, words), dtype=np.int64, count=len(words)).view(np.uint64))
     places = [match.span() for match in token.finditer(text)] if shifts else []
     found = []
@@ -65,14 +69,17 @@ def _phrases(text: str, words: list[str], token: regex.Pattern[str]) -> list[Ran
 
 def _shifts(ids_T: Int[np.ndarray, " T"]) -> list[int]:
     """Distances, up to 200, at which runs of eight words come back so often that a loop may be there."""
-    hash_T = np.zeros(len(ids_T) - _RUN + 1, dtype=np.uint64)
-    for place in range(_RUN):  # a polynomial modulo 2⁶⁴
-        hash_T = hash_T * np.uint64(6364136223846793005) + ids_T[place : place + len(hash_T)] + np.uint64(1)
+    hash_T = ids_T
+    for length, factor in _FACTORS:  # a polynomial modulo 2⁶⁴ of runs of this length becomes that of twice the length
+        hash_T = hash_T[:-length] * factor + hash_T[length:]
+    sorted_T = np.sort(hash_T)
+    if np.count_nonzero(sorted_T[1:] == sorted_T[:-1]) < _LEAST_AGAIN:
+        return []
     order_T = np.argsort(hash_T, kind="stable")
     again = hash_T[order_T[1:]] == hash_T[order_T[:-1]]
     distances = np.diff(order_T)[again]
     counts = np.bincount(distances[distances <= LONGEST])
-    return [int(shift) for shift in np.flatnonzero(counts >= (TIMES - 1) * TOKENS // TIMES - _RUN)]
+    return [int(shift) for shift in np.flatnonzero(counts >= _LEAST_AGAIN)]
 
 
 def _equal(words: list[str], shift: int) -> list[tuple[int, int]]:

@@ -9,11 +9,12 @@ response alone: later, "I cannot" is mostly part of an answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import regex
 
 from anatomy.text.content_patterns import BENCHMARKS, CONTENT_PATTERNS
+from anatomy.text.hints import Hints
 from anatomy.text.loops import loop_ranges
 from anatomy.text.markdown_spans import CONSTRUCTS, Range, markdown_ranges
 from anatomy.text.personal_data import PERSONAL
@@ -60,6 +61,7 @@ _PATTERNS = {
         r"|I agree|great|happy to)\b"
     ),
 }
+_HINTS = {"link": ("http", "www.")}
 _CASED = {  # "I" and "me" are words; "i" in a formula is not
     "first person", "citation", "benchmark wording",
 }  # fmt: skip
@@ -73,17 +75,16 @@ _PICTURE = (
 _EMOJI = regex.compile(rf"{_PICTURE}(?:\u200D{_PICTURE})*|\p{{Regional_Indicator}}{{2}}|[0-9#*]\uFE0F?\u20E3")
 
 
-def _lexical(name: str, pattern: str) -> Callable[[str], list[Range]]:
+def _lexical(name: str, pattern: str, hints: Sequence[str] = ()) -> Callable[[str], list[Range]]:
     compiled = re.compile(pattern, 0 if name in _CASED else re.IGNORECASE)
-    return lambda text: [match.span() for match in compiled.finditer(text.replace("’", "'"))]
 
-
-def _where_hinted(rule: Callable[[str], list[Range]], hints: tuple[str, ...]) -> Callable[[str], list[Range]]:
     def ranges(text: str) -> list[Range]:
-        lowered = text.lower()
-        return rule(text) if any(hint in lowered for hint in hints) else []
+        return [match.span() for match in compiled.finditer(text.replace("’", "'"))]
 
-    return ranges
+    if not hints:
+        return ranges
+    known = Hints(hints)
+    return lambda text: ranges(text) if known.are_in(text.lower()) else []
 
 
 def _construct(name: str) -> Callable[[str], list[Range]]:
@@ -91,7 +92,7 @@ def _construct(name: str) -> Callable[[str], list[Range]]:
 
 
 TRIVIAL: dict[str, Callable[[str], list[Range]]] = {
-    **{name: _lexical(name, pattern) for name, pattern in _PATTERNS.items()},
+    **{name: _lexical(name, pattern, _HINTS.get(name, ())) for name, pattern in _PATTERNS.items()},
     **{name: _construct(name) for name in CONSTRUCTS},
     "emoji": lambda text: [match.span() for match in _EMOJI.finditer(text)],
     "refusal": refusal_ranges,
@@ -100,7 +101,7 @@ TRIVIAL: dict[str, Callable[[str], list[Range]]] = {
 
 MATCHERS: dict[str, Callable[[str], list[Range]]] = {
     **TRIVIAL,
-    **{name: _where_hinted(_lexical(name, pattern), hints) for name, (pattern, hints) in CONTENT_PATTERNS.items()},
+    **{name: _lexical(name, pattern, hints) for name, (pattern, hints) in CONTENT_PATTERNS.items()},
     "loop": loop_ranges,
     "foreign tail": tail_ranges,
     **PERSONAL,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from anatomy.text.hints import Hints
 from anatomy.text.markdown_spans import Range
 
 OPENING_CHARS = 300
@@ -43,12 +44,22 @@ _TURNS_AWAY = (
     r"\bgoing through (?:a|such a) (?:difficult|hard|tough) time\b",
 )
 _REFUSAL = re.compile("|".join(f"(?:{pattern})" for pattern in (*_DECLINES, *_VERDICTS, *_TURNS_AWAY)), re.IGNORECASE)
+_HINTS = Hints([
+    "unable", "not able", "not comfortable", "not going", "not allowed", "not permitted", "not programmed", "can't",
+    "cannot", "can not", "won't", "will not", "decline", "couldn't", "could not", "refuse", "feel comfortable",
+    "would not", "wouldn't", " ai", "language model", "against my", "within my", "violate my", "violates my", "condone",
+    "promote", "encourage", "endorse", "appropriate", "ethical", "acceptable", "respectful", "legal", "lawful", "moral",
+    "justifi", "fair", "okay", "right", "productive", "safe", "advisable", "good idea", "good thing", "harmful",
+    "dangerous", "wrong", "reprehensible", "there is ", "there are ", "there was ", "there were ", "treat", "dignity",
+    "reach out to", "seek ", "you are not alone", "going through",
+])  # fmt: skip
+"""A refusal holds one of these in lower case."""
 _YET = re.compile(r"\b(?:but|however),? I (?:can|could|will)\b(?! not|'t)", re.IGNORECASE)
 
 
 def refusal_ranges(text: str) -> list[Range]:
     """Return where the opening of a response says no; nothing if it then says what it will do ("but I can")."""
     plain = text.replace("’", "'")
-    if _YET.search(plain, 0, OPENING_CHARS):
+    if not _HINTS.are_in(plain[:OPENING_CHARS].lower()) or _YET.search(plain, 0, OPENING_CHARS):
         return []
     return [match.span() for match in _REFUSAL.finditer(plain, 0, OPENING_CHARS)]
