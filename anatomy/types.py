@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 Message = Mapping[str, Any]
 """A chat message: ``role`` and ``content`` (strings), and optionally ``tool_calls``, ``name``, ``tool_call_id``."""
 
+_UTF8 = ("utf-8", "surrogatepass")
 SIDES = ("chosen", "rejected")
 SPANS = ("prompt", *SIDES)
 
@@ -93,18 +94,22 @@ class Pair:
         """Digests of the context and of the sides, computed once."""
         plain = self.tools is None and self.chat_template_kwargs is None
         apart = b"" if plain else _canonical([self.tools, self.chat_template_kwargs])
-        return Digests(messages_digest(self.prompt, apart), *map(messages_digest, (self.chosen, self.rejected)))
+        return Digests(
+            messages_digest(self.prompt, apart), messages_digest(self.chosen), messages_digest(self.rejected)
+        )
 
     @cached_property
     def digest(self) -> int:
         """Digest of the whole pair; that of the pair with the labels swapped differs in the last bit alone."""
         prompt, *sides = self.digests
-        joint = b"%d,%d,%d" % (prompt, *sorted(sides))
-        return _as_int(hashlib.blake2b(joint, digest_size=8).digest()) & ~1 | (sides[0] < sides[1])
+        joint = hash((prompt, *sorted(sides)))  # of integers: the same in every process
+        return joint % (1 << 64) & ~1 | (sides[0] < sides[1])
 
     def side(self, name: str) -> Sequence[Message]:
         """The messages of ``"chosen"`` or ``"rejected"``."""
-        return {"chosen": self.chosen, "rejected": self.rejected}[name]
+        if name == "chosen":
+            return self.chosen
+        return {"rejected": self.rejected}[name]
 
 
 @dataclass(frozen=True)
@@ -146,17 +151,17 @@ def _context(row: Row) -> list[Any]:
 
 def messages_digest(messages: Sequence[Message], apart: bytes = b"") -> int:
     """64-bit digest of messages and of what stands beside them; every part goes in with its kind and length."""
-    digest = hashlib.blake2b(apart, digest_size=8)
+    parts = [apart]
     for message in messages:
         if len(message) == 2 and "content" in message and "role" in message:
-            role, content = (message[key].encode("utf-8", "surrogatepass") for key in ("role", "content"))
-            digest.update(b"t%d:%d:%b" % (len(role), len(content), role))
+            role, content = message["role"].encode(*_UTF8), message["content"].encode(*_UTF8)
+            parts += b"t%d:%d:%b" % (len(role), len(content), role), content
         else:
             content = _canonical(message)
-            digest.update(b"j%d:" % len(content))
-        digest.update(content)
-    return _as_int(digest.digest())
+            parts += b"j%d:" % len(content), content
+    return bytes_digest(b"".join(parts))
 
 
-def _as_int(digest: bytes) -> int:
-    return int.from_bytes(digest, "little")
+def bytes_digest(content: bytes) -> int:
+    """64-bit digest of bytes."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")

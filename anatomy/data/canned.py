@@ -7,7 +7,6 @@ quarter and so on. The sample is by prompt, so win rates stay those of whole pro
 
 from __future__ import annotations
 
-import hashlib
 import math
 from array import array
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from jaxtyping import Bool, Int64, UInt64
 from scipy import special
 
 from anatomy.data.health import CannedHealth, CannedText
-from anatomy.types import Pair, messages_digest
+from anatomy.types import Pair, bytes_digest, messages_digest
 
 MOST_ROWS = 1 << 19
 LEAST_LISTED = 5
@@ -90,8 +89,7 @@ class CannedTexts:
             text = messages[-1]["content"]
             response = whole if len(messages) == 1 else messages_digest(messages[-1:])
             start = opening(text)
-            words = start.lower().encode("utf-8", "surrogatepass")
-            key = int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little")
+            key = bytes_digest(start.lower().encode("utf-8", "surrogatepass"))
             responses.add(response, prompt, text, row)
             openings.add(key, prompt, start, row)
             keys += (response, key)

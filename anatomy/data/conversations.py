@@ -38,6 +38,8 @@ def joined(prompt: list[Message], response: list[Message]) -> list[Message]:
 
 def _overlap(before: list[Message], after: list[Message]) -> int:
     """The most messages that ``before`` ends in and ``after`` starts with; in linear time (Knuth, Morris, Pratt)."""
+    if after[0] not in before:
+        return 0
     shorter = [0] * len(after)  # for each start of `after`, its longest proper end that is a start too
     for place in range(1, len(after)):
         shorter[place] = _longer(after, shorter, shorter[place - 1], after[place])

@@ -7,7 +7,6 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -41,7 +40,7 @@ class GroupIndex:
 
     def add(self, key: bytes, judged: Judged) -> None:
         """Take a record into account."""
-        self._database.execute("INSERT INTO part (key, record) VALUES (?, ?)", (key, json.dumps(asdict(judged))))
+        self._database.execute("INSERT INTO part (key, record) VALUES (?, ?)", (key, json.dumps(judged._asdict())))
         self.size += 1
 
     def groups(self) -> Iterator[list[Judged]]:
@@ -72,4 +71,4 @@ class GroupIndex:
 
 def _judged(record: str) -> Judged:
     found = Judged(**json.loads(record))
-    return replace(found, rows=tuple(found.rows))
+    return found._replace(rows=tuple(found.rows))

@@ -61,8 +61,8 @@ def measure(
                 check.prepare([row for row in batch if isinstance(row, Pair)])
             for row in batch:
                 yield row, health.add(row)
-                if progress is not None:
-                    progress(1)
+            if progress is not None:
+                progress(len(batch))
         health.require_retained(settings.rows)
 
     drain(checked())

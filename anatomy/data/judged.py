@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from anatomy.data.column_names import RANK, words_of
@@ -36,8 +36,7 @@ KNOWN_SCORES = {
 SIDE_ROLES = ("chosen", "rejected", "response_a", "response_b", "responses", "response")
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """A prompt and the responses to it, as whole conversations with scores; ``facts`` hold for one response each.
 
     ``prompt`` counts the messages before the response. ``rows`` are the rows of the source, from 0.
@@ -47,7 +46,7 @@ class Judged:
     conversations: Sequence[list[Message]]
     scores: Sequence[float]
     prompt: int
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
     facts: Sequence[Mapping[str, Any]] = ()
     tools: Any = None
     template_kwargs: Any = None
@@ -75,15 +74,19 @@ class RecordReader:
                  for what, name in (("model", f"{side}_model"), ("score", f"score_{side}"))]  # fmt: skip
         self._canonical = [(role, name) for role, name in names if role in self._get and reading.layout == "pairs"]
         self._media = [getter(name) for name in reading.media]
+        self._heads = {name.split(".")[0] for name in self._sides}
+        self._several_votes = reading.roles.vote is not None and not reading.has_voters
         self._tools = getter(reading.tools)
-        self._used = {
-            *("tools", "chat_template_kwargs", *self._sides, *(name.split(".")[0] for name in self._sides)),
-            *(
-                part
-                for role in ("prompt", "system", "history")
-                for part in (getattr(reading.roles, role) or "").split("+")
-            ),
-        }
+        self._used = frozenset(
+            {
+                *("tools", "chat_template_kwargs", *self._sides, *self._heads),
+                *(
+                    part
+                    for role in ("prompt", "system", "history")
+                    for part in (getattr(reading.roles, role) or "").split("+")
+                ),
+            }
+        )
         take: dict[str, Callable[[Mapping[str, Any]], list[StatedResponse]]] = {
             "pairs": self._named, "winner": self._won, "ranking": self._ranked,
             "pointwise": self._scored, "unpaired": self._labelled,
@@ -102,7 +105,7 @@ class RecordReader:
     def _judged(self, values: Mapping[str, Any], row: int) -> Judged:
         if self._media and any(kind_of(get(values)) == "media" for get in self._media):
             raise RowFault(NON_TEXT, "the row needs an image, audio or video, and only text is read")
-        if not any(name.split(".")[0] in values for name in self._sides):
+        if self._heads.isdisjoint(values):
             names = " ".join(without_surrogates(", ".join(values)[:100]).split())
             raise RowFault(UNREADABLE, f"none of the columns of the responses; columns of this row: {names}")
         responses = self._take(values)
@@ -298,11 +301,8 @@ class RecordReader:
 
     def _metadata(self, values: Mapping[str, Any], scores: Sequence[float]) -> dict[str, Any]:
         """The other scalar columns, and authors and scores of the sides under one name each."""
-        found = {
-            without_surrogates(key): _plain(value)
-            for key, value in values.items()
-            if key not in self._used and _is_scalar(value)
-        }
+        others = _others(tuple(values), self._used)
+        found = {name: _plain(values[key]) for key, name in others if _is_scalar(values[key])}
         for role, name in self._canonical:
             self._put(found, values, role, name)
         if self.reading.layout == "winner":
@@ -316,11 +316,10 @@ class RecordReader:
     def _put(self, found: dict[str, Any], values: Mapping[str, Any], role: str, name: str) -> None:
         """Put the value of a role under a name that later steps know, unless its own column is known to them."""
         column = getattr(self._roles, role)
-        if column is None or column.lower().replace("-", "_") in KNOWN_SCORES | {name}:
+        if column is None or _is_known(column, name):
             return
-        first, _, second = column.lower().replace("-", "_").rpartition("_")
         value = self._get[role](values)
-        if f"{second}_{first}" not in KNOWN_SCORES and _is_scalar(value):
+        if _is_scalar(value):
             found.setdefault(name, _plain(value))
 
     def _facts(self, item: Any) -> dict[str, Any]:
@@ -332,12 +331,25 @@ class RecordReader:
 
     def votes(self, values: Mapping[str, Any]) -> list[float]:
         """The single preferences that a record holds several of, if it does."""
-        vote = self._roles.vote
-        if vote is None or self.reading.has_voters:
+        if not self._several_votes:
             return []
         found = self._get["vote"](values)
         numbers = [number_in(value) for value in (found if isinstance(found, list) else [])]
         return [number for number in numbers if number is not None]
+
+
+@lru_cache(maxsize=256)
+def _others(names: tuple[str, ...], used: frozenset[str]) -> list[tuple[str, str]]:
+    """The columns among ``names`` that are not used, each with its name in metadata."""
+    return [(name, without_surrogates(name)) for name in names if name not in used]
+
+
+@lru_cache(maxsize=256)
+def _is_known(column: str, name: str) -> bool:
+    """Whether later steps know a column by its own name, and not by ``name`` alone."""
+    own = column.lower().replace("-", "_")
+    first, _, second = own.rpartition("_")
+    return own == name or not KNOWN_SCORES.isdisjoint({own, f"{second}_{first}"})
 
 
 def _items(value: Any, name: str) -> list[Any]:
@@ -374,10 +386,13 @@ def json_column(value: Any, column: str, kind: type) -> Any:
     return as_json(value, column)
 
 
+_NUMBER, _NO_SCALAR = (int, float), (list, dict, bytes)  # a union of types takes four times as long
+
+
 def _is_scalar(value: object) -> bool:
-    return value is not None and not isinstance(value, list | dict | bytes)
+    return value is not None and not isinstance(value, _NO_SCALAR)
 
 
 def _plain(value: Any) -> Any:
     """A metadata value that JSON and UTF-8 can hold; dates and the like become text."""
-    return value if isinstance(value, int | float | bool) else without_surrogates(str(value))
+    return value if isinstance(value, _NUMBER) else without_surrogates(str(value))

@@ -8,6 +8,7 @@ from collections import Counter
 from anatomy.data.health import SpanLengths
 
 EXACT_BELOW = 1000
+MOST_NEW = 4096
 
 
 class LengthTable:
@@ -17,17 +18,27 @@ class LengthTable:
     """
 
     def __init__(self) -> None:
+        self._new: list[int] = []
         self._counts: Counter[int] = Counter()
-        self._sum, self.max = 0, 0
+        self._sum = self._max = 0
 
     def add(self, length: int) -> None:
-        step = 1 if length < EXACT_BELOW else 10 ** (len(str(length)) - 3)
-        self._counts[round(length / step) * step] += 1
-        self._sum += length
-        self.max = max(self.max, length)
+        """Take a length into account; many are counted together."""
+        self._new.append(length)
+        if len(self._new) == MOST_NEW:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        for length, number in Counter(self._new).items():
+            step = 1 if length < EXACT_BELOW else 10 ** (len(str(length)) - 3)
+            self._counts[round(length / step) * step] += number
+        self._sum += sum(self._new)
+        self._max = max([self._max, *self._new])
+        self._new.clear()
 
     def quantile(self, share: float) -> int:
         """Smallest length that at least ``share`` of all lengths do not exceed (numpy's ``inverted_cdf``)."""
+        self._take_over()
         rank = max(1, math.ceil(share * self._counts.total()))
         for length in sorted(self._counts):
             rank -= self._counts[length]
@@ -36,8 +47,15 @@ class LengthTable:
         return 0
 
     @property
+    def max(self) -> int:
+        """Largest length; 0 if nothing was added."""
+        self._take_over()
+        return self._max
+
+    @property
     def mean(self) -> float:
         """Mean length; 0 if nothing was added."""
+        self._take_over()
         return self._sum / max(1, self._counts.total())
 
     def described(self, unit: str) -> SpanLengths:

@@ -171,7 +171,7 @@ def _text(value: object, column: str) -> str:
     if not isinstance(value, str):
         raise RowFault(NON_TEXT, f"`{column}` has {describe(value)} where text belongs")
     try:
-        value.encode("utf-8")
+        value.isascii() or value.encode("utf-8")
     except UnicodeEncodeError:
         raise RowFault(NON_TEXT, f"`{column}` has half a surrogate pair, which is not text") from None
     return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from anatomy.data.conversations import split_shared
@@ -14,6 +13,7 @@ from anatomy.data.health import VoteAgreement
 from anatomy.data.judged import Judged
 from anatomy.types import Message, Pair, content_hash
 
+LABELS = frozenset({0.0, 1.0})
 MODEL_FACTS = ("model", "generator")
 
 
@@ -45,19 +45,19 @@ def pairs_of(judged: Judged, mode: str) -> Iterator[Pair | Fault]:
 
 
 def _paired(scores: Sequence[float], mode: str) -> list[tuple[int, int]]:
+    if mode == "best-worst":
+        best, worst = (chosen(range(len(scores)), key=scores.__getitem__) for chosen in (max, min))
+        return [(best, worst)] if scores[best] > scores[worst] else []
     order = sorted(range(len(scores)), key=lambda place: -scores[place])
     if mode == "all":
         return [(a, b) for number, a in enumerate(order) for b in order[number + 1 :] if scores[a] > scores[b]]
-    if mode == "adjacent":
-        return [(a, b) for a, b in itertools.pairwise(order) if scores[a] > scores[b]]
-    worst = min(range(len(scores)), key=lambda place: scores[place])
-    return [(order[0], worst)] if scores[order[0]] > scores[worst] else []
+    return [(a, b) for a, b in itertools.pairwise(order) if scores[a] > scores[b]]
 
 
 def _facts(judged: Judged, better: int, worse: int) -> Mapping[str, Any]:
     """Metadata of a pair: what holds for both responses under its name, else under one name for each side."""
     found = dict(judged.metadata)
-    if not set(judged.scores) <= {0.0, 1.0}:  # more than a label
+    if not LABELS.issuperset(judged.scores):  # more than a label
         scores = {"score_chosen": judged.scores[better], "score_rejected": judged.scores[worse]}
         found = {**scores, **found}
     if not any(judged.facts):
@@ -76,8 +76,7 @@ def _facts(judged: Judged, better: int, worse: int) -> Mapping[str, Any]:
 def together(group: Sequence[Judged]) -> Judged:
     """Several records of one prompt as one judged prompt."""
     first = group[0]
-    return replace(
-        first,
+    return first._replace(
         rows=tuple(row for one in group for row in one.rows),
         conversations=[conversation for one in group for conversation in one.conversations],
         scores=[score for one in group for score in one.scores],

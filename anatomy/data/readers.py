@@ -167,13 +167,16 @@ def records_of_batches(path: Path, schema: pa.Schema, batches: Iterator[pa.Recor
     row = 0
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH_ROWS):
+            part = batch.slice(start, BATCH_ROWS)
+            whole = not any(column.null_count or pa.types.is_nested(column.type) for column in part.columns)
             try:
-                for values in _rows(batch.slice(start, BATCH_ROWS)):
+                for values in _rows(part):
                     row += 1
                     place = f"{path}, row {row}"
-                    yield (
-                        Record(place, {}, values) if isinstance(values, str) else Record(place, without_absent(values))
-                    )
+                    if isinstance(values, str):
+                        yield Record(place, {}, values)
+                    else:
+                        yield Record(place, values if whole else without_absent(values))
             except UnicodeDecodeError as error:
                 raise RowsError(
                     f"{path}, row {row + 1} or later: a value cannot be read ({one_line(error)}); write the file again"

@@ -251,7 +251,14 @@ def _rating_columns(names: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def source_and_models(metadata: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Source of a row, and the models that wrote chosen and rejected, where a column says so."""
-    return _first(metadata, SOURCE_COLUMNS), _first(metadata, CHOSEN_MODEL), _first(metadata, REJECTED_MODEL)
+    source, chosen, rejected = _describing_columns(tuple(metadata))
+    return _first(metadata, source), _first(metadata, chosen), _first(metadata, rejected)
+
+
+@lru_cache(maxsize=256)
+def _describing_columns(names: tuple[str, ...]) -> list[list[str]]:
+    """Those of ``names`` that say the source, and the model of each side."""
+    return [[name for name in known if name in names] for known in (SOURCE_COLUMNS, CHOSEN_MODEL, REJECTED_MODEL)]
 
 
 def character_lengths(pair: Pair) -> dict[str, int]:
@@ -280,8 +287,11 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _first(metadata: Mapping[str, Any], names: Any) -> str | None:
-    return next((str(metadata[name]) for name in names if metadata.get(name) not in (None, "")), None)
+def _first(metadata: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    for name in names:
+        if metadata[name] not in (None, ""):
+            return str(metadata[name])
+    return None
 
 
 def _count(counts: Counter[str], name: str | None) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from anatomy.data.health import ChatMarkup, ReasoningRows
-from anatomy.text.chat_markup import has_end_token, has_turns
-from anatomy.text.reasoning import reasoning_of
-from anatomy.types import SIDES, SPANS, Message, Pair
+from anatomy.text.chat_markup import STARTS, has_end_token, has_turns
+from anatomy.text.hints import Hints
+from anatomy.text.reasoning import TAGS, reasoning_of
+from anatomy.types import SIDES, SPANS, Pair
+
+_STARTS = Hints([*STARTS, *(f"<{tag}>" for tag in TAGS)])
 
 
 class TextMarks:
@@ -20,9 +23,12 @@ class TextMarks:
         self._sides: Counter[str] = Counter()
 
     def add(self, pair: Pair) -> None:
-        """Take one pair into account; most hold none of the characters that any mark has."""
-        if any(map(_may_hold, (*pair.prompt, *pair.chosen, *pair.rejected))):
-            self._look(pair)
+        """Take one pair into account; most hold nothing that a mark begins with."""
+        for message in (*pair.prompt, *pair.chosen, *pair.rejected):
+            content = message["content"]
+            if len(message) > 2 or (("<" in content or "[" in content) and _STARTS.are_in(content)):
+                self._look(pair)
+                return
 
     def _look(self, pair: Pair) -> None:
         texts = {"prompt": [message["content"] for message in pair.prompt]}
@@ -55,8 +61,3 @@ class TextMarks:
         return ReasoningRows(
             rows=self._reasoned, sides={side: self._sides[side] for side in SIDES}, unclosed=self._unclosed
         )
-
-
-def _may_hold(message: Message) -> bool:
-    content = message["content"]
-    return "<" in content or "[" in content or len(message) > 2

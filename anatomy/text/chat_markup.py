@@ -39,6 +39,8 @@ TURN_OPENERS = {
     r"\[": (r"/?INST\]",),
 }
 """First character → what may follow it: a search for one character first is ten times as fast as for a choice."""
+STARTS = ("<|", "<｜", "<start_of_turn>", "<end_of_turn>", "<turn|>", "<eos>", "<s>", "</s>", "<<", "[INST]", "[/INST]")
+"""Texts of which every mark holds one."""
 _END = re.compile("<(?:" + "|".join(re.escape(token.removeprefix("<")) for token in END_TOKENS) + ")")
 _OPENERS = [re.compile(f"{first}(?:{'|'.join(rest)})") for first, rest in TURN_OPENERS.items()]
 

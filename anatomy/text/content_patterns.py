@@ -133,4 +133,4 @@ CONTENT_PATTERNS = {
     "benchmark wording": (BENCHMARK_WORDING, _OF_BENCHMARKS),
     "placeholder": (PLACEHOLDER, _OF_GAPS),
 }
-"""Matcher → its pattern, and texts in lower case of which a match holds one (none: the pattern is looked for at once)."""
+"""Matcher → its pattern, and texts in lower case of which a match holds one (none: no look before it)."""

@@ -28,6 +28,7 @@ _HINTS = (
     " grade ",
 )
 """A match holds one of these in lower case; looked for first, since that is cheap."""
+_HINTED = Hints(_HINTS)
 _TRACES = Hints(["grad", "judge", "evaluat", "rubric", " score", " rate ", " rating", "full marks", "full credit"])
 """Every hint holds one of these."""
 _GRADER = (
@@ -85,9 +86,5 @@ def grader_address(text: str, asked: Sequence[str] = ()) -> Range | None:
 
 
 def _search(piece: str, start: int) -> Range | None:
-    lowered = f" {piece.lower()}"
-    for hint in _HINTS:
-        if hint in lowered:
-            match = _PATTERN.search(piece)
-            return None if match is None else (start + match.start(), start + match.end())
-    return None
+    match = _PATTERN.search(piece) if _HINTED.are_in(f" {piece.lower()}") else None
+    return None if match is None else (start + match.start(), start + match.end())

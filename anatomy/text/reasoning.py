@@ -9,7 +9,8 @@ from anatomy.types import Message
 
 FIELDS = ("reasoning_content", "thinking", "reasoning")
 """Keys of a message under which reasoning is kept, as chat templates read them."""
-_OPENED = re.compile(r"<(think|thinking|reasoning|thought)>")
+TAGS = ("think", "thinking", "reasoning", "thought")
+_OPENED = re.compile(f"<({'|'.join(TAGS)})>")
 
 
 class Reasoning(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 MOST_TIMES = 3
 """Repetitions beyond the fewest."""
 CLASSES = {kinds.CATEGORY_DIGIT: "0123456789", kinds.CATEGORY_WORD: "abz7_", kinds.CATEGORY_SPACE: " ",
-           kinds.CATEGORY_NOT_SPACE: "ab1.", kinds.CATEGORY_NOT_WORD: " .,", kinds.CATEGORY_NOT_DIGIT: "ab "}  # fmt: skip
+           kinds.CATEGORY_NOT_SPACE: "a1.", kinds.CATEGORY_NOT_WORD: " .", kinds.CATEGORY_NOT_DIGIT: "a "}  # fmt: skip
 OTHERS = "ab1 .,x-Z"
 """What stands where a pattern only says what does not."""
 
