@@ -92,6 +92,11 @@ class Window(NamedTuple):
         """The window in which the model reads rows."""
         return cls(settings.max_length, settings.max_prompt_length, settings.max_response_length)
 
+    def room(self, prompt: int) -> int:
+        """The tokens that a prompt of so many leaves for a response."""
+        left = max(0, self.length - min(prompt, self.prompt))
+        return left if self.response is None else min(left, self.response)
+
 
 TokenisedSides = dict[str, tuple[_Tokens, _Tokens]]
 """Each side's text before its final response, and the response, as tokens."""
@@ -206,9 +211,7 @@ def fit_window(sides: TokenisedSides, window: Window) -> EncodedRow:
     first = next(iter(sides))
     lengths = {"prompt": len(sides[first][0].ids)} | {name: len(response.ids) for name, (_, response) in sides.items()}
     prompts = {name: _keep_end(prompt, window.prompt) for name, (prompt, _) in sides.items()}
-    room = {name: max(0, window.length - len(prompt.ids)) for name, prompt in prompts.items()}
-    if window.response is not None:
-        room = {name: min(tokens, window.response) for name, tokens in room.items()}
+    room = {name: window.room(len(prompt.ids)) for name, prompt in prompts.items()}
     encoded = {name: _join(prompts[name], response, room[name]) for name, (_, response) in sides.items()}
     fault, distinct = None, {side.ids.tobytes() for side in encoded.values()}
     if not all(response.content.any() for _, response in sides.values()):

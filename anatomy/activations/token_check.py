@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from anatomy.activations.spans import (
 )
 from anatomy.activations.template_facts import template_facts
 from anatomy.activations.token_bounds import RenderedSide, TokenBounds
-from anatomy.activations.token_sample import TokenSample
+from anatomy.activations.token_sample import Measured, TokenSample
 from anatomy.data.faults import (
     EMPTY_RESPONSE,
     IDENTICAL_AFTER_TEMPLATE,
@@ -34,6 +35,9 @@ from anatomy.types import SPANS, Pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+MEASURED_TOGETHER = 64
+"""Rows: a tokenizer takes 160 bytes for each of their characters."""
 
 
 class TokenCheck:
@@ -77,7 +81,10 @@ class TokenCheck:
             return CheckResult(IDENTICAL_AFTER_TEMPLATE, None)
         flags = (REASONING_HIDDEN,) if _hides_reasoning(pair, rendered) else ()
         wanted = self._sample is None or self._sample.wants(pair.index)
-        if not wanted and self._bounds is not None and self._bounds.certain(rendered):
+        if self._sample is not None and self._bounds is not None and self._bounds.certain(rendered):
+            if wanted:
+                texts = [next(iter(rendered.values())).head, *(side.response for side in rendered.values())]
+                self._sample.wait(pair.index, texts, self._measured)
             return CheckResult(None, None, flags=flags)
         sides = tokenised_sides(rendered, self.tokenizer)
         encoded = fit_window(sides, self._window)
@@ -89,8 +96,24 @@ class TokenCheck:
                 self.truncated[span] += cut
             return CheckResult(encoded.fault, encoded.lengths, flags=flags)
         if wanted:
-            self._sample.add(pair.index, encoded.lengths, encoded.truncated, encoded.fault is None)
+            lengths, cut = (tuple(of[span] for span in SPANS) for of in (encoded.lengths, encoded.truncated))
+            self._sample.add(pair.index, Measured(lengths, cut, encoded.fault is None))
         return CheckResult(encoded.fault, None, flags=flags)
+
+    def _measured(self, rows: Sequence[Sequence[str]]) -> list[Measured]:
+        """The tokens of rows that survive, from the text before their responses and the responses themselves."""
+        backend = self.tokenizer.backend_tokenizer
+        found = []
+        for start in range(0, len(rows), MEASURED_TOGETHER):
+            group = rows[start : start + MEASURED_TOGETHER]
+            encoded = backend.encode_batch_fast([text for row in group for text in row], add_special_tokens=False)
+            sizes = iter(map(len, encoded))
+            for row in group:
+                lengths = tuple(next(sizes) for _ in row)
+                room = self._window.room(lengths[0])
+                limits = (self._window.prompt, *[room] * (len(row) - 1))
+                found.append(Measured(lengths, tuple(map(operator.gt, lengths, limits)), usable=True))
+        return found
 
     def _texts(self, pair: Pair, side: str) -> list[str] | None:
         return self._ready.get((id(pair), side), (pair, None))[1]
@@ -98,7 +121,7 @@ class TokenCheck:
     def add_to(self, health: RowHealth) -> RowHealth:
         """The health of the checked rows, with what was cut, special tokens in texts, and facts of the template."""
         if self._sample is not None:
-            health = self._sample.add_to(health)
+            health = self._sample.add_to(health, self._measured)
         else:
             health = health.model_copy(update={"truncated": dict(self.truncated)})
         return health.model_copy(

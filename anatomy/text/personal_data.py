@@ -44,8 +44,8 @@ _FICTIONAL = "555"
 _LIKE_A_PHONE = re.compile(r"[\d+](?:\d\d[ .-]\d{4}|(?<=\+)\d)")
 """What each telephone number holds; the first character is looked for alone, which is fast."""
 _KEY_HINTS = Hints(
-    "AKIA ASIA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- sk- xox sk_live_ sk_test_ rk_live_ rk_test_ AIza hf_ npm_ SG. "
-    "eyJ -----BEGIN".split()
+    "AKIA ASIA ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- sk- xox sk_live_ sk_test_ rk_live_ rk_test_ AIza hf_ npm_ "
+    "SG. eyJ -----BEGIN".split()
 )
 
 

@@ -14,7 +14,7 @@ from anatomy.activations.model import load_tokenizer
 from anatomy.activations.spans import encode_row
 from anatomy.activations.token_bounds import TokenBounds, lost_bytes
 from anatomy.activations.token_check import TokenCheck
-from anatomy.activations.token_sample import TokenSample
+from anatomy.activations.token_sample import Measured, TokenSample
 from anatomy.data.health import Health
 from anatomy.data.row_health import HealthTable
 from anatomy.report.health_text import format_health
@@ -112,7 +112,6 @@ def test_what_a_tokenizer_leaves_out(changed, lost):
 
 def test_small_sets_are_measured_whole_and_large_ones_by_a_uniform_sample(tokenizer, monkeypatch):
     monkeypatch.setattr(token_sample, "MOST_SAMPLED", 64)
-    cut = {"prompt": False, "chosen": False, "rejected": False}
 
     def of(rows):
         sample = TokenSample(1)
@@ -120,8 +119,8 @@ def test_small_sets_are_measured_whole_and_large_ones_by_a_uniform_sample(tokeni
         for index in range(rows):
             if sample.wants(index):
                 measured += 1
-                sample.add(index, {"prompt": index, "chosen": 1, "rejected": 1}, cut | {"prompt": index % 4 == 0}, True)
-        return measured, sample.add_to(HealthTable("explicit").found())
+                sample.add(index, Measured((index, 1, 1), (index % 4 == 0, False, False), usable=True))
+        return measured, sample.add_to(HealthTable("explicit").found(), lambda texts: [])
 
     measured, health = of(64)
     assert (measured, health.sampled, health.truncated["prompt"]) == (64, None, 16)
@@ -146,6 +145,23 @@ def test_lengths_and_cuts_of_a_small_set_are_those_of_a_full_check(tokenizer):
             table.add(pair)
         found.append(check.add_to(table.found()))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("waiting", [0, 2_000, 1 << 25])
+def test_rows_that_wait_are_measured_as_at_once(waiting, tokenizer, monkeypatch):
+    monkeypatch.setattr(token_sample, "MOST_SAMPLED", 64)
+    monkeypatch.setattr(token_sample, "MOST_WAITING", waiting)
+    pairs, found = list(random_pairs(300)), []
+    for certain in (TokenBounds.certain, lambda *_: False):
+        monkeypatch.setattr(TokenBounds, "certain", certain)
+        check = TokenCheck(tokenizer, ModelSettings(max_length=64, max_prompt_length=40), TokenSample(0))
+        table = HealthTable("explicit", check)
+        for pair in pairs:
+            table.add(pair)
+        found.append(check.add_to(table.found()))
+    assert found[0] == found[1].model_copy(update={"special_in_text": found[0].special_in_text})
+    assert found[0].sampled is not None
+    assert sum(found[0].truncated.values()) > 0
 
 
 def test_rows_rendered_together_are_as_rendered_one_by_one(tokenizer, monkeypatch):
