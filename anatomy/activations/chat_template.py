@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import os
 import signal
@@ -74,19 +75,24 @@ def apply_together(
 ) -> list[list[str] | None]:
     """What :func:`apply_template` returns for each row and its conversations, in a third of the time.
 
-    It is None where only :func:`apply_template` itself says what comes of a row: a refusal, or a very long text.
+    Equal conversations are rendered once: with placeholders for their texts, those of most rows are. It is None where
+    only :func:`apply_template` itself says what comes of a row: a refusal, or a very long text.
     """
-    by_template: dict[str, dict[int, str]] = {}
+    wanted: list[list[tuple[str, str]]] = [[] for _ in asked]
     for place, (row, conversations) in enumerate(asked):
         if sum(len(message.get("content") or "") for turns in conversations for message in turns) <= MOST_TOGETHER:
             with contextlib.suppress(ModelError, TypeError, ValueError):
-                template, request = _asked(row, conversations, tokenizer, opened=False)
-                by_template.setdefault(template, {})[place] = request
-    found: list[list[str] | None] = [None] * len(asked)
-    for template, requests in by_template.items():
-        for place, texts in zip(requests, _RENDERER.render_together(template, list(requests.values())), strict=True):
-            found[place] = texts
-    return found
+                wanted[place] = [_asked(row, [turns], tokenizer, opened=False) for turns in conversations]
+    by_template: dict[str, dict[str, None]] = {}
+    for template, request in itertools.chain.from_iterable(wanted):
+        by_template.setdefault(template, {})[request] = None
+    texts = {
+        (template, request): made[0]
+        for template, requests in by_template.items()
+        for request, made in zip(requests, _RENDERER.render_together(template, list(requests)), strict=True)
+        if made is not None
+    }
+    return [[texts[one] for one in ours] if ours and texts.keys() >= set(ours) else None for ours in wanted]
 
 
 def _asked(
