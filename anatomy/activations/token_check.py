@@ -96,8 +96,9 @@ class TokenCheck:
                 self.truncated[span] += cut
             return CheckResult(encoded.fault, encoded.lengths, flags=flags)
         if wanted:
-            lengths, cut = (tuple(of[span] for span in SPANS) for of in (encoded.lengths, encoded.truncated))
-            self._sample.add(pair.index, Measured(lengths, cut, encoded.fault is None))
+            lengths = tuple(encoded.lengths[span] for span in SPANS)
+            is_cut = tuple(encoded.truncated[span] for span in SPANS)
+            self._sample.add(pair.index, Measured(lengths, is_cut, encoded.fault is None))
         return CheckResult(encoded.fault, None, flags=flags)
 
     def _measured(self, rows: Sequence[Sequence[str]]) -> list[Measured]:
