@@ -18,7 +18,7 @@ from anatomy.activations.spans import (
 )
 from anatomy.activations.template_facts import template_facts
 from anatomy.activations.token_bounds import RenderedSide, TokenBounds
-from anatomy.activations.token_sample import Measured, TokenSample
+from anatomy.activations.token_sample import MeasuredRow, TokenSample
 from anatomy.data.faults import (
     EMPTY_RESPONSE,
     IDENTICAL_AFTER_TEMPLATE,
@@ -98,10 +98,10 @@ class TokenCheck:
         if wanted:
             lengths = tuple(encoded.lengths[span] for span in SPANS)
             is_cut = tuple(encoded.truncated[span] for span in SPANS)
-            self._sample.add(pair.index, Measured(lengths, is_cut, encoded.fault is None))
+            self._sample.add(pair.index, MeasuredRow(lengths, is_cut, encoded.fault is None))
         return CheckResult(encoded.fault, None, flags=flags)
 
-    def _measured(self, rows: Sequence[Sequence[str]]) -> list[Measured]:
+    def _measured(self, rows: Sequence[Sequence[str]]) -> list[MeasuredRow]:
         """The tokens of rows that survive, from the text before their responses and the responses themselves."""
         backend = self.tokenizer.backend_tokenizer
         found = []
@@ -113,7 +113,7 @@ class TokenCheck:
                 lengths = tuple(next(sizes) for _ in row)
                 room = self._window.room(lengths[0])
                 limits = (self._window.prompt, *[room] * (len(row) - 1))
-                found.append(Measured(lengths, tuple(map(operator.gt, lengths, limits)), usable=True))
+                found.append(MeasuredRow(lengths, tuple(map(operator.gt, lengths, limits)), usable=True))
         return found
 
     def _texts(self, pair: Pair, side: str) -> list[str] | None:

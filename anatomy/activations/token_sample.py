@@ -23,7 +23,7 @@ MOST_WAITING = 1 << 25
 """Characters of texts that wait."""
 
 
-class Measured(NamedTuple):
+class MeasuredRow(NamedTuple):
     """Tokens of each span of a row, which of them are cut, and whether the row can be used."""
 
     lengths: tuple[int, ...]
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
     usable: bool
 
 
-Measure = Callable[[Sequence[Sequence[str]]], Sequence[Measured]]
+Measure = Callable[[Sequence[Sequence[str]]], Sequence[MeasuredRow]]
 """Measures rows by the texts of their spans."""
 
 
@@ -42,7 +42,7 @@ class TokenSample:
         self._seed = seed
         self._below = 1 << 64
         self._rows = 0
-        self._measured: list[tuple[int, Measured]] = []
+        self._measured: list[tuple[int, MeasuredRow]] = []
         self._waiting: list[tuple[int, Sequence[str]]] = []
         self._characters = 0
 
@@ -51,7 +51,7 @@ class TokenSample:
         self._rows += 1
         return self._draw(index) < self._below
 
-    def add(self, index: int, measured: Measured) -> None:
+    def add(self, index: int, measured: MeasuredRow) -> None:
         """Take in a row that is wanted."""
         self._measured.append((self._draw(index), measured))
         self._halve()

@@ -14,7 +14,7 @@ from anatomy.activations.model import load_tokenizer
 from anatomy.activations.spans import encode_row
 from anatomy.activations.token_bounds import TokenBounds, lost_bytes
 from anatomy.activations.token_check import TokenCheck
-from anatomy.activations.token_sample import Measured, TokenSample
+from anatomy.activations.token_sample import MeasuredRow, TokenSample
 from anatomy.data.health import Health
 from anatomy.data.row_health import HealthTable
 from anatomy.report.health_text import format_health
@@ -119,7 +119,7 @@ def test_small_sets_are_measured_whole_and_large_ones_by_a_uniform_sample(tokeni
         for index in range(rows):
             if sample.wants(index):
                 measured += 1
-                sample.add(index, Measured((index, 1, 1), (index % 4 == 0, False, False), usable=True))
+                sample.add(index, MeasuredRow((index, 1, 1), (index % 4 == 0, False, False), usable=True))
         return measured, sample.add_to(HealthTable("explicit").found(), lambda texts: [])
 
     measured, health = of(64)
