@@ -25,9 +25,9 @@ __version__ = "0.1.0"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else TRL and the Hub's library report that a training begins
 
 _WORKFLOWS = (
-    "audit", "check", "cluster", "compare", "estimate", "filter", "forecast", "harvest", "make_plan", "name", "null",
-    "open_run", "plan_check", "probe_fit", "probe_score", "probe_test", "rollout", "sae_health", "sae_train", "sft",
-    "show", "trace", "train", "validate", "view",
+    "ask", "audit", "check", "cluster", "compare", "doubtful_labels", "estimate", "filter", "forecast", "harvest",
+    "make_plan", "name", "null", "open_run", "plan_check", "probe_fit", "probe_score", "probe_test", "rollout",
+    "sae_health", "sae_train", "sft", "show", "trace", "train", "validate", "view",
 )  # fmt: skip
 """Functions that ``anatomy.workflows`` has in a module of the same name."""
 

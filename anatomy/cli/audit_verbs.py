@@ -8,9 +8,17 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from anatomy.cli.flags import AT_LEAST_0, PORT, Rows, RunDir, flags_of
+from anatomy.errors import SettingsError
 from anatomy.naming.name_settings import NameSettings
 from anatomy.progress import output
-from anatomy.settings import AuditSettings, CheckSettings, ClusterSettings, HarvestSettings, RetestSettings
+from anatomy.settings import (
+    AuditSettings,
+    CheckSettings,
+    ClusterSettings,
+    HarvestSettings,
+    ReaderSettings,
+    RetestSettings,
+)
 
 Out = Annotated[Path | None, Parameter(help="Run directory; default: runs/<name of the rows>.")]
 Top = Annotated[int, AT_LEAST_0, Parameter(help="Findings shown per view and direction.")]
@@ -105,6 +113,50 @@ def show(
     from anatomy.workflows.show import show
 
     output(show(run, cluster, view=view, top=top))
+
+
+@flags_of(ReaderSettings)
+def ask(
+    run: RunDir,
+    /,
+    *,
+    prompt: Annotated[str | None, Parameter(help="Text of a user's message.")] = None,
+    behaviour: Annotated[
+        tuple[str, str] | None,
+        Parameter(help="Two responses to the prompt: BAD, which was observed, and GOOD, which was wanted."),
+    ] = None,
+    pair: Annotated[Path | None, Parameter(help="File whose first row is asked about: chosen beside rejected.")] = None,
+    top: Annotated[int, AT_LEAST_0, Parameter(help="Rows and differences shown.")] = 8,
+    **flags: Any,
+) -> None:
+    from anatomy.workflows.ask import ask
+
+    output(ask(run, prompt=prompt, pair=pair, behaviour=behaviour, top=top, **flags))
+
+
+def rows(
+    run: RunDir,
+    cluster: Annotated[
+        str | None, Parameter(help="A cluster or concept (R12, S3, D4, P7, bold): the rows with most of it.")
+    ] = None,
+    /,
+    *,
+    label_looks_wrong: Annotated[
+        bool, Parameter(negative=(), help="The rows whose label contradicts what the other prompts of the set teach.")
+    ] = False,
+    top: Annotated[int, AT_LEAST_0, Parameter(help="Rows shown, and written.")] = 20,
+    out: Annotated[
+        Path | None, Parameter(help="JSON-lines file of decisions on these rows, which the report imports.")
+    ] = None,
+) -> None:
+    from anatomy.workflows.doubtful_labels import doubtful_labels
+    from anatomy.workflows.rows import rows as behind
+
+    if label_looks_wrong == (cluster is not None):
+        raise SettingsError("name a cluster or a concept (`anatomy show RUN` lists them), or give --label-looks-wrong")
+    if cluster is not None and out is not None:
+        raise SettingsError("--out goes with --label-looks-wrong; `anatomy trace` writes the rows behind a cluster")
+    output(behind(run, cluster, top=top) if cluster is not None else doubtful_labels(run, out=out, top=top))
 
 
 def report(run: RunDir, /) -> None:

@@ -18,8 +18,10 @@ from anatomy.runs.saved_names import read_names, verified_titles
 from anatomy.settings import AuditSettings
 from anatomy.validation.ablations import compare_arms
 from anatomy.validation.recovery import ArmEstimate
+from anatomy.workflows.doubtful_labels import doubtful_labels
 from anatomy.workflows.outcome import Where
 from anatomy.workflows.report import report
+from anatomy.workflows.row_table import row_table
 from anatomy.workflows.show import show
 
 
@@ -130,14 +132,13 @@ class AuditedRun:
             if picked is None:
                 raise RunError(f"{self.path}: no tested cluster `{cluster}`; `anatomy show {self.path}` lists them")
             order = picked.rows[np.argsort(-picked.value_N[picked.rows], kind="stable")]
-            stored = list(run.rows())
-        pairs = [stored[row].pair for row in order]
-        texts = {
-            span: [str(getattr(pair, span)[-1]["content"]) if getattr(pair, span) else "" for pair in pairs]
-            for span in ("prompt", "chosen", "rejected")
-        }
-        ids = {"row_id": [stored[row].row_id for row in order], "index": [pair.index for pair in pairs]}
-        return pd.DataFrame({**ids, "value": picked.value_N[order], **texts})
+            table = row_table(run, order)
+        table.insert(2, "value", picked.value_N[order])
+        return table
+
+    def doubtful_labels(self) -> pd.DataFrame:
+        """Return the rows whose label looks wrong; see :func:`anatomy.workflows.doubtful_labels.doubtful_labels`."""
+        return doubtful_labels(self.path).rows
 
     def show(self, cluster: str | None = None, *, view: View | None = None, top: int = 5) -> str:
         """Return the findings of the run, or one cluster, as text; see :func:`anatomy.workflows.show.show`."""

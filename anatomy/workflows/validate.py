@@ -12,7 +12,6 @@ import numpy as np
 
 from anatomy import artifacts
 from anatomy.clusters.feature_clusters import default_min_fires, shift_moments
-from anatomy.concepts.concept import load_library
 from anatomy.concepts.scorer import Scorer
 from anatomy.errors import AnatomyError, RunError, SettingsError
 from anatomy.prediction.calibration import Calibration, Line
@@ -32,11 +31,10 @@ from anatomy.rollouts.rollout_set import (
 )
 from anatomy.rollouts.rollout_settings import SampleSettings
 from anatomy.rollouts.trained_model import ADAPTER
-from anatomy.runs.reopened import flags_of_run, reopened_settings, require_named, require_same_model
+from anatomy.runs.reopened import reopened_settings, require_same_model
 from anatomy.runs.run import Run
 from anatomy.settings import ModelSettings, expanded, load_settings
 from anatomy.stages.rollout_reader import RolloutReader, RunInWindow, encoded, run_in_window
-from anatomy.stages.scores_stage import scored_concept
 from anatomy.statistics.resampling import resampling
 from anatomy.types import Response, Row
 from anatomy.validation import shift_tables as results
@@ -47,8 +45,7 @@ from anatomy.validation.training_record import TrainingRecord, read_training
 from anatomy.validation.validation_record import PromptReading, RolloutSides, Validation
 from anatomy.workflows.outcome import Outcome, Where
 from anatomy.workflows.rollout import rollout
-from probes.detector_files import CARD
-from probes.resolve import resolve
+from anatomy.workflows.run_detectors import run_detectors
 
 BASE = "base"
 """In place of a model: the one that the run was made with."""
@@ -96,25 +93,8 @@ def validate(run: Where, *, out: Where | None = None, settings: Where | None = N
             base = _rollouts("base-rollouts", asked.base_rollouts, opened, asked, folder)
         _check_base(base, before, asked.names)
         audited_run = run_in_window(opened, before.manifest.sampling.max_new_tokens, folder, asked)
-        detectors = _detectors(audited_run, asked)
+        detectors = run_detectors(opened, audited_run.bundle, asked)
         return Outcome(folder, _validated(audited_run, asked, (before, after, base), detectors))
-
-
-def _detectors(audited_run: RunInWindow, settings: ValidateSettings) -> list[Scorer]:
-    """The detectors of the run's concepts, as ``settings`` name them; those that are a rule on text need no naming."""
-    run, names = audited_run.run, settings.concepts
-    if names is None:
-        names = run.recorded_settings.concepts
-        library = load_library(settings.concepts_file)
-        for name in filter(None, map(str.strip, (names or "").split(","))):
-            if name not in library or library[name].heuristic is None or (Path(name) / CARD).exists():
-                require_named(run, settings, ("concepts",))
-    detectors = resolve(names, audited_run.bundle, settings.concepts_file)
-    found = {scorer.concept: scored_concept(scorer) for scorer in detectors}
-    if found != run.concepts:
-        flags = flags_of_run(run, ("concepts", "concepts_file"))
-        raise SettingsError(f"{run.path}: not the detectors that the run was made with; give those, if any: {flags}")
-    return detectors
 
 
 def _refuse_other(path: Path, before: Rollouts, after: Rollouts) -> None:
