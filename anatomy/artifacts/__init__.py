@@ -97,6 +97,7 @@ from anatomy.artifacts.on_disk import (
 )
 from anatomy.artifacts.parquet_tables import (
     Columns,
+    batches_in_turn,
     read_as_parquet,
     read_columns,
     read_table,
@@ -167,6 +168,7 @@ __all__ = [
     "Outputs",
     "Sealed",
     "atomic_path",
+    "batches_in_turn",
     "closed",
     "finite",
     "inside",

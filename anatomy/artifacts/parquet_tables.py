@@ -14,6 +14,7 @@ from anatomy.errors import RunError, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -51,6 +52,12 @@ def read_columns(path: Path, names: Sequence[str] | None) -> pa.Table:
 
     with pq.ParquetFile(path) as file, unpacking(path):
         return file.read(names and list(names), use_threads=False)
+
+
+def batches_in_turn(table: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Batches of at most ``rows`` rows, of one row group after the other: of several, Arrow holds all it has read."""
+    for group in range(table.num_row_groups):
+        yield from table.iter_batches(rows, row_groups=[group], use_threads=False)
 
 
 def read_table(path: Path, columns: Columns | None = None) -> pa.Table:

@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import MOST_TIMES, most_unpacked, unpacked_parts
+from anatomy.artifacts import MOST_TIMES, batches_in_turn, most_unpacked, unpacked_parts
 from anatomy.data.json_stream import LONGEST_ROW, JSONStream, TooDeep, not_utf8, parse_json
 from anatomy.errors import RowsError, one_line
 
@@ -134,7 +134,7 @@ def read_parquet(path: Path) -> Iterator[Record]:
         groups = (table.metadata.row_group(number) for number in range(table.num_row_groups))
         if sum(group.total_byte_size for group in groups) > most_unpacked(path):
             raise too_large(path)
-        yield from records_of_batches(path, table.schema_arrow, table.iter_batches(BATCH_ROWS, use_threads=False))
+        yield from records_of_batches(path, table.schema_arrow, batches_in_turn(table, BATCH_ROWS))
 
 
 def read_arrow(path: Path) -> Iterator[Record]:

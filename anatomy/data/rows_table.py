@@ -12,7 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anatomy.artifacts import atomic_path, known_hash, read_as_parquet, require_unchanged, unpacked_parts
+from anatomy.artifacts import (
+    atomic_path,
+    batches_in_turn,
+    known_hash,
+    read_as_parquet,
+    require_unchanged,
+    unpacked_parts,
+)
 from anatomy.data.faults import RETAINED, Fault
 from anatomy.errors import RunError
 from anatomy.types import SPANS, Message, Pair
@@ -71,7 +78,7 @@ def read_rows(path: Path, batch: int = 512) -> Iterator[StoredPair]:
         if not table.schema_arrow.equals(SCHEMA):
             raise RunError(f"{path}: its columns are not those of rows; {REMEDY}")
         digest = known_hash(path)
-        for lines in unpacked_parts(path, table.iter_batches(batch, use_threads=False)):
+        for lines in unpacked_parts(path, batches_in_turn(table, batch)):
             kept = (line for line in lines.to_pylist() if line["status"] == RETAINED)
             yield from (_stored(line, path, digest in _SOUND) for line in kept)
         _SOUND.add(digest)

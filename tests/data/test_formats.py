@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from anatomy.data.conversations import split_shared
@@ -12,7 +15,7 @@ from anatomy.data.faults import Fault
 from anatomy.data.judged import RecordReader
 from anatomy.data.layouts import recognise
 from anatomy.data.pairing import pairs_of
-from anatomy.data.readers import Record
+from anatomy.data.readers import Record, read_file
 from anatomy.data.reading import FileReading
 from anatomy.errors import RowsError
 from anatomy.settings import RowFormat, RowSettings
@@ -356,3 +359,13 @@ def test_plain_texts_without_a_prompt_and_a_common_start_are_refused() -> None:
 def test_a_final_tool_call_is_a_response() -> None:
     pair = pair_of({"prompt": "Hi", "chosen": [CALL], "rejected": "B"})
     assert (pair.chosen, pair.rejected) == ([CALL], [a("B")])
+
+
+def test_memory_does_not_grow_with_the_row_groups_of_a_parquet_file(tmp_path):
+    path = tmp_path / "rows.parquet"
+    texts = ["".join(random.Random(number).choices("abcdefgh", k=20_000)) for number in range(200)]
+    pq.write_table(pa.table({"prompt": texts, "chosen": texts, "rejected": texts}), path, row_group_size=10)
+    before = most = pa.total_allocated_bytes()
+    for _ in read_file(path):
+        most = max(most, pa.total_allocated_bytes())
+    assert most - before < sum(map(len, texts))
