@@ -17,7 +17,7 @@ from sklearn.cluster import kmeans_plusplus
 from anatomy.clusters.label_ids import by_size
 
 STARTS, START_ROWS = 10, 20_000
-"""Starts of k-means, and the rows on which they are compared; the best one goes on with all rows."""
+"""Starts of k-means, and the rows on which they are compared; the best one continues with all rows."""
 
 
 def silent_rows(s_NM: Float[np.ndarray, "N M"], fraction: float = 0.05) -> Bool[np.ndarray, " N"]:

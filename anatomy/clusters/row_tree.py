@@ -44,7 +44,7 @@ def coarser(
 ) -> Int[np.ndarray, "L N"]:
     """Labels of coarser levels with ``wanted`` clusters each (decreasing), each a union of those before.
 
-    Numbers go on from those of ``label_N`` and of the level before, by decreasing size; 0 stays 0. A level of fewer
+    Numbers follow those of ``label_N`` and of the level before, by decreasing size; 0 stays 0. A level of fewer
     than two clusters, or with no fewer than the one before, is left out.
     """
     merging, levels = _Merging(s_NM, label_N), []
