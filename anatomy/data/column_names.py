@@ -8,7 +8,7 @@ from functools import lru_cache
 
 PROMPT = (
     *("prompt", "question", "instruction", "query", "conversation", "message", "context", "input", "problem"),
-    *("request", "dialogue", "dialog", "post", "history"),
+    *("request", "dialogue", "dialog", "post", "history", "anchor"),
 )
 """Words for a prompt; where several columns have one, the first word here wins."""
 RESPONSE = (
@@ -44,12 +44,27 @@ REJECTED = (
     ),
     *("dispreferred", "unpreferred", "reject", "lost", "unchosen", "notchosen", "notpreferred", "nonchosen"),
 )
+BETTER_BY_TRUTH, WORSE_BY_TRUTH = ("correct", "safe"), ("incorrect", "wrong", "unsafe", "hallucinated")
+"""Words of the better and the worse response that often name other columns: they count where no layout is found."""
 WINNER = (
     *("winner", "preference", "preferred", "better", "best", "choice", "label", "verdict", "vote", "safer", "chosen"),
-    *("selected", "judgement", "judgment", "win", "outcome", "feedback"),
+    *("selected", "judgement", "judgment", "win", "outcome", "feedback", "pref"),
 )
 DIFFERENCE = ("difference", "diff", "margin", "delta")
-SCORE = ("score", "rating", "reward", "grade", "rank", "ranking", "quality", "helpfulness", "upvote", "likert")
+SCORE = (
+    "score",
+    "rating",
+    "reward",
+    "grade",
+    "rank",
+    "ranking",
+    "quality",
+    "helpfulness",
+    "upvote",
+    "likert",
+    "elo",
+    "star",
+)
 RANK = ("rank", "ranking", "position")
 MODEL = ("model", "generator", "author", "source")
 LENGTH = ("verbosity", "complexity", "length", "token", "word")
@@ -58,7 +73,10 @@ VOTER = ("annotator", "rater", "labeler", "labeller", "worker", "evaluator", "vo
 VOTES = ("individual", "annotation", "vote", "annotator")
 MEDIA = ("image", "audio", "video", "img", "picture", "photo", "pixel", "frame", "speech")
 CONTINUED = ("initial", "prefix", "prefill", "step", "partial", "beginning")
-LABEL = ("label", "desirable", "good", "thumb", "accepted", "correct", "liked", "preferred", "feedback", "positive")
+LABEL = (
+    *("label", "desirable", "good", "thumb", "accepted", "correct", "liked", "preferred", "feedback", "positive"),
+    *("safe", "tag", "chosen"),
+)
 SYSTEM, HISTORY, TOOL = ("system",), ("history",), ("tool", "function")
 FILLER = (
     "full",
@@ -74,6 +92,8 @@ FILLER = (
     "final",
     "model",
     "orig",
+    "edited",
+    "revised",
 )
 NUMBERINGS = (
     ("a", "b", "c", "d", "e", "f", "g", "h"),
@@ -82,13 +102,14 @@ NUMBERINGS = (
     ("first", "second", "third", "fourth"),
     ("left", "right"),
     ("one", "two", "three", "four"),
+    ("j", "k"),
 )
 """What tells responses apart in the names of their columns, in order."""
 NUMBERS = {word for numbering in NUMBERINGS for word in numbering}
 
 KNOWN = {
     *(PROMPT + RESPONSE + CHOSEN + REJECTED + WINNER + DIFFERENCE + SCORE + RANK + MODEL + LENGTH + VOTER + VOTES),
-    *(MEDIA + CONTINUED + LABEL + SYSTEM + HISTORY + TOOL + FILLER),
+    *(MEDIA + CONTINUED + LABEL + SYSTEM + HISTORY + TOOL + FILLER + BETTER_BY_TRUTH + WORSE_BY_TRUTH),
 }
 TYPO_LENGTH = 6
 """Letters of the shortest word that is known with a typo: shorter ones are too near to other words."""

@@ -26,7 +26,7 @@ LONGEST_NAME = 300
 LONGEST_LITERAL = 1 << 20
 """Characters of a cell that is read as Python's repr: what it takes to parse grows with nesting, not safely bounded."""
 MEDIA_FILE = re.compile(r"\S+\.(png|jpe?g|gif|webp|bmp|tiff?|wav|mp3|flac|ogg|mp4|avi|mov|webm)", re.IGNORECASE)
-MESSAGE = {"role", "content", "from", "value"}
+MESSAGE = {"role", "content", "from", "value", "parts"}
 STRUCTURE = re.compile(r"\s*[\[{]")
 
 
@@ -177,10 +177,15 @@ def getter(path: str) -> Getter:
 
 
 def _inside(value: Any, parts: Sequence[str]) -> Any:
-    """The value under a path; of a list, the item of a number, or the list of what each item has under a name."""
+    """The value under a path; of a list, the item of a number, or the list of what each item has under a name.
+
+    ``-1`` is the last item of a list, ``:-1`` all others.
+    """
     for place, part in enumerate(parts):
         value = decoded(value)
-        if isinstance(value, list) and part.isdigit():
+        if isinstance(value, list) and part in ("-1", ":-1"):
+            value = value[:-1] if part == ":-1" else value[-1] if value else None
+        elif isinstance(value, list) and part.isdigit():
             value = value[int(part)] if int(part) < len(value) else None
         elif isinstance(value, list):
             return [_inside(item, parts[place:]) for item in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -21,9 +22,9 @@ from anatomy.data.faults import (
 )  # fmt: skip
 from anatomy.data.json_stream import TooDeep, parse_json
 from anatomy.data.messages import RowFault, as_json, describe, is_messages, split_transcript, to_messages
-from anatomy.data.readers import Record
+from anatomy.data.readers import Record, without_absent
 from anatomy.data.reading import FileReading
-from anatomy.data.side_columns import truth_of
+from anatomy.data.single_responses import truth_of
 from anatomy.data.transcripts import is_in
 from anatomy.data.winners import BOTH_BAD as ALL_BAD
 from anatomy.data.winners import TIE as NONE_BETTER
@@ -161,7 +162,8 @@ class RecordReader:
                 for item in _items(value, str(name))
             ]
         name, value = str(roles.responses), self._get["responses"](values)
-        items = _items(decoded(value) if "+" not in name else self._columns(values, name), name)
+        value = decoded(value) if "+" not in name else self._columns(values, name)
+        items = value if roles.response and isinstance(value, list) and value else _items(value, name)
         texts = [getter(roles.response)(item) if roles.response and isinstance(item, dict) else item for item in items]
         return [
             StatedResponse(name, text, score, self._facts(item))
@@ -280,14 +282,18 @@ class RecordReader:
             return split_transcript(text, name, style)
         before = split_transcript(prompt, str(self._roles.prompt), style) if style.mark.search(prompt) else []
         if before and (before[-1]["role"] != "assistant" or before[-1]["content"]) and not style.mark.match(text):
-            return [*before, *response]
+            return [*before, {**response[0], "content": style.end.sub("", text) if style.end else text}]
         return split_transcript(prompt + text, name, style)
 
     def _interleaved(self, values: Mapping[str, Any], name: str, value: Any) -> list[Message]:
-        """Turns of a user and of the assistant that are two lists of texts."""
+        """Turns of a user and of the assistant that are two lists of texts, or one whose last text is the user's."""
         asked, answered = decoded(self._get["prompt"](values)), decoded(value)
-        if isinstance(answered, str) and isinstance(asked, list) and len(asked) == 1:
-            answered = [answered]
+        if isinstance(answered, str) and isinstance(asked, list):
+            roles = itertools.cycle(("user", "assistant"))
+            turns = [
+                to_messages(text, str(self._roles.prompt), role) for text, role in zip(asked[::-1], roles, strict=False)
+            ]
+            return [*(message for turn in turns[::-1] for message in turn), *to_messages(answered, name, "assistant")]
         if not isinstance(answered, list) or not isinstance(asked, list) or len(answered) != len(asked):
             raise RowFault(UNREADABLE, f"`{name}` does not hold one text for each of the prompt's")
         return [
@@ -331,6 +337,8 @@ class RecordReader:
 
     def votes(self, values: Mapping[str, Any]) -> list[float]:
         """The single preferences that a record holds several of, if it does."""
+        if self.reading.winner is not None and self.reading.winner.votes is not None:
+            return [{0: -1.0, 1: 1.0}.get(place, 0.0) for place in self.reading.winner.votes(values)]
         if not self._several_votes:
             return []
         found = self._get["vote"](values)
@@ -369,6 +377,8 @@ def _flat(value: Any, column: str, role: str) -> list[Message]:
 def json_column(value: Any, column: str, kind: type) -> Any:
     """A list or mapping, given as such or as JSON text; nothing, or an empty one, is ``None``.
 
+    Null fields of what is given as such are dropped, as everywhere: in columnar formats they say nothing.
+
     Raises:
         RowFault: it is something else.
     """
@@ -379,6 +389,8 @@ def json_column(value: Any, column: str, kind: type) -> Any:
             raise RowFault(UNREADABLE, f"`{column}` holds {describe(value)} which is not JSON") from None
         except TooDeep as fault:
             raise RowFault(UNREADABLE, f"`{column}` holds {fault}") from None
+    else:
+        value = without_absent(value)
     if value is None or value in ("", [], {}) or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, kind):

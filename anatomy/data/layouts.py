@@ -14,32 +14,37 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from anatomy.data.column_names import (
+    BETTER_BY_TRUTH,
     FILLER,
     HISTORY,
     LENGTH,
     MODEL,
-    PROMPT,
     RANK,
+    RESPONSE,
     SCORE,
     SYSTEM,
     VOTER,
     VOTES,
-    first_of,
+    WORSE_BY_TRUTH,
     is_only,
     words_of,
 )
-from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, getter, kind_of
+from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, getter, kind_of, long_text
+from anatomy.data.messages import opens_conversation
+from anatomy.data.prompt_column import likely_prompt, prompt_column
 from anatomy.data.readers import Record
 from anatomy.data.reading import FileReading, format_of, notes_of, unread_of, without_media
+from anatomy.data.response_lists import listed
 from anatomy.data.row_map import RowMap, nearest
-from anatomy.data.side_columns import Sides, listed, named_pair, number_of, numbered, side_of, single, winner_of
-from anatomy.data.transcripts import HH, Style, is_in, style_of
-from anatomy.data.winners import Winner, by_value, compared, one_hot
+from anatomy.data.side_columns import Sides, named_pair, number_of, numbered, of_several, side_of, winner_of
+from anatomy.data.single_responses import single
+from anatomy.data.transcripts import HH, Style, asks, is_in, style_of
+from anatomy.data.winners import Winner, by_names, by_value, compared
 from anatomy.errors import RowsError
 from anatomy.settings import RowFormat, RowSettings
 
@@ -128,12 +133,12 @@ def _given_winner(
 ) -> Winner:
     text = roles["winner"]
     names = [roles[role] for role in ("response_a", "response_b") if role in roles] or _listed_names(roles["responses"])
-    if "+" in text:
-        return one_hot(text.split("+"), len(names))
-    column = columns.get(text)
     numbers = [number_of(name, place) for place, name in enumerate(names)]
+    if "+" in text:
+        return of_several(text.split("+"), columns, numbers)
+    column = columns.get(text)
     models = [roles[role] for role in ("model_a", "model_b") if role in roles]
-    winner = compared(text) or (winner_of(column, numbers) if column else None)
+    winner = compared(text) or (winner_of(column, numbers) or by_names(column, names) if column else None)
     winner = winner or by_value(text, [names, models] if len(models) == 2 else [names], records)
     if winner is None:
         raise unclear_winner(text, columns)
@@ -159,11 +164,13 @@ def unclear_winner(name: str, columns: Mapping[str, Column]) -> RowsError:
 
 
 def _found(columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]], settings: RowSettings) -> Sides:
-    sides = named_pair(columns) or numbered(columns, records) or listed(columns, settings.score)
+    sides = named_pair(columns) or numbered(columns, records, settings) or listed(columns, settings)
+    sides = sides or named_pair(columns, BETTER_BY_TRUTH, WORSE_BY_TRUTH)
     if sides is None:
-        prompt = _prompt(columns, [])
-        sides = single(columns, prompt.split("+") if prompt else [])
-        sides = sides if sides and (sides.scales or "label" in sides.roles or settings.score) else None
+        prompt = prompt_column(columns, [])
+        one = single(columns, prompt.split("+") if prompt else [], settings)
+        if one and (one.scales or "label" in one.roles or settings.score):
+            sides = Sides(one.roles, scales=one.scales, notes=one.notes)
     if sides is None:
         raise _unknown(columns)
     return sides
@@ -171,10 +178,11 @@ def _found(columns: Mapping[str, Column], records: Sequence[Mapping[str, Any]], 
 
 def _unknown(columns: Mapping[str, Column]) -> RowsError:
     texts = [column.name for column in columns.values() if column.kind in TEXT]
+    texts.sort(key=lambda name: (not long_text(columns[name]), not set(columns[name].words) & set(RESPONSE)))
     whole = [name for name in texts if columns[name].words[-1:] == ("transcript",)]
     if whole:
         return RowsError(f"no pairs: `{whole[0]}` is a whole conversation a row, and nothing is compared with it")
-    prompt = _prompt(columns, []) or (texts[0] if len(texts) > 2 else "COLUMN")
+    prompt = prompt_column(columns, []) or likely_prompt(columns, []) or (texts[-1] if len(texts) > 2 else "COLUMN")
     roles = {side: name for name in texts if (side := side_of(columns[name].words)[0])}
     left = iter([*(name for name in texts if name not in (prompt, *roles.values())), "COLUMN", "COLUMN"])
     missing = " or ".join(f"`{side}`" for side in ("chosen", "rejected") if side not in roles) or "of responses"
@@ -192,20 +200,6 @@ def _listed(columns: Mapping[str, Column]) -> str:
     return (line or "none") + (f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else "")
 
 
-def _prompt(columns: Mapping[str, Column], taken: Sequence[str]) -> str | None:
-    """The column of the prompt: of the free columns of texts, the one whose word stands first in the table."""
-    found = [
-        column
-        for column in columns.values()
-        if column.kind in (*TEXT, "texts") and column.name not in taken and is_only(column.words, PROMPT, FILLER)
-    ]
-    if not found:
-        return None
-    best = min(found, key=lambda column: first_of(column.words, PROMPT))
-    joins = [column.name for column in found if column.words == ("input",) and column.kind in ("text", "numeral")]
-    return f"{best.name}+{joins[0]}" if best.words == ("instruction",) and joins else best.name
-
-
 def _complete(
     given: RowMap,
     sides: Sides,
@@ -217,7 +211,7 @@ def _complete(
     roles = dict(sides.roles)
     taken = [part for name in roles.values() for part in name.split("+")]
     asked = {"hh": "prompt" if "prompt" in columns else None, "implicit": None}
-    prompt = asked[settings.format] if settings.format in asked else _prompt(columns, taken)
+    prompt = asked[settings.format] if settings.format in asked else prompt_column(columns, taken)
     if prompt is not None:
         roles.setdefault("prompt", prompt)
     roles |= _beside_sides(columns, [*taken, *roles.get("prompt", "").split("+")])
@@ -295,14 +289,19 @@ def _styled(
     if settings.format == "hh":
         return replace(reading, style=HH)
     style = _style(texts)
+    values = [value for name in names for value in map(getter(name), records) if kind_of(value) != "none"]
+    plain = settings.format == "auto" and bool(texts) and len(texts) > MOSTLY * len(values)
+    opens = not plain and any(map(opens_conversation, values))
+    alone = style is None and roles.prompt is None and settings.format == "auto" and not opens
+    if alone and (prompt := likely_prompt(columns, [*names, *(roles.responses or "").split("+")])):
+        roles = roles.model_copy(update={"prompt": prompt})
+        reading = replace(reading, roles=roles, notes=(*reading.notes, f"`{prompt}` is read as the prompt"))
     if style is None and roles.prompt and settings.format == "auto":
-        style = _style([value for value in map(getter(roles.prompt), records) if kind_of(value) == "text"])
+        asked = [value for value in map(getter(roles.prompt), records) if kind_of(value) == "text"]
+        style = _style(asked) or _style(asked, asks)
     if style is not None and settings.format == "auto":
         return replace(reading, style=style)
-    if roles.prompt or settings.format != "auto" or not texts:
-        return reading
-    values = [value for name in names for value in map(getter(name), records) if kind_of(value) != "none"]
-    if len(texts) <= MOSTLY * len(values):
+    if roles.prompt or not plain:
         return reading
     if len(names) != 2 or not _common_starts(names, records):
         raise RowsError(
@@ -320,10 +319,10 @@ def _common_starts(names: Sequence[str], records: Sequence[Mapping[str, Any]]) -
     return 2 * common > len(texts)
 
 
-def _style(texts: Sequence[str]) -> Style | None:
+def _style(texts: Sequence[str], fits: Callable[[str, Style], bool] = is_in) -> Style | None:
     """The style that nearly all texts are transcripts in."""
-    first = next((style for style in map(style_of, texts[:FEW]) if style), None)
-    return first if first and sum(is_in(text, first) for text in texts) >= MOSTLY * len(texts) else None
+    first = next((style for text in texts[:FEW] if (style := style_of(text, fits))), None)
+    return first if first and sum(fits(text, first) for text in texts) >= MOSTLY * len(texts) else None
 
 
 def _with_winner(
@@ -335,7 +334,7 @@ def _with_winner(
 ) -> FileReading:
     """The winner column that is asked for, or the only one; several are rivals until they are found to agree."""
     if reading.layout not in ("winner", "ranking") or reading.roles.scores or reading.roles.chosen:
-        return reading
+        return replace(reading, rivals=sides.winners if sides.rated else ())
     winners = sides.winners
     if settings.label is not None and not any(winner.column == settings.label for winner in winners):
         winners = (_given_winner({**reading.roles.named(), "winner": settings.label}, columns, records),)

@@ -9,6 +9,7 @@ from typing import Any
 from anatomy.data.columns import decoded
 from anatomy.data.faults import MISSING_RESPONSE, NO_ASSISTANT_TURN, NON_TEXT, UNREADABLE
 from anatomy.data.json_stream import TooDeep, parse_json
+from anatomy.data.readers import without_absent
 from anatomy.data.transcripts import HH, Style, turns_of
 from anatomy.errors import shown
 from anatomy.types import Message
@@ -19,12 +20,17 @@ ROLES = {
     "chatgpt": "assistant",
     "bot": "assistant",
     "model": "assistant",
+    "chatbot": "assistant",
+    "ai": "assistant",
+    "prompter": "user",
     "function_call": "assistant",
     "function": "tool",
     "observation": "tool",
 }
 """ShareGPT's role names in chat-template terms; other names stay as they are."""
 
+CONTENT_KEYS = ("content", "value", "parts")
+"""Keys under which the text of a message may stand."""
 MESSAGE_KEYS = (
     "name",
     "tool_calls",
@@ -131,9 +137,10 @@ def _message(turn: dict[str, Any], column: str) -> Message:
     if not isinstance(role, str):
         raise RowFault(NON_TEXT, f"`{column}` has a message without a role")
     role = _text(role, column).strip().lower()
-    content = turn["content"] if turn.get("content") is not None else turn.get("value")
+    content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), None)
     message: dict[str, Any] = {"role": ROLES.get(role, role), "content": _content(content, column)}
-    message.update({key: as_json(turn[key], column) for key in MESSAGE_KEYS if turn.get(key) is not None})
+    found = {key: without_absent(turn[key]) for key in MESSAGE_KEYS if turn.get(key) is not None}
+    message.update({key: as_json(value, column) for key, value in found.items()})
     return message
 
 

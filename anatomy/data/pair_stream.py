@@ -19,6 +19,7 @@ from anatomy.data.layouts import recognise
 from anatomy.data.pairing import Votes, pair_key, pairs_of, prompt_key, together
 from anatomy.data.readers import Source
 from anatomy.data.reading import FileReading
+from anatomy.data.rival_labels import agreed
 from anatomy.data.row_samples import sample_of
 from anatomy.data.sources import find_sources
 from anatomy.errors import RowsError
@@ -63,33 +64,9 @@ class PairStream:
             sample = sample_of(self.sources[number], self.settings.limit)
             found = recognise(sample, self.settings) if sample else None
             if found is not None and found.rivals:
-                found = self._agreed(self.sources[number], found)
+                found = agreed(self.sources[number], found, self.settings.rows)
             self._readings[number] = found
         return self._readings[number]
-
-    def _agreed(self, source: Source, reading: FileReading) -> FileReading:
-        """The reading, if all columns that say which response is better agree.
-
-        Raises:
-            RowsError: two differ; with the flags that choose one.
-        """
-        winners = [reading.winner, *reading.rivals]
-        columns = [winner.column for winner in winners if winner is not None]
-        rows = differ = 0
-        for record in source.records():
-            found = {w.outcome(w.reads()(record.values)) for w in winners if w is not None and not record.fault}
-            rows += 1
-            differ += len({place for place in found if place is not None}) > 1
-        if not differ:
-            note = f"{' and '.join(f'`{column}`' for column in columns)} say the same of every row"
-            return replace(reading, rivals=(), notes=(*reading.notes, note))
-        flags = " or ".join(f"`--label {column}`" for column in columns)
-        audits = ", ".join(f"`anatomy audit {self.settings.rows} --label {name} --out {name}`" for name in columns[:2])
-        raise RowsError(
-            f"{source.name}: {' and '.join(f'`{column}`' for column in columns)} both say which response is better, "
-            f"and differ in {differ:,} of {rows:,} rows; choose with {flags}, or audit each and compare: {audits}, "
-            f"`anatomy compare {' '.join(columns[:2])}`"
-        )
 
     def __iter__(self) -> Iterator[Pair | Fault]:
         self._tallies = _Tallies()

@@ -213,7 +213,11 @@ def _rows(part: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def without_absent(value: Any) -> Any:
-    """Drop null fields, at every depth: columnar formats add each key that *any* row has to *every* row."""
+    """Drop null fields, at every depth: columnar formats add each key that *any* row has to *every* row.
+
+    Tool calls of JSON lose theirs as well: ``datasets`` and TRL read them through such a format, and one set has to be
+    the same pairs in each.
+    """
     if isinstance(value, dict):
         return {
             key: without_absent(item) if isinstance(item, dict | list) else item

@@ -42,7 +42,8 @@ class FileReading:
     @property
     def has_voters(self) -> bool:
         """Whether each record is one person's vote on a pair."""
-        return self.layout in ("pairs", "winner") and self.roles.vote is not None and "." not in self.roles.vote
+        labelled = self.layout in ("pairs", "winner") or (self.layout == "ranking" and self.winner is not None)
+        return labelled and self.roles.vote is not None and "." not in self.roles.vote
 
     @property
     def joins(self) -> bool:
@@ -83,6 +84,9 @@ def notes_of(reading: FileReading, columns: Mapping[str, Column]) -> list[str]:
             notes.append(
                 f"`{column.name}` may be where the responses begin: `--map prompt={prompt}+{column.name}` puts it there"
             )
+    asked = columns.get(prompt)
+    if asked is not None and asked.kind == "texts":
+        notes.append(f"`{prompt}` holds lists of texts: turns that alternate, the last of them the user's")
     if reading.layout == "ranking" and reading.roles.chosen:
         notes.append("lists of responses: the first of either side make a pair; `--pairs all` makes every pair")
     elif reading.layout == "ranking":
@@ -116,7 +120,8 @@ def _start(value: Any) -> str:
 
 def _used(reading: FileReading) -> set[str]:
     """The columns that a role has."""
-    return {part for name in reading.roles.named().values() for part in (name, *name.split("+"))}
+    parts = [part for name in reading.roles.named().values() for part in (name, *name.split("+"))]
+    return {*parts, *(part.split(".")[0] for part in parts)}
 
 
 def without_media(

@@ -10,54 +10,59 @@ from anatomy.data.column_names import (
     CHOSEN,
     DIFFERENCE,
     FILLER,
-    LABEL,
     MODEL,
     NUMBERINGS,
     NUMBERS,
+    PROMPT,
     RANK,
     REJECTED,
     RESPONSE,
     SCORE,
+    VOTER,
     WINNER,
     first_of,
     is_only,
     words_of,
 )
-from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, columns_of, decoded, long_text
-from anatomy.data.winners import Winner, by_value, of_number, of_text, of_truth, one_hot
+from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, decoded, long_text
+from anatomy.data.prompt_column import ALL_BUT_LAST, share_of_last
+from anatomy.data.single_responses import NO_SCALE
+from anatomy.data.winners import (
+    Winner,
+    by_names,
+    by_scores,
+    by_value,
+    by_votes,
+    either_way,
+    of_number,
+    of_text,
+    of_truth,
+    one_hot,
+)
 from anatomy.errors import RowsError
+from anatomy.settings import RowSettings
 
 Columns = Mapping[str, Column]
-NO_SCALE = (
-    "id",
-    "index",
-    "idx",
-    "turn",
-    "num",
-    "param",
-    "count",
-    "seed",
-    "order",
-    "time",
-    "timestamp",
-    "member",
-    "year",
-)
-LENGTH_ONLY = ("token", "character", "char")
+MOST_VERDICTS = 12
+"""Different texts that a column of verdicts holds at most, however long they are (``A is much better than B``)."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Columns of the responses by role, and what may say which is better."""
+    """Columns of the responses by role, and what may say which is better; ``rated`` means that scores do.
+
+    Then the ``winners``, of which the first are these scores, only have to agree.
+    """
 
     roles: dict[str, str]
     winners: tuple[Winner, ...] = ()
     scales: tuple[str, ...] = ()
+    rated: bool = False
     notes: tuple[str, ...] = ()
     unclear: tuple[str, ...] = field(default=())
 
 
-def named_pair(columns: Columns) -> Sides | None:
+def named_pair(columns: Columns, better: Sequence[str] = CHOSEN, worse: Sequence[str] = REJECTED) -> Sides | None:
     """Two columns of which one name says chosen and the other rejected, in otherwise the same words.
 
     Raises:
@@ -65,25 +70,43 @@ def named_pair(columns: Columns) -> Sides | None:
     """
     pairs: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for column in columns.values():
-        side, rest = side_of(column.words)
+        side, rest = side_of(column.words, better, worse)
         if side and column.kind in (*TEXT, *LISTED, "none") and (not rest or is_only(rest, RESPONSE + FILLER)):
             pairs.setdefault(rest, {"chosen": [], "rejected": []})[side].append(column.name)
     whole = {
-        rest: {side: _first(columns, names, CHOSEN + REJECTED) for side, names in found.items()}
+        rest: {side: _first(columns, names, (*better, *worse)) for side, names in found.items()}
         for rest, found in pairs.items()
         if all(any(not rest or columns[name].kind != "none" for name in names) for names in found.values())
     }
     if not whole:
-        return None
+        return _rest_of_conversation(columns, pairs)
     ordered = sorted(whole, key=lambda rest: ("full" in rest, len(rest)))
     if len(ordered) > 1 and (len(ordered[0]), "full" in ordered[0]) == (len(ordered[1]), "full" in ordered[1]):
         raise ambiguous([whole[rest] for rest in ordered[:2]])
     return Sides(whole[ordered[0]])
 
 
-def side_of(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def _rest_of_conversation(columns: Columns, pairs: Mapping[tuple[str, ...], Mapping[str, list[str]]]) -> Sides | None:
+    """A rejected response beside whole conversations that end in another answer: that one is the chosen."""
+    rejected = [name for found in pairs.values() for name in found["rejected"] if not found["chosen"]]
+    rejected = [name for name in rejected if columns[name].kind in TEXT]
+    whole = [
+        column.name for column in columns.values()
+        if column.kind == "messages" and column.name not in rejected and is_only(column.words, PROMPT, FILLER)
+        and share_of_last(column, "assistant") == 1
+    ]  # fmt: skip
+    if len(rejected) != 1 or len(whole) != 1:
+        return None
+    note = f"the last turn of `{whole[0]}` is the chosen response"
+    roles = {"prompt": whole[0] + ALL_BUT_LAST, "chosen": f"{whole[0]}.-1", "rejected": rejected[0]}
+    return Sides(roles, notes=(note,))
+
+
+def side_of(
+    words: Sequence[str], better: Sequence[str] = CHOSEN, worse: Sequence[str] = REJECTED
+) -> tuple[str, tuple[str, ...]]:
     """The side that a name says, if it says one, and its other words."""
-    for side, table in (("rejected", REJECTED), ("chosen", CHOSEN)):
+    for side, table in (("rejected", worse), ("chosen", better)):
         said = [word for word in words if word in table]
         if len(said) == 1:
             return side, tuple(word for word in words if word != said[0])
@@ -126,7 +149,7 @@ def number_of(name: str, place: int) -> str:
     return next((word for word in reversed(words_of(name)) if word in NUMBERS), NUMBERINGS[0][place])
 
 
-def numbered(columns: Columns, records: Sequence[Mapping[str, Any]]) -> Sides | None:
+def numbered(columns: Columns, records: Sequence[Mapping[str, Any]], settings: RowSettings) -> Sides | None:
     """Columns of numbered responses, with what says which is better: winner columns, else scores.
 
     Raises:
@@ -134,8 +157,9 @@ def numbered(columns: Columns, records: Sequence[Mapping[str, Any]]) -> Sides | 
     """
     found = families(columns.values(), (*TEXT, "texts"), RESPONSE, FILLER + MODEL)
     found = [names for names in found if any(map(_is_response, (columns[name] for name in names)))]
+    found = found or _bare(columns)
     if not found:
-        return None
+        return _told_by_name(columns)
     names = found[0]
     if len(found) > 1 and first_of(columns[names[0]].words, RESPONSE) == first_of(columns[found[1][0]].words, RESPONSE):
         raise ambiguous([dict(zip(("response_a", "response_b"), pair, strict=False)) for pair in found[:2]])
@@ -143,17 +167,76 @@ def numbered(columns: Columns, records: Sequence[Mapping[str, Any]]) -> Sides | 
     roles = roles if len(names) == 2 else {"responses": "+".join(names)}
     roles |= _models(columns, names)
     winners, unclear = winners_of(columns, names)
+    winners = _of_people(winners)
     models = [roles[role] for role in ("model_a", "model_b") if role in roles]
     winners += tuple(_repeated(columns, [names, *([models] if models else [])], records, winners))
-    scores = [
-        scale for scale in families(columns.values(), NUMERIC, SCORE, RESPONSE + FILLER) if len(scale) == len(names)
-    ]
-    if scores and not winners:
-        notes = tuple(f"`{name}` may say which is better, too; scores are used" for name in unclear)
-        return Sides(
-            {**_models(columns, names), "responses": "+".join(names), "scores": "+".join(scores[0])}, notes=notes
-        )
-    return Sides(roles, winners, unclear=unclear)
+    scores = _scores_of(columns, names)
+    if settings.score and len(settings.score.split("+")) == len(names) and {*settings.score.split("+")} <= {*columns}:
+        scores = [settings.score, *(name for name in scores if name != settings.score)]
+    if scores and settings.label is None and (settings.score or not winners):
+        return _rated(columns, names, scores, () if settings.score else unclear)
+    if [number_of(name, place) for place, name in enumerate(names)] == ["j", "k"] and not (winners or unclear):
+        note = f"`{names[0]}` is the better response, as j is before k in losses of reward models"
+        return Sides({"chosen": names[0], "rejected": names[1]}, notes=(note,))
+    return Sides(roles, winners + tuple(map(by_scores, scores[:1])), unclear=unclear)
+
+
+def _of_people(winners: tuple[Winner, ...]) -> tuple[Winner, ...]:
+    """The winner columns, those of several people (``annotator1``, ``annotator2``) as one: votes."""
+    people = [winner for winner in winners if set(words_of(winner.column)) & set(VOTER)]
+    rest = tuple(winner for winner in winners if winner not in people)
+    return (by_votes(people), *rest) if len(people) > 1 else winners
+
+
+def _told_by_name(columns: Columns) -> Sides | None:
+    """Two columns of texts, and one that says which is better by a word of their names."""
+    texts = [column for column in columns.values() if _is_prose(column) and is_only(column.words[-1:], RESPONSE)]
+    verdicts = [
+        column for column in columns.values()
+        if column.kind == "text" and any(word in WINNER for word in column.words) and not long_text(column)
+    ]  # fmt: skip
+    for column in verdicts:
+        said = {words_of(str(value)) for value in column.filled}
+        names = [text.name for text in texts if any(words and set(words) <= set(text.words) for words in said)]
+        winner = by_names(column, names) if len(names) == 2 else None
+        if winner is not None:
+            return Sides({"response_a": names[0], "response_b": names[1]}, (winner,))
+    return None
+
+
+def _is_prose(column: Column) -> bool:
+    """Whether most texts of a column have three words or more."""
+    return column.kind == "text" and 2 * sum(str(value).count(" ") >= 2 for value in column.filled) > len(column.filled)
+
+
+def _bare(columns: Columns) -> list[tuple[str, ...]]:
+    """Columns of texts whose whole names are numbers or letters: ``A`` and ``B``."""
+    found = {column.words[0]: column.name for column in columns.values()
+             if len(column.words) == 1 and column.words[0] in NUMBERS and _is_prose(column)}  # fmt: skip
+    names = in_order(found)
+    return [names] if len(names) > 1 else []
+
+
+def _scores_of(columns: Columns, names: Sequence[str]) -> list[str]:
+    """Scores of each of the responses: columns that differ in a number, joined by ``+``, and columns of lists."""
+    scales = families(columns.values(), NUMERIC, SCORE, RESPONSE + FILLER)
+    lists = [
+        column.name for column in columns.values()
+        if column.kind == "numbers" and any(word in SCORE for word in column.words)
+        and all(len(decoded(value)) == len(names) for value in column.filled)
+    ]  # fmt: skip
+    return ["+".join(scale) for scale in scales if len(scale) == len(names)] + lists
+
+
+def _rated(columns: Columns, names: Sequence[str], scores: Sequence[str], unclear: Sequence[str]) -> Sides:
+    """Numbered responses with scores, which have to agree with columns that may say which is better."""
+    flags = f"--map response_a={names[0]},response_b={names[1]}"
+    open_ways = [either_way(columns[name], flags) for name in unclear] if len(names) == 2 else []
+    rivals = tuple(winner for winner in open_ways if winner is not None)
+    notes = tuple(f"`{name}` may say which is better, too; scores are used" for name in unclear)
+    roles = {**_models(columns, names), "responses": "+".join(names), "scores": scores[0]}
+    rivals = (by_scores(scores[0]), *rivals) if rivals else ()
+    return Sides(roles, rivals, rated=True, notes=(*choice_of(scores[0], scores[1:]), *notes))
 
 
 def _is_response(column: Column) -> bool:
@@ -198,7 +281,8 @@ def _repeated(
     """Winner columns that hold the text or the model of the better response."""
     used = {name for group in groups for name in group} | {winner.column for winner in known}
     for column in columns.values():
-        if column.name not in used and column.kind in TEXT and any(word in WINNER for word in column.words):
+        named = any(word in WINNER for word in column.words) and not set(column.words) & set(VOTER)
+        if column.name not in used and column.kind in TEXT and named:
             winner = by_value(column.name, groups, records)
             if winner is not None:
                 yield winner
@@ -207,17 +291,29 @@ def _repeated(
 def may_say(column: Column) -> bool:
     """Whether a column's name is that of a winner, or of a difference of scores, and its values are not prose."""
     difference = is_only(column.words, DIFFERENCE, SCORE, WINNER, ("overall", "mean", "avg"))
-    return (difference or any(word in WINNER for word in column.words)) and not long_text(column)
+    words = (*WINNER, *(SCORE if column.kind == "text" else ()))
+    named = any(word in words for word in column.words)
+    named = named or (bool(set(column.words) & set(VOTER)) and bool(set(column.words) & NUMBERS))
+    return (difference or named) and not (long_text(column) and len({*column.filled}) > MOST_VERDICTS)
 
 
 def winner_of(column: Column, numbers: Sequence[str]) -> Winner | None:
     """How a column tells the better response; None where it is unclear."""
-    own = [number for number in numbers if number in column.words]
+    own = [number for number in numbers if number in column.words and not set(column.words) & set(VOTER)]
     if column.kind == "bool" or (own and column.kind == "number"):
         return of_truth(column, numbers.index(own[0])) if len(own) == 1 and len(numbers) == 2 else None
     if column.kind in ("number", "numeral"):
         return of_number(column, numbers)
     return of_text(column, numbers) if column.kind == "text" else None
+
+
+def of_several(names: Sequence[str], columns: Columns, numbers: Sequence[str]) -> Winner:
+    """How several columns say which response is better: as the votes of several people, else as one-hot columns."""
+    known = [columns[name] for name in names if name in columns]
+    people = [winner_of(column, numbers) for column in known if set(column.words) & set(VOTER)]
+    if len(people) == len(names) and all(people):
+        return by_votes([winner for winner in people if winner is not None])
+    return one_hot(names, len(numbers))
 
 
 def _beside(columns: Columns, hot: Sequence[str]) -> list[str]:
@@ -233,112 +329,8 @@ def _beside(columns: Columns, hot: Sequence[str]) -> list[str]:
     return [column.name for column in sorted(ties, key=lambda column: any("bad" in word for word in column.words))]
 
 
-def listed(columns: Columns, score: str | None) -> Sides | None:
-    """A column of lists of responses, with their scores beside or inside of it.
-
-    Raises:
-        RowsError: nothing says which response is better, or several scales do.
-    """
-    lists = [column for column in columns.values() if column.kind in LISTED and is_only(column.words, RESPONSE, FILLER)]
-    if not lists:
-        return None
-    column = min(lists, key=lambda one: first_of(one.words, RESPONSE))
-    beside = [one for one in columns.values() if one.kind == "numbers" and any(word in SCORE for word in one.words)]
-    if column.kind == "dicts":
-        return _inside(columns, column, score)
-    best = score or next((one.name for one in beside), None)
-    if best is None:
-        winners, _ = winners_of(columns, [f"{column.name}.{place}" for place in range(2)])
-        if winners:
-            return Sides({"responses": column.name}, winners)
-        raise RowsError(
-            f"`{column.name}` holds lists of responses, and no column says which is better; where their order does, "
-            f"use `--map chosen={column.name}.0,rejected={column.name}.1`, else "
-            f"`--map responses={column.name},scores=COLUMN`"
-        )
-    others = [one.name for one in beside if one.name != best]
-    return Sides({"responses": column.name, "scores": best}, notes=_choice(best, others))
-
-
-def _inside(columns: Columns, column: Column, score: str | None) -> Sides:
-    items = [item for value in column.filled for item in (decoded(value) if isinstance(decoded(value), list) else [])]
-    inner = columns_of([item for item in items if isinstance(item, dict)])
-    texts = [one for one in inner.values() if one.kind in TEXT and is_only(one.words, (*RESPONSE, "content"), FILLER)]
-    scales = [one.name for one in inner.values() if one.kind in NUMERIC and any(word in SCORE for word in one.words)]
-    if texts and not (score or scales):
-        winners, _ = winners_of(columns, [f"{column.name}.{place}" for place in range(2)])
-        if winners:
-            return Sides({"responses": column.name, "response": texts[0].name}, winners)
-    if not texts or not (score or scales):
-        missing = "which field says how good it is" if texts else "which field is its text"
-        raise RowsError(
-            f"`{column.name}` holds objects with {', '.join(inner)}; say {missing} with "
-            f"`--map responses={column.name},response=FIELD,scores=FIELD`"
-        )
-    text = min(texts, key=lambda one: first_of(one.words, RESPONSE)).name
-    overall = [name for name in scales if "overall" in words_of(name)] or scales
-    if not score and len(overall) > 1:
-        raise RowsError(
-            f"`{column.name}` has several scores; choose one with "
-            + " or ".join(f"`--score {name}`" for name in overall)
-        )
-    best = score or overall[0]
-    others = [name for name in scales if name != best]
-    return Sides({"responses": column.name, "response": text, "scores": best}, notes=_choice(best, others))
-
-
-def _choice(best: str, others: Sequence[str]) -> tuple[str, ...]:
+def choice_of(best: str, others: Sequence[str]) -> tuple[str, ...]:
     """What is compared by, and by what else it could be."""
     order = "lower is better" if any(word in RANK for word in words_of(best)) else "higher is better"
     flags = " or ".join(f"`--score {name}`" for name in others[:5])
     return (f"compared by `{best}` ({order})" + (f"; else give {flags}" if others else ""),)
-
-
-def single(columns: Columns, taken: Sequence[str]) -> Sides | None:
-    """One column of responses, with a label of it or scales that rate it."""
-    names = [column for column in columns.values() if column.kind in TEXT and column.name not in taken]
-    responses = [column for column in names if is_only(column.words, (*RESPONSE, "transcript"), FILLER)]
-    if not responses:
-        return None
-    response = min(responses, key=lambda column: first_of(column.words, (*RESPONSE, "transcript")))
-    labels = [column for column in columns.values() if is_label(column)]
-    scales = [column.name for column in columns.values() if is_scale(column)]
-    roles = {"response": response.name} | ({"label": labels[0].name} if labels else {})
-    return Sides(roles, scales=tuple(scales))
-
-
-def is_label(column: Column) -> bool:
-    """Whether a column says of one response that it is good or bad."""
-    found = {str(value).strip().lower() for value in column.filled}
-    return (
-        is_only(column.words, LABEL, ("is", "human", "response", "answer", "completion", "up"))
-        and column.kind in ("bool", "numeral", "number", "text")
-        and 0 < len(found) <= 2
-        and all(truth_of(value) is not None for value in found)
-    )
-
-
-def truth_of(value: object) -> bool | None:
-    """Whether a label is a good one; None where it says neither."""
-    text = str(value).strip().lower()
-    good = {
-        "true",
-        "1",
-        "1.0",
-        "good",
-        "yes",
-        "desirable",
-        "up",
-        "thumbs_up",
-        "thumbs up",
-        "positive",
-        "chosen",
-        "accepted",
-    }
-    bad = {"false", "0", "0.0", "-1", "bad", "no", "undesirable", "down", "thumbs_down", "thumbs down", "negative"}
-    return True if text in good else False if text in bad | {"rejected", "-1.0", "declined"} else None
-
-
-def is_scale(column: Column) -> bool:
-    """Whether a column rates a response with a number."""
-    return column.kind == "number" and not set(column.words) & set(NO_SCALE + LENGTH_ONLY)

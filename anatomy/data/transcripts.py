@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from anatomy.types import Message
@@ -58,13 +59,15 @@ STYLES = (
 HH = STYLES[0]
 
 
-def style_of(text: str) -> Style | None:
+def style_of(text: str, fits: Callable[[str, Style], bool] | None = None) -> Style | None:
     """The style of a whole transcript: it opens with a mark, or has a preamble before a user turn, and an answer."""
-    for style in STYLES:
-        roles = _roles(text, style)
-        if "assistant" in roles and (roles[0] != "assistant") and _opens(text, style):
-            return style
-    return None
+    fits = fits or is_in
+    return next((style for style in STYLES if fits(text, style) and _roles(text, style)[0] != "assistant"), None)
+
+
+def asks(text: str, style: Style) -> bool:
+    """Whether a text is marked up as in this style, and has nothing but turns before the answer."""
+    return style.end is not None and not style.preamble and bool(_roles(text, style)) and _opens(text, style)
 
 
 def is_in(text: str, style: Style) -> bool:

@@ -61,6 +61,8 @@ CALL = {
     "content": "",
     "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"x": None}}}],
 }
+MADE_CALL = {**CALL, "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}]}
+"""The call without the argument that is null, which columnar formats add to every call."""
 RESULT = {"role": "tool", "content": "4", "name": "f", "tool_call_id": "c1"}
 
 CASES: dict[str, tuple[RowFormat, dict[str, Any], tuple[list[Any], list[Any], list[Any]]]] = {
@@ -92,7 +94,7 @@ CASES: dict[str, tuple[RowFormat, dict[str, Any], tuple[list[Any], list[Any], li
             "rejected": [a("5")],
             "tools": '[{"type":"function"}]',
         },
-        ([u("2+2")], [CALL, RESULT, a("4")], [a("5")]),
+        ([u("2+2")], [MADE_CALL, RESULT, a("4")], [a("5")]),
     ),
     "UltraFeedback-binarized": (
         "full-conversations",
@@ -358,7 +360,7 @@ def test_plain_texts_without_a_prompt_and_a_common_start_are_refused() -> None:
 
 def test_a_final_tool_call_is_a_response() -> None:
     pair = pair_of({"prompt": "Hi", "chosen": [CALL], "rejected": "B"})
-    assert (pair.chosen, pair.rejected) == ([CALL], [a("B")])
+    assert (pair.chosen, pair.rejected) == ([MADE_CALL], [a("B")])
 
 
 def test_memory_does_not_grow_with_the_row_groups_of_a_parquet_file(tmp_path):

@@ -18,7 +18,7 @@ from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 from anatomy.types import Pair
 from anatomy.workflows.show_mapping import show_mapping
-from tests.support.planted_layouts import LAYOUTS, Planted, planted, turn
+from tests.support.planted_layouts import LAYOUTS, Planted, planted, sides, turn
 
 Write = Callable[[str, Any], Path]
 COUNT = 24
@@ -300,3 +300,139 @@ def test_the_map_is_shown_as_yaml_with_three_rows(write: Write, tmp_path: Path) 
     (tmp_path / "map.yaml").write_text(shown)
     again = show_mapping(str(path), map=str(tmp_path / "map.yaml"))
     assert again == shown
+
+
+def test_whole_conversations_with_a_label_are_paired(write: Write) -> None:
+    rows = [
+        {"messages": [turn("user", pair.prompt), turn("assistant", text)], "kto_tag": good}
+        for pair in planted(5)
+        for text, good in ((pair.bad, False), (pair.good, True))
+    ]
+    _, found = stream_of(write("a.jsonl", lines(rows)))
+    assert [texts(row) for row in found] == [(pair.prompt, pair.good, pair.bad) for pair in planted(5)]
+
+
+def test_a_question_that_is_a_list_of_texts_is_turns(write: Write) -> None:
+    rows = [{"dialogue": ["Hi.", "Hello!", p.prompt], "chosen": p.good, "rejected": p.bad} for p in planted(4)]
+    stream, found = stream_of(write("a.jsonl", lines(rows)))
+    assert [message["role"] for message in found[0].prompt] == ["user", "assistant", "user"]  # type: ignore[union-attr]
+    assert any("turns that alternate" in note for note in stream.reading().notes)
+
+
+def test_columns_that_may_be_a_prompt_or_not_are_no_prompt(write: Write) -> None:
+    rows = [{"rationale": f"Because of {p.prompt}", "chosen": p.good, "rejected": p.bad} for p in planted(4)]
+    with pytest.raises(RowsError, match="--map prompt=COLUMN"):
+        stream_of(write("a.jsonl", lines(rows)))
+
+
+def test_columns_of_votes_are_told_with_their_agreement(write: Write) -> None:
+    rows = [LAYOUTS["three votes"][1](pair) for pair in planted(6)]
+    rows.append({**rows[0], "annotator1": 0, "annotator3": 0, "prompt": "Another?"})
+    rows.append({**rows[0], "annotator2": 0, "annotator3": 2, "prompt": "Even?"})
+    stream, found = stream_of(write("a.jsonl", lines(rows)))
+    votes = stream.reading().votes
+    assert votes is not None
+    assert (votes.pairs, votes.votes) == (8, 24)
+    assert [row.reason for row in found if isinstance(row, Fault)] == ["tie"]
+
+
+SCORED = sides(
+    "answer_a", "answer_b", score_a=lambda p: 1.0 if p.second else 2.0, score_b=lambda p: 2.0 if p.second else 1.0
+)
+
+
+def scored_and_labelled(count: int, wrong: int, column: str, first: object, second: object) -> list[dict[str, Any]]:
+    """Rows with scores, and a column that contradicts them in some."""
+    return [
+        {**SCORED(pair), column: second if pair.second != (n < wrong) else first}
+        for n, pair in enumerate(planted(count))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "second", "flags"),
+    [
+        ("winner", "answer_a", "answer_b", ("--label winner", "--score score_a+score_b")),
+        ("labels", 1, 0, ("winner=labels=VALUE", "--score score_a+score_b")),
+        ("preferred", True, False, ("winner=preferred=VALUE", "--score score_a+score_b")),
+    ],
+)
+def test_scores_and_a_label_have_to_agree(
+    column: str, first: object, second: object, flags: tuple[str, ...], write: Write
+) -> None:
+    path = write("same.jsonl", lines(scored_and_labelled(12, 0, column, first, second)))
+    stream, found = stream_of(path)
+    assert [texts(row) for row in found] == [(p.prompt, p.good, p.bad) for p in planted(12)]
+    assert any("say the same of every row" in note for note in stream.reading().notes)
+    path = write("other.jsonl", lines(scored_and_labelled(12, 2, column, first, second)))
+    with pytest.raises(RowsError) as refusal:
+        stream_of(path)
+    for part in ("differ in 2 of 12 rows", "anatomy compare", *flags):
+        assert part in str(refusal.value)
+    _, found = stream_of(path, score="score_a+score_b")
+    assert [texts(row) for row in found] == [(p.prompt, p.good, p.bad) for p in planted(12)]
+
+
+def test_a_label_is_taken_where_it_is_asked_for(write: Write) -> None:
+    path = write("a.jsonl", lines(scored_and_labelled(12, 2, "winner", "answer_a", "answer_b")))
+    _, found = stream_of(path, label="winner")
+    assert [texts(row)[1] == pair.good for row, pair in zip(found, planted(12), strict=True)] == [False] * 2 + [
+        True
+    ] * 10
+    path = write("b.jsonl", lines(scored_and_labelled(12, 2, "labels", 1, 0)))
+    _, found = stream_of(path, map={"response_a": "answer_a", "response_b": "answer_b", "winner": "labels=1"})
+    assert [texts(row)[1] == pair.good for row, pair in zip(found, planted(12), strict=True)] == [False] * 2 + [
+        True
+    ] * 10
+
+
+def test_a_list_of_scores_and_a_choice_have_to_agree(write: Write) -> None:
+    record = LAYOUTS["lists with scores"][1]
+    rows = [
+        {**(row := record(p)), "best_index": row["scores"].index(9.0 if n else 1.0)} for n, p in enumerate(planted(9))
+    ]
+    path = write("a.jsonl", lines(rows))
+    with pytest.raises(RowsError, match=r"`best_index` and `scores` both .* differ in 1 of 9 rows.*--label best_index"):
+        stream_of(path)
+    _, found = stream_of(path, score="scores")
+    assert [texts(row) for row in found] == [(p.prompt, p.good, p.bad) for p in planted(9)]
+
+
+def test_ties_of_scores_do_not_contradict_a_label(write: Write) -> None:
+    rows = scored_and_labelled(12, 0, "winner", "answer_a", "answer_b")
+    rows[3] |= {"score_a": 1.0, "score_b": 1.0}
+    rows[4] |= {"winner": "tie"}
+    _, found = stream_of(write("a.jsonl", lines(rows)))
+    assert sum(isinstance(row, Pair) for row in found) == 11
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("label", (1, 0)), ("label", (0, 1, 2)), ("a_is_better", (0.9, 0.2)), ("winner", (0, 1, 2))],
+)
+def test_a_number_that_may_be_a_tie_or_a_response_is_refused(
+    column: str, values: tuple[float, ...], write: Write
+) -> None:
+    names = ("response_a", "response_b") if column == "a_is_better" else ("response_1", "response_2")
+    rows = [{"prompt": p.prompt, names[0]: p.good, names[1]: p.bad, column: values[n % len(values)]}
+            for n, p in enumerate(planted(12))]  # fmt: skip
+    with pytest.raises(RowsError, match=f"`{column}` .* does not say which response is better"):
+        stream_of(write("a.jsonl", lines(rows)))
+
+
+def test_a_rare_nought_beside_the_numbers_of_the_responses_is_a_tie(write: Write) -> None:
+    rows = [
+        {**LAYOUTS["number"][1](pair), **({"preference": 0} if n == 5 else {})} for n, pair in enumerate(planted(12))
+    ]
+    _, found = stream_of(write("a.jsonl", lines(rows)))
+    assert [row.index for row in found if isinstance(row, Fault)] == [5]
+
+
+def test_several_labels_of_one_response_have_to_agree(write: Write) -> None:
+    rows = [{"prompt": p.prompt, "response": text, "is_safe": good, "is_correct": good != (n == 2)}
+            for n, p in enumerate(planted(4)) for text, good in ((p.good, True), (p.bad, False))]  # fmt: skip
+    path = write("a.jsonl", lines(rows))
+    with pytest.raises(RowsError, match="--label is_safe` or `--label is_correct"):
+        stream_of(path)
+    _, found = stream_of(path, label="is_safe")
+    assert [texts(row) for row in found] == [(p.prompt, p.good, p.bad) for p in planted(4)]

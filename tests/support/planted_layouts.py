@@ -176,6 +176,98 @@ LAYOUTS: dict[str, tuple[str, Callable[[Planted], dict[str, Any]]]] = {
         lambda p: {"prompt": p.prompt, "data": json.dumps({"chosen": p.good, "rejected": p.bad})},
     ),
     "lists of sides": ("ranking", lambda p: {"prompt": p.prompt, "chosen": [p.good], "rejected": [p.bad, "Hm."]}),
+    "rest of a conversation": (
+        "explicit",
+        lambda p: {"messages": [turn("user", p.prompt), turn("assistant", p.good)], "rejected_response": p.bad},
+    ),
+    "rest of two conversations": (
+        "explicit",
+        lambda p: {
+            "messages": [turn("user", p.prompt), turn("assistant", p.good)],
+            "rejected_messages": [turn("user", p.prompt), turn("assistant", p.bad)],
+        },
+    ),
+    "anchor": ("explicit", named("anchor", "positive", "negative")),
+    "correct": ("explicit", named("problem", "correct_solution", "incorrect_solution")),
+    "safe": ("explicit", named("prompt", "safe_response", "unsafe_response")),
+    "j and k": ("explicit", named("question", "response_j", "response_k")),
+    "edited": ("explicit", named("context", "good_edited_response", "bad_edited_response")),
+    "a prompt's word among others": ("explicit", named("task_description", "chosen", "rejected")),
+    "a trajectory": (
+        "explicit",
+        lambda p: {"trajectory": [{"from": "user", "value": p.prompt}], "chosen": p.good, "rejected": p.bad},
+    ),
+    "text before marked turns": (
+        "transcripts",
+        lambda p: {
+            "chatml_prompt": f"<|im_start|>user\n{p.prompt}<|im_end|>\n<|im_start|>assistant\n",
+            "chosen": f"{p.good}<|im_end|>", "rejected": f"{p.bad}<|im_end|>",
+        },
+    ),
+    "a marked question": (
+        "transcripts",
+        lambda p: {"prompt": f"<|prompter|>{p.prompt}<|endoftext|>", "chosen": p.good, "rejected": p.bad},
+    ),
+    "parts": (
+        "explicit",
+        lambda p: {
+            "contents": [{"role": "user", "parts": [{"text": p.prompt}]}],
+            **{
+                side: {"role": "model", "parts": [{"text": text}]}
+                for side, text in (("chosen", p.good), ("rejected", p.bad))
+            },
+        },
+    ),
+    "scored parts": (
+        "ranking",
+        lambda p: {
+            "contents": [{"role": "user", "parts": [{"text": p.prompt}]}],
+            "completions": [
+                {"score": score, "completion": {"role": "model", "parts": [{"text": text}]}}
+                for text, score in ranked(p)
+            ],
+        },
+    ),
+    "scored turns": (
+        "ranking",
+        lambda p: {
+            "messages": [turn("user", p.prompt)],
+            "responses": [{**turn("assistant", text), "score": score} for text, score in ranked(p)],
+        },
+    ),
+    "marked as correct": (
+        "ranking",
+        lambda p: {
+            "prompt": p.prompt,
+            "responses": [{"text": text, "correct": text == p.good} for text, score in ranked(p) if score != 5],
+        },
+    ),
+    "scores of two in a list": (
+        "ranking", sides("answer1_body", "answer2_body", score=lambda p: [2, 9] if p.second else [9, 2])
+    ),
+    "letters alone": ("winner", sides("A", "B", Preference=lambda p: "B" if p.second else "A")),
+    "words of the columns": (
+        "winner",
+        sides("baseline_response", "candidate_response", winner=lambda p: "candidate" if p.second else "baseline"),
+    ),
+    "an inequality": ("winner", sides("answer_a", "answer_b", verdict=lambda p: "[[B>>A]]" if p.second else "[[A>B]]")),
+    "a sentence": (
+        "winner",
+        sides(
+            "response_1", "response_2",
+            judgment=lambda p: f"Response {2 - (not p.second)} is much better than Response {1 + (not p.second)}.",
+        ),
+    ),
+    "degrees": (
+        "winner",
+        sides("response_a", "response_b",
+              rating=lambda p: "B is slightly better" if p.second else "A-is-clearly-better"),
+    ),
+    "three votes": (
+        "winner",
+        sides("response1", "response2", annotator1=lambda p: 2 if p.second else 1,
+              annotator2=lambda p: 1 if p.second else 2, annotator3=lambda p: 2 if p.second else 1),
+    ),
     "HH": ("hh", transcript("\n\nHuman: ", "\n\nAssistant: ")),
     "### Human": ("transcripts", transcript("### Human: ", "\n### Assistant: ")),
     "prompter": ("transcripts", transcript("<|prompter|>", "<|assistant|>", "<|endoftext|>")),
