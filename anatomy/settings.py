@@ -38,6 +38,10 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 RowFormat = Literal["auto", "explicit", "implicit", "full-conversations", "hh", "sharegpt"]
 
 
+RECIPES = Path(__file__).parents[1] / "configs" / "recipes"
+"""Recipes of trainings, which lie beside the package in a checkout."""
+
+
 def expanded(where: str | Path) -> Path:
     """``where`` with ``~`` written out; as it is where there is no such user."""
     return Path(os.path.expanduser(where))
@@ -164,7 +168,7 @@ class TrainingLength(Settings):
         None,
         ge=16,
         le=1_000_000,
-        description="Tokens of prompt plus response in the training, or a recipe's file: counts rows that it will cut.",
+        description="Tokens of prompt plus response in the training, or a recipe's file or name: counts rows it cuts.",
     )
 
 
@@ -425,11 +429,16 @@ def load_settings(kind: type[SettingsT], flags: dict[str, Any], config: str | Pa
 
 
 def _length_of(text: str) -> Any:
-    """A number of tokens, or the `max_length` of the recipe that is named in its place."""
+    """A number of tokens, or the `max_length` of the recipe that is named in its place: its file, or a name of ours."""
     with contextlib.suppress(ValueError):
         float(text)
         return text
-    recipe = read_yaml(expanded(text), "recipe")
+    shipped = {path.stem: path for path in sorted(RECIPES.glob("*.yaml"))}
+    path = shipped.get(text, expanded(text)) if not expanded(text).is_file() else expanded(text)
+    if not path.exists() and path.suffix not in (".yaml", ".yml"):
+        names = ", ".join(shipped) or "none here"
+        raise SettingsError(f"train_length: no number of tokens, file or recipe {shown(text)} (recipes: {names})")
+    recipe = read_yaml(path, "recipe")
     if not isinstance(recipe, dict) or "max_length" not in recipe:
         raise SettingsError(f"train_length: neither a number of tokens nor a recipe with `max_length` ({shown(text)})")
     return recipe["max_length"]

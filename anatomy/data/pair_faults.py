@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from anatomy.data import faults
 from anatomy.text.form_differences import FormKind, first_difference, form_difference
-from anatomy.text.grader_address import grader_address, may_address_grader
+from anatomy.text.grader_address import grader_address
 from anatomy.text.visible import visible
 from anatomy.types import Message, Pair
 
@@ -35,8 +35,7 @@ def pair_faults(pair: Pair) -> Iterator[tuple[str, str]]:
         texts = next((a, b) for a, b in zip(_contents(chosen), _contents(rejected), strict=True) if a != b)
         yield FLAG_OF_FORM[kind], " / ".join(f"“{text}”" for text in first_difference(*texts))
     answers = [chosen[-1]["content"], rejected[-1]["content"]]
-    if may_address_grader(answers):
-        yield from _to_grader(answers, _contents(pair.prompt))
+    yield from _to_grader(answers, _contents(pair.prompt))
 
 
 def _to_grader(answers: Sequence[str], asked: Sequence[str]) -> Iterator[tuple[str, str]]:

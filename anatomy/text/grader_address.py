@@ -1,36 +1,37 @@
-"""Text that speaks to the grader of a response instead of to the user: English only.
+"""Text that speaks to the grader of a response instead of to the user, anywhere in it: English only.
 
-It stands at the beginning or at the end, where a grader looks first and last; only these are read.
+Words that every such text holds are looked for first; only what is near one of them is read closely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import regex
 
-from anatomy.text.hints import Hints
 from anatomy.text.markdown_spans import Range
 
-WINDOW = 300
-"""Characters that are read at either end."""
-_HINTS = (
-    "grader",
-    "judge",
-    "evaluat",
-    "rubric",
-    "grading",
-    " score",
-    " rate ",
-    " rating",
-    "full marks",
-    "full credit",
-    " grade ",
-)
-"""A match holds one of these in lower case; looked for first, since that is cheap."""
-_HINTED = Hints(_HINTS)
-_TRACES = Hints(["grad", "judge", "evaluat", "rubric", " score", " rate ", " rating", "full marks", "full credit"])
-"""Every hint holds one of these."""
+NEAR = 160
+"""Characters that are read closely before and after a hint."""
+_HINTS = {
+    "grad": ("grader", "grading", " grade "),
+    "judge": ("judge",),
+    "evaluat": ("evaluat",),
+    "rubric": ("rubric",),
+    " rat": (" rate ", " rating", " rater"),
+    " score": (" score",),
+    "full ": ("full marks", "full credit"),
+}
+"""A match holds one of these hints in lower case, by a trace that a text with one holds: few texts have many traces."""
+_STRONG = ("grader", "judge", "evaluator", "rubric", "grading", " rater")
+"""Hints that are rare elsewhere; others count beside a target alone."""
+_TARGETS = (
+    *(f"{whose} {what}" for whose in ("this", "my", "the above")
+      for what in ("response", "answer", "reply", "completion", "output", "submission")),
+    *(f"{give} me" for give in ("give", "giving", "award", "awarding", "assign", "assigning", "grant", "granting")),
+    *("if you", "since you", "because you", "ignore", "disregard", "forget", "override", "criteri", *_STRONG),
+    *("annotator", "reviewer"),
+)  # fmt: skip
 _GRADER = (
     r"(?:grader|judge|evaluator|rater|annotator|reviewer|(?:AI|LLM|reward|grading) (?:judge|grader|model|evaluator))"
 )
@@ -52,7 +53,7 @@ _PATTERN = regex.compile(
     rf"|\bas (?:the|an?|my) (?:\w+ ){{0,1}}?{_GRADER},? (?:you (?:should|must|will|can|have to)|please)\b"
     rf"|\b(?:please|kindly|you (?:should|must)) (?:\w+ ){{0,2}}?(?:rate|score|grade|judge|evaluate) {_THIS}\b"
     rf"|\b(?:rate|score|grade|mark) {_THIS} (?:(?:with|as) )?(?:an? |the )?{_GOOD}"
-    rf"|\b(?:give|award|assign|grant)(?:ing)? (?:{_THIS}|me) (?:an? )?"
+    rf"|\b(?:giv(?:e|ing)|(?:award|assign|grant)(?:ing)?) (?:{_THIS}|me) (?:an? )?"
     rf"(?:{_TOP}|(?:score|rating|grade) of|\d+ ?/ ?\d+|10\b)"
     rf"|\b{_THIS} (?:\w+ ){{0,2}}?(?:deserves|merits|should (?:receive|get|be (?:given|awarded|rated|scored|graded)))"
     rf" (?:an? |the )?(?:{_TOP}|high\b|10\b|score|\d+ ?/ ?\d+)"
@@ -63,28 +64,46 @@ _PATTERN = regex.compile(
 )
 
 
-def may_address_grader(texts: Sequence[str]) -> bool:
-    """Return whether any of the texts may speak to a grader; False for most, at little cost."""
-    pieces = [text if len(text) <= 2 * WINDOW else text[:WINDOW] + text[-WINDOW:] for text in texts]
-    return _TRACES.are_in(" ".join(["", *pieces]).lower())
-
-
 def grader_address(text: str, asked: Sequence[str] = ()) -> Range | None:
-    """Return where ``text`` first speaks to a grader, within 300 characters of either end; None where it does not.
+    """Return where ``text`` first speaks to a grader; None where it does not, at little cost for most.
 
     ``asked`` are the texts that it answers: if they speak of judges or scores, so may the answer.
     """
-    if len(text) <= 2 * WINDOW:
-        place = _search(text, 0)
-    else:
-        place = _search(text[:WINDOW], 0) or _search(text[-WINDOW:], len(text) - WINDOW)
-    if place is None or not asked:
-        return place
-    match = text[place[0] : place[1]].lower()
-    words = [hint.strip() for hint in _HINTS if hint.strip() in match]
-    return None if any(word in one.lower() for one in asked for word in words) else place
+    lowered = f" {text.lower()}".replace("\n", " ")
+    hints = [hint for trace, hints in _HINTS.items() if trace in lowered for hint in hints if hint in lowered]
+    if not hints:
+        return None
+    if len(lowered) != len(text) + 1:  # some capitals have two characters in lower case
+        single = (low if len(low := letter.lower()) == 1 else letter for letter in text)
+        lowered = f" {''.join(single)}".replace("\n", " ")
+    for start, end in _near(sorted({place for hint in hints for place in _places(hint, lowered)}), len(text)):
+        near = lowered[start : end + 1]
+        match = _PATTERN.search(text, start, end) if any(target in near for target in _TARGETS) else None
+        if match is not None and not _is_asked_for(match[0].lower(), asked):
+            return match.start(), match.end()
+    return None
 
 
-def _search(piece: str, start: int) -> Range | None:
-    match = _PATTERN.search(piece) if _HINTED.are_in(f" {piece.lower()}") else None
-    return None if match is None else (start + match.start(), start + match.end())
+def _is_asked_for(match: str, asked: Sequence[str]) -> bool:
+    words = [hint.strip() for hints in _HINTS.values() for hint in hints if hint.strip() in match]
+    return any(word in one.lower() for one in asked for word in words)
+
+
+def _near(places: Sequence[int], length: int) -> Iterator[Range]:
+    """The parts of a text around places in it, in order; parts that touch are one."""
+    start = end = -1
+    for place in places:
+        if start >= 0 and place - NEAR > end:
+            yield start, end
+            start = -1
+        start = max(0, place - NEAR) if start < 0 else start
+        end = min(length, place + NEAR)
+    if start >= 0:
+        yield start, end
+
+
+def _places(hint: str, text: str) -> Iterator[int]:
+    place = text.find(hint)
+    while place >= 0:
+        yield place
+        place = text.find(hint, place + 1)

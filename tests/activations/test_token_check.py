@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from support.tiny import CHATML, save_tokenizer
 
 from anatomy.activations.model import load_tokenizer
@@ -17,7 +18,7 @@ from anatomy.data.faults import (
 from anatomy.data.row_health import HealthTable
 from anatomy.errors import SettingsError
 from anatomy.report.texts_noted import noted_texts
-from anatomy.settings import CheckSettings, ModelSettings, load_settings
+from anatomy.settings import RECIPES, CheckSettings, ModelSettings, load_settings
 from anatomy.types import Pair
 
 SHOWS = (
@@ -110,8 +111,19 @@ def test_a_training_length_is_a_number_or_that_of_a_recipe(tmp_path):
     for small in ("-3", " 15"):
         with pytest.raises(SettingsError, match="greater than or equal to 16"):
             load_settings(CheckSettings, {"rows": "demo", "train_length": small})
+    with pytest.raises(SettingsError, match=r"no number of tokens, file or recipe 'lap' \(recipes: laptop, olmo3-7b"):
+        load_settings(CheckSettings, {"rows": "demo", "train_length": "lap"})
     with pytest.raises(SettingsError, match=r"none\.yaml"):
         load_settings(CheckSettings, {"rows": "demo", "train_length": str(tmp_path / "none.yaml")})
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_training_length_is_that_of_a_recipe_by_its_name(path, tmp_path, monkeypatch):
+    named = load_settings(CheckSettings, {"rows": "demo", "train_length": path.stem}).train_length
+    assert named == yaml.safe_load(path.read_text())["max_length"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path.stem).write_text("max_length: 77")
+    assert load_settings(CheckSettings, {"rows": "demo", "train_length": path.stem}).train_length == 77
 
 
 def test_each_fact_is_a_sentence(tokenizers):
