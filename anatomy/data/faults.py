@@ -67,7 +67,7 @@ REASONING_HIDDEN = "reasoning-hidden"
 
 FLAGS = {
     RATING_AGAINST_LABEL: "the rejected response has the higher rating",
-    RATINGS_CONTRADICT: "another overall rating of the row prefers the other side",
+    RATINGS_CONTRADICT: "ratings of the row contradict each other: of the sides, or of one response",
     EMPTY_PROMPT: "the two sides share no prompt text",
     SYSTEM_DIFFERS: "the sides have different system turns, or one has none: the label can be read off them",
     DIFFER_INVISIBLY: "the sides differ in characters that nobody sees, and in nothing else",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from anatomy.data.cell_values import inner_ratings, is_scalar, json_column, plain
 from anatomy.data.column_names import RANK, words_of
 from anatomy.data.columns import decoded, getter, kind_of, number_in
 from anatomy.data.conversations import check_response, common_start, joined
@@ -20,9 +21,8 @@ from anatomy.data.faults import (
     UNREADABLE,
     Fault,
 )  # fmt: skip
-from anatomy.data.json_stream import TooDeep, parse_json
-from anatomy.data.messages import RowFault, as_json, describe, is_messages, split_transcript, to_messages
-from anatomy.data.readers import Record, without_absent
+from anatomy.data.messages import RowFault, describe, is_messages, split_transcript, to_messages
+from anatomy.data.readers import Record
 from anatomy.data.reading import FileReading
 from anatomy.data.single_responses import truth_of
 from anatomy.data.transcripts import is_in
@@ -308,7 +308,7 @@ class RecordReader:
     def _metadata(self, values: Mapping[str, Any], scores: Sequence[float]) -> dict[str, Any]:
         """The other scalar columns, and authors and scores of the sides under one name each."""
         others = _others(tuple(values), self._used)
-        found = {name: _plain(values[key]) for key, name in others if _is_scalar(values[key])}
+        found = {name: plain(values[key]) for key, name in others if is_scalar(values[key])}
         for role, name in self._canonical:
             self._put(found, values, role, name)
         if self.reading.layout == "winner":
@@ -325,15 +325,16 @@ class RecordReader:
         if column is None or _is_known(column, name):
             return
         value = self._get[role](values)
-        if _is_scalar(value):
-            found.setdefault(name, _plain(value))
+        if is_scalar(value):
+            found.setdefault(name, plain(value))
 
     def _facts(self, item: Any) -> dict[str, Any]:
         """What an object that holds a response says of it besides."""
         if self._roles.response is None or not isinstance(item, dict):
             return {}
-        left = {key: value for key, value in item.items() if key != self._roles.response and _is_scalar(value)}
-        return {without_surrogates(key): _plain(value) for key, value in left.items()}
+        left = {key: value for key, value in item.items() if key != self._roles.response and is_scalar(value)}
+        found = {without_surrogates(key): plain(value) for key, value in left.items()}
+        return found | {without_surrogates(name): number for name, number in inner_ratings(item)}
 
     def votes(self, values: Mapping[str, Any]) -> list[float]:
         """The single preferences that a record holds several of, if it does."""
@@ -372,39 +373,3 @@ def _flat(value: Any, column: str, role: str) -> list[Message]:
     if isinstance(value, list) and value and not all(isinstance(item, dict) for item in value):
         return [message for item in value for message in to_messages(item, column, role)]
     return to_messages(value, column, role)
-
-
-def json_column(value: Any, column: str, kind: type) -> Any:
-    """A list or mapping, given as such or as JSON text; nothing, or an empty one, is ``None``.
-
-    Null fields of what is given as such are dropped, as everywhere: in columnar formats they say nothing.
-
-    Raises:
-        RowFault: it is something else.
-    """
-    if isinstance(value, str) and value.strip():
-        try:
-            value = parse_json(value)
-        except ValueError:
-            raise RowFault(UNREADABLE, f"`{column}` holds {describe(value)} which is not JSON") from None
-        except TooDeep as fault:
-            raise RowFault(UNREADABLE, f"`{column}` holds {fault}") from None
-    else:
-        value = without_absent(value)
-    if value is None or value in ("", [], {}) or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if not isinstance(value, kind):
-        raise RowFault(UNREADABLE, f"`{column}` holds {describe(value)} where a JSON {kind.__name__} belongs")
-    return as_json(value, column)
-
-
-_NUMBER, _NO_SCALAR = (int, float), (list, dict, bytes)  # a union of types takes four times as long
-
-
-def _is_scalar(value: object) -> bool:
-    return value is not None and not isinstance(value, _NO_SCALAR)
-
-
-def _plain(value: Any) -> Any:
-    """A metadata value that JSON and UTF-8 can hold; dates and the like become text."""
-    return value if isinstance(value, _NUMBER) else without_surrogates(str(value))

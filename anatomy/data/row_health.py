@@ -29,7 +29,7 @@ from anatomy.data.health import (
 from anatomy.data.lengths import LengthTable
 from anatomy.data.near_duplicates import PromptSample
 from anatomy.data.pair_faults import pair_faults
-from anatomy.data.rating_range import RatingRange, contradiction
+from anatomy.data.rating_range import RatingConflicts, RatingRange, contradiction
 from anatomy.data.text_marks import TextMarks
 from anatomy.errors import RowsError
 from anatomy.types import SIDES, SPANS, Message, Pair
@@ -97,6 +97,7 @@ class HealthTable:
         self._lengths, self._unit = {span: LengthTable() for span in SPANS}, "characters"
         self._content, self._groups = ContentSample(seed), GroupTable(group_by)
         self._canned, self._asked, self._ratings = CannedTexts(), PromptSample(), RatingRange()
+        self._conflicts = RatingConflicts()
 
     @property
     def retained(self) -> int:
@@ -156,6 +157,8 @@ class HealthTable:
             self._note(self._flags, faults.RATING_AGAINST_LABEL, pair.source_rows[0], text)
         if ratings is not None and (against := contradiction(pair.metadata, ratings)):
             self._note(self._flags, faults.RATINGS_CONTRADICT, pair.source_rows[0], against)
+        else:
+            self._conflicts.add(pair.metadata, pair.source_rows[0])
         if not any(message["content"].strip() for message in pair.prompt):
             self._note(self._flags, faults.EMPTY_PROMPT, pair.source_rows[0], excerpt(pair))
         for flag, text in pair_faults(pair):
@@ -202,7 +205,7 @@ class HealthTable:
             retained=self.retained,
             format=self._format,
             reasons=self._noted(self._reasons, faults.REASONS),
-            flags=self._noted(self._flags, faults.FLAGS),
+            flags=self._noted_flags(),
             lengths={span: table.described(self._unit) for span, table in self._lengths.items()},
             prompts=PromptRepeats(
                 distinct=len(prompts),
@@ -221,6 +224,16 @@ class HealthTable:
             markup=self._marks.markup(),
             reasoning=self._marks.reasoning(),
         )
+
+    def _noted_flags(self) -> dict[str, NotedRows]:
+        """The flags, with the ratings of one response that contradict each other, which the whole set tells."""
+        count, rows = self._conflicts.found()
+        found = self._noted(self._flags + Counter({faults.RATINGS_CONTRADICT: count}), faults.FLAGS)
+        if count:
+            noted = found[faults.RATINGS_CONTRADICT]
+            examples = [*noted.examples, *rows][:EXAMPLES]
+            found[faults.RATINGS_CONTRADICT] = noted.model_copy(update={"examples": examples})
+        return found
 
     def _noted(self, counts: Counter[str], known: Mapping[str, str]) -> dict[str, NotedRows]:
         return {name: NotedRows(count=counts[name], examples=self._examples[name]) for name in known if counts[name]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from anatomy.data import faults
 from anatomy.data.health import RowHealth
 from anatomy.data.ingest import measure
+from anatomy.data.pair_stream import PairStream
 from anatomy.data.row_health import HealthTable
 from anatomy.settings import RowSettings
 from anatomy.types import Message, Pair
@@ -125,8 +127,8 @@ def test_placeholder_scores() -> None:
     [
         ({"fine-grained_score_chosen": 1.25, "fine-grained_score_rejected": 1.5}, True),
         ({"overall_rating_chosen": 1, "overall_rating_rejected": 2}, True),
-        ({"fine-grained_score_chosen": 1.5, "fine-grained_score_rejected": 1.25}, False),
-        ({"fine-grained_score_chosen": 1.5, "fine-grained_score_rejected": 1.5}, False),
+        ({"fine-grained_score_chosen": 4.5, "fine-grained_score_rejected": 1.25}, False),
+        ({"fine-grained_score_chosen": 4.5, "fine-grained_score_rejected": 4.5}, False),
         ({"verbosity_score_chosen": 1, "verbosity_score_rejected": 5}, False),
         ({"overall_score_chosen": "N/A", "overall_score_rejected": 2}, False),
         ({"overall_score_chosen": 1}, False),
@@ -141,3 +143,54 @@ def test_overall_ratings_that_prefer_different_sides_contradict(other: dict[str,
 def test_tens_that_fine_grained_scores_contradict() -> None:
     flags = measure(RowSettings(rows=str(SHARED / "cases" / "03-ultrafeedback-raw.jsonl"))).flags
     assert flags[faults.RATINGS_CONTRADICT].count == 4
+
+
+def rated(overall: tuple[float, float], index: int = 0, **others: Any) -> Pair:
+    scores = {"overall_score_chosen": overall[0], "overall_score_rejected": overall[1]}
+    return sides([turn("assistant", "a")], [turn("assistant", "b")], index, **scores, **others)
+
+
+@pytest.mark.parametrize(
+    ("row", "flagged"),
+    [
+        (rated((10, 2.0), **{"fine-grained_score_chosen": 1.25, "fine-grained_score_rejected": 1.0}), True),
+        (rated((10, 9.5), **{"fine-grained_score_chosen": 4.5, "fine-grained_score_rejected": 1.5}), True),
+        (rated((8, 1.0), **{"fine-grained_score_chosen": 4.5, "fine-grained_score_rejected": 5.0}), True),
+        (rated((10, 1.0), **{"fine-grained_score_chosen": 5.0, "fine-grained_score_rejected": 1.0}), False),
+        (rated((8, 2.0), **{"fine-grained_score_chosen": 2.5, "fine-grained_score_rejected": 2.0}), False),
+        (rated((10, 2.0), **{"annotations.help.Rating_chosen": 1.0, "notes.truth.Rating_chosen": 2.0}), True),
+        (rated((10, 2.0), **{"annotations.help.Rating_chosen": 1.0, "notes.truth.Rating_chosen": 5.0}), False),
+        (rated((10, 2.0), verbosity_score_chosen=1), False),
+        (rated((float("nan"), 2.0), **{"fine-grained_score_chosen": 1.0}), False),
+    ],
+)  # fmt: skip
+def test_ratings_of_one_response_contradict_each_other(row: Pair, flagged: bool) -> None:
+    flags = health_of(row).flags
+    assert (faults.RATINGS_CONTRADICT in flags) == flagged
+    if flagged:
+        assert flags[faults.RATINGS_CONTRADICT].count == 1
+        assert "overall" in flags[faults.RATINGS_CONTRADICT].examples[0].excerpt
+
+
+def test_the_scale_is_that_of_the_whole_set() -> None:
+    """A 5 is the best of the first rows; later ones have a 10."""
+    low = {"quality_score_chosen": 1.5}
+    assert faults.RATINGS_CONTRADICT in health_of(rated((5, 2), **low)).flags
+    best = rated((10, 2), 1, quality_score_chosen=5.0)
+    assert faults.RATINGS_CONTRADICT not in health_of(rated((5, 2), **low), best).flags
+
+
+def test_nested_ratings_of_a_response_are_carried(tmp_path: Path) -> None:
+    def answer(text: str, overall: float, rating: str) -> dict[str, Any]:
+        notes = {"helpfulness": {"Rating": rating, "Rationale": "Because."}, "honesty": {"Rating": "N/A"}}
+        return {"response": text, "overall_score": overall, "annotations": notes}
+
+    rows = [
+        {"instruction": f"Why {n}?", "completions": [answer(f"a{n}", 10, "1"), answer(f"b{n}", 2, "3")]} for n in "xyz"
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pair = next(iter(PairStream(RowSettings(rows=str(path)))))
+    assert isinstance(pair, Pair)
+    assert pair.metadata["annotations.helpfulness.Rating_chosen"] == 1.0
+    assert measure(RowSettings(rows=str(path))).flags[faults.RATINGS_CONTRADICT].count == 3
