@@ -100,7 +100,8 @@ class VoteAgreement(HealthPart):
     """How far several votes of one pair agree: pairs with more than one vote, their votes, and pairs without a winner.
 
     ``percent`` is the mean share of pairs of votes that agree, ``alpha`` Krippendorff's (nominal): 1 is full agreement,
-    0 is chance; None where it is not defined.
+    0 is chance; None where it is not defined. ``error`` is the standard error of ``percent``, by pair and by person;
+    ``people`` is None, and the error by pair alone, where it is not known who voted.
     """
 
     pairs: int
@@ -108,6 +109,8 @@ class VoteAgreement(HealthPart):
     ties: int
     percent: float | None
     alpha: float | None
+    error: float | None
+    people: int | None
 
 
 class RowReading(HealthPart):

@@ -89,8 +89,13 @@ class PairStream:
                 else:
                     yield from pairs_of(judged, self.settings.pairs)
             for group in self._sampled_groups(votes):
-                yield self._tallies.votes.majority(group)
+                yield self._tallies.votes.majority(group, self._voter())
             yield from self._from_prompts(prompts)
+
+    def _voter(self) -> str | None:
+        """The column of the people whose votes are put together."""
+        known = [reading for reading in self._readings.values() if reading is not None and reading.has_voters]
+        return without_surrogates(str(known[0].roles.vote)) if known else None
 
     def _from_prompts(self, prompts: GroupIndex) -> Iterator[Pair | Fault]:
         """Pairs of the responses to each prompt.
@@ -166,7 +171,7 @@ class PairStream:
             map={"layout": self._first.layout, **_sound(self._first.roles.named())},
             notes=[without_surrogates(note) for note in (*notes, *self._tallies.notes())],
             unread=_sound(unread),
-            votes=self._tallies.votes.found(),
+            votes=self._tallies.votes.agreement.found(),
         )
 
 
@@ -189,7 +194,7 @@ class _Tallies:
     def count_votes(self, preferences: Sequence[float]) -> None:
         """Take the preferences of several people for one pair into account: which side each is for."""
         if preferences:
-            self.votes.add([("-", "0", "+")[(vote > 0) - (vote < 0) + 1] for vote in preferences])
+            self.votes.agreement.add([("-", "0", "+")[(vote > 0) - (vote < 0) + 1] for vote in preferences])
 
     def notes(self) -> list[str]:
         """Rows that became fewer or more, labels, and where rows of another shape begin."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from anatomy.data.conversations import split_shared
 from anatomy.data.faults import TIE, UNPAIRED, Fault
-from anatomy.data.health import VoteAgreement
 from anatomy.data.judged import Judged
+from anatomy.data.vote_agreement import AgreementTable
 from anatomy.types import Message, Pair, content_hash
 
 LABELS = frozenset({0.0, 1.0})
@@ -101,11 +101,9 @@ class Votes:
     """Votes on pairs as they come: one label a pair by majority, and how far the votes agree."""
 
     def __init__(self) -> None:
-        self._pairs = self._votes = self._ties = 0
-        self._agreeing = self._disagreement = 0.0
-        self._totals: Counter[str] = Counter()
+        self.agreement = AgreementTable()
 
-    def majority(self, group: Sequence[Judged]) -> Pair | Fault:
+    def majority(self, group: Sequence[Judged], voter: str | None) -> Pair | Fault:
         """The pair of all votes on it, with ``votes`` and ``vote_share`` as metadata; a fault where they are even."""
         won: Counter[str] = Counter()
         by_key: dict[str, list[Message]] = {}
@@ -115,10 +113,18 @@ class Votes:
                 by_key.setdefault(key, conversation)
                 won[key] += int(score > 0)
         rows = tuple(row for vote in group for row in vote.rows)
-        self.add([str(place) for place, key in enumerate(sorted(won)) for _ in range(won[key])])
+        places = {key: str(place) for place, key in enumerate(sorted(won))}
+        keys = [
+            content_hash(conversation)
+            for vote in group
+            for conversation, score in zip(vote.conversations, vote.scores, strict=True)
+            if score > 0
+        ]
+        people = [str(vote.metadata[voter]) for vote in group if voter is not None and voter in vote.metadata]
+        self.agreement.add([places[key] for key in keys], people)
         ranked = sorted(won, key=lambda key: -won[key])
         if len(ranked) == 2 and won[ranked[0]] == won[ranked[1]]:
-            self._ties += 1
+            self.agreement.add_tie()
             return Fault(rows[0], TIE, f"{won[ranked[0]]} of {len(group)} votes for either response", rows)
         prompt, chosen, rejected = split_shared(by_key[ranked[0]], by_key[ranked[-1]])
         first = group[0]
@@ -130,29 +136,3 @@ class Votes:
         if len(group) > 1:
             metadata |= {"votes": len(group), "vote_share": won[ranked[0]] / len(group)}
         return Pair(rows[0], prompt, chosen, rejected, metadata, first.tools, first.template_kwargs, rows)
-
-    def add(self, votes: Sequence[str]) -> None:
-        """Take the votes on one pair into account: what each is for, in words that mean the same for every pair."""
-        if len(votes) < 2:
-            return
-        counts = Counter(votes)
-        different = len(votes) ** 2 - sum(count**2 for count in counts.values())
-        self._pairs += 1
-        self._votes += len(votes)
-        self._agreeing += 1 - different / (len(votes) * (len(votes) - 1))
-        self._disagreement += different / (len(votes) - 1)
-        self._totals.update(counts)
-
-    def found(self) -> VoteAgreement | None:
-        """How far votes agree; None without any."""
-        if not self._pairs:
-            return None
-        total = sum(self._totals.values())
-        expected = (total**2 - sum(count**2 for count in self._totals.values())) / (total - 1)
-        return VoteAgreement(
-            pairs=self._pairs,
-            votes=self._votes,
-            ties=self._ties,
-            percent=round(self._agreeing / self._pairs, 4),
-            alpha=round(1 - self._disagreement / expected, 4) if expected else None,
-        )

@@ -28,9 +28,11 @@ def reading(health: Health) -> Iterator[str]:
     if found.votes is not None:
         votes = found.votes
         alpha = "" if votes.alpha is None else f", Krippendorff's alpha {votes.alpha:.2f}"
+        by = "pair" if votes.people is None else f"pair and by {count(votes.people)} people"
+        error = "" if votes.error is None else f" (standard error {share(votes.error)}, by {by})"
         yield (
             f"Votes: {count(votes.votes)} on {count(votes.pairs)} pairs; two votes on one agree in "
-            f"{share(votes.percent)} of cases{alpha}; {count(votes.ties)} pairs without a winner"
+            f"{share(votes.percent)} of cases{error}{alpha}; {count(votes.ties)} pairs without a winner"
         )
 
 

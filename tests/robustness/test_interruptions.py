@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 from support import page_run
@@ -25,14 +26,17 @@ from anatomy import artifacts
 from anatomy.rollouts.training_folder import read_train_log
 
 FEW, MANY = 1, 12
+SOURCE_ROWS = 60
+"""Rows of the set that is cleaned; the answers of some are missing."""
 TINY = ["--device", "cpu", "--dtype", "float32"]
 
 
 class Scenario(NamedTuple):
-    """A long command, without ``--out``; and what must be equal after any accident."""
+    """A long command, without ``--out``; what must be equal after any accident; and the flag of its folder."""
 
     argv: list[str]
     result: Callable[[Path], object]
+    folder: str = "--out"
 
 
 class Undisturbed(NamedTuple):
@@ -67,6 +71,16 @@ def autoencoder(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
 
 
+def cleaned(out: Path) -> object:
+    """The files of a clean set; every row of the source is in a pair or left out, and in one of the two alone."""
+    kept = [row for rows in pq.read_table(out / artifacts.CLEANED)["source_rows"].to_pylist() for row in rows]
+    left_out = pq.read_table(out / artifacts.LEFT_OUT)["source_row"].to_pylist()
+    assert sorted(kept + left_out) == list(range(SOURCE_ROWS))
+    files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert artifacts.CARD in files
+    return {name: content for name, content in files.items() if name != ".lock"}
+
+
 def _write(path: Path, rows: list[dict]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -74,7 +88,7 @@ def _write(path: Path, rows: list[dict]) -> str:
 
 @pytest.fixture(scope="session")
 def scenarios(tmp_path_factory, tiny_model_dir) -> dict[str, Scenario]:
-    """The four long commands at the size of a test."""
+    """The five long commands at the size of a test."""
     folder, model = tmp_path_factory.mktemp("long"), str(tiny_model_dir("llama"))
     sae = str(save_sae(folder / "sae", Path(model)))
     audit = ["--sae", sae, "--min-features", "2", "--min-community", "2", "--min-rows", "10", "--data-clusters", "3",
@@ -88,8 +102,13 @@ def scenarios(tmp_path_factory, tiny_model_dir) -> dict[str, Scenario]:
              "--max-steps", "5", "--save-steps", "2"]  # fmt: skip
     fit = ["--layer", "1", "--features", "64", "--k", "8", "--batch", "256", "--epochs", "3", "--held-out", "0.2",
            "--buffer-tokens", "2048", "--dead-tokens", "3000", "--checkpoint-tokens", "2000"]  # fmt: skip
+    faulty = _write(folder / "faulty.jsonl", [
+        {"prompt": f"Q{n // 2}", "chosen": None if n % 7 == 0 else f"a{n}" * 9, "rejected": f"b{n % 30}"}
+        for n in range(SOURCE_ROWS)
+    ])  # fmt: skip
     sample = ["--max-new-tokens", "8", "--samples", "2", "--batch-tokens", "128"]
     return {
+        "check": Scenario(["check", faulty, "--model", model], cleaned, "--write"),
         "audit": Scenario(["audit", rows, "--model", model, *TINY, *audit], audited_files),
         "train": Scenario(["train", "--rows", pairs, "--model", model, "--device", "cpu", *train], trained),
         "rollout": Scenario(["rollout", "--prompts", prompts, "--model", model, *TINY, *sample], sampled),
@@ -115,7 +134,7 @@ def undisturbed(scenarios, commands, tmp_path_factory):
 
 
 def run(commands: Commands, scenario: Scenario, out: Path, accident: Accident | None = None) -> Outcome:
-    return commands.run(*scenario.argv, "--out", out, accident=accident, seconds=3 * SECONDS)
+    return commands.run(*scenario.argv, scenario.folder, out, accident=accident, seconds=3 * SECONDS)
 
 
 def assert_ends_well(commands: Commands, whole: Undisturbed, out: Path, what: str) -> None:
@@ -136,9 +155,9 @@ def assert_kills_cost_nothing(name: str, count: int, commands, undisturbed, fold
         assert_ends_well(commands, whole, out, f"a kill {delay} s after change {at} of {whole.changes}")
 
 
-SCENARIOS = ["audit", "train", "rollout", "sae train"]
-BY_DEFAULT = ["audit", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SCENARIOS[1:])]
-"""The first alone by default; all with the mark."""
+SCENARIOS = ["check", "audit", "train", "rollout", "sae train"]
+BY_DEFAULT = ["check", "audit", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SCENARIOS[2:])]
+"""The first two alone by default; all with the mark."""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -189,7 +208,8 @@ def assert_limits_on_files_cost_nothing(name: str, sizes_kb: list[int], commands
     whole = undisturbed(name)
     for size_kb in sizes_kb:
         out = folder / str(size_kb)
-        outcome = commands.run(*whole.scenario.argv, "--out", out, file_mb=size_kb / 1024, seconds=3 * SECONDS)
+        argv = [*whole.scenario.argv, whole.scenario.folder, out]
+        outcome = commands.run(*argv, file_mb=size_kb / 1024, seconds=3 * SECONDS)
         assert outcome.fault() is None, outcome.described()
         if outcome.status == 0:  # a finished SAE is not made again, so there is nothing to resume
             assert whole.scenario.result(out) == whole.result, f"with files of at most {size_kb} kB"

@@ -392,7 +392,8 @@ export interface RowReading {
  * How far several votes of one pair agree: pairs with more than one vote, their votes, and pairs without a winner.
  *
  * ``percent`` is the mean share of pairs of votes that agree, ``alpha`` Krippendorff's (nominal): 1 is full agreement,
- * 0 is chance; None where it is not defined.
+ * 0 is chance; None where it is not defined. ``error`` is the standard error of ``percent``, by pair and by person;
+ * ``people`` is None, and the error by pair alone, where it is not known who voted.
  */
 export interface VoteAgreement {
   pairs: number;
@@ -400,6 +401,8 @@ export interface VoteAgreement {
   ties: number;
   percent: number | null;
   alpha: number | null;
+  error: number | null;
+  people: number | null;
 }
 /**
  * Marks of chat templates inside texts of retained rows.
