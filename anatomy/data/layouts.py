@@ -291,7 +291,7 @@ def _styled(
     style = _style(texts)
     values = [value for name in names for value in map(getter(name), records) if kind_of(value) != "none"]
     plain = settings.format == "auto" and bool(texts) and len(texts) > MOSTLY * len(values)
-    opens = not plain and any(map(opens_conversation, values))
+    opens = not plain and 2 * sum(map(opens_conversation, values)) > len(values)
     alone = style is None and roles.prompt is None and settings.format == "auto" and not opens
     if alone and (prompt := likely_prompt(columns, [*names, *(roles.responses or "").split("+")])):
         roles = roles.model_copy(update={"prompt": prompt})

@@ -10,6 +10,7 @@ from anatomy.data.columns import TEXT, Column, decoded, long_text
 from anatomy.data.messages import ROLES
 
 ALL_BUT_LAST = ".:-1"
+MOSTLY = 0.8
 NO_PROMPT = (
     *("system", "template", "category", "type", "length", "source", "tag", "topic", "label", "generation"),
     *("quality", "explanation", "reason", "rationale", "intent", "criteria", "judge", "labelling", "grading", "rubric"),
@@ -39,7 +40,7 @@ def likely_prompt(columns: Mapping[str, Column], taken: Sequence[str]) -> str | 
     texts = [column for column in columns.values() if column.name not in taken and long_text(column)]
     for choice in (
         [column for column in texts if set(column.words) & {*PROMPT, "task"} and not set(column.words) & about],
-        [column for column in texts if column.kind == "messages" and share_of_last(column, "user") == 1],
+        [column for column in texts if column.kind == "messages" and mostly_ends(column, "user")],
         [column for column in texts if column.words == ("text",)],
     ):
         if len(choice) == 1:
@@ -47,12 +48,12 @@ def likely_prompt(columns: Mapping[str, Column], taken: Sequence[str]) -> str | 
     return None
 
 
-def share_of_last(column: Column, role: str) -> float:
-    """The share of a column's texts that are conversations which end with a role; one turn is no answer."""
+def mostly_ends(column: Column, role: str) -> bool:
+    """Whether nearly all that a column holds are conversations which end with a role; one turn is no answer."""
     found = [decoded(value) for value in column.filled]
     least = 2 if role == "assistant" else 1
     ends = [value[-1] for value in found if isinstance(value, list) and len(value) >= least]
-    return sum(isinstance(turn, dict) and role_of(turn) == role for turn in ends) / max(len(found), 1)
+    return bool(found) and sum(isinstance(turn, dict) and role_of(turn) == role for turn in ends) >= MOSTLY * len(found)
 
 
 def role_of(turn: Mapping[str, Any]) -> str:

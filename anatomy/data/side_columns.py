@@ -25,7 +25,7 @@ from anatomy.data.column_names import (
     words_of,
 )
 from anatomy.data.columns import LISTED, NUMERIC, TEXT, Column, decoded, long_text
-from anatomy.data.prompt_column import ALL_BUT_LAST, share_of_last
+from anatomy.data.prompt_column import ALL_BUT_LAST, mostly_ends
 from anatomy.data.single_responses import NO_SCALE
 from anatomy.data.winners import (
     Winner,
@@ -93,7 +93,7 @@ def _rest_of_conversation(columns: Columns, pairs: Mapping[tuple[str, ...], Mapp
     whole = [
         column.name for column in columns.values()
         if column.kind == "messages" and column.name not in rejected and is_only(column.words, PROMPT, FILLER)
-        and share_of_last(column, "assistant") == 1
+        and mostly_ends(column, "assistant")
     ]  # fmt: skip
     if len(rejected) != 1 or len(whole) != 1:
         return None
@@ -294,7 +294,9 @@ def may_say(column: Column) -> bool:
     words = (*WINNER, *(SCORE if column.kind == "text" else ()))
     named = any(word in words for word in column.words)
     named = named or (bool(set(column.words) & set(VOTER)) and bool(set(column.words) & NUMBERS))
-    return (difference or named) and not (long_text(column) and len({*column.filled}) > MOST_VERDICTS)
+    return (difference or named) and not (
+        long_text(column) and len({str(value) for value in column.filled}) > MOST_VERDICTS
+    )
 
 
 def winner_of(column: Column, numbers: Sequence[str]) -> Winner | None:

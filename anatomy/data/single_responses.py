@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from anatomy.data.column_names import FILLER, LABEL, RESPONSE, SCORE, first_of, is_only, words_of
 from anatomy.data.columns import TEXT, Column
-from anatomy.data.prompt_column import share_of_last
+from anatomy.data.prompt_column import mostly_ends
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings
 
@@ -46,7 +46,7 @@ def single(columns: Mapping[str, Column], taken: Sequence[str], settings: RowSet
     """
     names = [column for column in columns.values() if column.kind in TEXT and column.name not in taken]
     responses = [column for column in names if is_only(column.words, (*RESPONSE, "transcript"), FILLER)]
-    responses = responses or [column for column in columns.values() if share_of_last(column, "assistant") == 1]
+    responses = responses or [column for column in columns.values() if mostly_ends(column, "assistant")]
     if not responses:
         return None
     response = min(responses, key=lambda column: first_of(column.words, (*RESPONSE, "transcript")))

@@ -436,3 +436,10 @@ def test_several_labels_of_one_response_have_to_agree(write: Write) -> None:
         stream_of(path)
     _, found = stream_of(path, label="is_safe")
     assert [texts(row) for row in found] == [(p.prompt, p.good, p.bad) for p in planted(4)]
+
+
+def test_a_verdict_of_another_type_is_a_fault_of_its_row(write: Write) -> None:
+    rows = [LAYOUTS["a sentence"][1](pair) for pair in planted(24)]
+    rows[5]["judgment"] = [1, 2]
+    _, found = stream_of(write("a.jsonl", lines(rows)))
+    assert [row.index for row in found if isinstance(row, Fault)] == [5]
