@@ -91,12 +91,8 @@ def reversed_sign(known: Callable[[bool], Any]) -> Callable[[bool], Any]:
     return lambda positive_is_first: known(not positive_is_first)
 
 
-def reversed_place(known: Callable[..., Any]) -> Callable[..., Any]:
-    def place(value: str, count: int) -> int | None:
-        found = known(value, count)
-        return count - 1 - found if found is not None and found >= 0 else found
-
-    return place
+def reversed_truth(known: Callable[[Any], bool | None]) -> Callable[[Any], bool | None]:
+    return lambda value: None if known(value) is None else not known(value)
 
 
 def reversed_sides(known: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +107,7 @@ def reversed_sides(known: Callable[..., Any]) -> Callable[..., Any]:
     ("module", "rule", "change", "layout"),
     [
         (winners, "_signed", reversed_sign, "sign"),
-        (winners, "place_in", reversed_place, "a sentence"),
+        (winners, "_truth", reversed_truth, "truth"),
         (side_columns, "side_of", reversed_sides, "chosen"),
         (judged, "RANK", lambda _: (), "lists with ranks"),
     ],
