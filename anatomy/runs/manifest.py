@@ -85,7 +85,7 @@ class Manifest(artifacts.Artifact):
     """What made the run; written last by every stage."""
 
     NAME = "manifest"
-    VERSION = 2
+    VERSION = 3
     REMEDY = "run `anatomy audit` again, into another --out"
 
     anatomy: str = ""

@@ -46,7 +46,7 @@ def test_page_and_terminal_keep_text_as_text(comparison):
     assert html.count('class="badge warn"') == 1
     text = terminal(comparison)
     assert "\x1b" not in text
-    assert "1 changed sign, of 1 clusters, concepts and text rules; 1 of these mostly length." in text
+    assert "1 changed sign, of 1 clusters, concepts and text rules; 1 of these mostly length or authors." in text
 
 
 def test_a_table_marks_columns_of_numbers_and_escapes_cells():
