@@ -3,8 +3,8 @@
 /**
  * All parts of the page; ``signal``, ``rows`` and ``tokens`` stand for parts such as ``signal-R1``, ``rows-0000``.
  *
- * ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each context but the finest data clusters; ``evidence``
- * are texts by row.
+ * ``ids`` are the ids of all rows, 32 characters each; ``contexts`` are the rows of each context
+ * but the finest data clusters; ``evidence`` are texts by row.
  */
 export interface PagePayload {
   main: MainPart;
@@ -1438,7 +1438,9 @@ export interface TopSignals {
   value: Packed;
 }
 /**
- * The tests as columns; contexts, responses and repeated contexts are numbers of ``names``, views and verdicts of theirs.
+ * The tests as columns; contexts and responses are numbers of ``names``, views and verdicts of theirs.
+ *
+ * ``repeats`` is the context whose finding a test repeats, or the empty name.
  */
 export interface TestColumns {
   names: string[];

@@ -91,7 +91,9 @@ function sizes(label) {
   if (label.n_rows) record.push(plural(label.n_rows, "row"));
   if (label.n_spans !== undefined)
     record.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
-  return record.join(" · ") + (["concept", "group of rows"].includes(label.kind) || label.name ? "" : " · name not verified");
+  return (
+    record.join(" · ") + (["concept", "group of rows"].includes(label.kind) || label.name ? "" : " · name not verified")
+  );
 }
 
 /**
