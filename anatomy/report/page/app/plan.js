@@ -24,7 +24,14 @@ const PLAN_VERSION = 1;
  *   backend: string,
  * }} Intervention
  */
-/** @typedef {{ schema_version?: unknown, run_id?: unknown, interventions?: Intervention[], decisions?: DecisionLine[] }} PlanFile */
+/**
+ * @typedef {{
+ *   schema_version?: unknown,
+ *   run_id?: unknown,
+ *   interventions?: Intervention[],
+ *   decisions?: DecisionLine[],
+ * }} PlanFile
+ */
 /**
  * @typedef {{
  *   target?: unknown,
