@@ -189,15 +189,24 @@ class HarvestSettings(RowSettings, ModelSettings, SAESettings):
     """Everything that decides the pooled features."""
 
 
-class ClusterSettings(Settings):
-    """Response clusters, data clusters, prompt clusters (method.md §4–6)."""
+class ResponseClusterSettings(Settings):
+    """Response clusters (method.md §4)."""
 
-    edge_fraction: float = Field(0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges (nMI).")
+    edge_fraction: float = Field(0.01, gt=0, le=1, description="Share of feature pairs kept as graph edges.")
     resolution: float | None = Field(
-        None, gt=0, description="Leiden resolution; default: communities of at most 80 features on average."
+        None, gt=0, description="Least mean correlation in a cluster; default: 0.35, or what chance makes if larger."
     )
     min_community: int = Field(4, ge=1, description="Communities of fewer features are dissolved.")
     graph_samples: int = Field(100_000, ge=100, description="Responses sampled for the co-firing graph.")
+
+
+class ClusterSettings(ResponseClusterSettings):
+    """Response clusters, data clusters, prompt clusters (method.md §4–6)."""
+
+    response_clusters: Path | None = Field(
+        None, description="File that `anatomy sae cluster` wrote; default: the one that lies with the SAE, if any does."
+    )
+    cluster_on_rows: bool = Field(False, description="Make response clusters from these rows, not from such a file.")
     silent_fraction: float = Field(0.05, ge=0, lt=1, description="Rows with least activity, left out of every test.")
     data_clusters: int | None = Field(None, ge=1, description="K of spherical k-means; default: by power, at most 512.")
     prompt_clusters: int | None = Field(None, ge=1, description="Clusters of prompt features; default scales, ≤ 512.")
@@ -275,7 +284,7 @@ class RetestSettings(SubjectSettings, HypothesisSettings):
 
 PLACES = (
     "rows", "config", "split", "revision", *SubjectSettings.model_fields, "sae",
-    "concepts", "concepts_file", "calibration", "base_rollouts",
+    "concepts", "concepts_file", "calibration", "base_rollouts", "response_clusters",
 )  # fmt: skip
 """Settings of an audit that name what is loaded or may run. What a run directory says of them counts for nothing."""
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from anatomy.cli.flags import AT_LEAST_1, Rows, flags_of
+from anatomy.cli.flags import AT_LEAST_0, AT_LEAST_1, Rows, flags_of
 from anatomy.progress import output
-from anatomy.settings import HarvestSettings, SAETrainSettings
+from anatomy.settings import HarvestSettings, ResponseClusterSettings, SAETrainSettings
 
 sae = App(name="sae", help_format="plaintext")
 
@@ -33,3 +33,19 @@ def health(
 
     found = sae_health(rows, tokens=tokens, **flags)
     output("\n".join([str(found), *(found.faults() or ["healthy"])]))
+
+
+@sae.command
+@flags_of(ResponseClusterSettings)
+def cluster(
+    folder: Annotated[Path, Parameter(help="Folder of the SAE; the clusters are written into it.")],
+    runs: Annotated[list[Path], Parameter(help="Run directories of a harvest with it (`anatomy harvest`).")],
+    /,
+    *,
+    seed: Annotated[int, AT_LEAST_0, Parameter(help="Seed of the halves.")] = 0,
+    **flags: Any,
+) -> None:
+    """Group the features of an SAE by what fires together in a corpus; audits with it use the groups."""
+    from anatomy.workflows.sae_cluster import sae_cluster
+
+    output(sae_cluster(folder, *runs, seed=seed, **flags))

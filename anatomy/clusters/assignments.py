@@ -13,8 +13,12 @@ from jaxtyping import Bool, Float, Int
 from anatomy.artifacts import CLUSTERS, DATA_CLUSTERS
 from anatomy.errors import RunError
 
-CLUSTER_COLUMNS = {"feature": "int64", "kind": "string", "cluster": "string"}
-"""Columns of ``clusters.parquet``: a line for each feature of a response, prompt or shift cluster."""
+CLUSTER_COLUMNS = {"feature": "int64", "kind": "string", "cluster": "string", "stability": "double"}
+"""Columns of ``clusters.parquet``: a line for each feature of a response, prompt or shift cluster.
+
+``stability`` is the cluster's: the share of its pairs of features, found together on one half of the prompts, that are
+found together on the other half too, 0 to 1.
+"""
 DATA_CLUSTER_COLUMNS = {"row_id": "string", "cluster": "string", "coarser": "list<string>", "cosine": "float"}
 """Columns of ``data_clusters.parquet``: a line for each row; ``coarser`` are the clusters that hold its own, the
 smallest first.
@@ -31,6 +35,7 @@ class Clusters:
 
     ``coarser_LN`` has the cluster of each row at coarser levels, the finest of them first; each is a union of clusters
     of the level before. Numbers of data clusters are distinct over all levels.
+    ``stability`` of clusters of features by their ids, 0 to 1.
     """
 
     response_F: Int[np.ndarray, " F"]
@@ -39,6 +44,7 @@ class Clusters:
     data_N: Int[np.ndarray, " N"]
     cosine_N: Float[np.ndarray, " N"]
     coarser_LN: Int[np.ndarray, "L N"] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    stability: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def data_levels(self) -> list[Int[np.ndarray, " N"]]:
@@ -66,6 +72,9 @@ class Clusters:
             if kind not in labels or not 0 <= feature < n_features:
                 raise RunError(f"{CLUSTERS}: not clusters of these features; run the audit again")
             labels[kind][feature] = _number(cluster)
+        stability = dict(zip(features["cluster"], features["stability"], strict=True))
+        if not all(0 <= value <= 1 for value in stability.values()):
+            raise RunError(f"{CLUSTERS}: a stability that is not between 0 and 1; run the audit again")
         return cls(
             response_F=labels["response"],
             shift_F=labels["shift"],
@@ -73,6 +82,7 @@ class Clusters:
             data_N=np.array([_number(cluster) for cluster in rows["cluster"]], np.int64),
             cosine_N=np.array(rows["cosine"], np.float32),
             coarser_LN=_levels(rows["coarser"]),
+            stability=stability,
         )
 
 

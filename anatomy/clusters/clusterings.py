@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from anatomy.clusters.correlations import Activity
 from anatomy.clusters.feature_clusters import (
     Moments,
     Shard,
     default_feature_clusters,
     default_min_fires,
-    feature_clusters,
+    embedded_clusters,
     keep_prompt_features,
     keep_shift_features,
     prompt_moments,
@@ -22,25 +23,46 @@ from anatomy.clusters.feature_clusters import (
     shift_moments,
     shift_values,
 )
-from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities, scaled_resolution
+from anatomy.clusters.response_clusters import StableClusters, response_clusters
 from anatomy.clusters.row_clusters import centroids, silent_rows, spherical_kmeans, unit
 from anatomy.clusters.row_tree import coarser, enlarged
-from anatomy.settings import ClusterSettings
+from anatomy.clusters.stored_clusters import ClusterOrigin
+from anatomy.settings import ClusterSettings, ResponseClusterSettings
 from anatomy.statistics.power import LEVELS, context_count, context_size
 from anatomy.statistics.prompts import Prompts
 from anatomy.types import SIDES
 
-Shards = Callable[[], Iterable[Shard]]
+
+class ResponseShard(Shard, Protocol):
+    """Pooled features of consecutive rows, with the prompt of each row."""
+
+    @property
+    def prompt_ids(self) -> list[str]:
+        """Prompt id of each row."""
+
+    def tokens(self, span: str) -> Int[np.ndarray, " N"]:
+        """Tokens of ``span`` in each row."""
+
+
+Shards = Callable[[], Iterable[ResponseShard]]
 """Gives a fresh pass over the feature store."""
 
 
-class FeatureClusters(NamedTuple):
-    """Labels of features, 0 for none; ``resolved`` holds the settings that were scaled with the data."""
+Stable = tuple[Int[np.ndarray, " F"], Float[np.ndarray, " M"]]
+"""Label of each feature, and the stability of each cluster."""
 
-    response_F: Int[np.ndarray, " F"]
+
+class FeatureClusters(NamedTuple):
+    """Prompt and shift clusters: labels of features, 0 for none, and the stability of each cluster.
+
+    ``resolved`` holds the settings that were scaled with the data.
+    """
+
     prompt_F: Int[np.ndarray, " F"]
     shift_F: Int[np.ndarray, " F"]
-    resolved: dict[str, float]
+    prompt_stability_K: Float[np.ndarray, " K"]
+    shift_stability_M: Float[np.ndarray, " M"]
+    resolved: dict[str, int]
 
 
 class DataClusters(NamedTuple):
@@ -55,36 +77,72 @@ class DataClusters(NamedTuple):
     context_prompts: int
 
 
+def cluster_responses(
+    shards: Shards, settings: ResponseClusterSettings, min_prompts: int, seed: int, sources: Sequence[str]
+) -> tuple[StableClusters, ClusterOrigin]:
+    """Response clusters by co-firing (method.md §4), and what they were made from."""
+    activity = read_activity(shards, settings.graph_samples, np.random.default_rng(seed))
+    found = response_clusters(activity, settings, min_prompts, seed)
+    origin = ClusterOrigin(
+        sources=tuple(sources),
+        responses=len(activity.prompt_S),
+        prompts=len(np.unique(activity.prompt_S)),
+        min_prompts=min_prompts,
+        resolution=found.resolution,
+        chance=found.chance,
+        features=found.features,
+        clustered=int((found.label_F > 0).sum()),
+        unstable=found.unstable,
+    )
+    return found, origin
+
+
+def read_activity(shards: Shards, most: int, generator: np.random.Generator) -> Activity:
+    """The strength of every feature on the responses of a uniform sample of rows; at most ``most`` responses."""
+    prompts = [prompt for shard in shards() for prompt in shard.prompt_ids]
+    rows = np.sort(generator.choice(len(prompts), min(max(1, most // len(SIDES)), len(prompts)), replace=False))
+    strengths, tokens, start = [], [], 0
+    for shard in shards():
+        stop = start + len(shard.prompt_ids)
+        inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+        strengths.append([shard.matrix(side, "max")[inside] for side in SIDES])
+        tokens.append([shard.tokens(side)[inside] for side in SIDES])
+        start = stop
+    places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+    prompt_N = np.array([places[prompts[row]] for row in rows], np.int64)
+    by_side = [sp.vstack([parts[side] for parts in strengths], format="csr") for side in range(len(SIDES))]
+    tokens_S = np.concatenate([parts[side] for side in range(len(SIDES)) for parts in tokens])
+    return Activity(sp.csr_array(sp.vstack(by_side, format="csr")), np.tile(prompt_N, len(SIDES)), tokens_S)
+
+
 def cluster_features(
     shards: Shards, n_rows: int, settings: ClusterSettings, statistic: str, seed: int
 ) -> FeatureClusters:
-    """Response clusters by co-firing (method.md §4), prompt and shift clusters by embedding (method.md §6)."""
+    """Prompt and shift clusters by embedding (method.md §6)."""
     generator = np.random.default_rng(seed)
-    fires_SF = _sampled(shards, generator, n_rows, settings.graph_samples // 2, _fires)
-    graph = cofiring_graph(fires_SF, settings.edge_fraction)
-    resolution = settings.resolution or scaled_resolution(graph, seed, settings.min_community)
     min_fires = settings.min_fires or default_min_fires(n_rows)
-    resolved: dict[str, float] = {
-        "resolution": resolution,
-        "min_fires": min_fires,
-        "graph_edges": len(graph.source),
-        "graph_samples": fires_SF.shape[0],
-    }
+    resolved: dict[str, int] = {"min_fires": min_fires}
+    prompts = [prompt for shard in shards() for prompt in shard.prompt_ids]
 
-    def embedded(moments: Moments, kept_F: np.ndarray, wanted: int | None, values: str) -> np.ndarray:
+    def embedded(
+        moments: Moments, kept_F: np.ndarray, wanted: int | None, values: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         k = wanted or default_feature_clusters(int(kept_F.sum()), n_rows)
         resolved[f"{values}_features_kept"], resolved[f"{values}_clusters"] = int(kept_F.sum()), k
         read = {"prompt": prompt_values, "shift": shift_values}[values]
-        sample = _sampled(shards, generator, n_rows, settings.embedding_rows, lambda shard: [read(shard, statistic)])
-        return feature_clusters(sample, moments, kept_F, k, settings.embedding_dim, seed)
+        rows = np.sort(generator.choice(n_rows, min(settings.embedding_rows, n_rows), replace=False))
+        sample_BF = _sampled(shards, rows, lambda shard: read(shard, statistic))
+        _, prompt_B = np.unique([prompts[row] for row in rows], return_inverse=True)
+        return embedded_clusters(sample_BF, prompt_B, moments, kept_F, k, settings.embedding_dim, seed)
 
     prompt, shift = prompt_moments(shards(), statistic), shift_moments(shards(), statistic)
-    return FeatureClusters(
-        leiden_communities(graph, seed, settings.min_community, resolution),
-        embedded(prompt, keep_prompt_features(prompt, min_fires), settings.prompt_clusters, "prompt"),
-        embedded(shift, keep_shift_features(shift, min_fires), settings.shift_clusters, "shift"),
-        resolved,
+    prompt_F, prompt_stability_K = embedded(
+        prompt, keep_prompt_features(prompt, min_fires), settings.prompt_clusters, "prompt"
     )
+    shift_F, shift_stability_M = embedded(
+        shift, keep_shift_features(shift, min_fires), settings.shift_clusters, "shift"
+    )
+    return FeatureClusters(prompt_F, shift_F, prompt_stability_K, shift_stability_M, resolved)
 
 
 def cluster_rows(
@@ -106,24 +164,12 @@ def cluster_rows(
     return DataClusters(label_N, coarser(s_NM, label_N, [k // level for level in LEVELS[1:]]), cosine_N, size)
 
 
-def _fires(shard: Shard) -> list[sp.csr_array]:
-    return [shard.matrix(side, "fires") for side in SIDES]
-
-
-def _sampled(
-    shards: Shards,
-    generator: np.random.Generator,
-    n_rows: int,
-    wanted: int,
-    read: Callable[[Shard], list[sp.csr_array]],
-) -> sp.csr_array:
-    """The matrices that ``read`` gives for a uniform sample of at most ``wanted`` rows, stacked."""
-    rows = np.sort(generator.choice(n_rows, min(wanted, n_rows), replace=False))
+def _sampled(shards: Shards, rows: np.ndarray, read: Callable[[Shard], sp.csr_array]) -> sp.csr_array:
+    """The matrix that ``read`` gives, of some rows (ascending)."""
     parts, start = [], 0
     for shard in shards():
-        for matrix in read(shard):
-            stop = start + matrix.shape[0]
-            inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-            parts.append(matrix[inside])
+        matrix = read(shard)
+        stop = start + matrix.shape[0]
+        parts.append(matrix[rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start])
         start = stop
     return sp.csr_array(sp.vstack(parts, format="csr"))

@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse.linalg import LinearOperator
 from sklearn.cluster import MiniBatchKMeans
 
-from anatomy.clusters.label_ids import by_size
+from anatomy.clusters.label_ids import by_size, pair_stability
 
 MIN_STD, MIN_MEAN_ABS, SIGMA_FLOOR = 1e-3, 1e-4, 1e-6  # method.md §6
+STARTS, SPLITS = 10, 2
 
 
 @runtime_checkable
@@ -114,9 +115,37 @@ def feature_clusters(
     raw_F = np.full(len(kept_F), -1, dtype=np.int64)
     if kept_F.any():
         embedding = embed_features(sample_BF, moments, kept_F, dim, seed)
-        k = min(k, len(embedding))
-        raw_F[kept_F] = MiniBatchKMeans(k, random_state=seed, n_init=3, batch_size=2048).fit_predict(embedding)
+        raw_F[kept_F] = np.arange(len(embedding))
+        if k < len(embedding):
+            found = MiniBatchKMeans(k, random_state=seed, n_init=STARTS, batch_size=2048).fit_predict(embedding)
+            raw_F[kept_F] = found
     return by_size(raw_F)
+
+
+def embedded_clusters(
+    sample_BF: sp.csr_array,
+    prompt_B: Int[np.ndarray, " B"],
+    moments: Moments,
+    kept_F: Bool[np.ndarray, " F"],
+    k: int,
+    dim: int,
+    seed: int,
+) -> tuple[Int[np.ndarray, " F"], Float[np.ndarray, " K"]]:
+    """Labels as of :func:`feature_clusters`, and the stability of each cluster, 0 to 1.
+
+    The sample is cut into two halves without a common prompt (``prompt_B``: prompt of each row), ``SPLITS`` times, and
+    each half is clustered with a seed of its own. Stability is that of :mod:`anatomy.clusters.response_clusters`.
+    """
+    label_F = feature_clusters(sample_BF, moments, kept_F, k, dim, seed)
+    generator = np.random.default_rng(seed)
+    halves = []
+    for split in range(SPLITS):
+        side_B = (generator.permutation(int(prompt_B.max(initial=-1)) + 1) % 2)[prompt_B]
+        for half in (0, 1):
+            sample = sample_BF[np.flatnonzero(side_B == half)]
+            halves.append(feature_clusters(sample, moments, kept_F, k, dim, seed + 2 * split + half + 1)
+                          if sample.shape[0] else np.zeros_like(label_F))  # fmt: skip
+    return label_F, pair_stability(label_F, halves)
 
 
 def _moments(parts: Iterable[tuple[sp.csr_array, sp.csr_array]]) -> Moments:

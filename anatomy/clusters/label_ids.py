@@ -1,9 +1,14 @@
-"""Numbering shared by every clustering: 0 is "none", clusters are 1..M by decreasing size."""
+"""Numbering shared by every clustering, and the stability of clusters: 0 is "none", clusters are 1..M by size."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
+
+LEAST_STABILITY = 0.5
+"""Response clusters below are left out, prompt and shift clusters are marked."""
 
 
 def by_size(raw_X: Int[np.ndarray, " X"], min_size: int = 1) -> Int[np.ndarray, " X"]:
@@ -23,3 +28,28 @@ def by_size(raw_X: Int[np.ndarray, " X"], min_size: int = 1) -> Int[np.ndarray, 
 def sizes(labels_X: Int[np.ndarray, " X"]) -> Int[np.ndarray, " M"]:
     """Members of clusters 1..M."""
     return np.bincount(labels_X, minlength=1)[1:]
+
+
+def pair_stability(label_X: Int[np.ndarray, " X"], halves: Sequence[Int[np.ndarray, " X"]]) -> Float[np.ndarray, " M"]:
+    """For each cluster, the share of its pairs, together on one half of the data, that are on the other half too.
+
+    Σ 2·[together on both halves] / Σ ([on the first] + [on the second]), over pairs of members and pairs of halves.
+
+    Args:
+        label_X: the clusters.
+        halves: clusterings of halves of the data: the first pair of halves, then the second.
+    """
+    either_M, both_M = np.zeros(len(sizes(label_X))), np.zeros(len(sizes(label_X)))
+    for first_X, second_X in zip(halves[::2], halves[1::2], strict=True):
+        either_M += _pairs_inside(label_X, first_X) + _pairs_inside(label_X, second_X)
+        joint_X = first_X * (int(second_X.max(initial=0)) + 1) + second_X
+        both_M += 2 * _pairs_inside(label_X, np.where((first_X > 0) & (second_X > 0), joint_X, 0))
+    return np.asarray(both_M / np.maximum(either_M, 1))
+
+
+def _pairs_inside(label_X: np.ndarray, other_X: np.ndarray) -> np.ndarray:
+    """Pairs of members of each cluster that ``other_X`` has together."""
+    inside = (label_X > 0) & (other_X > 0)
+    width = int(other_X.max(initial=0)) + 1
+    cells, count = np.unique(label_X[inside] * width + other_X[inside], return_counts=True)
+    return np.bincount(cells // width - 1, count * (count - 1) / 2, len(sizes(label_X)))

@@ -52,8 +52,8 @@ class LabelExemplar(TypedDict):
 class ClusterLabel(TypedDict):
     """The label of a cluster or a concept.
 
-    Clusters of features say how many features they have, and on how many of the sampled spans they fire; clusters of
-    rows how many rows they have; concepts what is known of their detector.
+    Clusters of features say how many features they have, on how many of the sampled spans they fire, and how stable
+    they are (``clusters.parquet``); clusters of rows how many rows they have; concepts what is known of their detector.
     """
 
     label: str
@@ -62,6 +62,7 @@ class ClusterLabel(TypedDict):
     correlates: list[Correlate]
     exemplars: list[LabelExemplar]
     n_features: NotRequired[int]
+    stability: NotRequired[float]
     n_rows: NotRequired[int]
     n_spans: NotRequired[int]
     n_spans_sampled: NotRequired[int]
@@ -76,6 +77,7 @@ class ClusterLabels(Artifact):
     """Labels by cluster id: of response and shift clusters and concepts, of data clusters, and of prompt clusters."""
 
     NAME: ClassVar[str] = "file of labels"
+    VERSION: ClassVar[int] = 2
     REMEDY: ClassVar[str] = "run `anatomy audit` again"
 
     response: dict[str, ClusterLabel]

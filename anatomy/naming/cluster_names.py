@@ -67,15 +67,19 @@ def label_clusters(
 
     Returns:
         Per cluster ``label``, ``top_tokens``, ``ngrams``, ``correlates``, ``exemplars``; of feature clusters also
-        ``n_features`` and on how many of the sampled spans they fire (``n_spans`` of ``n_spans_sampled``), of data
-        clusters ``n_rows``.
+        ``n_features``, ``stability`` and on how many of the sampled spans they fire (``n_spans`` of
+        ``n_spans_sampled``), of data clusters ``n_rows``.
     """
     namer = _Namer(shards, rows, concepts, seed)
-    return {
+    labels = {
         "response": namer.features(SIDES, {"R": clusters.response_F, "S": clusters.shift_F}),
         "data": namer.data(clusters),
         "prompt": namer.features(("prompt",), {"P": clusters.prompt_F}),
     }
+    for found in labels.values():
+        for name in found.keys() & clusters.stability.keys():
+            found[name]["stability"] = round(clusters.stability[name], 4)
+    return labels
 
 
 def sampled_rows(prompt_ids: Sequence[str], clusters: Clusters, seed: int) -> Int[np.ndarray, " R"]:

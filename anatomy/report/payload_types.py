@@ -123,6 +123,7 @@ class ShownCluster(TypedDict):
     correlates: list[Correlate]
     exemplars: list[ShownExemplar]
     n_features: NotRequired[int]
+    stability: NotRequired[float]
     n_rows: NotRequired[int]
     n_spans: NotRequired[int]
     n_spans_sampled: NotRequired[int]

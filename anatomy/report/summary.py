@@ -196,6 +196,7 @@ def _finding(
         sentence=sentence({**test, **names}) + ("" if shift is None else f"; expected shift {shift.text}"),
         **names,
         **test,
+        stability=labels.get("response", {}).get(test["response"], {}).get("stability"),
         rows_affected=behind.n_rows,
         rows=tuple(rows[row] for row in behind.strongest),
         expected_shift=shift,

@@ -79,6 +79,7 @@ class Finding(ReportRecord):
     delta_min: OrNaN = Field(description="Smaller effect of the two halves (method.md §5).")
     direction: Direction
     verdict: Survival = Field(description="Whether the effect holds, or length or authorship explains it.")
+    stability: float | None = Field(description="How stable the response's cluster is, 0 to 1; None: a concept.")
     rows_affected: int = Field(description="Rows of the context whose signal has the sign of the effect.")
     rows: tuple[FindingRow, ...]
     expected_shift: ExpectedShift | None = None

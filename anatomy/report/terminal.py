@@ -9,6 +9,7 @@ from typing import Any
 
 from anatomy import artifacts
 from anatomy.artifacts import sealed_files
+from anatomy.clusters.label_ids import LEAST_STABILITY
 from anatomy.data.health import Health
 from anatomy.data.shard_cache import SHARD_ROWS
 from anatomy.errors import RunError
@@ -156,6 +157,8 @@ def _cluster(labels: Mapping[str, Any], names: Mapping[str, ClusterName], cluste
     yield fit(f"{cluster}: {found['label']}", WIDTH)
     yield from _name(names.get(cluster), (run_dir / artifacts.NAMES).is_file() and not names)
     sizes = [f"{count(found[name])} {name.removeprefix('n_')}" for name in ("n_features", "n_rows") if name in found]
+    if "stability" in found:
+        sizes.append(f"stability {found['stability']:.2f}{' (unstable)' * (found['stability'] < LEAST_STABILITY)}")
     if "n_spans" in found:
         sizes.append(f"fires on {count(found['n_spans'])} of {count(found['n_spans_sampled'])} sampled spans")
     yield f"  {', '.join(sizes)}"

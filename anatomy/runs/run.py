@@ -209,6 +209,12 @@ class Run:
         return features
 
     @property
+    def stability(self) -> dict[str, float]:
+        """Stability of every cluster of features by its id, 0 to 1."""
+        table = artifacts.read_table(self.file(artifacts.CLUSTERS), CLUSTER_COLUMNS).to_pydict()
+        return dict(zip(table["cluster"], table["stability"], strict=True))
+
+    @property
     def concepts(self) -> dict[str, ScoredConcept]:
         """The concepts that were scored, and what is known of their detectors."""
         found = self.facts("scores", ScoresFacts)

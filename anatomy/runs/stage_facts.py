@@ -5,6 +5,7 @@ A stage that is asked for nothing (no concepts, no rollouts) leaves no facts, an
 
 from __future__ import annotations
 
+from anatomy.clusters.stored_clusters import ClusterOrigin
 from anatomy.data.health import MeasuredRule, MeasuredSAE, RowHealth
 from anatomy.runs.manifest import ScoredConcept, StageFacts
 
@@ -31,10 +32,8 @@ class ScoresFacts(StageFacts):
 class ClusterFacts(StageFacts):
     """``cluster``: the settings that were scaled with the data, and how many clusters there are of each kind."""
 
-    resolution: float
+    response_origin: ClusterOrigin
     min_fires: int
-    graph_edges: int
-    graph_samples: int
     prompt_features_kept: int
     prompt_clusters: int
     shift_features_kept: int
@@ -44,6 +43,12 @@ class ClusterFacts(StageFacts):
     data_levels: int
     context_prompts: int
     silent_rows: int
+
+
+class CorpusFacts(StageFacts):
+    """``corpus_clusters``: whether the response clusters of a corpus are used."""
+
+    used: bool
 
 
 class HypothesesFacts(StageFacts):

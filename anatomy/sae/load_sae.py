@@ -92,6 +92,11 @@ def load_sae(settings: SAESettings, subject: Subject) -> LoadedSAE:
     return _fit(name if settings.sae else "laptop", module, claimed, subject, settings.force)
 
 
+def sae_folder(settings: SAESettings) -> Path:
+    """Where the files of an SAE lie; no folder for one from the Hub."""
+    return LAPTOP_SAE if settings.sae is None else expanded(settings.sae)
+
+
 def layer_of(hook_name: str | None) -> int:
     """Block after which a hook reads the residual stream; ``hook_resid_pre`` of block l is the stream after l - 1.
 

@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 
 from anatomy.runs.run import Run
 from anatomy.stages.cluster_stage import CLUSTER_STAGE
+from anatomy.stages.corpus_stage import CORPUS_STAGE
 from anatomy.stages.harvest_stage import HARVEST_STAGE
 from anatomy.stages.hypotheses_stage import HYPOTHESES_STAGE
 from anatomy.stages.labels_stage import LABELS_STAGE
@@ -21,7 +22,7 @@ from anatomy.stages.tokens_stage import TOKENS_STAGE
 from anatomy.types import content_hash, file_hash
 
 DECLARED = (
-    CLUSTER_STAGE, HARVEST_STAGE, HYPOTHESES_STAGE, LABELS_STAGE, OWN_STAGE, REPORT_STAGE, ROWS_STAGE,
+    CLUSTER_STAGE, CORPUS_STAGE, HARVEST_STAGE, HYPOTHESES_STAGE, LABELS_STAGE, OWN_STAGE, REPORT_STAGE, ROWS_STAGE,
     SCORED_TOKENS_STAGE, SCORES_STAGE, SUMMARY_STAGE, TOKENS_STAGE,
 )  # fmt: skip
 MAKER = {output: stage for stage in DECLARED for output in stage.outputs}

@@ -39,7 +39,8 @@ class AuditedRun:
         """Return the findings, one a line: view by view, chosen before rejected, the strongest first.
 
         The columns are those of ``hypotheses.parquet`` (effects above 0 favour chosen), and ``context_label`` and
-        ``response_label``: verified names where there are some, else offline labels.
+        ``response_label``: verified names where there are some, else offline labels; and ``stability``: how often the
+        features of the response's cluster, together on half of the prompts, are together on the other, 0 to 1.
 
         Raises:
             RunError: the run has not been tested.
@@ -75,10 +76,11 @@ class AuditedRun:
 
     def _labelled(self, found: Hypotheses) -> pd.DataFrame:
         with Run.read(self.path) as run:
-            words = run.words | verified_titles(read_names(self.path))
+            words, stability = run.words | verified_titles(read_names(self.path)), run.stability
         frame = pd.DataFrame(found.columns())
         for part in ("context", "response"):
             frame[f"{part}_label"] = [words.get(name, "") for name in frame[part]]
+        frame["stability"] = [stability.get(name, np.nan) for name in frame["response"]]
         return frame
 
     def arms(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, Settings, SubjectSettings, load_settings
 from anatomy.stages.audit_stages import dependents, perform
 from anatomy.stages.cluster_stage import CLUSTER_STAGE
+from anatomy.stages.corpus_stage import CORPUS_STAGE
 from anatomy.stages.scored_tokens_stage import SCORED_TOKENS_STAGE
 from anatomy.stages.scores_stage import SCORES_STAGE
 from anatomy.stages.stage import Audit, Stage
@@ -45,6 +46,8 @@ def rerun(
         audit = Audit(run, settings, bundle)
         if "scores" not in run.manifest.stages:  # harvested only
             perform(audit, SCORES_STAGE)
+        if "response_clusters" in changes:
+            perform(audit, CORPUS_STAGE)
         for stage in (CLUSTER_STAGE, *dependents(CLUSTER_STAGE)):
             if stage is not SCORED_TOKENS_STAGE:
                 perform(audit, stage)

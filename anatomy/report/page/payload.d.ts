@@ -119,11 +119,11 @@ export interface AuditSettings {
    */
   q_threshold: number;
   /**
-   * Share of feature pairs kept as graph edges (nMI).
+   * Share of feature pairs kept as graph edges, at most.
    */
   edge_fraction: number;
   /**
-   * Leiden resolution; default: communities of at most 80 features on average.
+   * Least mean correlation in a cluster; default: 0.35, or what chance makes if larger.
    */
   resolution: number | null;
   /**
@@ -134,6 +134,14 @@ export interface AuditSettings {
    * Responses sampled for the co-firing graph.
    */
   graph_samples: number;
+  /**
+   * File that `anatomy sae cluster` wrote; default: the one that lies with the SAE, if any does.
+   */
+  response_clusters: string | null;
+  /**
+   * Make response clusters from these rows, not from such a file.
+   */
+  cluster_on_rows: boolean;
   /**
    * Rows with least activity, left out of every test.
    */
@@ -1309,6 +1317,7 @@ export interface ShownCluster {
   correlates: Correlate[];
   exemplars: ShownExemplar[];
   n_features?: number;
+  stability?: number;
   n_rows?: number;
   n_spans?: number;
   n_spans_sampled?: number;

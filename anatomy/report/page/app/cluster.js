@@ -84,10 +84,15 @@ function cardNodes(id, all, numbers) {
   ].filter(Boolean);
 }
 
+/** Clusters below it seldom come back on other prompts. */
+const STABLE = 0.5;
+
 /** @param {Label} label */
 function sizes(label) {
   const record = [label.kind];
   if (label.n_features) record.push(plural(label.n_features, "feature"));
+  if (label.stability !== undefined)
+    record.push(`stability ${number(label.stability, 2)}` + (label.stability < STABLE ? " (unstable)" : ""));
   if (label.n_rows) record.push(plural(label.n_rows, "row"));
   if (label.n_spans !== undefined)
     record.push(`fires on ${number(label.n_spans)} of ${number(label.n_spans_sampled)} sampled texts`);
