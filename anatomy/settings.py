@@ -224,7 +224,7 @@ class EffectSettings(Settings):
     """What decides the tests and their numbers (method.md §5–6)."""
 
     tau: float = Field(0.01, gt=0, lt=1, description="A feature is present when it fires on more than this share.")
-    min_features: int = Field(10, ge=1, description="Features a response cluster needs to be tested.")
+    min_features: int = Field(4, ge=1, description="Features a response cluster needs to be tested.")
     min_rows: int = Field(25, ge=2, description="Rows a context needs to be tested.")
     prompt_statistic: Literal["max", "freq"] = Field("freq", description="Pooled statistic of the prompt view.")
     prompt_score: Literal["fires", "value"] = Field("fires", description="Prompt score: firing indicator or value.")

@@ -21,13 +21,22 @@ import scipy.sparse as sp
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from anatomy.clusters.correlations import (
+    Activity,
+    blocks_of_prompts,
+    chance_correlation,
+    frequent_features,
+    half_graphs,
+    halves_of,
+)
 from anatomy.clusters.feature_clusters import shift_moments
-from anatomy.clusters.response_clusters import cofiring_graph, leiden_communities
+from anatomy.clusters.response_clusters import communities, response_clusters
 from anatomy.clusters.row_clusters import spherical_kmeans
 from anatomy.hypotheses.contexts import data_contexts
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import Responses, default_top_rows, feature_view, prompt_view
 from anatomy.report.markdown_table import markdown_table
+from anatomy.settings import ResponseClusterSettings
 from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
 
@@ -76,33 +85,26 @@ def timed(name: str, work: Callable[[], ResultT], share: float = 1.0) -> tuple[R
     return result, cpu
 
 
-def graph_and_communities(spans: dict[str, sp.csr_array], baseline: bool) -> float:
-    fires = sp.csr_array(sp.vstack([spans["chosen"], spans["rejected"]], format="csr"))
-    graph, count = timed("co-firing graph, top 1 % of pairs", lambda: cofiring_graph(fires))
-    labels, leiden = timed("Leiden", lambda: leiden_communities(graph, seed=0))
-    print(f"  {len(graph.weight)} edges, {labels.max()} communities")
+def groups_of_features(spans: dict[str, sp.csr_array], prompts: Prompts, baseline: bool) -> float:
+    strength = sp.csr_array(sp.vstack([spans["chosen"], spans["rejected"]], format="csr"))
+    tokens = np.random.default_rng(1).integers(20, 500, strength.shape[0])
+    activity, generator = Activity(strength, np.tile(prompts.code_N, 2), tokens), np.random.default_rng(0)
+    features, block = frequent_features(activity, 20), blocks_of_prompts(activity.prompt_S, generator)
+    timed("chance", lambda: chance_correlation(activity, features, halves_of()[0][block], generator))
+    graphs, _ = timed(
+        "correlations on 20 halves", lambda: half_graphs(activity, features, block, halves_of(), 0.245, 0.01)
+    )
+    timed("Leiden on one half", lambda: communities(graphs[0], 0, 0.35))
+    found, seconds = timed("all, with the consensus", lambda: response_clusters(
+        activity, ResponseClusterSettings(resolution=0.35), 20, 0
+    ))  # fmt: skip
+    print(f"  {len(graphs[0].weight)} edges on a half, {len(found.stability_M)} clusters")
     if baseline:
-        part = fires[:, : fires.shape[1] // 8]
-        timed("baseline: numpy, dense counts and logarithms", lambda: dense_nmi(part), 1 / 64)
-    return count + leiden
-
-
-def dense_nmi(fires: sp.csr_array) -> np.ndarray:
-    """nMI of all pairs of features as the formula reads: a dense product, then a logarithm per joint state."""
-    indicator = (fires.toarray() > 0).astype(np.float32)
-    both, count = indicator.T @ indicator, indicator.sum(axis=0, dtype=np.float64)
-    n = len(indicator)
-    information = np.zeros(both.shape)
-    for mine, other in ((1, 1), (1, 0), (0, 1), (0, 0)):
-        rows, columns = count if mine else n - count, count if other else n - count
-        joint = both if mine and other else (rows[:, None] - both if mine else columns - both)
-        if not mine and not other:
-            joint = n - count[:, None] - count + both
-        independent = rows[:, None] * columns / n
-        information += np.where(joint > 0, joint * np.log(np.maximum(joint, 1e-12) / independent), 0)
-    share = count / n
-    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
-    return np.asarray(information / n / np.sqrt(entropy[:, None] * entropy))
+        part = strength[:, : strength.shape[1] // 8]
+        timed("baseline: numpy.corrcoef on each of the 20 halves", lambda: [
+            np.corrcoef(part[inside[block]].toarray().T) for inside in halves_of()[:2]
+        ], 2 / 20 / 64)  # fmt: skip
+    return seconds
 
 
 def feature_conditioned(shards: list[Shard], f: int, prompts: Prompts, baseline: bool) -> float:
@@ -145,13 +147,13 @@ def run(n: int, f: int, baseline: bool) -> tuple[float, float, float]:
     generator = np.random.default_rng(0)
     spans = {name: synthetic_span(n, f, NONZEROS, generator) for name in ("prompt", "chosen", "rejected")}
     shards, prompts = in_shards(spans), Prompts.from_ids([str(i // 2) for i in range(n)])
-    print(f"\n{n} pairs, {f} features, {NONZEROS} non-zeros a span, two pairs a prompt\nfeature graph and Leiden")
-    graph = graph_and_communities(spans, baseline)
+    print(f"\n{n} pairs, {f} features, {NONZEROS} non-zeros a span, two pairs a prompt\nresponse clusters")
+    graph = groups_of_features(spans, prompts, baseline)
     print(f"feature-conditioned, {DATA_CLUSTERS} data clusters × {RESPONSE_CLUSTERS} response clusters")
     feature = feature_conditioned(shards, f, prompts, baseline)
     print(f"prompt-conditioned, {PROMPT_CLUSTERS} × {PROMPT_CLUSTERS}")
     prompt = prompt_conditioned(shards, f, prompts, baseline)
-    print(f"totals, CPU s: graph + Leiden {graph:.2f}, feature {feature:.2f}, prompt {prompt:.2f}")
+    print(f"totals, CPU s: response clusters {graph:.2f}, feature {feature:.2f}, prompt {prompt:.2f}")
     return graph, feature, prompt
 
 
@@ -165,7 +167,7 @@ def main() -> None:
         if arguments.growth:
             wanted = [(n, FEATURES) for n in (5_000, 10_000, 40_000)] + [(PAIRS, f) for f in (2_048, 32_768)]
             sizes |= {size: run(*size, baseline=False) for size in wanted}
-    header = ("pairs", "features", "graph + Leiden", "feature-conditioned", "prompt-conditioned")
+    header = ("pairs", "features", "response clusters", "feature-conditioned", "prompt-conditioned")
     rows = [(*size, *(f"{value:.2f}" for value in seconds)) for size, seconds in sorted(sizes.items())]
     print(f"\n{markdown_table(header, rows)}")
 

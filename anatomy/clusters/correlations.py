@@ -147,7 +147,7 @@ def _length_terms(tokens_S: np.ndarray) -> np.ndarray:
 def _residual(strength_SA: np.ndarray, terms_SQ: np.ndarray) -> np.ndarray:
     left, sigma, _ = np.linalg.svd(terms_SQ, full_matrices=False)
     basis_SQ = left[:, sigma > 1e-5 * sigma[0]]
-    return strength_SA - basis_SQ @ (basis_SQ.T @ strength_SA)
+    return np.asarray(strength_SA - basis_SQ @ (basis_SQ.T @ strength_SA))
 
 
 class _Half(NamedTuple):
