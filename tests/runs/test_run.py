@@ -75,7 +75,7 @@ def test_facts_are_read_back_and_others_are_refused(tmp_path):
     assert run.facts("harvest", RowsKept) == RowsKept(rows=3)
     assert run.facts("cluster", ClusterFacts) is None
     with pytest.raises(
-        RunError, match=r"manifest.json: facts of stage `harvest` .*\(resolution\); run `anatomy audit`"
+        RunError, match=r"manifest.json: facts of stage `harvest` .*\(response_origin\); run `anatomy audit`"
     ):
         run.facts("harvest", ClusterFacts)
 

@@ -12,6 +12,8 @@ import torch
 from sae_lens import SAE
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
 
+from anatomy import artifacts
+from anatomy.clusters.stored_clusters import read_stored
 from anatomy.errors import SAEError
 from anatomy.sae.load_sae import LAPTOP_SAE, layer_of, load_sae
 from anatomy.settings import SAESettings
@@ -152,3 +154,13 @@ def test_laptop_sae_is_shipped_within_its_bounds() -> None:
     assert sum(path.stat().st_size for path in LAPTOP_SAE.iterdir()) <= 16 * 2**20
     assert sae.claimed["variance_explained"] >= 0.75
     assert sae.claimed["l0"] <= 48
+
+
+def test_response_clusters_are_shipped_with_the_laptop_sae() -> None:
+    subject = FakeSubject(name="HuggingFaceTB/SmolLM2-135M-Instruct", n_layers=30, width=576)
+    sae = load_sae(SAESettings(sae=None, force=False), subject)
+    found = read_stored(LAPTOP_SAE / artifacts.RESPONSE_CLUSTERS, sae.fingerprint)
+    assert found.n_features == sae.n_features
+    assert found.origin.prompts >= 800
+    assert len(found.clusters) >= 100
+    assert found.stability_M.min() >= 0.5
