@@ -119,7 +119,7 @@ export interface AuditSettings {
    */
   q_threshold: number;
   /**
-   * Share of feature pairs kept as graph edges, at most.
+   * Share of feature pairs kept as graph edges.
    */
   edge_fraction: number;
   /**
