@@ -87,8 +87,7 @@ def timed(name: str, work: Callable[[], ResultT], share: float = 1.0) -> tuple[R
 
 def groups_of_features(spans: dict[str, sp.csr_array], prompts: Prompts, baseline: bool) -> float:
     strength = sp.csr_array(sp.vstack([spans["chosen"], spans["rejected"]], format="csr"))
-    tokens = np.random.default_rng(1).integers(20, 500, strength.shape[0])
-    activity, generator = Activity(strength, np.tile(prompts.code_N, 2), tokens), np.random.default_rng(0)
+    activity, generator = Activity(strength, np.tile(prompts.code_N, 2)), np.random.default_rng(0)
     features, block = frequent_features(activity, 20), blocks_of_prompts(activity.prompt_S, generator)
     timed("chance", lambda: chance_correlation(activity, features, halves_of()[0][block], generator))
     graphs, _ = timed(

@@ -31,7 +31,7 @@ def half(activity: Activity, side: int, seed: int) -> Activity:
     """The responses to a random half of the prompts."""
     prompts, prompt_S = np.unique(activity.prompt_S, return_inverse=True)
     rows = np.flatnonzero((np.random.default_rng(seed).permutation(len(prompts)) % 2)[prompt_S] == side)
-    return Activity(activity.strength_SF[rows], activity.prompt_S[rows], activity.tokens_S[rows])
+    return Activity(activity.strength_SF[rows], activity.prompt_S[rows])
 
 
 def partners(first_F: np.ndarray, second_F: np.ndarray) -> float:

@@ -40,9 +40,6 @@ class ResponseShard(Shard, Protocol):
     def prompt_ids(self) -> list[str]:
         """Prompt id of each row."""
 
-    def tokens(self, span: str) -> Int[np.ndarray, " N"]:
-        """Tokens of ``span`` in each row."""
-
 
 Shards = Callable[[], Iterable[ResponseShard]]
 """Gives a fresh pass over the feature store."""
@@ -101,18 +98,16 @@ def read_activity(shards: Shards, most: int, generator: np.random.Generator) -> 
     """The strength of every feature on the responses of a uniform sample of rows; at most ``most`` responses."""
     prompts = [prompt for shard in shards() for prompt in shard.prompt_ids]
     rows = np.sort(generator.choice(len(prompts), min(max(1, most // len(SIDES)), len(prompts)), replace=False))
-    strengths, tokens, start = [], [], 0
+    strengths, start = [], 0
     for shard in shards():
         stop = start + len(shard.prompt_ids)
         inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
         strengths.append([shard.matrix(side, "max")[inside] for side in SIDES])
-        tokens.append([shard.tokens(side)[inside] for side in SIDES])
         start = stop
     places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
     prompt_N = np.array([places[prompts[row]] for row in rows], np.int64)
     by_side = [sp.vstack([parts[side] for parts in strengths], format="csr") for side in range(len(SIDES))]
-    tokens_S = np.concatenate([parts[side] for side in range(len(SIDES)) for parts in tokens])
-    return Activity(sp.csr_array(sp.vstack(by_side, format="csr")), np.tile(prompt_N, len(SIDES)), tokens_S)
+    return Activity(sp.csr_array(sp.vstack(by_side, format="csr")), np.tile(prompt_N, len(SIDES)))
 
 
 def cluster_features(

@@ -1,8 +1,7 @@
 """Which features are strong on the same responses: correlations on several halves of the prompts, from one pass.
 
-The strength of a feature on a response is its maximum there. Longer responses fire more of everything, so the
-correlation is the partial one beside log length and its square. Prompts fall into ``BLOCKS`` random blocks; products
-are counted once for each block, and a half of the prompts is the sum of half of the blocks. Only the upper triangle is
+The strength of a feature on a response is its maximum there. Prompts fall into ``BLOCKS`` random blocks; products are
+counted once for each block, and a half of the prompts is the sum of half of the blocks. Only the upper triangle is
 visited, a panel of features at a time; nothing dense of shape F × F exists.
 """
 
@@ -27,11 +26,10 @@ _DENSE_ABOVE = 0.045  # firing share above which float32 matrix products beat sp
 
 
 class Activity(NamedTuple):
-    """How strongly each feature fires on S responses, and what responses share: their prompt and their length."""
+    """How strongly each feature fires on S responses, and the prompt of each response."""
 
     strength_SF: sp.csr_array
     prompt_S: Int[np.ndarray, " S"]
-    tokens_S: Int[np.ndarray, " S"]
 
 
 class Graph(NamedTuple):
@@ -75,7 +73,7 @@ def half_graphs(
     least: float,
     fraction: float,
 ) -> list[Graph]:
-    """For each half of the prompts, the pairs of ``features`` whose partial correlation is above ``least``.
+    """For each half of the prompts, the pairs of ``features`` whose correlation is above ``least``.
 
     Args:
         features: ascending; edges name features by their numbers among all.
@@ -86,9 +84,7 @@ def half_graphs(
     order = np.argsort(block_S, kind="stable")
     bounds = np.searchsorted(block_S[order], np.arange(halves_HK.shape[1] + 1))
     strength_SA = sp.csr_array(activity.strength_SF[order][:, features].astype(np.float32))
-    halves = [
-        _Half.of(strength_SA, _length_terms(activity.tokens_S[order]), bounds, inside_K) for inside_K in halves_HK
-    ]
+    halves = [_Half.of(strength_SA, bounds, inside_K) for inside_K in halves_HK]
     keep = max(int(fraction * len(features) * (len(features) - 1) / 2), EDGES_EACH * len(features))
     tops = [_TopPairs(keep, least) for _ in halves]
     for start, products_KPA in _block_products(strength_SA, bounds) if keep else ():
@@ -108,16 +104,17 @@ def chance_correlation(
     inside_S: Bool[np.ndarray, " S"],
     generator: np.random.Generator,
 ) -> float:
-    """The largest partial correlation of up to 512 features that have nothing to do with each other.
+    """The largest correlation of up to 512 features that have nothing to do with each other.
 
     The prompts are put into another random order for each feature, and its strengths move with them: its rate and its
     dependence within prompts stay, what it shares with other features goes.
     """
     chosen = np.sort(generator.permutation(features)[:NULL_FEATURES])
     inside = np.flatnonzero(inside_S)
-    part = Activity(activity.strength_SF[inside][:, chosen], activity.prompt_S[inside], activity.tokens_S[inside])
+    part = Activity(activity.strength_SF[inside][:, chosen], activity.prompt_S[inside])
     moved = shuffled(part, generator)
-    residual_SA = _residual(moved.strength_SF.toarray().astype(np.float32), _length_terms(moved.tokens_S))
+    residual_SA = moved.strength_SF.toarray().astype(np.float32)
+    residual_SA -= residual_SA.mean(axis=0)
     norm_A = np.linalg.norm(residual_SA, axis=0)
     residual_SA /= np.where(norm_A > 0, norm_A, np.inf)
     return float(np.triu(residual_SA.T @ residual_SA, k=1).max(initial=0))
@@ -134,38 +131,24 @@ def shuffled(activity: Activity, generator: np.random.Generator) -> Activity:
         place_S[np.argsort(generator.permutation(len(prompts))[prompt_S], kind="stable")] = np.arange(len(order_S))
         rows[start:stop] = place_S[strength.indices[start:stop]]
     moved_SF = sp.csr_array(sp.csc_array((strength.data, rows, strength.indptr), shape=strength.shape))
-    return Activity(moved_SF, activity.prompt_S[order_S], activity.tokens_S[order_S])
-
-
-def _length_terms(tokens_S: np.ndarray) -> np.ndarray:
-    """Constant, log length and its square, scaled."""
-    log_S = np.log(np.maximum(tokens_S, 1))
-    scaled_S = (log_S - log_S.mean()) / (log_S.std() or 1.0)
-    return np.stack([np.ones_like(scaled_S), scaled_S, scaled_S**2], axis=1).astype(np.float32)
-
-
-def _residual(strength_SA: np.ndarray, terms_SQ: np.ndarray) -> np.ndarray:
-    left, sigma, _ = np.linalg.svd(terms_SQ, full_matrices=False)
-    basis_SQ = left[:, sigma > 1e-5 * sigma[0]]
-    return np.asarray(strength_SA - basis_SQ @ (basis_SQ.T @ strength_SA))
+    return Activity(moved_SF, activity.prompt_S[order_S])
 
 
 class _Half(NamedTuple):
-    """What a half's correlations need beside its products: each feature's part along length, and its deviation."""
+    """What a half's correlations need beside its products: each feature's sum over √S, and its deviation times √S."""
 
-    part_AQ: np.ndarray
+    part_A: np.ndarray
     deviation_A: np.ndarray
 
     @classmethod
-    def of(cls, strength_SA: sp.csr_array, terms_SQ: np.ndarray, bounds: np.ndarray, inside_K: np.ndarray) -> _Half:
-        inside_S = np.repeat(inside_K, np.diff(bounds))
-        mine_SA, (left, sigma, _) = strength_SA[inside_S], np.linalg.svd(terms_SQ[inside_S], full_matrices=False)
-        basis_SQ = left[:, sigma > 1e-5 * sigma[0]] if len(sigma) else left
-        part_AQ = np.asarray((mine_SA.T @ basis_SQ).astype(np.float64))
-        square_A = np.bincount(mine_SA.indices, mine_SA.data.astype(np.float64) ** 2, mine_SA.shape[1])
-        variance_A = square_A - (part_AQ**2).sum(axis=1)
-        steady_A = variance_A <= 1e-6 * square_A  # length alone: rounding is left
-        return cls(part_AQ.astype(np.float32), np.where(steady_A, np.inf, np.sqrt(np.maximum(variance_A, 0))))
+    def of(cls, strength_SA: sp.csr_array, bounds: np.ndarray, inside_K: np.ndarray) -> _Half:
+        mine_SA = strength_SA[np.repeat(inside_K, np.diff(bounds))]
+        values, width = mine_SA.data.astype(np.float64), mine_SA.shape[1]
+        part_A = np.bincount(mine_SA.indices, values, width) / np.sqrt(max(mine_SA.shape[0], 1))
+        square_A = np.bincount(mine_SA.indices, values**2, width)
+        variance_A = square_A - part_A**2
+        steady_A = variance_A <= 1e-6 * square_A  # rounding is left
+        return cls(part_A.astype(np.float32), np.where(steady_A, np.inf, np.sqrt(np.maximum(variance_A, 0))))
 
     def correlations(self, products_KPA: np.ndarray, start: int) -> Iterator[tuple[int, np.ndarray]]:
         """Correlations of features ``start..`` (rows) with features ``start..`` (columns), some rows at a time."""
@@ -176,7 +159,7 @@ class _Half(NamedTuple):
             rows = slice(row, min(row + step, n_rows))
             found = products_KPA[:, rows, row:].sum(axis=0)
             mine = slice(start + row, start + rows.stop)
-            found -= self.part_AQ[mine] @ self.part_AQ[start + row :].T
+            found -= self.part_A[mine, None] * self.part_A[start + row :]
             found /= deviation_A[row:]
             found /= deviation_A[rows, None]
             yield start + row, found

@@ -20,7 +20,7 @@ def planted(seed: int, n: int = 1200, per_prompt: int = 2, strength: float = 0.8
     blocks = [topic[:, [g]] & (generator.random((n, size)) < strength) for g, size in enumerate(GROUPS)]
     fires = np.concatenate([*blocks, generator.random((n, NOISE)) < 0.08], axis=1)
     values = fires * generator.gamma(4, 1, fires.shape)
-    return Activity(sp.csr_array(values.astype(np.float32)), prompt, generator.integers(5, 500, n))
+    return Activity(sp.csr_array(values.astype(np.float32)), prompt)
 
 
 def found(activity: Activity, seed: int = 0, **settings: float) -> StableClusters:
@@ -63,18 +63,8 @@ def test_independent_features_have_no_cluster_though_responses_of_a_prompt_are_a
         generator = np.random.default_rng(seed)
         prompt = np.arange(800) // per_prompt
         fires = (generator.random((prompt[-1] + 1, 80)) < 0.3)[prompt] & (generator.random((800, 80)) < 0.9)
-        activity = Activity(sp.csr_array(fires.astype(np.float32)), prompt, generator.integers(5, 500, 800))
+        activity = Activity(sp.csr_array(fires.astype(np.float32)), prompt)
         assert not found(activity).label_F.any()
-
-
-def test_length_alone_makes_no_cluster() -> None:
-    generator = np.random.default_rng(4)
-    tokens = np.exp(generator.uniform(1, 7, 1200)).astype(int)
-    fires = generator.random((1200, 60)) < (np.log(tokens) / 7)[:, None]
-    strength = fires * np.log(tokens)[:, None]
-    assert np.corrcoef(strength.T)[0, 1] > 0.3
-    activity = Activity(sp.csr_array(strength.astype(np.float32)), np.arange(1200) // 2, tokens)
-    assert not found(activity, resolution=0.2).label_F.any()
 
 
 def test_a_group_that_comes_and_goes_is_less_stable_or_out() -> None:
@@ -82,17 +72,17 @@ def test_a_group_that_comes_and_goes_is_less_stable_or_out() -> None:
     generator = np.random.default_rng(5)
     share = generator.standard_normal((600, 1))
     strength = np.maximum(0.62 * share + 0.78 * generator.standard_normal((600, 12)), 0)
-    activity = Activity(sp.csr_array(strength.astype(np.float32)), np.arange(600), np.full(600, 9))
+    activity = Activity(sp.csr_array(strength.astype(np.float32)), np.arange(600))
     weak = found(activity)
     assert not weak.label_F.any() or weak.stability_M.max() < 0.95
 
 
 def test_nothing_to_join() -> None:
-    empty = Activity(sp.csr_array((10, 6), dtype=np.float32), np.arange(10), np.full(10, 9))
+    empty = Activity(sp.csr_array((10, 6), dtype=np.float32), np.arange(10))
     result = found(empty)
     assert not result.label_F.any()
     assert len(result.stability_M) == 0
-    one = Activity(sp.csr_array(np.ones((1, 3), np.float32)), np.zeros(1, np.int64), np.full(1, 9))
+    one = Activity(sp.csr_array(np.ones((1, 3), np.float32)), np.zeros(1, np.int64))
     assert not response_clusters(one, ResponseClusterSettings(), 1, 0).label_F.any()
 
 
