@@ -171,7 +171,7 @@ export interface AuditSettings {
    */
   min_fires: number | null;
   /**
-   * Tokens of prompt plus response in the training, or a recipe's file: counts rows that it will cut.
+   * Tokens of prompt plus response in the training, or a recipe's file or name: counts rows it cuts.
    */
   train_length: number | null;
   /**
