@@ -145,13 +145,14 @@ def cluster_rows(
 ) -> DataClusters:
     """Data clusters by spherical k-means on the symmetric activity of response clusters (method.md §5).
 
-    Without a wanted number, each has as many prompts as a standard effect needs (``power.py``). Two coarser levels hold
+    Without a wanted number, each has as many prompts as a standard effect needs (``power.py``): clusters of half that
+    size on average are merged until they have. Two coarser levels hold
     a quarter and a sixteenth of the clusters.
     """
     silent_N = silent_rows(s_NM, settings.silent_fraction)
     n_prompts = len(np.unique(prompts.code_N[~silent_N]))
     size = context_size(n_prompts, s_NM.shape[1])
-    label_N = spherical_kmeans(s_NM, settings.data_clusters or context_count(n_prompts, size), seed, silent_N)
+    label_N = spherical_kmeans(s_NM, settings.data_clusters or context_count(n_prompts, size // 2), seed, silent_N)
     if settings.data_clusters is None:
         label_N = enlarged(s_NM, label_N, 1 / prompts.size_G[prompts.code_N], size)
     k = int(label_N.max(initial=0))

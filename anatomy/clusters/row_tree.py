@@ -21,6 +21,8 @@ def enlarged(
 ) -> Int[np.ndarray, " N"]:
     """Labels after each cluster of less weight than ``least`` was merged, the lightest first, where that costs least.
 
+    It is merged with another such cluster if there is one, so that large clusters do not collect what is left.
+
     Args:
         s_NM: symmetric activity of the rows (any unit).
         label_N: 0 for none, 1..K.
@@ -33,7 +35,9 @@ def enlarged(
         lightest = int(np.argmin(np.where(merging.alive, weight_K, np.inf)))
         if weight_K[lightest] >= least:
             break
-        partner = int(np.argmin(merging.costs(lightest)))
+        cost_K, small_K = merging.costs(lightest), weight_K < least
+        small_K[lightest] = False
+        partner = int(np.argmin(np.where(small_K, cost_K, np.inf) if (small_K & merging.alive).any() else cost_K))
         merging.merge(partner, lightest)
         weight_K[partner] += weight_K[lightest]
     return by_size(np.where(label_N > 0, merging.group_K[label_N - 1], -1))
