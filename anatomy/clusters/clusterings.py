@@ -146,8 +146,7 @@ def cluster_rows(
     """Data clusters by spherical k-means on the symmetric activity of response clusters (method.md §5).
 
     Without a wanted number, each has as many prompts as a standard effect needs (``power.py``): clusters of half that
-    size on average are merged until they have. Two coarser levels hold
-    a quarter and a sixteenth of the clusters.
+    size on average are merged until they have. Two coarser levels hold a quarter and a sixteenth of the clusters.
     """
     silent_N = silent_rows(s_NM, settings.silent_fraction)
     n_prompts = len(np.unique(prompts.code_N[~silent_N]))
