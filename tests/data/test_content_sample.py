@@ -124,7 +124,7 @@ def test_planted_content_is_found_on_its_side() -> None:
     counts = {
         name: (check.chosen.value * 20, check.rejected.value * 20) for name, check in health.content.checks.items()
     }
-    assert counts.pop("refusal") == (3, 0)
+    assert counts.pop("refusal") == (2, 0)  # "As an AI language model …, I can say this:" is an answer
     assert counts == {
         "maker-identity": (3, 0), "cut-off-date": (4, 0), "loop": (0, 4), "foreign-tail": (4, 0), "hyperlinks": (4, 0),
     }  # fmt: skip
