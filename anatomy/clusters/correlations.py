@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 BLOCKS = 6
 """Blocks of prompts; they make ten pairs of halves without a common prompt."""
 NULL_FEATURES = 512
+NULL_SHARE = 1e-4
 EDGES_EACH = 20
 _PANEL_CELLS = 1 << 26  # products counted at once over all blocks: 256 MiB of float32
 _BLOCK_CELLS = 1 << 20  # pairs judged at once: what a processor's cache holds
@@ -104,7 +105,7 @@ def chance_correlation(
     inside_S: Bool[np.ndarray, " S"],
     generator: np.random.Generator,
 ) -> float:
-    """The largest correlation of up to 512 features that have nothing to do with each other.
+    """The correlation above which one in 10,000 pairs is, of up to 512 features that have nothing in common.
 
     The prompts are put into another random order for each feature, and its strengths move with them: its rate and its
     dependence within prompts stay, what it shares with other features goes.
@@ -117,7 +118,8 @@ def chance_correlation(
     residual_SA -= residual_SA.mean(axis=0)
     norm_A = np.linalg.norm(residual_SA, axis=0)
     residual_SA /= np.where(norm_A > 0, norm_A, np.inf)
-    return float(np.triu(residual_SA.T @ residual_SA, k=1).max(initial=0))
+    pairs = (residual_SA.T @ residual_SA)[np.triu_indices(len(chosen), k=1)]
+    return float(np.quantile(pairs, 1 - NULL_SHARE)) if len(pairs) else 0.0
 
 
 def shuffled(activity: Activity, generator: np.random.Generator) -> Activity:

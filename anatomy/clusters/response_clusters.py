@@ -7,8 +7,8 @@ one half, that the other half, which shares no prompt with it, finds together to
 
     Σ 2·[together on both halves] / Σ ([on the first] + [on the second]), over pairs of features and of halves.
 
-A pair counts as an edge only above the largest correlation that chance makes. Communities maximise the constant Potts
-model, which has no resolution limit: they hold features whose mean correlation is above ``resolution``.
+A pair counts as an edge only above the correlation that one pair in 10,000 has by chance. Communities maximise the
+constant Potts model, which has no resolution limit: they hold features whose mean correlation is above ``resolution``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _SEEDS = 1009
 class StableClusters(NamedTuple):
     """Label of each feature, 1..M by decreasing size, 0 for none; the stability of each cluster, 0 to 1.
 
-    ``resolution`` is the one that was used, ``chance`` the largest correlation by chance on a half, ``features`` the
+    ``resolution`` is the one that was used, ``chance`` the correlation by chance on a half, ``features`` the
     number of features that fire often enough, ``unstable`` the number of clusters that were left out.
     """
 

@@ -93,7 +93,7 @@ def load_sae(settings: SAESettings, subject: Subject) -> LoadedSAE:
 
 
 def sae_folder(settings: SAESettings) -> Path:
-    """Where the files of an SAE lie; no folder for one from the Hub."""
+    """The folder of an SAE; for one from the Hub there is none of this name."""
     return LAPTOP_SAE if settings.sae is None else expanded(settings.sae)
 
 

@@ -38,7 +38,7 @@ def labels():
         "n_spans": 50,
         "n_spans_sampled": 100,
     }
-    responses = {"R1": (HOSTILE, 40), "R2": ("lists", 4), "S1": ("shift", 30)}
+    responses = {"R1": (HOSTILE, 40), "R2": ("lists", 3), "S1": ("shift", 30)}
     contexts = {"D0": ("silent", 11), "D1": ("«physics», «light»", 200), "D2": ("«cooking»", 120), "D3": ("«tiny»", 7)}
     return {
         "response": {name: {**about, "label": text, "n_features": size} for name, (text, size) in responses.items()},
@@ -82,7 +82,7 @@ def run_dir(tmp_path, hypotheses, labels, health, summary):
     made = {"settings": {"rows": "set.jsonl", "seed": 0}, "inputs": inputs, "stages": stages}
     Manifest.model_validate(made).write(tmp_path / artifacts.MANIFEST)
     health.write(tmp_path / artifacts.HEALTH)
-    artifacts.write_json(tmp_path / artifacts.LABELS, artifacts.with_checksum({"schema_version": 1, **labels}))
+    artifacts.write_json(tmp_path / artifacts.LABELS, artifacts.with_checksum({"schema_version": 2, **labels}))
     summary.write(tmp_path / artifacts.SUMMARY)
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
     artifacts.record_outputs(tmp_path, [artifacts.HYPOTHESES])

@@ -109,7 +109,7 @@ def test_what_was_not_assessed(summary):
     assert entries["rows", 8].startswith("prompt longer than the window")
     assert ("rows", 0) not in entries
     assert entries["data clusters", 1] == "fewer than 25 rows: D3"
-    assert entries["response clusters", 1] == "fewer than 10 features: R2"
+    assert entries["response clusters", 1] == "fewer than 4 features: R2"
 
 
 def test_nulls_give_no_finding(hypotheses, labels, health):
@@ -142,7 +142,7 @@ def test_the_file_gives_the_same_summary_and_another_version_is_refused(tmp_path
     summary.write(path)
     assert Summary.read(path) == summary
     path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 0'))
-    with pytest.raises(RunError, match=r"summary\.json: summary of schema version 0, and 3 is read here; run `anatomy"):
+    with pytest.raises(RunError, match=r"summary\.json: summary of schema version 0, and 4 is read here; run `anatomy"):
         Summary.read(path)
 
 
