@@ -96,6 +96,18 @@ class MeasuredRule(HealthPart):
     decided: float | None
 
 
+class MeasuredModel(HealthPart):
+    """Share of the labels of unseen prompts that a fitted model predicts, with its 95 % interval; 0.5 is chance.
+
+    ``p`` is against labels at random.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
 class VoteAgreement(HealthPart):
     """How far several votes of one pair agree: pairs with more than one vote, their votes, and pairs without a winner.
 
@@ -370,11 +382,12 @@ class RowHealth(RowParts, HealthPart):
 class Health(RowParts, Artifact):
     """``health.json``: what the rows are, and whether the SAE reads them as it should.
 
-    A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name.
+    A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name,
+    and ``explained`` what predicts the labels of unseen prompts: length, concepts, clusters, features, all.
     """
 
     NAME = "record of data health"
-    VERSION = 8
+    VERSION = 9
 
     rows: int | None = None
     retained: int | None = None
@@ -388,10 +401,16 @@ class Health(RowParts, Artifact):
     models: dict[str, ModelSides] = Field(default_factory=dict)
     sae: MeasuredSAE | None = None
     baselines: dict[str, MeasuredRule] = Field(default_factory=dict)
+    explained: dict[str, MeasuredModel] = Field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, rows: RowHealth | None, sae: MeasuredSAE | None = None, baselines: dict[str, MeasuredRule] | None = None
+        cls,
+        rows: RowHealth | None,
+        sae: MeasuredSAE | None = None,
+        baselines: dict[str, MeasuredRule] | None = None,
+        explained: dict[str, MeasuredModel] | None = None,
     ) -> Health:
         """The document of the parts that are known."""
-        return cls(**(dict(rows) if rows is not None else {}), sae=sae, baselines=baselines or {})
+        parts = dict(rows) if rows is not None else {}
+        return cls(**parts, sae=sae, baselines=baselines or {}, explained=explained or {})

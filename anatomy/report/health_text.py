@@ -32,6 +32,7 @@ def format_health(health: Health) -> str:
         _names,
         *of_content,
         baselines,
+        explained,
         sae_health,
     ):
         lines += part(health)
@@ -119,6 +120,16 @@ def baselines(health: Health) -> Iterator[str]:
         yield from table(
             [(fit(name, 50), share(rule.accuracy), f"[{share(rule.low)}, {share(rule.high)}]")
              for name, rule in found.items()], right=(1,),
+        )  # fmt: skip
+
+
+def explained(health: Health) -> Iterator[str]:
+    """What predicts the labels of prompts that it was not fitted on, with 95 % intervals."""
+    if health.explained:
+        yield "Labels of prompts left out, as far as a fitted model predicts them (50 % is chance):"
+        yield from table(
+            [(name, share(one.value), f"[{share(one.low)}, {share(one.high)}]")
+             for name, one in health.explained.items()], right=(1,),
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from anatomy.data.health import CannedText
+from anatomy.data.health import CannedText, MeasuredModel
 from anatomy.report.layout import count, countable
 from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.report.pair_health_text import quoted
@@ -27,6 +27,7 @@ def to_markdown(summary: Summary) -> str:
               f"`{summary.rank_by}`. Positive effects lean to the chosen side. The first effect of a finding is what "
               "training pushes; what is left beside length and authors is what the labels prefer.", ""]  # fmt: skip
     lines += _baselines(summary.baselines)
+    lines += _explained(summary.explained)
     lines += _canned(summary.canned)
     for view in VIEWS:
         lines += _view(view, summary.views[view])
@@ -43,6 +44,14 @@ def _baselines(baselines: Mapping[str, RuleAccuracy]) -> list[str]:
             for name, rule in baselines.items()]  # fmt: skip
     header = ("rule", "pairs where it picks the chosen side", "95 % interval")
     return ["## What trivial rules get right", "", markdown_table(header, rows), ""]
+
+
+def _explained(models: Mapping[str, MeasuredModel]) -> list[str]:
+    if not models:
+        return []
+    rows = [(name, f"{one.value:.1%}", f"{one.low:.1%} to {one.high:.1%}") for name, one in models.items()]
+    header = ("model of", "labels of unseen prompts predicted", "95 % interval")
+    return ["## How much of the label is explained", "", markdown_table(header, rows), ""]
 
 
 def _canned(texts: Sequence[CannedText]) -> list[str]:

@@ -101,6 +101,7 @@ def summarise(
         views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
         expected_shifts=shifts,
         baselines={name: RuleAccuracy.model_validate(rule.model_dump()) for name, rule in health.baselines.items()},
+        explained=health.explained,
         canned=tuple(text for text in health.canned.texts if text.alarm) if health.canned is not None else (),
         not_assessed=tuple(not_assessed),
     )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anatomy.artifacts import Artifact, OrNaN
-from anatomy.data.health import CannedText
+from anatomy.data.health import CannedText, MeasuredModel
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.hypotheses.what_is_left import Survival
 from anatomy.prediction.expected_shift import ExpectedShift
@@ -155,6 +155,7 @@ class Summary(Artifact):
     views: dict[View, ViewFindings]
     expected_shifts: dict[str, ExpectedShift] = Field(description="By response cluster and concept.")
     baselines: dict[str, RuleAccuracy]
+    explained: dict[str, MeasuredModel] = Field(description="Labels of unseen prompts that fitted models predict.")
     canned: tuple[CannedText, ...] = Field(description="Texts that win or lose under many prompts, beyond chance.")
     not_assessed: tuple[NotAssessed, ...]
 

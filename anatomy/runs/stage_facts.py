@@ -6,7 +6,7 @@ A stage that is asked for nothing (no concepts, no rollouts) leaves no facts, an
 from __future__ import annotations
 
 from anatomy.clusters.stored_clusters import ClusterOrigin
-from anatomy.data.health import MeasuredRule, MeasuredSAE, RowHealth
+from anatomy.data.health import MeasuredModel, MeasuredRule, MeasuredSAE, RowHealth
 from anatomy.runs.manifest import ScoredConcept, StageFacts
 
 
@@ -52,8 +52,9 @@ class CorpusFacts(StageFacts):
 
 
 class HypothesesFacts(StageFacts):
-    """``hypotheses``: the trivial rules, the tests of each view, and the rows that were taken as the strongest."""
+    """``hypotheses``: what predicts labels (rules, fitted models), the tests of each view, and the strongest rows."""
 
+    explained: dict[str, MeasuredModel]
     baselines: dict[str, MeasuredRule]
     tested: dict[str, int]
     top_rows: int

@@ -16,5 +16,6 @@ def write_health(run: Run) -> None:
         None if rows is None else rows.health,
         None if harvest is None else harvest.sae,
         None if tests is None else tests.baselines,
+        None if tests is None else tests.explained,
     )
     health.write(run.file(artifacts.HEALTH))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from anatomy import artifacts
-from anatomy.data.health import MeasuredRule
+from anatomy.data.health import MeasuredModel, MeasuredRule
 from anatomy.hypotheses.baselines import trivial_baselines
+from anatomy.hypotheses.explained import explained
 from anatomy.runs.run import Run
 from anatomy.runs.stage_facts import HypothesesFacts
 from anatomy.settings import EffectSettings
@@ -22,7 +23,9 @@ def _work(audit: Audit) -> HypothesesFacts:
     artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
     artifacts.write_table(run.file(artifacts.CONTEXTS), signals.context_table())
     baselines = trivial_baselines(_response_texts(run), signals.prompts)
+    predicted = explained(signals, run.features.shards, audit.settings.tau, audit.settings.seed)
     return HypothesesFacts(
+        explained={name: MeasuredModel(**one._asdict()) for name, one in predicted.items()},
         baselines={item.rule: MeasuredRule(**item._asdict()) for item in baselines},
         tested={view: int((found.view == view).sum()) for view in ("global", "feature", "prompt")},
         top_rows=signals.top_rows,

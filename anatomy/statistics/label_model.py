@@ -106,9 +106,17 @@ def _agreement(score_NR: np.ndarray, frame: RowFrame) -> LabelAgreement:
     half_R, value_R = (found.high - found.low) / 4, (1 + found.effect) / 2
     usual = np.sqrt(np.nanmean((half_R[1:] / NORMAL) ** 2)) if np.isfinite(half_R[1:]).any() else np.nan
     wider = max(1.0, float(value_R[1:].std() / usual)) if usual > 0 else 1.0
+    if not np.isfinite(half_R[0]):  # every row alike, so no variance: exact binomial over prompts, and ties are chance
+        tail = 0.025 ** (1 / len(frame.prompts.half_G)) if score_NR[:, 0].any() else 1.0
+        ends = np.array([value_R[0] * tail, 1 - (1 - value_R[0]) * tail])
+        return LabelAgreement(float(value_R[0]), float(ends[0]), float(ends[1]), _p(value_R))
     ends = np.clip(value_R[0] + wider * half_R[0] * np.array([-1, 1]), 0, 1)
-    p = (1 + np.sum(value_R[1:] >= value_R[0])) / len(value_R)
-    return LabelAgreement(float(value_R[0]), float(ends[0]), float(ends[1]), float(p))
+    return LabelAgreement(float(value_R[0]), float(ends[0]), float(ends[1]), _p(value_R))
+
+
+def _p(value_R: np.ndarray) -> float:
+    """Share of labellings, the real one among them, that are predicted as well as the real one."""
+    return float((1 + np.sum(value_R[1:] >= value_R[0])) / len(value_R))
 
 
 class _FoldSums(NamedTuple):

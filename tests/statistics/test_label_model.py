@@ -103,5 +103,8 @@ def test_what_cannot_be_learnt_says_nothing():
     zeros = label_model(np.zeros((20, 3)), frame_of(np.arange(20)))
     assert (zeros.score_N == 0).all()
     np.testing.assert_allclose(zeros.probability_N, 0.5)
+    assert zeros.agreement[:3] == (0.5, 0.5, 0.5)
+    every = label_model(np.ones((20, 1)), frame_of(np.arange(20))).agreement
+    assert every[:3] == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
     with pytest.raises(ValueError, match="no other prompt"):
         label_model(np.ones((4, 2)), frame_of(np.zeros(4)))

@@ -336,7 +336,8 @@ export interface StageRecord {
 /**
  * ``health.json``: what the rows are, and whether the SAE reads them as it should.
  *
- * A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name.
+ * A part is empty or None until the stage that measures it is complete; ``baselines`` are the trivial rules, by name,
+ * and ``explained`` what predicts the labels of unseen prompts: length, concepts, clusters, features, all.
  */
 export interface Health {
   truncated: {
@@ -378,6 +379,9 @@ export interface Health {
   sae: MeasuredSAE | null;
   baselines: {
     [k: string]: MeasuredRule;
+  };
+  explained: {
+    [k: string]: MeasuredModel;
   };
 }
 /**
@@ -702,6 +706,17 @@ export interface MeasuredRule {
   low: number | null;
   high: number | null;
   decided: number | null;
+}
+/**
+ * Share of the labels of unseen prompts that a fitted model predicts, with its 95 % interval; 0.5 is chance.
+ *
+ * ``p`` is against labels at random.
+ */
+export interface MeasuredModel {
+  value: number;
+  low: number;
+  high: number;
+  p: number;
 }
 /**
  * What a view finds if labels are random: ``tested`` and ``discoveries`` (q < 0.05) are per repetition.

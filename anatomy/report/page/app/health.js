@@ -35,6 +35,7 @@ export function dataView(root) {
         [1, 4],
       ),
     ),
+    predicted(record),
     lengthControl(),
     noted("Not retained", record.reasons, "Every row of the source was used."),
     noted("Retained, but odd", record.flags, ""),
@@ -205,4 +206,25 @@ function models(counted) {
       [1, 2, 4],
     ),
   );
+}
+
+/** @param {Health} record */
+function predicted(record) {
+  const models = Object.entries(record.explained);
+  return models.length
+    ? section(
+        "How much of the label is explained",
+        "Share of the labels of prompts left out that a fitted model predicts. The line in the middle is a coin.",
+        table(
+          ["reads", "predicts", "", "95 % interval"],
+          models.map(([name, model]) => [
+            name,
+            percent(model.value),
+            dotRange(model.value, model.low, model.high),
+            `${percent(model.low)} to ${percent(model.high)}`,
+          ]),
+          [1],
+        ),
+      )
+    : null;
 }
