@@ -387,7 +387,7 @@ class Health(RowParts, Artifact):
     """
 
     NAME = "record of data health"
-    VERSION = 9
+    VERSION = 10
 
     rows: int | None = None
     retained: int | None = None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from anatomy.data.health import VoteAgreement
 
 MOST_PEOPLE = 10_000
-"""People, and twos of people, that are told apart: with more of them the error is by pair alone, or too large."""
+"""People, and twos of people, that are counted apart: with more of them the error is by pair alone, or too large."""
 
 
 class AgreementTable:

@@ -101,7 +101,7 @@ def label_model(u_NM: Num[np.ndarray, "N M"], frame: RowFrame, seed: int = 0) ->
 
 
 def _agreement(score_NR: np.ndarray, frame: RowFrame) -> LabelAgreement:
-    """That of the first column; the others are of labels at random."""
+    """How far the first column agrees with its labels; the others are of labels at random."""
     found = mean_effects(np.sign(score_NR), frame)
     half_R, value_R = (found.high - found.low) / 4, (1 + found.effect) / 2
     usual = np.sqrt(np.nanmean((half_R[1:] / NORMAL) ** 2)) if np.isfinite(half_R[1:]).any() else np.nan
