@@ -88,7 +88,10 @@ def _add_reading(app: App, group: Group) -> None:
     for verb, text in (
         ("show", "Findings of a run in the terminal."),
         ("rows", "The rows behind a cluster, or those whose label the rest of the set speaks against."),
-        ("ask", "What the set teaches about a prompt, a pair, or a bad response beside a good one; and the rows that do."),
+        (
+            "ask",
+            "What the set teaches about a prompt, a pair, or a bad response beside a good one; and the rows that do.",
+        ),
         ("report", "Write the run's page again, from its artifacts (no model)."),
         ("view", "Open the run's page, served on this machine only."),
         ("compare", "What two runs reward, and where they differ: appeared, vanished, changed sign."),

@@ -35,7 +35,7 @@ export function dataView(root) {
         [1, 4],
       ),
     ),
-    predicted(record),
+    explainedLabels(record),
     lengthControl(),
     noted("Not retained", record.reasons, "Every row of the source was used."),
     noted("Retained, but odd", record.flags, ""),
@@ -209,7 +209,7 @@ function models(counted) {
 }
 
 /** @param {Health} record */
-function predicted(record) {
+function explainedLabels(record) {
   const models = Object.entries(record.explained);
   return models.length
     ? section(
