@@ -251,7 +251,7 @@ class ConceptSettings(Settings):
     concepts: str | None = Field(
         None,
         description="Concepts to test, with commas: ids with a text heuristic (`anatomy concepts list`), or folders "
-        "that `anatomy probe fit` wrote.",
+        "that `anatomy probe fit` wrote; default: all that have a text heuristic; `none`: no concepts.",
     )
     concepts_file: Path | None = Field(None, description="YAML file with further concepts.")
 

@@ -19,20 +19,24 @@ from probes.text_heuristic import TextHeuristic
 
 CLUSTER_OF = "#"
 """Between an audit and one of its clusters."""
+NO_CONCEPTS = "none"
+"""What is named so that no concept is tested."""
 
 
 def resolve(names: str | None, bundle: ModelBundle, concepts_file: Path | None = None) -> list[Scorer]:
-    """The scorers that ``names``, separated by commas, stand for; None stands for none.
+    """The scorers that ``names``, separated by commas, stand for; None stands for every concept with a text heuristic.
 
-    A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``. The model is
-    loaded only for detectors that read it.
+    A name is the id of a concept with a text heuristic, a folder that ``probe fit`` wrote, or ``RUN#R12``; ``none``
+    alone stands for no scorers. The model is loaded only for detectors that read it.
 
     Raises:
         ProbeError: an unknown name, a concept that needs a fitted detector, or two detectors of one concept.
     """
     library = load_library(concepts_file)
+    if names is None:
+        return [TextHeuristic(one.id, one.heuristic) for one in library.values() if one.heuristic is not None]
     scorers: list[Scorer] = []
-    for name in filter(None, map(str.strip, (names or "").split(","))):
+    for name in [] if names.strip() == NO_CONCEPTS else filter(None, map(str.strip, names.split(","))):
         if (Path(name) / CARD).is_file():
             scorers.append(saved(Path(name), bundle))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from anatomy.clusters.assignments import Clusters
 from anatomy.clusters.feature_clusters import Shard, shift_moments
 from anatomy.hypotheses.contexts import Contexts, data_contexts, numbered
+from anatomy.hypotheses.followed import followed
 from anatomy.hypotheses.null_rates import NullRate, null_rates
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import (
@@ -82,6 +84,7 @@ class Signals:
 
     ``disparity`` is ``u`` of method.md §5, ``shift`` that of §6 and ``shift_offset_M`` its dataset mean;
     ``length_N`` the log-length (tokens) of chosen minus that of rejected. ``identities`` reads texts and authors.
+    ``concept_ids`` are those of the responses that are concepts.
     """
 
     disparity: Responses
@@ -94,6 +97,7 @@ class Signals:
     top_rows: int
     min_rows: int
     identities: Callable[[], Identities] | None = None
+    concept_ids: Sequence[str] = ()
 
     @property
     def data_N(self) -> Int[np.ndarray, " N"]:
@@ -157,9 +161,23 @@ class Signals:
     def _uncentred(self) -> Responses:
         return self.shift._replace(values_NM=self.shift.values_NM + self.shift_offset_M.astype(np.float32))
 
+    @cached_property
+    def concept_of(self) -> dict[str, str]:
+        """The concept that each response is, or follows (``followed.py``); the others are not in it."""
+        found = {name: name for name in self.concept_ids}
+        for tested in (self.disparity, self._uncentred):
+            named_M = np.isin(np.asarray(tested.ids, dtype=str), list(self.concept_ids))
+            concepts = [name for name in tested.ids if name in found]
+            place_M = followed(tested.values_NM[:, ~named_M], tested.values_NM[:, named_M], self.prompts)
+            clusters = [name for name, is_named in zip(tested.ids, named_M, strict=True) if not is_named]
+            found |= {name: concepts[place] for name, place in zip(clusters, place_M, strict=True) if place >= 0}
+        return found
+
     def tested(self) -> Hypotheses:
         """All hypotheses of the run."""
-        return Hypotheses.concatenate([view() for view in self.views().values()])
+        table = Hypotheses.concatenate([view() for view in self.views().values()])
+        concepts = [self.concept_of.get(name) for name in table.response.tolist()]
+        return dataclasses.replace(table, concept=np.array(concepts, dtype=object))
 
     def null(self, repetitions: int, seed: int) -> dict[str, NullRate]:
         """False-positive rate of each view with labels flipped at random, a whole prompt at a time."""
@@ -217,6 +235,7 @@ def read_signals(
         top_rows=settings.top_rows or default_top_rows(prompts, *clusters.prompt_view),
         min_rows=settings.min_rows,
         identities=identities,
+        concept_ids=list(concepts.ids) if concepts else [],
     )
 
 

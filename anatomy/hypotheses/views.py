@@ -63,6 +63,7 @@ HYPOTHESIS_COLUMNS = {
     "direction": "string",
     "verdict": "string",
     "repeats": "string",
+    "concept": "string?",
 }
 """Columns of ``hypotheses.parquet``: those of :class:`Hypotheses`."""
 
@@ -105,6 +106,7 @@ class Hypotheses:
     direction: np.ndarray  # the side that the effect favours
     verdict: np.ndarray  # what the effect survives (``what_is_left.py``)
     repeats: np.ndarray  # the context whose finding it repeats (``contexts.py``), or empty
+    concept: np.ndarray  # the concept that the response is or follows (``followed.py``), or None
 
     def columns(self) -> dict[str, np.ndarray]:
         """Name → array, in the order of the table."""
@@ -245,6 +247,7 @@ def _table(
         stable=stable(flat.half_a, flat.half_b),
         direction=np.where(flat.effect > 0, "chosen", "rejected"),
         repeats=repeats.reshape(-1),
+        concept=np.full(len(flat.effect), None),
     )
 
 

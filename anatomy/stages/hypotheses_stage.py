@@ -20,7 +20,8 @@ from anatomy.stages.stage import Audit, Stage
 def _work(audit: Audit) -> HypothesesFacts:
     run, signals = audit.run, audit.run.signals
     found = signals.tested()
-    artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(found.columns()))
+    columns = {**found.columns(), "concept": pa.array(found.concept, pa.string())}
+    artifacts.write_table(run.file(artifacts.HYPOTHESES), pa.table(columns))
     artifacts.write_table(run.file(artifacts.CONTEXTS), signals.context_table())
     baselines = trivial_baselines(_response_texts(run), signals.prompts)
     predicted = explained(signals, run.features.shards, audit.settings.tau, audit.settings.seed)

@@ -22,6 +22,9 @@ from anatomy.text.refusal_rule import refusal_ranges
 from anatomy.text.script_tails import tail_ranges
 
 _NAME = r"[A-Z][\w'-]{1,60}"  # bounded: A-A-A-… starts a name at every hyphen, and each would be read to its end
+_GIFTED = (
+    r"(?:brilliant|gifted|clever|insightful|perceptive|astute|thoughtful|talented|intelligent|remarkable|exceptional)"
+)
 _PATTERNS = {
     "length": r"\S+",  # words
     "em dash": r"—",
@@ -49,11 +52,19 @@ _PATTERNS = {
         r"\b(?:perhaps|maybe|might|possibly|probably|arguably|somewhat|likely|it depends|it seems|appears? to"
         r"|in some cases|not (?:sure|certain)|generally|typically)\b"
     ),
+    "certainty": (
+        r"\b(?:definitely|absolutely|certainly|undoubtedly|undeniably|unquestionably|indisputably"
+        r"|without (?:a|any) doubt"
+        r"|no doubt|beyond (?:all |any )?doubt|guarantee[sd]?|(?:complete|total|absolute|full) certainty"
+        r"|(?:100|a hundred) ?(?:%|per ?cent) (?:certain|sure))\b"
+    ),
     "first person": r"\b(?:I|I'm|I've|I'd|I'll|me|my|mine|myself)\b",
-    "praise": (
-        r"\b(?:great|excellent|fantastic|wonderful|brilliant|insightful|thoughtful|amazing|good|fascinating) "
-        r"(?:question|point|idea|choice|observation|job|work|thinking)\b|\bwell done\b|\byou(?:'re| are) (?:so|very|"
-        r"absolutely|really) (?:right|smart|clever|insightful|kind|talented)\b|\bI(?:'m| am) impressed\b"
+    "praise": (  # of the user's question or work, and of the user
+        rf"\b(?:great|excellent|fantastic|wonderful|amazing|good|fascinating|outstanding|{_GIFTED}) "
+        r"(?:question|point|idea|choice|observation|job|work|thinking|mind|instincts?|thinker)\b|\bwell done\b"
+        r"|\byou(?:'re| are) (?:so|very|absolutely|really) (?:right|smart|kind)\b|\bI(?:'m| am) impressed\b"
+        r"|\byou(?:'re| are|r mind is| have| must be) "
+        rf"(?:(?:a|an|so|very|truly|really|clearly|obviously|absolutely) ){{0,2}}{_GIFTED}\b"
     ),
     "apology": r"\b(?:sorry|apologi[sz]e|apologies|forgive me|my mistake)\b",
     "agreement opener": (

@@ -13,7 +13,7 @@ from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import ReaderSettings
 from anatomy.stages.scores_stage import scored_concept
 from probes.detector_files import CARD
-from probes.resolve import resolve
+from probes.resolve import NO_CONCEPTS, resolve
 
 
 def run_detectors(run: Run, bundle: ModelBundle, settings: ReaderSettings) -> list[Scorer]:
@@ -27,9 +27,13 @@ def run_detectors(run: Run, bundle: ModelBundle, settings: ReaderSettings) -> li
         names = run.recorded_settings.concepts
         library = load_library(settings.concepts_file)
         for name in filter(None, map(str.strip, (names or "").split(","))):
-            if name not in library or library[name].heuristic is None or (Path(name) / CARD).exists():
+            if name != NO_CONCEPTS and (
+                name not in library or library[name].heuristic is None or (Path(name) / CARD).exists()
+            ):
                 require_named(run, settings, ("concepts",))
     detectors = resolve(names, bundle, settings.concepts_file)
+    if names is None:
+        detectors = [scorer for scorer in detectors if scorer.concept in run.concepts]
     found = {scorer.concept: scored_concept(scorer) for scorer in detectors}
     if found != run.concepts:
         flags = flags_of_run(run, ("concepts", "concepts_file"))

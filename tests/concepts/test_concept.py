@@ -40,6 +40,7 @@ def test_library_holds_the_promised_concepts() -> None:
     }  # fmt: skip
     assert kinds["style"] == {
         "bold", "em-dash", "emoji", "horizontal-rule", "table", "lists", "headings", "length", "canned-opening",
+        "code", "hedging", "certainty", "praise", "apology",
     }  # fmt: skip
     assert kinds["safety"] == {"refusal", "compliance-with-harm"}
     assert kinds["integrity"] == {
