@@ -18,6 +18,7 @@ from anatomy.clusters.feature_clusters import Shard, shift_moments
 from anatomy.hypotheses.contexts import Contexts, data_contexts, numbered
 from anatomy.hypotheses.followed import followed
 from anatomy.hypotheses.null_rates import NullRate, null_rates
+from anatomy.hypotheses.same_findings import Likeness
 from anatomy.hypotheses.signals import prompt_scores, response_signals, shift_signals, top_rows
 from anatomy.hypotheses.views import (
     Hypotheses,
@@ -178,6 +179,11 @@ class Signals:
         table = Hypotheses.concatenate([view() for view in self.views().values()])
         concepts = [self.concept_of.get(name) for name in table.response.tolist()]
         return dataclasses.replace(table, concept=np.array(concepts, dtype=object))
+
+    def likeness(self) -> Likeness:
+        """Which responses have signals that go together, and which contexts share rows (``same_findings.py``)."""
+        contexts = Contexts.joined([self.row_contexts, numbered("P", self.context_KN)])
+        return Likeness.of([self.disparity, self._uncentred], contexts)
 
     def null(self, repetitions: int, seed: int) -> dict[str, NullRate]:
         """False-positive rate of each view with labels flipped at random, a whole prompt at a time."""

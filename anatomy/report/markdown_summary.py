@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from anatomy.data.health import CannedText, MeasuredModel
+from anatomy.hypotheses.views import EVERYWHERE
 from anatomy.report.layout import count, countable
+from anatomy.report.leads import said, with_members
 from anatomy.report.markdown_table import escape, markdown_table
 from anatomy.report.pair_health_text import quoted
-from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, RuleAccuracy, Summary, ViewFindings
+from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Member, RuleAccuracy, Summary, ViewFindings
 
 TITLES = {
     "global": "Everywhere in the set",
     "feature": "In groups of similar rows",
     "prompt": "Where the prompt shows a concept",
 }
+MEMBERS = 5
+"""Findings that are named beside one that says the same."""
 SHOWN = 10
 """Findings per view and direction in the text; more are in ``summary.json``."""
 
@@ -26,6 +30,7 @@ def to_markdown(summary: Summary) -> str:
               f"{summary.q_threshold:g} and the same sign in both halves of the prompts; ranked by "
               f"`{summary.rank_by}`. Positive effects lean to the chosen side. The first effect of a finding is what "
               "training pushes; what is left beside length and authors is what the labels prefer.", ""]  # fmt: skip
+    lines += _in_short(summary)
     lines += _baselines(summary.baselines)
     lines += _explained(summary.explained)
     lines += _canned(summary.canned)
@@ -35,6 +40,23 @@ def to_markdown(summary: Summary) -> str:
     table = [(entry.what, countable(entry.count), entry.why) for entry in summary.not_assessed]
     lines += [markdown_table(("what", "count", "why"), table) if table else "Nothing was left out."]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _in_short(summary: Summary) -> list[str]:
+    lines = []
+    for number, lead in enumerate(said(summary), start=1):
+        lines += [f"{number}. {escape(lead.sentence)}"]
+        indent = " " * (len(str(number)) + 2)
+        named = [
+            f"{member.response} {member.response_label}".strip() + _place(member) for member in lead.members[:MEMBERS]
+        ]
+        if named:
+            lines += [f"{indent}- {with_members(lead.n_members)}: {escape('; '.join(named))}"]
+    return ["## In short", "", *lines, ""] if lines else []
+
+
+def _place(member: Member) -> str:
+    return "" if member.context == EVERYWHERE else f" in {member.context}"
 
 
 def _baselines(baselines: Mapping[str, RuleAccuracy]) -> list[str]:
@@ -68,6 +90,8 @@ def _view(view: str, found: ViewFindings) -> list[str]:
     tests = f"Tests made: {count(found.tested)}; not possible for want of variation: {count(found.untestable)}."
     power = "" if found.power is None else f" {found.power}."
     repeated = f" {count(found.repeated)} more say the same in nearly the same rows." if found.repeated else ""
+    if found.members:
+        repeated += f" {count(found.members)} more follow the concept of one below, or go with it."
     lines = [f"## {TITLES[view]}", "", f"{tests}{power}{repeated}", ""]
     for direction in DIRECTIONS:
         total = found.found[direction]
@@ -82,7 +106,9 @@ def _view(view: str, found: ViewFindings) -> list[str]:
 
 
 def _finding(number: int, finding: Finding) -> list[str]:
-    lines = [f"{number}. {escape(finding.sentence)}; {count(finding.rows_affected)} rows affected"]
+    more = with_members(finding.n_members)
+    lines = [f"{number}. {escape(finding.sentence)}; {count(finding.rows_affected)} rows affected"
+             + f"; {more}" * bool(more)]  # fmt: skip
     indent = " " * (len(str(number)) + 2)
     for row in finding.rows:
         lines += [f"{indent}- row {row.index + 1}: chosen «{escape(row.chosen)}», "

@@ -103,6 +103,7 @@ def _counts(summary: Summary) -> SummaryCounts:
                 untestable=view.untestable,
                 power=None if view.power is None else str(view.power),
                 repeated=view.repeated,
+                members=view.members,
                 found=view.found,
             )
             for name, view in summary.views.items()

@@ -51,6 +51,7 @@ class ViewCounts(TypedDict):
     untestable: int
     power: str | None
     repeated: int
+    members: int
     found: dict[Direction, int]
 
 

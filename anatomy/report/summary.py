@@ -16,7 +16,9 @@ from jaxtyping import Bool, Float, Int
 
 from anatomy.data.health import Health
 from anatomy.hypotheses.contexts import GROUP
+from anatomy.hypotheses.same_findings import NOTHING_KNOWN, Likeness, Test
 from anatomy.hypotheses.views import EVERYWHERE, Direction, Hypotheses, findings, rank
+from anatomy.report.leads import label_of, leads, members, ranked_groups, records
 from anatomy.report.summary_record import (
     DIRECTIONS,
     VIEWS,
@@ -74,6 +76,8 @@ def summarise(
     find_rows: FindRows,
     read_rows: ReadRows,
     expected: Expected | None = None,
+    likeness: Likeness = NOTHING_KNOWN,
+    concepts: Mapping[str, str] | None = None,
 ) -> Summary:
     """The summary of an audit.
 
@@ -84,10 +88,12 @@ def summarise(
         find_rows: called once for each finding kept.
         read_rows: called once, with the strongest rows of all findings.
         expected: what shift to expect after training; findings over the whole set repeat it.
+        likeness: which responses and contexts go together.
+        concepts: names of concepts by their id, for sentences.
     """
     table = _hypotheses(hypotheses)
     n_prompts = int(table.prompts[table.view == "global"].max(initial=0))
-    kept = {view: _Kept.of(table.take(table.view == view), n_prompts, settings, find_rows) for view in VIEWS}
+    kept = {view: _Kept.of(table.take(table.view == view), n_prompts, settings, find_rows, likeness) for view in VIEWS}
     rows = read_rows({row for view in kept.values() for row in view.rows()})
     shifts = {} if expected is None else expected.shifts
     not_assessed = _not_assessed(labels, health, settings)
@@ -98,6 +104,7 @@ def summarise(
         retained=health.retained,
         q_threshold=settings.q_threshold,
         rank_by=settings.rank_by,
+        leads=leads(table, settings.q_threshold, labels, likeness, concepts or {}),
         views={name: view.findings(labels, rows, shifts if name == "global" else {}) for name, view in kept.items()},
         expected_shifts=shifts,
         baselines={name: RuleAccuracy.model_validate(rule.model_dump()) for name, rule in health.baselines.items()},
@@ -111,6 +118,14 @@ def _hypotheses(table: pa.Table) -> Hypotheses:
     return Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
 
 
+class _Shown(NamedTuple):
+    """A finding that is shown, the rows behind it, and the findings that say the same."""
+
+    test: Test
+    behind: RowsBehind
+    members: Sequence[Test]
+
+
 class _Kept(NamedTuple):
     """The tests of one view that are shown, by direction, each with the rows behind it."""
 
@@ -118,36 +133,44 @@ class _Kept(NamedTuple):
     untestable: int
     power: ContextPower | None
     repeated: int
+    members: int
     found: dict[Direction, int]
-    shown: dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]
+    shown: dict[Direction, list[_Shown]]
 
     @classmethod
-    def of(cls, table: Hypotheses, n_prompts: int, settings: HypothesisSettings, find_rows: FindRows) -> _Kept:
+    def of(
+        cls,
+        table: Hypotheses,
+        n_prompts: int,
+        settings: HypothesisSettings,
+        find_rows: FindRows,
+        likeness: Likeness,
+    ) -> _Kept:
         tested = int(np.isfinite(table.p).sum())
         passed = table.take(findings(table, settings.q_threshold, repeats=True))
         found = passed.take(passed.repeats == "")
-        counted, shown = dict[Direction, int](), dict[Direction, list[tuple[dict[str, Any], RowsBehind]]]()
+        counted, shown = dict[Direction, int](), dict[Direction, list[_Shown]]()
         for direction in DIRECTIONS:
             leaning = found.take(rank(found, settings.rank_by, direction))
-            counted[direction] = len(leaning.p)
-            columns = {
-                name: column[:STORED].tolist() for name, column in leaning.columns().items() if name not in _NOT_SHOWN
-            }
-            tests = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-            shown[direction] = [(test, find_rows(*(test[key] for key in _PLACE))) for test in tests]
+            groups = ranked_groups(records(leaning), likeness)
+            counted[direction] = len(groups)
+            shown[direction] = [
+                _Shown(group[0], find_rows(*(group[0][key] for key in _PLACE)), group[1:]) for group in groups[:STORED]
+            ]
+        members = len(found.p) - sum(counted.values())
         power = context_power(table, n_prompts, settings.q_threshold)
-        return cls(tested, len(table.p) - tested, power, len(passed.p) - len(found.p), counted, shown)
+        return cls(tested, len(table.p) - tested, power, len(passed.p) - len(found.p), members, counted, shown)
 
     def rows(self) -> set[int]:
         """Positions of the rows behind the tests."""
-        return {row for tests in self.shown.values() for _, behind in tests for row in behind.strongest}
+        return {row for tests in self.shown.values() for one in tests for row in one.behind.strongest}
 
     def findings(
         self, labels: Labels, rows: Mapping[int, FindingRow], expected: Mapping[str, ExpectedShift]
     ) -> ViewFindings:
         """The tests as findings; those of which a shift is expected say so."""
         leaning = {
-            direction: tuple(_finding(test, behind, labels, rows, expected) for test, behind in tests)
+            direction: tuple(_finding(one, labels, rows, expected) for one in tests)
             for direction, tests in self.shown.items()
         }
         return ViewFindings.model_validate(
@@ -156,6 +179,7 @@ class _Kept(NamedTuple):
                 "untestable": self.untestable,
                 "power": self.power,
                 "repeated": self.repeated,
+                "members": self.members,
                 "found": self.found,
                 **leaning,
             }
@@ -176,36 +200,28 @@ def context_power(tests: Hypotheses, n_prompts: int, level: float) -> ContextPow
     )
 
 
-_NOT_SHOWN = {"stable", "repeats"}
 _PLACE = ("view", "context", "response", "direction")
 
 
 def _finding(
-    test: Mapping[str, Any],
-    behind: RowsBehind,
+    shown: _Shown,
     labels: Labels,
     rows: Mapping[int, FindingRow],
     expected: Mapping[str, ExpectedShift],
 ) -> Finding:
-    context_kind = {"feature": "data", "prompt": "prompt"}.get(test["view"], "")
-    names = {
-        "context_label": _label(labels, context_kind, test["context"]),
-        "response_label": _label(labels, "response", test["response"]),
-    }
+    test, names = shown.test, label_of(shown.test, labels)
     shift = expected.get(test["response"])
     return Finding(
         sentence=sentence({**test, **names}) + ("" if shift is None else f"; expected shift {shift.text}"),
         **names,
-        **test,
+        **{name: value for name, value in test.items() if name in Finding.model_fields},
         stability=labels.get("response", {}).get(test["response"], {}).get("stability"),
-        rows_affected=behind.n_rows,
-        rows=tuple(rows[row] for row in behind.strongest),
+        n_members=len(shown.members),
+        members=members(shown.members, labels),
+        rows_affected=shown.behind.n_rows,
+        rows=tuple(rows[row] for row in shown.behind.strongest),
         expected_shift=shift,
     )
-
-
-def _label(labels: Labels, kind: str, cluster: str) -> str:
-    return str(labels.get(kind, {}).get(cluster, {}).get("label", ""))
 
 
 def sentence(test: Mapping[str, Any]) -> str:

@@ -41,8 +41,36 @@ class FindingRow(ReportRecord):
     rejected: str
 
 
+class Member(ReportRecord):
+    """A finding that says the same as the one that it is listed with."""
+
+    view: View
+    context: str
+    response: str
+    direction: Direction
+    context_label: str
+    response_label: str
+    effect: float
+    win_rate: OrNaN
+    q: float
+
+
+class Lead(Member):
+    """What a person can repeat of a finding and all that say the same, over all views; ``members`` are some of them."""
+
+    sentence: str
+    concept: str | None = Field(description="The concept that the response is or follows.")
+    verdict: Survival
+    d: float
+    n_members: int
+    members: tuple[Member, ...]
+
+
 class Finding(ReportRecord):
-    """One finding: its sentence, its test (the columns of ``hypotheses.parquet``) and the rows behind it."""
+    """One finding: its sentence, its test (the columns of ``hypotheses.parquet``) and the rows behind it.
+
+    ``members`` are findings of its view and direction that say the same (``hypotheses/same_findings.py``).
+    """
 
     sentence: str
     context_label: str
@@ -80,6 +108,9 @@ class Finding(ReportRecord):
     direction: Direction
     verdict: Survival = Field(description="Whether the effect holds, or length or authorship explains it.")
     stability: float | None = Field(description="How stable the response's cluster is, 0 to 1; None: a concept.")
+    concept: str | None = Field(description="The concept that the response is or follows.")
+    n_members: int = 0
+    members: tuple[Member, ...] = ()
     rows_affected: int = Field(description="Rows of the context whose signal has the sign of the effect.")
     rows: tuple[FindingRow, ...]
     expected_shift: ExpectedShift | None = None
@@ -105,13 +136,15 @@ class ContextPower(ReportRecord):
 class ViewFindings(ReportRecord):
     """The findings of one view, the strongest of each direction first; ``found`` counts all of them.
 
-    ``repeated`` tests pass as well, but say the same as a stronger finding in nearly the same rows.
+    ``repeated`` tests pass as well, but say the same as a stronger finding in nearly the same rows; ``members`` follow
+    the same concept as a finding that is counted, or go with it.
     """
 
     tested: int
     untestable: int
     power: ContextPower | None = Field(description="What contexts can show; none in the view over the whole set.")
     repeated: int
+    members: int
     found: dict[Direction, int]
     chosen: tuple[Finding, ...]
     rejected: tuple[Finding, ...]
@@ -152,6 +185,7 @@ class Summary(Artifact):
     retained: int | None = Field(description="Rows that could be used.")
     q_threshold: float
     rank_by: RankKey
+    leads: tuple[Lead, ...] = Field(description="One line for all findings that say the same, the strongest first.")
     views: dict[View, ViewFindings]
     expected_shifts: dict[str, ExpectedShift] = Field(description="By response cluster and concept.")
     baselines: dict[str, RuleAccuracy]

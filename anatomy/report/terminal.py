@@ -17,6 +17,7 @@ from anatomy.hypotheses.views import HYPOTHESIS_COLUMNS
 from anatomy.naming.cluster_labels import ClusterLabels
 from anatomy.report.health_text import format_health
 from anatomy.report.layout import WIDTH, count, countable, fit, table, wrap
+from anatomy.report.leads import said, with_members
 from anatomy.report.summary_record import DIRECTIONS, VIEWS, Finding, Summary, View
 from anatomy.runs.manifest import Manifest
 from anatomy.runs.saved_names import ClusterName, read_names, verified_titles
@@ -46,6 +47,7 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
     summary, titles = Summary.read(run_dir / artifacts.SUMMARY), verified_titles(names)
     lines = [*_manifest(Manifest.of(run_dir), run_dir), ""]
     lines += [format_health(Health.read(run_dir / artifacts.HEALTH)), ""]
+    lines += _in_short(summary) if view is None else []
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])
@@ -84,6 +86,17 @@ def _manifest(manifest: Manifest, run_dir: Path) -> Iterator[str]:
     yield fit(f"  not complete: {', '.join(unfinished)}" if unfinished else "  all stages complete", WIDTH)
 
 
+def _in_short(summary: Summary) -> Iterator[str]:
+    """What a person can repeat: a sentence for all findings that say the same."""
+    shown = said(summary)
+    if shown:
+        yield "WHAT THESE LABELS TEACH"
+        for number, lead in enumerate(shown, 1):
+            more = with_members(lead.n_members)
+            yield from wrap(visible(lead.sentence) + f" ({more})" * bool(more), first=f"  {number}. ", indent="     ")
+        yield ""
+
+
 def _view(view: View, summary: Summary, titles: Mapping[str, str], top: int) -> Iterator[str]:
     """The findings of a view; verified titles stand in place of offline labels."""
     found = summary.views[view]
@@ -92,6 +105,8 @@ def _view(view: View, summary: Summary, titles: Mapping[str, str], top: int) -> 
         yield fit(f"  {found.power}", WIDTH)
     if found.repeated:
         yield f"  {count(found.repeated)} more say the same as a stronger finding, in nearly the same rows"
+    if found.members:
+        yield f"  {count(found.members)} more go with one below: they follow its concept, or their signals go together"
     for direction in DIRECTIONS:
         total = found.found[direction]
         yield f"  leaning to {direction}: {count(total) if total else 'nothing'}"

@@ -21,9 +21,10 @@ from anatomy.concepts.concept import Concept, load_library
 from anatomy.data.health import CannedText
 from anatomy.hypotheses.views import Direction
 from anatomy.hypotheses.what_is_left import AUTHOR, LENGTH, SUPPORT, UNDECIDED, Survival
+from anatomy.report.leads import said
 from anatomy.report.pair_health_text import quoted
 from anatomy.report.summary import what_is_left
-from anatomy.report.summary_record import VIEWS, Finding, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
+from anatomy.report.summary_record import VIEWS, Finding, Lead, NotAssessed, ReportRecord, RuleAccuracy, Summary, View
 from anatomy.runs.saved_names import ClusterName
 
 FOLLOWS = 0.3
@@ -141,12 +142,14 @@ class JudgedFinding(ReportRecord):
 
 
 class AuditVerdict(ReportRecord):
-    """The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``).
+    """The verdict: what a person can repeat (``leads``), the strongest risks and signals, how many there are, and what
+    could not be assessed (``open``).
 
     ``n_undecided`` counts the findings that are neither, because length or authorship may be all there is to them.
     """
 
     headline: str
+    leads: tuple[Lead, ...]
     risks: tuple[RuleRisk | CannedRisk | JudgedFinding, ...]
     signals: tuple[JudgedFinding, ...]
     n_risks: int
@@ -172,6 +175,7 @@ def verdict(
     shortcuts = [one for one in judged if one.why and one.verdict != UNDECIDED]
     signals = [one for one in judged if not one.why and one.verdict != UNDECIDED]
     return AuditVerdict(
+        leads=said(summary),
         headline=_headline(summary, rules, canned, len(judged), len(signals)),
         risks=(*rules, *canned[:SHOWN], *_strongest(shortcuts)),
         signals=tuple(_strongest(signals)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anatomy import artifacts
+from anatomy.concepts.concept import load_library
 from anatomy.data.health import Health
 from anatomy.data.rows_table import StoredPair
 from anatomy.naming.cluster_labels import ClusterLabels
@@ -34,7 +35,9 @@ def _work(audit: Audit) -> None:
     calibration = calibration_of(settings, run.model.fingerprint, run.sae.fingerprint)
     if calibration is not None:
         expected = expected_of_run(run, settings, calibration)
-    summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected)
+    concepts = {concept.id: concept.name for concept in load_library(settings.concepts_file).values()}
+    summary = summarise(run.findings, labels, health, settings, find_rows, read_excerpts, expected,
+                        run.signals.likeness(), concepts)  # fmt: skip
     summary.write(run.file(artifacts.SUMMARY))
     artifacts.write_text(run.file(artifacts.SUMMARY_TEXT), to_markdown(summary))
 

@@ -1,4 +1,4 @@
-"""Concepts that clusters follow: planted ones are found, and chance finds none however many there are to choose from."""
+"""Concepts that clusters follow: planted ones are found, and chance finds none, however many there are to choose."""
 
 import numpy as np
 import pytest

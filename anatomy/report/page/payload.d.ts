@@ -75,7 +75,7 @@ export interface AuditSettings {
    */
   base_rollouts: string | null;
   /**
-   * Concepts to test, with commas: ids with a text heuristic (`anatomy concepts list`), or folders that `anatomy probe fit` wrote.
+   * Concepts to test, with commas: ids with a text heuristic (`anatomy concepts list`), or folders that `anatomy probe fit` wrote; default: all that have a text heuristic; `none`: no concepts.
    */
   concepts: string | null;
   /**
@@ -1233,23 +1233,63 @@ export interface ViewCounts {
   untestable: number;
   power: string | null;
   repeated: number;
+  members: number;
   found: {
     [k: string]: number;
   };
 }
 /**
- * The verdict: the strongest risks and signals, how many there are, and what could not be assessed (``open``).
+ * The verdict: what a person can repeat (``leads``), the strongest risks and signals, how many there are, and what
+ * could not be assessed (``open``).
  *
  * ``n_undecided`` counts the findings that are neither, because length or authorship may be all there is to them.
  */
 export interface AuditVerdict {
   headline: string;
+  leads: Lead[];
   risks: (RuleRisk | CannedRisk | JudgedFinding)[];
   signals: JudgedFinding[];
   n_risks: number;
   n_signals: number;
   n_undecided: number;
   open: NotAssessed[];
+}
+/**
+ * What a person can repeat of a finding and all that say the same, over all views; ``members`` are some of them.
+ */
+export interface Lead {
+  view: "global" | "feature" | "prompt";
+  context: string;
+  response: string;
+  direction: "chosen" | "rejected";
+  context_label: string;
+  response_label: string;
+  effect: number;
+  win_rate: number | null;
+  q: number;
+  sentence: string;
+  /**
+   * The concept that the response is or follows.
+   */
+  concept: string | null;
+  verdict: "holds" | "mostly length" | "mostly author" | "undecided";
+  d: number;
+  n_members: number;
+  members: Member[];
+}
+/**
+ * A finding that says the same as the one that it is listed with.
+ */
+export interface Member {
+  view: "global" | "feature" | "prompt";
+  context: string;
+  response: string;
+  direction: "chosen" | "rejected";
+  context_label: string;
+  response_label: string;
+  effect: number;
+  win_rate: number | null;
+  q: number;
 }
 /**
  * A trivial rule that agrees or disagrees with the labels too often; effects are accuracies minus one half.

@@ -143,8 +143,10 @@ function explorer({ title, note, choices, maps }) {
  * @param {View} view
  */
 function powerOf(view) {
-  const { power, repeated } = MAIN.summary.views[view];
-  const more = repeated ? ` ${plural(repeated, "finding")} in nearly the same rows left out.` : "";
+  const { power, repeated, members } = MAIN.summary.views[view];
+  const more =
+    (members ? ` ${plural(members, "finding")} of these go${members === 1 ? "es" : ""} with a stronger one.` : "") +
+    (repeated ? ` ${plural(repeated, "finding")} in nearly the same rows left out.` : "");
   return (power ? ` ${power}.` : "") + more;
 }
 /** @param {Test} test */

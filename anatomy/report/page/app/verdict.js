@@ -25,6 +25,7 @@ export function verdictView(root) {
         `${MAIN.manifest.inputs?.model?.name ?? "the model"}. `,
       "Effects say what goes with the labels, not yet what training will do.",
     ),
+    ...(record.leads.length ? [leadsPart(record.leads)] : []),
     verdictPart(
       "Likely shortcuts",
       record.risks,
@@ -52,6 +53,61 @@ export function verdictView(root) {
       ),
     ),
   );
+}
+
+/** @param {AuditVerdict["leads"]} leads */
+function leadsPart(leads) {
+  return section(
+    "What these labels teach",
+    "One line for all findings that say the same, the strongest first.",
+    h("ol", { class: "leads" }, leads.map(leadItem)),
+  );
+}
+
+/** @param {AuditVerdict["leads"][number]} lead */
+function leadItem(lead) {
+  const hidden = lead.n_members - lead.members.length;
+  return h(
+    "li",
+    { class: "lead " + lead.direction },
+    h("p", {}, lead.sentence, ". ", clusterLink(lead), " ", rowsLink(lead)),
+    lead.n_members
+      ? h(
+          "details",
+          {},
+          h("summary", {}, `${plural(lead.n_members, "more finding")} of the same`),
+          h("ul", {}, lead.members.map(memberItem)),
+          hidden > 0 ? h("p", { class: "note" }, `${number(hidden)} more in hypotheses.parquet`) : null,
+        )
+      : null,
+  );
+}
+
+/** @param {AuditVerdict["leads"][number]["members"][number]} member */
+function memberItem(member) {
+  const where = member.context === "all" ? "everywhere" : `in ${member.context} ${cut(named(member.context), 40)}`;
+  const won = member.win_rate === null ? "" : `, chosen has more in ${percent(member.win_rate, 0)}`;
+  return h(
+    "li",
+    {},
+    clusterLink(member),
+    ` ${cut(named(member.response), 60)}, ${where}: ${signed(member.effect)}, q ${qValue(member.q)}${won} `,
+    rowsLink(member),
+  );
+}
+
+/** @param {AuditVerdict["leads"][number]["members"][number]} test */
+function clusterLink(test) {
+  return link(
+    { view: test.view === "prompt" ? "local" : "global", cluster: test.response },
+    h("span", { class: "id" }, test.response),
+  );
+}
+
+/** @param {AuditVerdict["leads"][number]["members"][number]} test */
+function rowsLink(test) {
+  const within = test.context === "all" ? "" : test.context;
+  return link({ ...rowsOf(test.response), within, sign: test.direction }, "rows →");
 }
 
 /**
