@@ -1,7 +1,7 @@
 """Findings that say the same, as one: those of one concept, or of signals that go together, in much the same rows.
 
-A group has a seed, which all of its members are like. Seeds are taken in a fixed order: tests of concepts before those
-of clusters, those of the whole set before those of contexts, then in the order of strength.
+A group has a seed, which all of its members are like, or one of the concepts among them is. Seeds are taken in a fixed
+order: tests of concepts before those of clusters, those of the whole set before those of contexts, then by strength.
 """
 
 from __future__ import annotations
@@ -99,12 +99,19 @@ def grouped(tests: Sequence[Test], likeness: Likeness) -> list[list[int]]:
     left = sorted(range(len(tests)), key=order)
     groups = []
     while left:
-        seed = tests[left[0]]
-        group = left[:1] + [place for place in left[1:] if same_finding(seed, tests[place], likeness)]
+        seed = left[0]
+        group = [seed, *(place for place in left[1:] if same_finding(tests[seed], tests[place], likeness))]
+        named = [place for place in group if tests[place]["response"] == tests[place]["concept"]]
+        group += [place for place in left if place not in set(group)
+                  and any(_follows(tests[place], tests[one], likeness) for one in named)]  # fmt: skip
         members = set(group)
         left = [place for place in left if place not in members]
         groups.append(group)
     return groups
+
+
+def _follows(test: Test, concept: Test, likeness: Likeness) -> bool:
+    return bool(test["concept"] == concept["concept"]) and same_finding(concept, test, likeness)
 
 
 def leading(group: Sequence[Test], whole: Mapping[str, Test], rows: int) -> Test:

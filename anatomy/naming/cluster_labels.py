@@ -49,6 +49,19 @@ class LabelExemplar(TypedDict):
 
 
 @closed
+class NameTest(TypedDict):
+    """Phrases that may name a cluster, and the area under the curve with which they find it on other prompts.
+
+    They are shown as its name if ``low``, the lower end of the 95 % interval, is above 0.5.
+    """
+
+    phrases: list[str]
+    auc: float | None
+    low: float | None
+    high: float | None
+
+
+@closed
 class ClusterLabel(TypedDict):
     """The label of a cluster or a concept.
 
@@ -61,6 +74,7 @@ class ClusterLabel(TypedDict):
     ngrams: list[TypicalNgram]
     correlates: list[Correlate]
     exemplars: list[LabelExemplar]
+    name_test: NotRequired[NameTest]
     n_features: NotRequired[int]
     stability: NotRequired[float]
     n_rows: NotRequired[int]

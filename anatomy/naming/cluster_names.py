@@ -2,7 +2,8 @@
 
 Feature clusters (R, S: responses; P: prompts) are read from a uniform sample of rows. Data clusters (D) are groups of
 rows: their exemplars are prompts, and what fires in these are the prompt features that set the cluster apart. A name
-describes; it is not a test. Everything is drawn with the given seed and does not depend on the order of clusters.
+of phrases is shown if it does better than chance on prompts that it was not chosen on (``name_phrases.py``). Everything
+is drawn with the given seed and does not depend on the order of clusters.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from anatomy.clusters.assignments import Clusters
 from anatomy.naming import describe
 from anatomy.naming.describe import Reading
 from anatomy.naming.exemplars import Spans, SpanShard, blocks, by_feature, choose, gather
+from anatomy.naming.name_phrases import name_phrases
+from anatomy.statistics.prompts import Prompts
 from anatomy.text.ngrams import MIN_Z, Contrast, contrast_ngrams, contrast_z
 from anatomy.text.visible import excerpt, visible
 from anatomy.types import SIDES
@@ -215,13 +218,21 @@ class _Namer:
         ngrams = contrast_ngrams(reading.ngrams, inside_SM, describe.TOP)
         correlates = describe.correlates(spans.activity_SM, reading)
         positions = hit_positions(spans, shown)
+        prompts = Prompts.from_ids([self.rows.prompt_ids[row] for row in spans.row_S.tolist()])
+        choosing = spans._replace(hits=spans.hits.of(~prompts.half_N))
+        fired = {number: [item["token"] for item in found]
+                 for number, found in describe.top_tokens(choosing, reading.tokens).items()}  # fmt: skip
+        held = [describe.token_set(span) for span in reading.tokens]
+        named = name_phrases(reading.ngrams, fired, held, spans.activity_SM, inside_SM, prompts)
         labels = {}
         for number, (nearest, random) in shown.items():
             exemplars = [self._exemplar(spans, item, kind, reading.tokens[item], positions.get((item, number), []))
                          for kind, items in (("nearest", nearest), ("random", random)) for item in items]  # fmt: skip
             found = (tokens.get(number, []), ngrams[number], correlates[number])
-            text = describe.name(*found) or f"no clear name ({prefix}{number})"
-            labels[f"{prefix}{number}"] = _label(text, *found, exemplars, counts=counts[number])
+            phrases, test = named[number]
+            text = describe.name(phrases if test.passed else [], correlates[number]) or describe.unnamed(exemplars)
+            label = _label(text, *found, exemplars, counts=counts[number])
+            labels[f"{prefix}{number}"] = label | {"name_test": {"phrases": phrases, **test._asdict()}}
         return labels
 
     def _exemplar(self, spans: Spans, item: int, kind: str, pieces: Sequence[str], positions: list[int]) -> Label:
@@ -235,6 +246,12 @@ class _Namer:
             "positions": positions,
             "tokens": [visible(pieces[position]) for position in positions],
         }
+
+
+def named_after(concept: str, label: Label) -> Label:
+    """The label of a cluster that follows a concept: it takes the concept's name."""
+    test = label["name_test"]
+    return {**label, "label": describe.name(test["phrases"] if test["low"] > 0.5 else [], [], concept)}
 
 
 def group_label(group: str, n_rows: int) -> Label:

@@ -12,13 +12,14 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from anatomy.naming.exemplars import Spans
-from anatomy.text.ngrams import MIN_Z, Contrast, NgramCounts, contrast_z, count_ngrams
+from anatomy.text.ngrams import MIN_Z, NgramCounts, contrast_z, count_ngrams
 from anatomy.text.visible import visible
 
 TOP = 12
 NAMING_R = 0.6
 """A trivial concept names a cluster from this |r| on."""
 MIN_R = 0.1
+QUOTED_CHARS = 70
 LENGTH = "length"
 NAMES = {LENGTH: ("long text", "short text")}
 """Names of more and of less of a concept, where "less …" is no English."""
@@ -80,6 +81,11 @@ def _lifted_tokens(
     ]
 
 
+def token_set(tokens: Sequence[str]) -> frozenset[str]:
+    """The tokens of a span as :func:`top_tokens` shows them."""
+    return frozenset(visible(_key(token)) for token in set(tokens))
+
+
 def _key(token: str) -> str:
     """`` word`` and ``word`` are one token to a reader."""
     return token.strip(" ") or token
@@ -107,18 +113,22 @@ def _unit_ranks(values_SX: np.ndarray) -> np.ndarray:
     return np.asarray(rank_SX / np.maximum(np.linalg.norm(rank_SX, axis=0), 1e-12))
 
 
-def name(
-    tokens: Sequence[Mapping[str, Any]],
-    ngrams: Sequence[Contrast],
-    correlated: Sequence[Mapping[str, Any]],
-) -> str:
-    """Trivial concept where one correlates enough, then contrasting n-grams, then tokens; empty if there is nothing."""
-    from_tokens, from_ngrams = [item["token"] for item in tokens], [visible(found.ngram) for found in ngrams]
-    distinct = list(dict.fromkeys(candidate.lower() for candidate in [*from_ngrams, *from_tokens]))
-    quoted = ", ".join(f"«{text[:30]}»" for text in distinct[:4])
-    strong = next((found for found in correlated if abs(found["r"]) >= NAMING_R), None)
-    if strong is None:
-        return quoted
-    more, less = NAMES.get(strong["concept"], (strong["concept"], f"less {strong['concept']}"))
-    concept = more if strong["r"] > 0 else less
+def name(phrases: Sequence[str], correlated: Sequence[Mapping[str, Any]], concept: str | None = None) -> str:
+    """The concept that is given, or a trivial one that correlates enough, with the phrases in brackets; else these.
+
+    It is empty if there is nothing.
+    """
+    quoted = ", ".join(f"«{visible(phrase)}»" for phrase in phrases)
+    if concept is None:
+        strong = next((found for found in correlated if abs(found["r"]) >= NAMING_R), None)
+        if strong is None:
+            return quoted
+        more, less = NAMES.get(strong["concept"], (strong["concept"], f"less {strong['concept']}"))
+        concept = more if strong["r"] > 0 else less
     return f"{concept} ({quoted})" if quoted else concept
+
+
+def unnamed(exemplars: Sequence[Mapping[str, Any]]) -> str:
+    """What stands in place of a name: the start of the nearest exemplar."""
+    text = next((visible(str(item["text"])) for item in exemplars), "")
+    return f"unnamed, as in “{text[:QUOTED_CHARS]}{'…' * (len(text) > QUOTED_CHARS)}”" if text else "unnamed"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 HITS_PER_SPAN = 3
@@ -35,6 +35,10 @@ class Hits(NamedTuple):
     cluster: Int[np.ndarray, " H"]
     position: Int[np.ndarray, " H"]
     value: Float[np.ndarray, " H"]
+
+    def of(self, spans_S: Bool[np.ndarray, " S"]) -> Hits:
+        """The hits in some of the spans."""
+        return Hits(*(part[spans_S[self.span]] for part in self))
 
 
 class Spans(NamedTuple):

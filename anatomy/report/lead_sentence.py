@@ -18,7 +18,7 @@ def lead_sentence(test: Mapping[str, Any], name: str, context: str) -> str:
         name: what the response is called.
         context: what the context is called; of the whole set it is not read.
     """
-    text = f"{name[:1].upper()}{name[1:]} {_claim(test)} {_where(test, context)}"
+    text = f"{name[:1].upper()}{name[1:]} {_claim(test, _plural(name))} {_where(test, context)}"
     if math.isfinite(test["win_rate"]):
         interval = f"[{100 * test['win_rate_low']:.0f}, {100 * test['win_rate_high']:.0f}]"
         text += (
@@ -28,11 +28,17 @@ def lead_sentence(test: Mapping[str, Any], name: str, context: str) -> str:
     return f"{text}; {_survives(test)}"
 
 
-def _claim(test: Mapping[str, Any]) -> str:
+def _plural(name: str) -> bool:
+    """Whether a noun, or the noun that "of" follows, is a plural by its look."""
+    noun = name.split(" of ")[0].split(" (")[0]
+    return noun.endswith("s") and not noun.endswith(("ss", "'s"))
+
+
+def _claim(test: Mapping[str, Any], plural: bool) -> str:
     rewarded = test["direction"] == "chosen"
     if test["view"] == "global" or leans_inside(test):
-        return "is rewarded" if rewarded else "is punished"
-    return "fares better" if rewarded else "fares worse"
+        return f"{'are' if plural else 'is'} {'rewarded' if rewarded else 'punished'}"
+    return f"{'fare' if plural else 'fares'} {'better' if rewarded else 'worse'}"
 
 
 def _where(test: Mapping[str, Any], context: str) -> str:

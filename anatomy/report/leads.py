@@ -39,8 +39,9 @@ def ranked_groups(tests: Sequence[Test], likeness: Likeness) -> list[list[Test]]
 def leads(
     table: Hypotheses, q_threshold: float, labels: Labels, likeness: Likeness, concepts: Mapping[str, str]
 ) -> tuple[Lead, ...]:
-    """One lead for all findings that say the same, whatever their view: those that hold or are explained, by falling
-    |d|, then the undecided ones.
+    """One lead for all findings that say the same, whatever their view.
+
+    Undecided ones come last; of the others those of named concepts come first, and then each by falling |d|.
     """
     found = table.take(findings(table, q_threshold))
     tests = records(found.take(np.argsort(-np.abs(found.d), kind="stable")[:GROUPED]))
@@ -51,7 +52,11 @@ def leads(
     for places in grouped(tests, likeness):
         group = [tests[place] for place in places]
         made.append(_lead(group, leading(group, whole, rows), labels, concepts))
-    return tuple(sorted(made, key=lambda lead: (lead.verdict == UNDECIDED, -abs(lead.d)))[:STORED])
+    return tuple(sorted(made, key=_order)[:STORED])
+
+
+def _order(lead: Lead) -> tuple[bool, bool, float]:
+    return (lead.verdict == UNDECIDED, lead.concept is None, -abs(lead.d))
 
 
 def _lead(group: Sequence[Test], lead: Test, labels: Labels, concepts: Mapping[str, str]) -> Lead:

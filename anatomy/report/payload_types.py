@@ -19,7 +19,7 @@ from anatomy.data.health import Health
 from anatomy.hypotheses.null_rates import NullRate
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.hypotheses.what_is_left import Survival
-from anatomy.naming.cluster_labels import Correlate, TopToken, TypicalNgram
+from anatomy.naming.cluster_labels import Correlate, NameTest, TopToken, TypicalNgram
 from anatomy.report.packing import Packed, SignedBytes
 from anatomy.report.summary_record import View
 from anatomy.report.verdict import AuditVerdict
@@ -123,6 +123,7 @@ class ShownCluster(TypedDict):
     ngrams: list[TypicalNgram]
     correlates: list[Correlate]
     exemplars: list[ShownExemplar]
+    name_test: NotRequired[NameTest]
     n_features: NotRequired[int]
     stability: NotRequired[float]
     n_rows: NotRequired[int]

@@ -179,6 +179,7 @@ def _cluster(labels: Mapping[str, Any], names: Mapping[str, ClusterName], cluste
     yield f"  {', '.join(sizes)}"
     tokens = "  ".join(f"«{item['token']}» {item['weight']:.0%}" for item in found["top_tokens"])
     ngrams = "  ".join(f"«{item['ngram']}» z {item['z']:.1f}" for item in found["ngrams"])
+    yield from _name_test(found.get("name_test"))
     follows = "  ".join(f"{item['concept']} r {item['r']:+.2f}" for item in found["correlates"])
     for title, text in (("fires on", tokens), ("texts say", ngrams), ("follows", follows)):
         yield from wrap(text or "nothing that stands out", first=f"  {title}: ", indent="    ")
@@ -204,6 +205,18 @@ def _name(name: ClusterName | None, changed: bool) -> Iterator[str]:
         score = (f"{name.score:.2f}, 95 % interval {name.low:.2f} to {name.high:.2f}, chance 0.50; "
                  f"{name.abstained} of {name.texts} held-out texts without an answer")  # fmt: skip
     yield from wrap(f"{'verified' if name.verified else 'not verified'}: {score}", first="    ", indent="    ")
+
+
+def _name_test(test: Mapping[str, Any] | None) -> Iterator[str]:
+    """How well the phrases find the cluster on prompts that they were not chosen on."""
+    if test is None or not test["phrases"]:
+        return
+    phrases = ", ".join(f"«{visible(phrase)}»" for phrase in test["phrases"])
+    if test["auc"] is None:
+        said = "not tested: too few other prompts"
+    else:
+        said = f"AUC {test['auc']:.2f} [{test['low']:.2f}, {test['high']:.2f}] on other prompts, chance 0.50"
+    yield from wrap(f"{phrases}: {said}", first="  phrases: ", indent="    ")
 
 
 def _some_of_each(exemplars: list[dict[str, Any]]) -> list[dict[str, Any]]:

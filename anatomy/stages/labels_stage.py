@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from anatomy import artifacts
+from anatomy.concepts.concept import load_library
 from anatomy.hypotheses.contexts import GROUP
 from anatomy.naming.cluster_labels import ClusterLabels
-from anatomy.naming.cluster_names import group_label, label_clusters, sampled_rows
+from anatomy.naming.cluster_names import group_label, label_clusters, named_after, sampled_rows
 from anatomy.naming.concept_labels import concept_label, highest
 from anatomy.progress import progress_bar
 from anatomy.stages.stage import Audit, Stage
@@ -21,6 +22,10 @@ def _work(audit: Audit) -> None:
     rows = text_rows(run, audit.bundle, needed | {row for found in places.values() for row, _, _ in found})
     with progress_bar("labels", "cluster"):
         labels = label_clusters(store.shards, rows, clusters, TEXT_COUNTS, seed)
+    names = {concept.id: concept.name for concept in load_library(audit.settings.concepts_file).values()}
+    for name, concept in run.signals.concept_of.items():
+        if name in labels["response"]:  # a cluster, not the concept itself
+            labels["response"][name] = named_after(names.get(concept, concept), labels["response"][name])
     contexts = run.signals.row_contexts
     labels["data"] |= {name: group_label(name.removeprefix(GROUP), len(contexts.rows(name)))
                        for name in contexts.ids if name.startswith(GROUP)}  # fmt: skip

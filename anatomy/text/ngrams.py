@@ -82,6 +82,17 @@ def count_ngrams(texts: Sequence[str]) -> NgramCounts:
     return NgramCounts(sparse.csr_array(counts, dtype=np.float64), list(vectorizer.get_feature_names_out()), text_S)
 
 
+def contrast_pair_z(
+    counted: NgramCounts, inside_S: Bool[np.ndarray, " S"], outside_S: Bool[np.ndarray, " S"]
+) -> Float[np.ndarray, " V"]:
+    """z of each n-gram in some texts against some others; a text that is in both groups counts inside."""
+    inside_U, outside_U = (np.zeros(counted.holds_UV.shape[0]) for _ in range(2))
+    inside_U[counted.text_S[inside_S]] = 1
+    outside_U[counted.text_S[outside_S]] = 1
+    outside_U[inside_U > 0] = 0
+    return contrast_z(counted.holds_UV.T @ inside_U, counted.holds_UV.T @ outside_U)
+
+
 def contrast_ngrams(counted: NgramCounts, inside_SM: Bool[np.ndarray, "S M"], top: int = 12) -> list[list[Contrast]]:
     """For each of M groups of the S texts, up to ``top`` n-grams that set it apart from the other texts.
 

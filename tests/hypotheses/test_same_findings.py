@@ -65,3 +65,13 @@ def test_a_finding_stands_where_it_happens():
     assert leading([everywhere, large, unsafe], {"refusal": everywhere}, 400) is unsafe
     assert leading([everywhere, {**unsafe, "differ": 0.5}], {"refusal": everywhere}, 400) is everywhere
     assert leading([unsafe], {}, 400) is unsafe
+
+
+def test_followers_of_a_concept_that_goes_with_another_are_members(likeness):
+    """R1 and R2 go together, as bold and lists may; R3 follows lists and does not go with bold."""
+    tests = [
+        hypothesis("global", "all", "R1", 0.4, concept="R1"),
+        hypothesis("global", "all", "R2", 0.3, concept="R2"),
+        hypothesis("global", "all", "R3", 0.2, concept="R2"),
+    ]
+    assert grouped(tests, likeness) == [[0, 1, 2]]

@@ -1371,6 +1371,7 @@ export interface ShownCluster {
   ngrams: TypicalNgram[];
   correlates: Correlate[];
   exemplars: ShownExemplar[];
+  name_test?: NameTest;
   n_features?: number;
   stability?: number;
   n_rows?: number;
@@ -1442,6 +1443,17 @@ export interface ShownExemplar {
   kind: "nearest" | "random";
   tokens: string[];
   text: string;
+}
+/**
+ * Phrases that may name a cluster, and the area under the curve with which they find it on other prompts.
+ *
+ * They are shown as its name if ``low``, the lower end of the 95 % interval, is above 0.5.
+ */
+export interface NameTest {
+  phrases: string[];
+  auc: number | null;
+  low: number | null;
+  high: number | null;
 }
 /**
  * How rows are cut into parts: ``piece`` rows of texts in one, ``token_piece`` rows of tokens.
