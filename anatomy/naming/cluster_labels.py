@@ -91,7 +91,7 @@ class ClusterLabels(Artifact):
     """Labels by cluster id: of response and shift clusters and concepts, of data clusters, and of prompt clusters."""
 
     NAME: ClassVar[str] = "file of labels"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     REMEDY: ClassVar[str] = "run `anatomy audit` again"
 
     response: dict[str, ClusterLabel]

@@ -26,7 +26,7 @@ def test_labels_come_back_as_they_were(tmp_path):
     ],
 )
 def test_other_files_are_refused_in_one_line(change, why, tmp_path):
-    labels = {"schema_version": 2, "response": {}, "data": {"D1": LABEL}, "prompt": {}}
+    labels = {"schema_version": 3, "response": {}, "data": {"D1": LABEL}, "prompt": {}}
     (tmp_path / "labels.json").write_text(json.dumps(labels | change))
     with pytest.raises(RunError, match=why) as error:
         ClusterLabels.read(tmp_path / "labels.json")

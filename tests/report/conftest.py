@@ -82,7 +82,7 @@ def run_dir(tmp_path, hypotheses, labels, health, summary):
     made = {"settings": {"rows": "set.jsonl", "seed": 0}, "inputs": inputs, "stages": stages}
     Manifest.model_validate(made).write(tmp_path / artifacts.MANIFEST)
     health.write(tmp_path / artifacts.HEALTH)
-    artifacts.write_json(tmp_path / artifacts.LABELS, artifacts.with_checksum({"schema_version": 2, **labels}))
+    artifacts.write_json(tmp_path / artifacts.LABELS, artifacts.with_checksum({"schema_version": 3, **labels}))
     summary.write(tmp_path / artifacts.SUMMARY)
     artifacts.write_table(tmp_path / artifacts.HYPOTHESES, hypotheses)
     artifacts.record_outputs(tmp_path, [artifacts.HYPOTHESES])
