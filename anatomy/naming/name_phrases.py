@@ -67,7 +67,7 @@ def name_phrases(
         counted: the n-grams of the S spans.
         tokens: of each cluster, those on which it fires, found on the half that chooses.
         held: the tokens of each span.
-        activity_SM: by which neighbours are found.
+        activity_SM: activity in each span, from which neighbours are found.
         inside_SM: the spans in which a cluster is strong, or that belong to it.
         prompts: of the spans; its halves choose and test.
     """

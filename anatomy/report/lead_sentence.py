@@ -56,5 +56,5 @@ def _survives(test: Mapping[str, Any]) -> str:
         "holds": f"it holds beside {beside}",
         "mostly length": "it is mostly length",
         "mostly author": "it is mostly who wrote the side",
-        "undecided": f"whether it is more than {beside} cannot be told",
+        "undecided": f"whether it is more than {beside} is not known",
     }[test["verdict"]]

@@ -47,7 +47,7 @@ def render(run_dir: Path, view: View | None = None, top: int = DEFAULT_TOP, clus
     summary, titles = Summary.read(run_dir / artifacts.SUMMARY), verified_titles(names)
     lines = [*_manifest(Manifest.of(run_dir), run_dir), ""]
     lines += [format_health(Health.read(run_dir / artifacts.HEALTH)), ""]
-    lines += _in_short(summary) if view is None else []
+    lines += _in_short(summary) if view is None and top > 0 else []
     for name in VIEWS if view is None else (view,):
         lines += [*_view(name, summary, titles, top), ""]
     return "\n".join([*lines, *_not_assessed(summary), *_more(run_dir)])

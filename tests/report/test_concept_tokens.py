@@ -148,7 +148,7 @@ def test_token_scores_outlive_a_new_analysis_and_change_with_the_concepts(audite
     assert set(found["row"].to_pylist()) == set(artifacts.read_table(copied / artifacts.TOKENS)["row"].to_pylist())
     audit(copied, "bold,length")
     assert "scored_tokens: unchanged" in capfd.readouterr().err
-    audit(copied, None)
+    audit(copied, "none")
     assert not path.exists()
 
 

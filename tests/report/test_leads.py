@@ -51,7 +51,7 @@ def test_sentences_can_be_repeated(test, name, said):
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [("mostly length", "it is mostly length"), ("mostly author", "it is mostly who wrote the side"),
-     ("undecided", "whether it is more than length and authors cannot be told")],
+     ("undecided", "whether it is more than length and authors is not known")],
 )  # fmt: skip
 def test_sentences_say_what_a_finding_survives(verdict, said):
     assert lead_sentence(hypothesis("global", "all", "R1", 0.4, verdict=verdict), "R1", "").endswith(f"; {said}")
