@@ -179,7 +179,7 @@ class Summary(Artifact):
     """What an audit found, in the order in which a person should read it."""
 
     NAME: ClassVar[str] = "summary"
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
 
     rows: int | None = Field(description="Rows of the source.")
     retained: int | None = Field(description="Rows that could be used.")
