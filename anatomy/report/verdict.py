@@ -193,7 +193,7 @@ def verdict(
 
 def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, Concept]) -> str:
     """Why a finding looks like a shortcut, in words; empty if nothing says so."""
-    concept = library.get(finding.response)
+    concept = library.get(finding.concept or finding.response)
     unwanted = {"suppress": "chosen", "amplify": "rejected"}
     if concept is not None and unwanted.get(concept.direction) == finding.direction:
         side = "rewarded" if finding.direction == "chosen" else "punished"
@@ -203,7 +203,7 @@ def shortcut(finding: Finding, label: Mapping[str, Any], library: Mapping[str, C
     if finding.verdict == UNDECIDED and not finding.support >= SUPPORT:
         return "nothing is known of it beside length and authors, because they decide these labels"
     if concept is not None and concept.kind == "style":
-        return "it is a named style"
+        return "it is a named style" if concept.id == finding.response else f"follows {concept.name}, a named style"
     correlates = [(float(item["r"]), str(item["concept"])) for item in label.get("correlates", [])]
     r, rule = max(correlates, default=(0.0, ""))
     if rule in STYLES and not r < FOLLOWS:  # limits ask "is it healthy", which NaN is not
@@ -323,7 +323,10 @@ def _unchecked(null_checked: bool, validated: bool, names: Mapping[str, ClusterN
         )
         yield NotAssessed(what="predicted shift", count=None, why=why)
     verified = sum(name.verified for name in names.values())
-    drawn = "names of clusters are drawn from tokens and phrases; nobody has verified them. Read the exemplars"
+    drawn = (
+        "names of clusters are concepts that they follow, and phrases that find them on other prompts; nobody has read "
+        "them. Read the exemplars"
+    )
     tested = (
         f"{verified} of {len(names)} clusters have a name that passed a blind test on texts of other prompts; the "
         "others show what their tokens and phrases say. Read the exemplars"

@@ -79,6 +79,21 @@ def test_shortcuts(response, direction, correlates, adjusted, why):
     assert bool(found) == bool(why)
 
 
+def test_a_cluster_is_judged_as_the_concept_that_it_follows():
+    tests = pa.Table.from_pylist(
+        [
+            hypothesis("global", "all", "R1", 0.4, concept="lists"),
+            hypothesis("global", "all", "R2", 0.3, concept="praise"),
+        ]
+    )
+    summary = summarise(tests, {}, Health(), HypothesisSettings(), find_rows, read_rows)
+    why = [shortcut(finding, {}, load_library()) for finding in summary.findings()]
+    assert why == [
+        "follows lists, a named style",
+        "most people want to suppress praise of the user, and it is rewarded here",
+    ]
+
+
 def test_an_undecided_finding_is_neither_a_risk_nor_a_signal_and_is_counted(labels, health):
     """If the longer side always wins, the page has that one line; the concepts that go with it are counted."""
     kept = pa.Table.from_pylist(
