@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from jaxtyping import Int
 from anatomy.activations.hidden import WantedTokens, read_hidden
 from anatomy.activations.model import Subject
 from anatomy.activations.spans import EncodedSide, encode_prompt, encode_row
+from anatomy.data.groups import groups_of
 from anatomy.data.readers import Record
 from anatomy.errors import ProbeError
-from anatomy.settings import ModelSettings
+from anatomy.settings import ModelSettings, RowSettings
 from anatomy.text.matchers import find_ranges
 from anatomy.types import SIDES, Message, Pair, Response, content_hash
 from probes.examples import Examples
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 POSITIVE = {"1", "1.0", "true", "yes", "positive", "harmful", "unsafe"}
 NEGATIVE = {"0", "0.0", "false", "no", "negative", "harmless", "safe"}
+_COLUMNS = RowSettings(rows="-", group_by=("model", "safe"))
+"""Columns that divide examples, beside those that :mod:`anatomy.data.groups` knows by their names."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Labelled:
     """One sequence with its label: ``wanted`` tokens of ``ids`` are read; ``prompt`` groups what is not independent.
 
     ``token_labels`` are those of the wanted tokens. ``pair`` is the same for the two sides of a contrastive pair.
+    ``asked`` is the text of the prompt, ``columns`` what its row says of model, type and the like.
     """
 
     ids: Int[np.ndarray, " T"]
@@ -43,6 +47,8 @@ class Labelled:
     prompt: str
     pair: int = -1
     token_labels: Int[np.ndarray, " R"] | None = None
+    asked: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def from_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> list[Labelled]:
@@ -51,7 +57,9 @@ def from_pairs(pairs: Iterable[Pair], tokenizer: PreTrainedTokenizerBase, settin
     for number, pair in enumerate(pairs):
         encoded = encode_row(pair, tokenizer, settings)
         if encoded.fault is None:
-            found += [response(encoded.sides[side], int(side == "chosen"), pair.prompt_id, number) for side in SIDES]
+            for side in SIDES:
+                item = response(encoded.sides[side], int(side == "chosen"), pair.prompt_id, number)
+                found.append(_of_pair(item, pair, side))
     return found
 
 
@@ -89,7 +97,8 @@ def from_heuristic(
         if encoded.fault is None:
             part = encoded.sides[side]
             labels = overlaps(part.offsets_R2, find_ranges(part.text, matcher))
-            items.append(response(part, int(labels.any()), pair.prompt_id, token_labels=labels))
+            item = response(part, int(labels.any()), pair.prompt_id, token_labels=labels)
+            items.append(_of_pair(item, pair, side))
     return items
 
 
@@ -103,6 +112,8 @@ def from_prompts(
 ) -> list[Labelled]:
     """Labelled prompts (columns ``prompt``, ``label``), read at the last token before the answer (method.md §8).
 
+    With a column ``completion`` the label is that of the answer, and the answer is read.
+
     Raises:
         ProbeError: a column is missing, or a label is neither positive (harmful, 1 …) nor negative (harmless, 0 …).
     """
@@ -112,7 +123,12 @@ def from_prompts(
         label = str(record.values.get("label")).strip().lower()
         if label not in POSITIVE | NEGATIVE:
             raise ProbeError(f"{record.place}: label {label!r}; use harmful or harmless, positive or negative, 1 or 0")
-        found.append(last_token_of(prompt, int(label in POSITIVE), tokenizer, settings))
+        if "completion" in record.values:
+            item = _answer(prompt, text_column(record, "completion"), int(label in POSITIVE), tokenizer, settings)
+        else:
+            item = last_token_of(prompt, int(label in POSITIVE), tokenizer, settings)
+        if item.wanted.any():
+            found.append(replace(item, asked=prompt, columns=groups_of(record.values, _COLUMNS)))
     return found
 
 
@@ -133,13 +149,28 @@ def from_answers(
     A detector will meet responses without such a prompt; with it, the direction would say what was asked for.
     """
     found = []
-    for number, (question, answer, label) in enumerate(answers):
-        prompt: list[Message] = [{"role": "user", "content": question}]
-        reply: list[Message] = [{"role": "assistant", "content": answer}]
-        side = encode_row(Response(number, prompt, reply), tokenizer, settings).sides["response"]
-        if side.spans["response"].any():
-            found.append(response(side, label, content_hash(question)))
+    for question, answer, label in answers:
+        item = _answer(question, answer, label, tokenizer, settings)
+        if item.wanted.any():
+            found.append(replace(item, asked=question))
     return found
+
+
+def _answer(
+    question: str, answer: str, label: int, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings
+) -> Labelled:
+    prompt: list[Message] = [{"role": "user", "content": question}]
+    reply: list[Message] = [{"role": "assistant", "content": answer}]
+    side = encode_row(Response(0, prompt, reply), tokenizer, settings).sides["response"]
+    return response(side, label, content_hash(question))
+
+
+def _of_pair(item: Labelled, pair: Pair, side: str) -> Labelled:
+    """The item with the text of its prompt, and what the columns of its row say."""
+    columns = groups_of(pair.metadata, _COLUMNS)
+    if writer := pair.metadata.get(f"{side}_model"):
+        columns["model"] = str(writer)
+    return replace(item, asked=str(pair.prompt[-1]["content"]) if pair.prompt else "", columns=columns)
 
 
 def text_column(record: Record, name: str) -> str:

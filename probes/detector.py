@@ -90,7 +90,7 @@ class Detector:
     def held_out(self) -> dict[str, float]:
         """Figures on held-out prompts, and the AUROC of length alone there; empty where none were kept."""
         test, length = self.provenance.scores.get("test"), self.provenance.scores.get("length")
-        if not test or not length:
+        if not test or not length or not test["auroc"] or not length["auroc"]:  # none, or too few examples for an AUROC
             return {}
         names = {"auroc": "AUROC", "pr_auc": "PR-AUC", "f1": "F1"}
         figures = {name: float(test[key]["value"]) for key, name in names.items()}

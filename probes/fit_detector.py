@@ -1,15 +1,15 @@
 """Fit a detector so that its figures can be believed: prompts split once into fit, validation and test.
 
 Estimators see the fit part (60 % of prompts, by hash); layer and threshold come from the validation part (20 %); the
-test part (20 %) is read once, at the end. Beside its figures stand those of length alone, and of the same detector
-fitted to shuffled labels.
+test part (20 %) is read once, at the end. Beside its figures stand those of length, words and columns alone, those of
+each value of a column, and chance: labels shuffled by whole prompts, without and with a new fit.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from anatomy.concepts.scorer import Pooling, pool_scores
 from anatomy.errors import ProbeError
 from probes.attention_probe import AttentionProbe
 from probes.collect import Labelled
+from probes.controls import PromptNull, prompt_null, shuffled_by_prompt, text_baselines, within
 from probes.detector import Estimator
 from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
@@ -49,6 +50,12 @@ class LayerScore(NamedTuple):
     auroc: float
     low: float
     high: float
+    too_few: bool = False  # fewer than 30 of a class: good for a choice, not for a report
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; None for a figure of too few."""
+        unknown = {"auroc": None, "low": None, "high": None} if self.too_few else {}
+        return self._asdict() | unknown
 
 
 class Control(NamedTuple):
@@ -66,8 +73,9 @@ class Control(NamedTuple):
 class FitReport:
     """What fitting found: the layers tried, the one taken, and figures on prompts that had no part in a choice.
 
-    ``length`` are the figures of length alone on the same prompts; ``shuffled`` is the control with shuffled labels
-    (None where nothing is fitted).
+    ``length`` are the figures of length alone on the same prompts, ``baselines`` those of words and columns (sequences
+    only), ``within`` those of each value of a column (None: too few). ``null`` is the AUROC of the same scores against
+    labels shuffled by whole prompts; ``shuffled`` is that of new fits to such labels (None where nothing is fitted).
     """
 
     kind: str
@@ -79,22 +87,22 @@ class FitReport:
     prompts: dict[str, int]
     layers: Sequence[LayerScore] = ()
     shuffled: Control | None = None
+    null: PromptNull | None = None
+    baselines: Mapping[str, Metrics] = field(default_factory=dict)
+    within: Mapping[str, Metrics | None] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, figures by name."""
         return {
             **{name: getattr(self, name) for name in ("kind", "unit", "layer", "threshold", "prompts")},
-            "layers": [score._asdict() for score in self.layers],
-            "test": metrics_dict(self.test),
-            "length": metrics_dict(self.length),
-            "shuffled": None if self.shuffled is None else self.shuffled._asdict(),
+            "layers": [score.to_dict() for score in self.layers],
+            "test": self.test.to_dict(),
+            "length": self.length.to_dict(),
+            "baselines": {name: found.to_dict() for name, found in self.baselines.items()},
+            "within": {name: None if found is None else found.to_dict() for name, found in self.within.items()},
+            "null": None if self.null is None or self.test.too_few else self.null._asdict(),
+            "shuffled": None if self.shuffled is None or self.test.too_few else self.shuffled._asdict(),
         }
-
-
-def metrics_dict(metrics: Metrics) -> dict[str, Any]:
-    """Plain values of metrics, each figure with its interval."""
-    found = metrics._asdict()
-    return {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in found.items()}
 
 
 class Scored(NamedTuple):
@@ -159,18 +167,29 @@ def length_scores(examples: Examples, unit: Unit) -> Scored:
 
 
 def shuffled(examples: Examples, rng: np.random.Generator) -> Examples:
-    """The examples with labels that mean nothing: pairs flipped at random, other sequences and tokens permuted."""
-    y_S = rng.permutation(examples.y_S)
+    """The examples with labels that mean nothing, by whole prompts: pairs are flipped, other labels change prompts."""
     if (examples.pair_S >= 0).all():
-        flip_P = rng.random(int(examples.pair_S.max()) + 1) < 0.5
-        y_S = np.where(flip_P[examples.pair_S], 1 - examples.y_S, examples.y_S)
-    return replace(examples, y_S=y_S, y_N=None if examples.y_N is None else rng.permutation(examples.y_N))
+        flip_G = rng.random(int(examples.group_S.max()) + 1) < 0.5
+        y_S = np.where(flip_G[examples.group_S], 1 - examples.y_S, examples.y_S)
+    else:
+        y_S = shuffled_by_prompt(examples.y_S, examples.group_S, rng)
+    if examples.y_N is None:
+        return replace(examples, y_S=y_S)
+    return replace(examples, y_S=y_S, y_N=shuffled_by_prompt(examples.y_N, examples.group_S[examples.sequence_N], rng))
 
 
 def fit_layers(
-    by_layer: Mapping[int, Examples], parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int
+    by_layer: Mapping[int, Examples],
+    parts: Mapping[str, np.ndarray],
+    kind: Kind,
+    pooling: Pooling,
+    seed: int,
+    items: Sequence[Labelled] = (),
 ) -> tuple[Estimator, FitReport]:
-    """Fit at every layer, choose by validation AUROC (the lower layer on a tie), and measure on the test part."""
+    """Fit at every layer, choose by validation AUROC (the lower layer on a tie), and measure on the test part.
+
+    ``items`` are the sequences that the examples were read from: their texts and columns make baselines.
+    """
     unit = unit_of(next(iter(by_layer.values())), kind)
     fitted: dict[int, Fittable] = {}
     layers = []
@@ -178,9 +197,9 @@ def fit_layers(
         fitted[layer] = new_estimator(kind, unit, pooling, seed).fit(examples.take(parts["fit"]))
         scored = unit_scores(fitted[layer].decision, examples.take(parts["validation"]), unit, pooling)
         found = evaluate(*scored, 0.0, seed)
-        layers.append(LayerScore(layer, *found.auroc))
+        layers.append(LayerScore(layer, *found.auroc, found.too_few))
     best = max(layers, key=lambda score: (score.auroc, -score.layer)).layer
-    report = measure(fitted[best], best, by_layer[best], parts, kind, pooling, seed)
+    report = measure(fitted[best], best, by_layer[best], parts, kind, pooling, seed, items)
     control = control_of(by_layer[best], parts, kind, pooling, seed)
     return fitted[best], replace(report, layers=layers, shuffled=control)
 
@@ -193,34 +212,54 @@ def measure(
     kind: str,
     pooling: Pooling,
     seed: int,
+    items: Sequence[Labelled] = (),
 ) -> FitReport:
-    """Threshold of best F1 on the validation part, figures on the test part, and those of length alone."""
+    """Threshold of best F1 on the validation part, figures on the test part, and those of what it must beat."""
     unit = unit_of(examples, kind)
     validation, held_out = examples.take(parts["validation"]), examples.take(parts["test"])
     scored = unit_scores(estimator.decision, validation, unit, pooling)
     threshold = best_f1_threshold(scored.score_U, scored.y_U)
     by_length = length_scores(validation, unit)
+    tested = unit_scores(estimator.decision, held_out, unit, pooling)
+    whole = list(items) if unit == "sequence" else []
     return FitReport(
         kind=kind,
         unit=unit,
         layer=layer,
         threshold=threshold,
-        test=evaluate(*unit_scores(estimator.decision, held_out, unit, pooling), threshold, seed),
+        test=evaluate(*tested, threshold, seed),
         length=evaluate(*length_scores(held_out, unit), best_f1_threshold(by_length.score_U, by_length.y_U), seed),
         prompts={name: len(np.unique(examples.group_S[rows])) for name, rows in parts.items()},
+        null=prompt_null(*tested, seed),
+        baselines=text_baselines(whole, parts, seed) if whole else {},
+        within=within([whole[row] for row in parts["test"]], *tested, threshold, seed) if whole else {},
     )
 
 
 def control_of(examples: Examples, parts: Mapping[str, np.ndarray], kind: Kind, pooling: Pooling, seed: int) -> Control:
-    """AUROC of fits to labels shuffled over all examples: it is 0.5, or no figure above it can be believed."""
+    """AUROC of fits to labels shuffled by prompts over all examples: 0.5, or no figure above it can be believed."""
     unit, rng = unit_of(examples, kind), np.random.default_rng(seed)
     found = []
     for number in range(SHUFFLES[kind]):
-        meaningless = shuffled(examples, rng)
+        meaningless = _both_classes(examples, parts, unit, rng)
         control = new_estimator(kind, unit, pooling, seed + number).fit(meaningless.take(parts["fit"]))
         scored = unit_scores(control.decision, meaningless.take(parts["test"]), unit, pooling)
         found.append(float(roc_auc_score(scored.y_U, scored.score_U)))
     return Control(float(np.mean(found)), float(np.std(found, ddof=1) / len(found) ** 0.5), len(found))
+
+
+def _both_classes(
+    examples: Examples, parts: Mapping[str, np.ndarray], unit: Unit, rng: np.random.Generator
+) -> Examples:
+    """Shuffled labels of which the fit and the test part have both; labels of few prompts may need several draws."""
+    for _ in range(100):
+        drawn = shuffled(examples, rng)
+        y_U, sequence_U = drawn.y_S, np.arange(len(drawn))
+        if unit == "token" and drawn.y_N is not None:
+            y_U, sequence_U = drawn.y_N, drawn.sequence_N
+        if all(len(np.unique(y_U[np.isin(sequence_U, parts[part])])) == 2 for part in ("fit", "test")):
+            return drawn
+    raise ProbeError("labels shuffled by prompts leave a part with one class: give examples of more prompts")
 
 
 def unit_of(examples: Examples, kind: str) -> Unit:

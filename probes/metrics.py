@@ -10,7 +10,7 @@ would sort again for each figure of 1,000 replicates.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -21,6 +21,8 @@ from anatomy.errors import ProbeError
 
 REPLICATES = 1000
 LEVEL = 0.95
+FEWEST = 30
+"""Positives, and negatives, from which an AUROC or average precision is reported."""
 
 
 class Figure(NamedTuple):
@@ -42,6 +44,18 @@ class Metrics(NamedTuple):
     positives: int
     negatives: int
     groups: int
+
+    @property
+    def too_few(self) -> bool:
+        """Whether a class has fewer than 30 items: AUROC and average precision are then not reported."""
+        return min(self.positives, self.negatives) < FEWEST
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, each figure with its interval; None for AUROC and average precision of too few items."""
+        plain = {
+            name: value._asdict() if isinstance(value, Figure) else value for name, value in self._asdict().items()
+        }
+        return plain | ({"auroc": None, "pr_auc": None} if self.too_few else {})
 
 
 def evaluate(
@@ -72,6 +86,11 @@ def evaluate(
     f1, balanced_accuracy, auroc, pr_auc = (_figure(value, replicates_R, n, floor) for value, replicates_R in found)
     positives = int(y_S.sum())
     return Metrics(f1, balanced_accuracy, auroc, pr_auc, threshold, positives, len(y_S) - positives, n)
+
+
+def enough(y_S: Int[np.ndarray, " S"]) -> bool:
+    """Whether both classes have enough items for a figure of ranks."""
+    return min(int((y_S == 1).sum()), int((y_S == 0).sum())) >= FEWEST
 
 
 def best_f1_threshold(scores_S: Float[np.ndarray, " S"], y_S: Int[np.ndarray, " S"]) -> float:

@@ -21,7 +21,8 @@ class ExampleSettings(ModelSettings, SAESettings):
     positives: Positives | None = Field(
         None,
         description="How examples are made: `pairs` (chosen positive, rejected negative), `heuristic` (responses with "
-        "and without a match), `prompts` (columns prompt, label), `generate` (the model answers under contrasting "
+        "and without a match), `prompts` (columns prompt, label; answers are read where there is a column completion), "
+        "`generate` (the model answers under contrasting "
         "system prompts), `cluster` (an audit's); default: as the concept says.",
     )
     examples: str | None = Field(None, description="Rows to take examples from (Hub id, file, folder or glob).")

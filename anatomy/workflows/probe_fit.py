@@ -59,7 +59,7 @@ def _fitted(concept: Concept, kind: Kind, settings: ProbeFitSettings, bundle: Mo
     layers = _layers(settings.layers, bundle.subject.n_layers)
     with progress_bar("activations", "sequence", len(found.items)) as bar:
         by_layer = read_examples(found.items, bundle.subject, layers, bundle.settings, bar.update)
-    estimator, report = fit_layers(by_layer, parts, kind, settings.pooling, settings.seed)
+    estimator, report = fit_layers(by_layer, parts, kind, settings.pooling, settings.seed, found.items)
     seen = sorted({item.prompt for item in found.items if part_of(item.prompt) != "test"})
     provenance = _provenance(bundle, found.items, {**found.facts, "seed": settings.seed, "prompts": seen}, report)
     detector = Detector(estimator, concept.id, report.layer, settings.pooling, report.threshold, provenance)
@@ -88,6 +88,7 @@ def _sae_detector(concept: Concept, settings: ProbeFitSettings, bundle: ModelBun
             "sae",
             settings.pooling,
             settings.seed,
+            items,
         )
     provenance = _provenance(bundle, items, facts, report)
     threshold = report.threshold if report else None

@@ -40,4 +40,4 @@ def probe_test(detector: Where, *, settings: Where | None = None, **flags: Any) 
     if not items:
         raise ProbeError(f"{folder}: was fitted on every prompt of these examples; give others")
     examples = read_examples(items, bundle.subject, [loaded.layer], bundle.settings)[loaded.layer]
-    return Outcome(None, test_text(loaded, examples, len(found.items) - len(items), asked.seed))
+    return Outcome(None, test_text(loaded, examples, items, len(found.items) - len(items), asked.seed))

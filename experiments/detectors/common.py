@@ -36,8 +36,10 @@ def layers_of(given: Sequence[int], n_layers: int) -> list[int]:
     return [layer for layer in given if layer < n_layers] or [n_layers - 1]
 
 
-def cell(figure: dict[str, float]) -> str:
-    """``0.98 [0.96, 0.99]``."""
+def cell(figure: dict[str, float] | None) -> str:
+    """``0.98 [0.96, 0.99]``; *too few* where a class has fewer than 30 examples."""
+    if figure is None:
+        return "too few"
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 

@@ -33,8 +33,9 @@ from anatomy.validation.plots import error_bars, write_page
 from experiments.detectors.common import SEED, arguments, bundle_of, cell, finish, layers_of
 from experiments.tables import markdown
 from probes.collect import Labelled, from_prompts, read_examples, response
+from probes.controls import shuffled_by_prompt
 from probes.examples import Examples
-from probes.fit_detector import PARTS, default_layers, fit_layers, metrics_dict, part_of, split, unit_scores
+from probes.fit_detector import PARTS, default_layers, fit_layers, part_of, split, unit_scores
 from probes.metrics import evaluate
 
 COEFFICIENTS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -58,11 +59,13 @@ def text_heuristic(path: Path) -> tuple[dict[str, Any], str]:
     prompts = np.array([row["prompt"] for row in rows])
     full = labels != "3_partial_refusal"
     y = (labels[full] == "2_full_refusal").astype(int)
-    found = metrics_dict(evaluate(called[full], y, prompts[full], 1.0, SEED))
-    short = metrics_dict(evaluate(length[full], y, prompts[full], float(np.median(length)), SEED))
+    found = evaluate(called[full], y, prompts[full], 1.0, SEED).to_dict()
+    short = evaluate(length[full], y, prompts[full], float(np.median(length)), SEED).to_dict()
     partial = float(called[~full].mean())
     shuffles = [
-        evaluate(called[full], np.random.default_rng(n).permutation(y), prompts[full], 1.0, n).auroc.value
+        evaluate(
+            called[full], shuffled_by_prompt(y, prompts[full], np.random.default_rng(n)), prompts[full], 1.0, n
+        ).auroc.value
         for n in range(20)
     ]
     header = ["detector", "balanced accuracy", "AUROC", "PR-AUC", "F1"]
@@ -71,7 +74,7 @@ def text_heuristic(path: Path) -> tuple[dict[str, Any], str]:
     text = markdown(header, table) + (
         f"\n\n{found['positives']} full refusals, {found['negatives']} full compliances, {found['groups']} prompts; "
         f"{partial:.0%} of {int((~full).sum())} partial refusals are called refusals; "
-        f"AUROC with shuffled labels {np.mean(shuffles):.3f}."
+        f"AUROC with labels shuffled by prompts {np.mean(shuffles):.3f}."
     )
     return {"text": found, "shortness": short, "partial": partial, "shuffled": float(np.mean(shuffles))}, text
 
@@ -85,7 +88,7 @@ def direction(bundle: ModelBundle, path: Path) -> tuple[dict[str, Any], str, dic
     by_layer = read_examples(items, bundle.subject, layers, bundle.settings)
     _, report = fit_layers(by_layer, parts, "difference-of-means", "last", SEED)
     examples = by_layer[report.layer]
-    found = metrics_dict(report.test)
+    found = report.test.to_dict()
     header = ["layer", "AUROC", "PR-AUC", "F1", "length alone: AUROC", "shuffled labels: AUROC"]
     by_length = np.array([len(item.ids) for item in items])[parts["test"]]
     length = evaluate(
@@ -122,7 +125,7 @@ def answers(bundle: ModelBundle, path: Path) -> tuple[dict[str, Any], str, dict[
     estimator, report = fit_layers(by_layer, parts, "difference-of-means", "mean", SEED)
     unsure = by_layer[report.layer].take(partial & (part_S == "test"))
     flagged = unit_scores(estimator.decision, unsure, "sequence", "mean").score_U >= report.threshold
-    figures, length = metrics_dict(report.test), metrics_dict(report.length)
+    figures, length = report.test.to_dict(), report.length.to_dict()
     names = ("balanced_accuracy", "auroc", "pr_auc", "f1")
     table = [[report.layer, *(cell(figures[name]) for name in names), cell(length["auroc"]), str(report.shuffled)]]
     header = ["layer", "balanced accuracy", "AUROC", "PR-AUC", "F1", "length alone: AUROC", "shuffled labels: AUROC"]

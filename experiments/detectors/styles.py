@@ -25,7 +25,7 @@ from anatomy.types import SIDES, Pair, content_hash
 from experiments.detectors.common import SEED, arguments, bundle_of, cell, finish, layers_of
 from experiments.tables import markdown
 from probes.collect import Labelled, overlaps, read_examples, response
-from probes.fit_detector import fit_layers, metrics_dict, part_of, unit_scores
+from probes.fit_detector import fit_layers, part_of, unit_scores
 
 STYLES = {"bold": "bold", "emoji": "emoji", "horizontal rule": "hrule", "table": "table", "em dash": "emdash"}
 PAPER = {
@@ -93,7 +93,7 @@ def main(words: Sequence[str] | None = None) -> int:
                     kept = ((y_N == 1) | ~any_style_N)[in_test_N]
                     others[other] = float(roc_auc_score(y_N[in_test_N][kept], scores_N[kept]))
             result[f"{kind} {style}"] = {**report.to_dict(), "off_target_auroc": others}
-            test_figures = metrics_dict(report.test)
+            test_figures = report.test.to_dict()
             rows.append([
                 kind, style, str(report.layer), cell(test_figures["auroc"]), str(PAPER[kind][key]),
                 cell(test_figures["pr_auc"]),

@@ -13,7 +13,7 @@ from experiments.detectors.common import SEED, arguments, bundle_of, cell, finis
 from experiments.tables import markdown
 from probes.collect import from_answers, read_examples
 from probes.elicit import elicit
-from probes.fit_detector import default_layers, fit_layers, metrics_dict, split
+from probes.fit_detector import default_layers, fit_layers, split
 
 PAPER = {"formality": 0.97, "cheerfulness": 0.98, "conflict-avoidance": 0.99, "goblin-weave": 1.0,
          "overconfidence": 0.99, "sycophancy": 0.99}  # fmt: skip
@@ -43,12 +43,12 @@ def main(words: Sequence[str] | None = None) -> int:
         except ProbeError as error:
             rows.append([concept.id, *["–"] * 6, str(error)])
             continue
-        test = metrics_dict(report.test)
+        test = report.test.to_dict()
         result[concept.id] = report.to_dict()
         rows.append([
             concept.id, str(report.layer), cell(test["auroc"]), str(PAPER.get(concept.id, "")), cell(test["pr_auc"]),
             cell(test["f1"]),
-            cell(metrics_dict(report.length)["auroc"]), str(report.shuffled),
+            cell(report.length.to_dict()["auroc"]), str(report.shuffled),
         ])  # fmt: skip
         print(rows[-1], flush=True)
     header = ["trait", "layer", "AUROC", "paper", "PR-AUC", "F1", "length alone: AUROC", "shuffled: AUROC"]

@@ -44,8 +44,10 @@ def rows(tmp_path_factory):
         marked = [f"**{word}**" if place in (2, 5) else word for place, word in enumerate(rng.sample(WORDS, 8))]
         sides = [" ".join(marked), " ".join(plain)] if rng.random() < 0.8 else [" ".join(plain), " ".join(marked)]
         pairs.append({"prompt": f"Say {number}", "chosen": sides[0], "rejected": sides[1]})
-        prompts.append({"prompt": f"{'good' if number % 2 else 'lazy'} dog {number}", "label": number % 2})
         table.append({"prompt": f"Say {number}", "completion": " ".join(marked if number % 2 else plain)})
+    for number in range(480):
+        asked = f"{'good' if number % 2 else 'lazy'} dog {number}"
+        prompts.append({"prompt": asked, "label": number % 2, "model": "large" if number % 12 > 2 else "small"})
     for name, found in (("pairs", pairs), ("prompts", prompts), ("table", table)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
     return folder
@@ -114,7 +116,49 @@ def test_prompts_are_read_at_their_last_token(rows, model, tmp_path, capsys):
     assert report["unit"] == "sequence"
     assert report["test"]["auroc"]["value"] > 0.9
     counted = f"{report['test']['positives']} positive and {report['test']['negatives']} negative sequences:"
-    assert f"\n  held out: {counted}\n" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"\n  held out: {counted}\n" in text
+    assert report["baselines"]["prompt"]["auroc"]["value"] == 1  # the label is a word of the prompt
+    assert report["baselines"]["columns"]["auroc"]["value"] < 0.7
+    assert "response" not in report["baselines"]  # there is none
+    assert report["within"]["model=large"]["auroc"]["value"] > 0.9
+    assert report["within"]["model=small"] is None
+    assert re.search(r"\n +model=small +too few", text)
+    assert report["null"]["p"] < 0.01
+    assert main(["probe", "test", str(tmp_path / "good"), "--concepts-file", str(concepts), *model,
+                 "--examples", str(rows / "prompts.jsonl")]) == 0  # fmt: skip
+    assert re.search(r"columns alone +prompt alone|prompt alone +columns alone", capsys.readouterr().out)
+
+
+def test_labelled_answers_are_read(rows, model, tmp_path):
+    answers = tmp_path / "answers.jsonl"
+    with answers.open("w") as file:
+        for number in range(480):
+            asked, answer = f"Say {number}", " ".join(WORDS[:6] if number % 2 else WORDS[6:12])
+            file.write(json.dumps({"prompt": asked, "completion": answer, "label": number % 2}) + "\n")
+    fit = ["probe", "fit", "refusal", "--examples", str(answers), *model, "--pooling", "mean"]
+    assert main([*fit, "--out", str(tmp_path / "answers")]) == 0
+    report = json.loads((tmp_path / "answers" / "report.json").read_text())
+    assert report["test"]["auroc"]["value"] > 0.95
+    assert {name: found["auroc"]["value"] > 0.95 for name, found in report["baselines"].items()} == {
+        "prompt": False, "response": True, "first ten words": True,
+    }  # fmt: skip
+
+
+def test_too_few_of_a_class_have_no_auroc(rows, model, tmp_path, capsys):
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join((rows / "prompts.jsonl").read_text().splitlines(keepends=True)[:160]))
+    fit = ["probe", "fit", "refusal", "--examples", str(few), *model, "--pooling", "last"]
+    assert main([*fit, "--out", str(tmp_path / "few")]) == 0
+    report = json.loads((tmp_path / "few" / "report.json").read_text())
+    assert report["test"]["positives"] < 30
+    assert [report["test"][name] for name in ("auroc", "pr_auc")] == [None, None]
+    assert report["test"]["f1"]["value"] > 0.9
+    assert (report["null"], report["shuffled"]) == (None, None)
+    assert {score["auroc"] for score in report["layers"]} == {None}
+    text = capsys.readouterr().out
+    assert "too few: no AUROC from fewer than 30 of a class" in text
+    assert not re.search(r"auroc +\d", text)
 
 
 def test_score_writes_rows_of_a_preference_set(detector, rows, model, tmp_path):
