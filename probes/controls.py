@@ -104,9 +104,9 @@ def text_baselines(items: Sequence[Labelled], parts: Mapping[str, np.ndarray], s
 def crossed_baselines(items: Sequence[Labelled], seed: int = 0) -> dict[str, Metrics]:
     """Figures of what words alone say, each prompt scored by a fit to the prompts of the other four folds."""
     y_S, group_S = _labels(items)
-    fold_S = np.array([int(item.prompt, 16) % FOLDS for item in items])
+    fold_S = np.array([int(item.prompt, 16) // FOLDS % FOLDS for item in items])  # % FOLDS alone says the part
     rows = [(np.flatnonzero(fold_S != fold), np.flatnonzero(fold_S == fold)) for fold in np.unique(fold_S)]
-    if any(len(np.unique(y_S[fit])) < 2 for fit, _ in rows):
+    if not items or any(len(np.unique(y_S[fit])) < 2 for fit, _ in rows):
         return {}
     found = {}
     for name, texts in _texts(items, *(fit for fit, _ in rows)).items():
