@@ -21,8 +21,8 @@ from anatomy.concepts.scorer import Pooling, pool_scores
 from anatomy.errors import ProbeError
 from probes.attention_probe import AttentionProbe
 from probes.collect import Labelled
-from probes.controls import PromptNull, prompt_null, shuffled_by_prompt, text_baselines, within
 from probes.detector import Estimator
+from probes.detector_controls import PromptNull, prompt_null, shuffled_by_prompt, text_baselines, within
 from probes.difference_of_means import DifferenceOfMeans
 from probes.examples import Examples
 from probes.linear_probe import LinearProbe

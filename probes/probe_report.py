@@ -8,8 +8,8 @@ from typing import Any
 
 from anatomy.report.layout import table
 from probes.collect import Labelled
-from probes.controls import PromptNull, crossed_baselines, prompt_null, within
 from probes.detector import Detector
+from probes.detector_controls import PromptNull, crossed_baselines, prompt_null, within
 from probes.examples import Examples
 from probes.fit_detector import FitReport, length_scores, unit_of, unit_scores
 from probes.metrics import FEWEST, Figure, Metrics, best_f1_threshold, evaluate

@@ -33,7 +33,7 @@ from anatomy.validation.plots import error_bars, write_page
 from experiments.detectors.common import SEED, arguments, bundle_of, cell, finish, layers_of
 from experiments.tables import markdown
 from probes.collect import Labelled, from_prompts, read_examples, response
-from probes.controls import shuffled_by_prompt
+from probes.detector_controls import shuffled_by_prompt
 from probes.examples import Examples
 from probes.fit_detector import PARTS, default_layers, fit_layers, part_of, split, unit_scores
 from probes.metrics import evaluate

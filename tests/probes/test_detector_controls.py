@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from anatomy.types import content_hash
 from probes.collect import Labelled
-from probes.controls import crossed_baselines, prompt_null, shuffled_by_prompt, text_baselines, within
+from probes.detector_controls import crossed_baselines, prompt_null, shuffled_by_prompt, text_baselines, within
 from probes.fit_detector import split
 
 NOTHING = np.zeros(0, np.int64)
