@@ -1,4 +1,4 @@
-"""Which concepts an audit tests: all with a rule on text, those that are named, or none; no model is needed for rules."""
+"""Which concepts an audit tests: all with a rule on text, those that are named, or none; rules need no model."""
 
 import pytest
 import yaml
