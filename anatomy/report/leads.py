@@ -1,4 +1,4 @@
-"""Findings that say the same as one line: within a view and direction, and over all views as a sentence to repeat."""
+"""Findings that say the same as one line: within a view, and over all views as a sentence to repeat."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def records(table: Hypotheses) -> list[Test]:
 
 
 def ranked_groups(tests: Sequence[Test], likeness: Likeness) -> list[list[Test]]:
-    """Tests of one view and direction, given strongest first, in groups: its seed leads each.
+    """Tests of one view, given strongest first, in groups: its seed leads each.
 
     A group stands where the strongest of its members does.
     """

@@ -149,13 +149,15 @@ class _Kept(NamedTuple):
         tested = int(np.isfinite(table.p).sum())
         passed = table.take(findings(table, settings.q_threshold, repeats=True))
         found = passed.take(passed.repeats == "")
+        ranked = np.concatenate([rank(found, settings.rank_by, direction) for direction in DIRECTIONS])
+        strength = np.nan_to_num(np.abs(getattr(found, settings.rank_by)[ranked]), nan=-1.0)
+        groups = ranked_groups(records(found.take(ranked[np.argsort(-strength, kind="stable")])), likeness)
         counted, shown = dict[Direction, int](), dict[Direction, list[_Shown]]()
         for direction in DIRECTIONS:
-            leaning = found.take(rank(found, settings.rank_by, direction))
-            groups = ranked_groups(records(leaning), likeness)
-            counted[direction] = len(groups)
+            leaning = [group for group in groups if group[0]["direction"] == direction]
+            counted[direction] = len(leaning)
             shown[direction] = [
-                _Shown(group[0], find_rows(*(group[0][key] for key in _PLACE)), group[1:]) for group in groups[:STORED]
+                _Shown(group[0], find_rows(*(group[0][key] for key in _PLACE)), group[1:]) for group in leaning[:STORED]
             ]
         members = len(found.p) - sum(counted.values())
         power = context_power(table, n_prompts, settings.q_threshold)

@@ -69,7 +69,7 @@ class Lead(Member):
 class Finding(ReportRecord):
     """One finding: its sentence, its test (the columns of ``hypotheses.parquet``) and the rows behind it.
 
-    ``members`` are findings of its view and direction that say the same (``hypotheses/same_findings.py``).
+    ``members`` are findings of its view that say the same (``hypotheses/same_findings.py``).
     """
 
     sentence: str

@@ -95,3 +95,11 @@ def test_named_concepts_come_first_and_undecided_findings_last_and_seven_are_rea
 
 def test_no_findings_are_no_leads():
     assert said(summary_of(hypothesis("global", "all", "R1", 0.1, q=0.9))) == ()
+
+
+def test_less_of_it_elsewhere_is_listed_with_the_finding_not_beside_it():
+    unsafe = hypothesis("feature", "D1", "refusal", -0.9, concept="refusal")
+    absent = hypothesis("feature", "D7", "refusal", 0.3, concept="refusal", win_rate_low=0.3)
+    view = summary_of(unsafe, absent).views["feature"]
+    assert (view.found, view.members) == ({"chosen": 0, "rejected": 1}, 1)
+    assert [member.context for member in view.rejected[0].members] == ["D7"]

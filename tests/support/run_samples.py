@@ -14,7 +14,8 @@ def hypothesis(view, context, response, effect, q=0.001, stable=True, **other):
         "p": q / 10, "q": q, "prompts": 100, "z_welch": effect * 11, "half_a": effect * 1.1, "half_b": effect * 0.9,
         "stable": stable, "repeats": "", "concept": None,
         "direction": "chosen" if effect > 0 else "rejected", "verdict": "holds", "support": 0.8,
-        "differ": 0.5, "win_rate": 0.5 + effect / 4, "win_rate_low": 0.4, "win_rate_high": 0.8,
+        "differ": 0.5, "win_rate": 0.5 + effect / 4, "win_rate_low": 0.48 + effect / 4,
+        "win_rate_high": 0.52 + effect / 4,
     }  # fmt: skip
     for kind in ADJUSTED:
         rest = effect * 0.9
