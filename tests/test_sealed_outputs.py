@@ -8,6 +8,7 @@ from support.damage import DAMAGES, flip, truncate
 
 from anatomy import artifacts
 from anatomy.artifacts import file_names
+from anatomy.clusters.stored_clusters import StoredClusters
 from anatomy.data.health import Health
 from anatomy.data.shard_cache import ShardCache, read_shards
 from anatomy.data.sources import find_sources
@@ -38,6 +39,7 @@ DOCUMENTS = {
     artifacts.TRACE: TraceRecord,
     artifacts.TRAINING: TrainingIdentity,
     artifacts.OUTPUTS: artifacts.Outputs,
+    artifacts.RESPONSE_CLUSTERS: StoredClusters,
 }
 """JSON with a checksum of its content."""
 SHARDS = {artifacts.FEATURES, artifacts.SCORES, artifacts.OWN_FEATURES, artifacts.OWN_SCORES, artifacts.LOG_PROBS,

@@ -29,7 +29,7 @@ KINDS = {"R": "response", "P": "prompt", "S": "shift"}
 
 
 def _work(audit: Audit) -> ClusterFacts:
-    """Write both clusterings; raise :class:`RunError` if no group of features fires together."""
+    """Write both clusterings; without a group of features that fires together, every row is silent."""
     run, settings, store = audit.run, audit.settings, audit.run.features
     responses = _responses(audit)
     found = cluster_features(store.shards, store.n_rows, settings, settings.prompt_statistic, settings.seed)
@@ -68,7 +68,7 @@ def _responses(audit: Audit) -> StoredClusters:
         raise RunError(f"{stored}: clusters of {responses.n_features} features, and the SAE has {store.n_features}; "
                        "run the audit again")  # fmt: skip
     if not responses.clusters:
-        raise RunError(nothing_together(str(run.path), responses))
+        logger.warning(f"{nothing_together(str(run.path), responses)}; named concepts are tested alone")
     logger.info(f"response clusters: {len(responses.clusters):,} from {made_from}, "
                 f"{responses.origin.clustered:,} of {responses.n_features:,} features")  # fmt: skip
     return responses
@@ -78,7 +78,7 @@ def nothing_together(where: str, found: StoredClusters) -> str:
     """What is said where features have no structure that a half of the prompts shows again."""
     return (
         f"{where}: no features fire together beyond chance on the {found.origin.prompts} prompts of these rows (chance "
-        f"makes correlations up to {found.origin.chance:.2f}), so there is nothing to test; give more rows, or an SAE "
+        f"makes correlations up to {found.origin.chance:.2f}), so they make no clusters; give more rows, or an SAE "
         "with clusters of its own (`anatomy sae cluster`)"
     )
 

@@ -100,7 +100,8 @@ def test_the_labels_push_towards_the_planted_behaviour(run):
     assert push.low > 0
     assert push.win_rate_low > 0.5
     assert push.rows > 50
-    assert answer.rows.chosen.str.contains("**", regex=False).all()
+    assert answer.rows.chosen.str.contains("**", regex=False).sum() >= 6
+    assert answer.rows.rejected.str.contains("**", regex=False).sum() <= 2
     concept = answer.differ.set_index("response").loc["bold"]
     assert concept.difference > 0 < concept.effect
     assert "The labels push towards BAD" in str(answer)

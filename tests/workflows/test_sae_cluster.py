@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from support.planted_run import FLAGS, write_pairs
 from support.tiny import save_sae, save_tiny
@@ -75,8 +76,11 @@ def test_faults_are_one_line(material, capsys):
     stored.unlink()
 
 
-def test_rows_without_co_firing_stop_with_a_line_that_says_so(material, capsys):
+def test_rows_without_co_firing_test_named_concepts_alone_and_say_so(material, capsys):
     flags = ["--model", str(material / "model"), "--sae", str(material / "sae"), *FLAGS, "--min-fires", "121"]
     shutil.copytree(material / "corpus", material / "none")
-    assert main(["audit", str(material / "pairs.jsonl"), "--out", str(material / "none"), *flags]) == 2
+    assert main(["audit", str(material / "pairs.jsonl"), "--out", str(material / "none"), *flags]) == 0
     assert "no features fire together beyond chance on the 120 prompts" in capsys.readouterr().err
+    tested = pq.read_table(material / "none" / artifacts.HYPOTHESES).to_pandas()
+    assert "bold" in set(tested.response)
+    assert not tested.response.str.fullmatch(r"R\d+").any()
