@@ -139,7 +139,18 @@ def test_what_only_decides_what_is_shown_tests_nothing_again(change, reference, 
     assert (run / artifacts.SUMMARY).read_bytes() != (reference / artifacts.SUMMARY).read_bytes()
 
 
-@pytest.mark.parametrize(("moment", "stage"), [("before", "cluster"), ("shard", "harvest"), ("written", "hypotheses")])
+IN_ANY_STAGE = pytest.mark.exhaustive
+"""Kills that the stop in every stage and the random points of ``tests/robustness`` cover by default."""
+
+
+@pytest.mark.parametrize(
+    ("moment", "stage"),
+    [
+        pytest.param("before", "cluster", marks=IN_ANY_STAGE),
+        ("shard", "harvest"),
+        pytest.param("written", "hypotheses", marks=IN_ANY_STAGE),
+    ],
+)
 def test_a_killed_audit_resumes_to_the_same_files(moment, stage, command, reference, tmp_path):
     out = tmp_path / "run"
     script = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed_audit.py"), moment, stage]
