@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import methodcaller
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from anatomy.clusters.feature_clusters import (
     embedded_clusters,
     keep_prompt_features,
     keep_shift_features,
+    of_rows,
     prompt_moments,
     prompt_values,
     shift_moments,
@@ -98,15 +100,9 @@ def read_activity(shards: Shards, most: int, generator: np.random.Generator) -> 
     """The strength of every feature on the responses of a uniform sample of rows; at most ``most`` responses."""
     prompts = [prompt for shard in shards() for prompt in shard.prompt_ids]
     rows = np.sort(generator.choice(len(prompts), min(max(1, most // len(SIDES)), len(prompts)), replace=False))
-    strengths, start = [], 0
-    for shard in shards():
-        stop = start + len(shard.prompt_ids)
-        inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-        strengths.append([shard.matrix(side, "max")[inside] for side in SIDES])
-        start = stop
+    by_side = [of_rows(shards(), rows, methodcaller("matrix", side, "max")) for side in SIDES]
     places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
     prompt_N = np.array([places[prompts[row]] for row in rows], np.int64)
-    by_side = [sp.vstack([parts[side] for parts in strengths], format="csr") for side in range(len(SIDES))]
     return Activity(sp.csr_array(sp.vstack(by_side, format="csr")), np.tile(prompt_N, len(SIDES)))
 
 
@@ -126,7 +122,7 @@ def cluster_features(
         resolved[f"{values}_features_kept"], resolved[f"{values}_clusters"] = int(kept_F.sum()), k
         read = {"prompt": prompt_values, "shift": shift_values}[values]
         rows = np.sort(generator.choice(n_rows, min(settings.embedding_rows, n_rows), replace=False))
-        sample_BF = _sampled(shards, rows, lambda shard: read(shard, statistic))
+        sample_BF = of_rows(shards(), rows, lambda shard: read(shard, statistic))
         _, prompt_B = np.unique([prompts[row] for row in rows], return_inverse=True)
         return embedded_clusters(sample_BF, prompt_B, moments, kept_F, k, settings.embedding_dim, seed)
 
@@ -157,14 +153,3 @@ def cluster_rows(
     k = int(label_N.max(initial=0))
     cosine_N = np.einsum("nm,nm->n", unit(s_NM), centroids(s_NM, label_N)[label_N])
     return DataClusters(label_N, coarser(s_NM, label_N, [k // level for level in LEVELS[1:]]), cosine_N, size)
-
-
-def _sampled(shards: Shards, rows: np.ndarray, read: Callable[[Shard], sp.csr_array]) -> sp.csr_array:
-    """The matrix that ``read`` gives, of some rows (ascending)."""
-    parts, start = [], 0
-    for shard in shards():
-        matrix = read(shard)
-        stop = start + matrix.shape[0]
-        parts.append(matrix[rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start])
-        start = stop
-    return sp.csr_array(sp.vstack(parts, format="csr"))

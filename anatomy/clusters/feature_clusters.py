@@ -7,8 +7,8 @@ formed: its product with a block of vectors is a sparse product minus a rank-one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
@@ -28,6 +28,9 @@ class Shard(Protocol):
 
     def matrix(self, span: str, statistic: str) -> sp.csr_array:
         """``span`` in prompt, chosen, rejected; ``statistic`` in max, freq."""
+
+
+ShardT = TypeVar("ShardT", bound=Shard)
 
 
 class Moments(NamedTuple):
@@ -62,6 +65,19 @@ def shift_values(shard: Shard, statistic: str) -> sp.csr_array:
     """``D = C − R`` of one shard (method.md §2); > 0 where the chosen response fires more."""
     found: sp.csr_array = shard.matrix("chosen", statistic) - shard.matrix("rejected", statistic)
     return found
+
+
+def of_rows(
+    shards: Iterable[ShardT], rows: Int[np.ndarray, " n"], read: Callable[[ShardT], sp.csr_array]
+) -> sp.csr_array:
+    """The matrix that ``read`` gives of each shard, of some rows of all shards (ascending places)."""
+    parts, start = [], 0
+    for shard in shards:
+        matrix = read(shard)
+        stop = start + matrix.shape[0]
+        parts.append(matrix[rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start])
+        start = stop
+    return sp.csr_array(sp.vstack(parts, format="csr"))
 
 
 def prompt_moments(shards: Iterable[Shard], statistic: str) -> Moments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 LEAST_STABILITY = 0.5
@@ -28,6 +29,13 @@ def by_size(raw_X: Int[np.ndarray, " X"], min_size: int = 1) -> Int[np.ndarray, 
 def sizes(labels_X: Int[np.ndarray, " X"]) -> Int[np.ndarray, " M"]:
     """Members of clusters 1..M."""
     return np.bincount(labels_X, minlength=1)[1:]
+
+
+def membership(labels_F: Int[np.ndarray, " F"]) -> sp.csr_array:
+    """A [F, M] indicator of clusters 1..M; label 0 is in none."""
+    features = np.flatnonzero(labels_F)
+    shape = (len(labels_F), int(labels_F.max(initial=0)))
+    return sp.csr_array((np.ones(len(features), np.float32), (features, labels_F[features] - 1)), shape=shape)
 
 
 def pair_stability(label_X: Int[np.ndarray, " X"], halves: Sequence[Int[np.ndarray, " X"]]) -> Float[np.ndarray, " M"]:

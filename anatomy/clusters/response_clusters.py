@@ -29,7 +29,7 @@ from anatomy.clusters.correlations import (
     half_graphs,
     halves_of,
 )
-from anatomy.clusters.label_ids import LEAST_STABILITY, by_size, pair_stability, sizes
+from anatomy.clusters.label_ids import LEAST_STABILITY, by_size, membership, pair_stability, sizes
 from anatomy.settings import ResponseClusterSettings
 
 RESOLUTION = 0.35
@@ -116,15 +116,9 @@ def consensus(together_FF: sp.csr_array, seed: int, min_community: int) -> Int[n
     return label_F
 
 
-def _indicator(label_F: np.ndarray) -> sp.csr_array:
-    members = np.flatnonzero(label_F)
-    shape = (len(label_F), int(label_F.max(initial=0)))
-    return sp.csr_array((np.ones(len(members), np.float32), (members, label_F[members] - 1)), shape=shape)
-
-
 def _pairs(label_F: np.ndarray) -> sp.csr_array:
     """1 where two different features have the same label above 0."""
-    inside_FM = _indicator(label_F)
+    inside_FM = membership(label_F)
     pairs_FF = sp.csr_array(inside_FM @ inside_FM.T)
     pairs_FF.setdiag(0)
     pairs_FF.eliminate_zeros()

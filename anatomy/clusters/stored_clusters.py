@@ -37,7 +37,7 @@ class ClusterOrigin(BaseModel):
     prompts: int
     min_prompts: int = Field(description="Features that fire under fewer prompts are in no cluster.")
     resolution: float = Field(description="Least mean correlation in a cluster.")
-    chance: float = Field(description="Largest correlation by chance on half of the prompts.")
+    chance: float = Field(description="Correlation that one pair in 10,000 has by chance, on half of the prompts.")
     features: int = Field(description="Features that fire under enough prompts.")
     clustered: int = Field(description="Those of them that are in a cluster.")
     unstable: int = Field(description="Clusters that were left out.")

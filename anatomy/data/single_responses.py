@@ -28,6 +28,14 @@ NO_SCALE = (
 )
 LENGTH_ONLY = ("token", "character", "char")
 MOST_SCALES = 3
+_GOOD = {
+    *("true", "1", "1.0", "good", "yes", "desirable", "up", "thumbs_up", "thumbs up", "positive"),
+    *("chosen", "accepted"),
+}
+_BAD = {
+    *("false", "0", "0.0", "-1", "-1.0", "bad", "no", "undesirable", "down", "thumbs_down", "thumbs down"),
+    *("negative", "rejected", "declined"),
+}
 
 
 class Single(NamedTuple):
@@ -76,22 +84,7 @@ def is_label(column: Column) -> bool:
 def truth_of(value: object) -> bool | None:
     """Whether a label is a good one; None where it says neither."""
     text = str(value).strip().lower()
-    good = {
-        "true",
-        "1",
-        "1.0",
-        "good",
-        "yes",
-        "desirable",
-        "up",
-        "thumbs_up",
-        "thumbs up",
-        "positive",
-        "chosen",
-        "accepted",
-    }
-    bad = {"false", "0", "0.0", "-1", "bad", "no", "undesirable", "down", "thumbs_down", "thumbs down", "negative"}
-    return True if text in good else False if text in bad | {"rejected", "-1.0", "declined"} else None
+    return True if text in _GOOD else False if text in _BAD else None
 
 
 def is_scale(column: Column) -> bool:

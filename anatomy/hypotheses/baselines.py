@@ -10,6 +10,7 @@ import numpy as np
 from anatomy.statistics.effects import mean_effects
 from anatomy.statistics.frame import RowFrame
 from anatomy.statistics.prompts import Prompts
+from anatomy.statistics.shares import unanimous_ends
 from anatomy.text.text_counts import TEXT_COUNTS, markdown_marks
 
 RULES: dict[str, Callable[[str], float]] = {
@@ -38,10 +39,8 @@ def trivial_baselines(responses: Iterable[tuple[str, str]], prompts: Prompts) ->
     effects = mean_effects(sign_NM / 2, RowFrame(prompts, np.zeros(len(sign_NM))))
     decided_M = (sign_NM != 0).mean(axis=0)
     accuracy_M, low_M, high_M = (np.clip(0.5 + part, 0, 1) for part in (effects.effect, effects.low, effects.high))
-    same_M = np.isnan(low_M)  # every row alike, so no variance: exact binomial over prompts; all ties are chance itself
-    tail = 0.025 ** (1 / len(prompts.half_G))
-    low_M = np.where(same_M, accuracy_M * np.where(decided_M > 0, tail, 1), low_M)
-    high_M = np.where(same_M, 1 - (1 - accuracy_M) * np.where(decided_M > 0, tail, 1), high_M)
+    alike = unanimous_ends(accuracy_M, decided_M > 0, prompts)
+    low_M, high_M = (np.where(np.isnan(ends), exact, ends) for ends, exact in zip((low_M, high_M), alike, strict=True))
     columns = zip(RULES, accuracy_M, low_M, high_M, decided_M, strict=True)
     return [
         Baseline(rule, float(accuracy), float(low), float(high), float(decided))

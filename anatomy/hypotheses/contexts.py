@@ -91,7 +91,8 @@ def repeated(
     both lean to one side and more than half of the smaller context's rows are in the other, or if they lean to opposite
     sides and one context is nearly all that the other leaves: inside against outside is then one contrast.
     """
-    same_KK, mirrored_KK = _overlaps(contexts.member_KN)
+    shared_KK, size_K = in_common(contexts.member_KN)
+    same_KK, mirrored_KK = mostly_shared(shared_KK, size_K), _mirrored(shared_KK, size_K, contexts.member_KN.shape[1])
     place_KM = np.full(p_KM.shape, -1)
     for m, p_K in enumerate(p_KM.T):
         side_K, open_K = np.sign(effect_KM[:, m]), stable_KM[:, m] & ~np.isnan(p_K)
@@ -104,11 +105,19 @@ def repeated(
     return np.asarray(np.append(np.asarray(contexts.ids, dtype=str), "")[place_KM])
 
 
-def _overlaps(member_KN: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
-    """Which contexts share most of the smaller one's rows, and which are nearly what the other leaves: [K, K] each."""
+def in_common(member_KN: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that two contexts share, [K, K], and rows of each, [K]."""
     counted_KN = member_KN.astype(np.float32)
-    shared_KK, size_K = (counted_KN @ counted_KN.T).toarray(), np.diff(member_KN.indptr)
-    least_KK = np.minimum(size_K[:, None], size_K)
-    outside_K, only_KK = member_KN.shape[1] - size_K, size_K - shared_KK  # rows of the second that the first lacks
+    return (counted_KN @ counted_KN.T).toarray(), np.diff(member_KN.indptr)
+
+
+def mostly_shared(shared_KK: np.ndarray, size_K: np.ndarray) -> Bool[np.ndarray, "K K"]:
+    """Which contexts share most of the smaller one's rows; arguments as of :func:`in_common`."""
+    return np.asarray(shared_KK > SHARED * np.minimum(size_K[:, None], size_K))
+
+
+def _mirrored(shared_KK: np.ndarray, size_K: np.ndarray, n_rows: int) -> Bool[np.ndarray, "K K"]:
+    """Whether the second context is nearly what the first one leaves."""
+    outside_K, only_KK = n_rows - size_K, size_K - shared_KK  # rows of the second that the first lacks
     either_KK = outside_K[:, None] + size_K - only_KK
-    return shared_KK > SHARED * least_KK, only_KK > MIRRORED * either_KK
+    return np.asarray(only_KK > MIRRORED * either_KK)

@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import scipy.sparse as sp
 
-from anatomy.clusters.feature_clusters import Shard
+from anatomy.clusters.feature_clusters import Shard, of_rows
 from anatomy.hypotheses.run_signals import Signals
 from anatomy.hypotheses.signals import above
 from anatomy.statistics.label_model import LabelAgreement, label_model
 from anatomy.statistics.nuisance import nuisance
 
 MOST_ROWS = 20_000
-"""Rows that are read: whole prompts, in the order of their hashes."""
+"""Rows that are read, in the order of the hashes of their prompts."""
 COMPONENTS = 200
 """Directions in which features vary most, whatever the labels are."""
-CLUSTER = "R"
 
 
 def explained(
@@ -44,12 +43,12 @@ def explained(
         return {}
     rows = np.sort(np.argsort(frame.prompts.rank_N, kind="stable")[:MOST_ROWS])
     frame = frame.take(rows)
-    own_M = np.array([name[:1] == CLUSTER and name[1:].isdigit() for name in signals.disparity.ids], bool)
+    named_M = np.isin(np.asarray(signals.disparity.ids, dtype=str), list(signals.concept_ids))
     u_nM = signals.disparity.values_NM[rows]
     families = {
         "length": nuisance(frame).length_NL,
-        "concepts": u_nM[:, ~own_M],
-        "clusters": u_nM[:, own_M],
+        "concepts": u_nM[:, named_M],
+        "clusters": u_nM[:, ~named_M],
         "features": _directions(shards(), rows, tau, seed),
     }
     found = {name: part for name, part in families.items() if part.shape[1]}
@@ -65,13 +64,10 @@ def _directions(shards: Iterable[Shard], rows: np.ndarray, tau: float, seed: int
     """
     from sklearn.decomposition import TruncatedSVD
 
-    parts, start = [], 0
-    for shard in shards:
-        chosen, rejected = shard.matrix("chosen", "freq"), shard.matrix("rejected", "freq")
-        inside = rows[(rows >= start) & (rows < start + chosen.shape[0])] - start
-        parts.append((above(chosen, tau) - above(rejected, tau))[inside])
-        start += chosen.shape[0]
-    difference_nF = sp.csr_array(sp.vstack(parts, format="csr"))
+    def presence(shard: Shard) -> sp.csr_array:
+        return sp.csr_array(above(shard.matrix("chosen", "freq"), tau) - above(shard.matrix("rejected", "freq"), tau))
+
+    difference_nF = of_rows(shards, rows, presence)
     size_F = np.sqrt(np.asarray(difference_nF.multiply(difference_nF).mean(axis=0)).ravel())
     kept = np.flatnonzero(size_F)
     components = min(COMPONENTS, len(kept) - 1, len(rows) - 1)

@@ -131,10 +131,14 @@ class Signals:
         """The rows of each prompt context P1..PK: those of highest score (method.md §6)."""
         return top_rows(self.score_NK, self.top_rows, self.prompts.rank_N)
 
+    @cached_property
+    def contexts(self) -> Contexts:
+        """The contexts of both views: data clusters, groups, prompt contexts."""
+        return Contexts.joined([self.row_contexts, numbered("P", self.context_KN)])
+
     def context_table(self) -> pa.Table:
         """The content of ``contexts.parquet``: each context with the ascending places of its rows."""
-        every = Contexts.joined([self.row_contexts, numbered("P", self.context_KN)])
-        member_KN = every.member_KN
+        every, member_KN = self.contexts, self.contexts.member_KN
         rows = pa.ListArray.from_arrays(member_KN.indptr.astype(np.int32), member_KN.indices.astype(np.int64))
         names = {"context": every.ids, "parent": every.parents}
         return pa.table({**{name: pa.array(ids, pa.string()) for name, ids in names.items()}, "rows": rows})
@@ -182,8 +186,7 @@ class Signals:
 
     def likeness(self) -> Likeness:
         """Which responses have signals that go together, and which contexts share rows (``same_findings.py``)."""
-        contexts = Contexts.joined([self.row_contexts, numbered("P", self.context_KN)])
-        return Likeness.of([self.disparity, self._uncentred], contexts)
+        return Likeness.of([self.disparity, self._uncentred], self.contexts)
 
     def null(self, repetitions: int, seed: int) -> dict[str, NullRate]:
         """False-positive rate of each view with labels flipped at random, a whole prompt at a time."""
@@ -204,11 +207,8 @@ class Signals:
         if view == "global":
             return signal_N, np.ones(len(signal_N), bool)
         inside_N = np.zeros(len(signal_N), bool)
-        if view == "feature":
-            inside_N[self.row_contexts.rows(context)] = True
-            return signal_N, inside_N & (self.data_N > 0)
-        inside_N[numbered("P", self.context_KN).rows(context)] = True
-        return signal_N, inside_N
+        inside_N[self.contexts.rows(context)] = True
+        return signal_N, inside_N & (self.data_N > 0) if view == "feature" else inside_N
 
 
 def read_signals(

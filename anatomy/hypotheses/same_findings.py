@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from anatomy.hypotheses.contexts import SHARED, Contexts
+from anatomy.hypotheses.contexts import Contexts, in_common, mostly_shared
 from anatomy.hypotheses.views import EVERYWHERE, Responses
 
 ALIKE = 0.5
@@ -43,14 +43,11 @@ class Likeness(NamedTuple):
         covariance_MM = (values_NM.T @ values_NM).astype(np.float64) / max(len(values_NM), 1) - np.outer(mean_M, mean_M)
         spread_M = np.sqrt(np.maximum(np.diag(covariance_MM), 0))
         least_MM = ALIKE * np.outer(spread_M, spread_M)
-        counted_KN = contexts.member_KN.astype(np.float32)
-        size_K = np.diff(contexts.member_KN.indptr)
-        shared_KK = (counted_KN @ counted_KN.T).toarray() > SHARED * np.minimum(size_K[:, None], size_K)
         return cls(
             {ids[place]: number for number, place in enumerate(kept)},
             (least_MM > 0) & (covariance_MM >= least_MM),
             {name: number for number, name in enumerate(contexts.ids)},
-            shared_KK,
+            mostly_shared(*in_common(contexts.member_KN)),
         )
 
     def responses_alike(self, one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from anatomy.clusters.feature_clusters import SIGMA_FLOOR, Moments, Shard, prompt_values, shift_values
-from anatomy.clusters.label_ids import sizes
+from anatomy.clusters.label_ids import membership, sizes
 
 
 class ResponseSignals(NamedTuple):
@@ -98,13 +98,6 @@ def indicator(rows: Sequence[np.ndarray], n_rows: int) -> sp.csr_array:
     indptr = np.cumsum([0, *map(len, rows)])
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     return sp.csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=(len(rows), n_rows))
-
-
-def membership(labels_F: Int[np.ndarray, " F"]) -> sp.csr_array:
-    """A [F, M] indicator of clusters 1..M; label 0 is in none."""
-    features = np.flatnonzero(labels_F)
-    shape = (len(labels_F), int(labels_F.max(initial=0)))
-    return sp.csr_array((np.ones(len(features), np.float32), (features, labels_F[features] - 1)), shape=shape)
 
 
 def above(values: sp.csr_array, threshold: float) -> sp.csr_array:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 from jaxtyping import Bool, Int, Num
 
@@ -107,6 +108,11 @@ class Hypotheses:
     verdict: np.ndarray  # what the effect survives (``what_is_left.py``)
     repeats: np.ndarray  # the context whose finding it repeats (``contexts.py``), or empty
     concept: np.ndarray  # the concept that the response is or follows (``followed.py``), or None
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> Hypotheses:
+        """The content of ``hypotheses.parquet``."""
+        return cls(**{field.name: table[field.name].to_numpy() for field in fields(cls)})
 
     def columns(self) -> dict[str, np.ndarray]:
         """Name → array, in the order of the table."""
@@ -222,10 +228,9 @@ def _table(
 ) -> Hypotheses:
     flat, shape = _flat(effects), (len(contexts.ids), len(ids))
     q_KM = q_values(effects.p) if view == "global" else hierarchical_q(effects.p)
-    repeats = np.full(shape, "")
+    stable_KM, repeats = stable(effects.half_a, effects.half_b), np.full(shape, "")
     if explained is not None:
-        halves_agree_KM = stable(effects.half_a, effects.half_b)
-        repeats = repeated(effects.p, effects.effect, halves_agree_KM, contexts)
+        repeats = repeated(effects.p, effects.effect, stable_KM, contexts)
     return Hypotheses(
         view=np.full(len(flat.effect), view),
         context=np.repeat(np.asarray(contexts.ids, dtype=str), len(ids)),
@@ -244,7 +249,7 @@ def _table(
         half_a=flat.half_a,
         half_b=flat.half_b,
         delta_min=np.minimum(np.abs(flat.half_a), np.abs(flat.half_b)),
-        stable=stable(flat.half_a, flat.half_b),
+        stable=stable_KM.reshape(-1),
         direction=np.where(flat.effect > 0, "chosen", "rejected"),
         repeats=repeats.reshape(-1),
         concept=np.full(len(flat.effect), None),

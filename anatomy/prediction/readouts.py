@@ -18,8 +18,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from anatomy.clusters.feature_clusters import SIGMA_FLOOR
-from anatomy.clusters.label_ids import sizes
-from anatomy.hypotheses.signals import membership
+from anatomy.clusters.label_ids import membership, sizes
 from anatomy.prediction.response_pool import Pool, flat
 
 

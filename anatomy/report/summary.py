@@ -6,7 +6,6 @@ chosen-leaning and rejected-leaning apart.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,7 +90,7 @@ def summarise(
         likeness: which responses and contexts go together.
         concepts: names of concepts by their id, for sentences.
     """
-    table = _hypotheses(hypotheses)
+    table = Hypotheses.of_table(hypotheses)
     n_prompts = int(table.prompts[table.view == "global"].max(initial=0))
     kept = {view: _Kept.of(table.take(table.view == view), n_prompts, settings, find_rows, likeness) for view in VIEWS}
     rows = read_rows({row for view in kept.values() for row in view.rows()})
@@ -112,10 +111,6 @@ def summarise(
         canned=tuple(text for text in health.canned.texts if text.alarm) if health.canned is not None else (),
         not_assessed=tuple(not_assessed),
     )
-
-
-def _hypotheses(table: pa.Table) -> Hypotheses:
-    return Hypotheses(**{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)})
 
 
 class _Shown(NamedTuple):

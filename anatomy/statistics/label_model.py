@@ -20,6 +20,7 @@ from scipy.special import expit
 
 from anatomy.statistics.effects import mean_effects
 from anatomy.statistics.frame import RowFrame
+from anatomy.statistics.shares import unanimous_ends
 
 FOLDS = 10
 FLIPS = 100
@@ -66,6 +67,12 @@ class LabelModel:
         return np.asarray(u_NM[rows].astype(np.float64) * self.weight_KM[self.fold_N[rows]])
 
 
+def units(u_NM: Num[np.ndarray, "N M"]) -> Float[np.ndarray, " M"]:
+    """What brings each signal to a mean square of 1 over the rows; 0 for one that is 0."""
+    size_M = np.sqrt(np.mean(u_NM.astype(np.float64) ** 2, axis=0))
+    return np.asarray(np.divide(1.0, size_M, out=np.zeros_like(size_M), where=size_M > 0))
+
+
 def label_model(u_NM: Num[np.ndarray, "N M"], frame: RowFrame, seed: int = 0) -> LabelModel:
     """Predict each row's label from signed signals, by a model that has not seen its prompt.
 
@@ -81,10 +88,10 @@ def label_model(u_NM: Num[np.ndarray, "N M"], frame: RowFrame, seed: int = 0) ->
     Raises:
         ValueError: the rows have one prompt.
     """
-    prompts, size_M = frame.prompts, np.sqrt(np.mean(u_NM.astype(np.float64) ** 2, axis=0))
+    prompts = frame.prompts
     if len(prompts.half_G) < 2:
         raise ValueError("no other prompt to learn from")
-    unit_M = np.divide(1.0, size_M, out=np.zeros_like(size_M), where=size_M > 0)
+    unit_M = units(u_NM)
     flip_GR = np.random.default_rng(seed).integers(0, 2, (len(prompts.half_G), FLIPS)) * 2 - 1
     label_NR = np.concatenate([np.ones((len(u_NM), 1)), flip_GR[prompts.code_N]], axis=1)
     fold_N = np.asarray(prompts.rank_N % min(FOLDS, len(prompts.half_G)))
@@ -106,17 +113,11 @@ def _agreement(score_NR: np.ndarray, frame: RowFrame) -> LabelAgreement:
     half_R, value_R = (found.high - found.low) / 4, (1 + found.effect) / 2
     usual = np.sqrt(np.nanmean((half_R[1:] / NORMAL) ** 2)) if np.isfinite(half_R[1:]).any() else np.nan
     wider = max(1.0, float(value_R[1:].std() / usual)) if usual > 0 else 1.0
-    if not np.isfinite(half_R[0]):  # every row alike, so no variance: exact binomial over prompts, and ties are chance
-        tail = 0.025 ** (1 / len(frame.prompts.half_G)) if score_NR[:, 0].any() else 1.0
-        ends = np.array([value_R[0] * tail, 1 - (1 - value_R[0]) * tail])
-        return LabelAgreement(float(value_R[0]), float(ends[0]), float(ends[1]), _p(value_R))
-    ends = np.clip(value_R[0] + wider * half_R[0] * np.array([-1, 1]), 0, 1)
-    return LabelAgreement(float(value_R[0]), float(ends[0]), float(ends[1]), _p(value_R))
-
-
-def _p(value_R: np.ndarray) -> float:
-    """Share of labellings, the real one among them, that are predicted as well as the real one."""
-    return float((1 + np.sum(value_R[1:] >= value_R[0])) / len(value_R))
+    low, high = np.clip(value_R[0] + wider * half_R[0] * np.array([-1, 1]), 0, 1)
+    if np.isnan(low):
+        low, high = unanimous_ends(value_R[0], bool(score_NR[:, 0].any()), frame.prompts)
+    p = (1 + np.sum(value_R[1:] >= value_R[0])) / len(value_R)  # labellings that are predicted as well as the real one
+    return LabelAgreement(float(value_R[0]), float(low), float(high), float(p))
 
 
 class _FoldSums(NamedTuple):

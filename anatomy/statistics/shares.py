@@ -18,10 +18,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Float, Shaped
 from scipy import special
 
 from anatomy.statistics.clustered import clustered_mean, half_width, power_sums
+from anatomy.statistics.prompts import Prompts
 
 LEVEL = 0.95
 FEW_PROMPTS = 10
@@ -36,6 +37,17 @@ class ShareInterval(NamedTuple):
 
 
 NOTHING = ShareInterval(np.nan, np.nan, np.nan)
+
+
+def unanimous_ends(
+    share: float | Float[np.ndarray, " M"], decided: bool | Bool[np.ndarray, " M"], prompts: Prompts
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of a share in which every row is alike, so that nothing varies: exact over prompts.
+
+    If nothing is ``decided`` (all are ties), the share is chance itself.
+    """
+    tail = np.where(decided, 0.025 ** (1 / len(prompts.half_G)), 1)
+    return share * tail, 1 - (1 - share) * tail
 
 
 def clustered_share(hits_G: Shaped[np.ndarray, " G"], size_G: Shaped[np.ndarray, " G"]) -> ShareInterval:

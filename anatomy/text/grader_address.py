@@ -9,20 +9,17 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
+from anatomy.text.hints import Hints
 from anatomy.text.markdown_spans import Range
 
 NEAR = 160
 """Characters that are read closely before and after a hint."""
-_HINTS = {
-    "grad": ("grader", "grading", " grade "),
-    "judge": ("judge",),
-    "evaluat": ("evaluat",),
-    "rubric": ("rubric",),
-    " rat": (" rate ", " rating", " rater"),
-    " score": (" score",),
-    "full ": ("full marks", "full credit"),
-}
-"""A match holds one of these hints in lower case, by a trace that a text with one holds: few texts have many traces."""
+_HINTS = (
+    *("grader", "grading", " grade ", "judge", "evaluat", "rubric", " rate ", " rating", " rater", " score"),
+    *("full marks", "full credit"),
+)
+"""A match holds one of these in lower case."""
+_HINTED = Hints(_HINTS)
 _STRONG = ("grader", "judge", "evaluator", "rubric", "grading", " rater")
 """Hints that are rare elsewhere; others count beside a target alone."""
 _TARGETS = (
@@ -70,13 +67,12 @@ def grader_address(text: str, asked: Sequence[str] = ()) -> Range | None:
     ``asked`` are the texts that it answers: if they speak of judges or scores, so may the answer.
     """
     lowered = f" {text.lower()}".replace("\n", " ")
-    hints = [hint for trace, hints in _HINTS.items() if trace in lowered for hint in hints if hint in lowered]
-    if not hints:
+    if not _HINTED.are_in(lowered):
         return None
     if len(lowered) != len(text) + 1:  # some capitals have two characters in lower case
         single = (low if len(low := letter.lower()) == 1 else letter for letter in text)
         lowered = f" {''.join(single)}".replace("\n", " ")
-    for start, end in _near(sorted({place for hint in hints for place in _places(hint, lowered)}), len(text)):
+    for start, end in _near(sorted({place for hint in _HINTS for place in _places(hint, lowered)}), len(text)):
         near = lowered[start : end + 1]
         match = _PATTERN.search(text, start, end) if any(target in near for target in _TARGETS) else None
         if match is not None and not _is_asked_for(match[0].lower(), asked):
@@ -85,7 +81,7 @@ def grader_address(text: str, asked: Sequence[str] = ()) -> Range | None:
 
 
 def _is_asked_for(match: str, asked: Sequence[str]) -> bool:
-    words = [hint.strip() for hints in _HINTS.values() for hint in hints if hint.strip() in match]
+    words = [hint.strip() for hint in _HINTS if hint.strip() in match]
     return any(word in one.lower() for one in asked for word in words)
 
 

@@ -20,7 +20,7 @@ from anatomy.errors import RowsError, SettingsError
 from anatomy.features.feature_store import FeatureStore
 from anatomy.features.harvesting import harvest
 from anatomy.hypotheses.signals import response_signals
-from anatomy.hypotheses.views import EVERYWHERE, responses
+from anatomy.hypotheses.views import EVERYWHERE, Hypotheses, findings, responses
 from anatomy.report.layout import fit, table
 from anatomy.runs.reopened import ReopenedBundle
 from anatomy.runs.run import Run
@@ -28,6 +28,7 @@ from anatomy.runs.saved_names import read_names, verified_titles
 from anatomy.sae.model_bundle import ModelBundle
 from anatomy.settings import AuditSettings, ReaderSettings, RowSettings, load_settings
 from anatomy.statistics.effects import mean_effects
+from anatomy.statistics.label_model import units
 from anatomy.statistics.win_rates import win_rates
 from anatomy.types import SPANS, Message, Pair, Response, Row
 from anatomy.validation.context_rule import ContextRule
@@ -176,8 +177,7 @@ class _Difference:
         for scorer, (first, second) in zip(scorers, scores, strict=True):
             spread = run.scores(scorer.concept).score_NS.std()
             values[scorer.concept] = (first.score - second.score) / spread if spread > 0 else 0.0
-        size_M = np.sqrt((u_NM**2).mean(axis=0))
-        unit_M = np.divide(1.0, size_M, out=np.zeros_like(size_M), where=size_M > 0)
+        unit_M = units(u_NM)
         z_M = np.array([values[name] for name in signals.disparity.ids]) * unit_M
         row_N = (u_NM * unit_M) @ z_M
         size = float(np.sqrt((row_N**2).mean()))
@@ -205,18 +205,18 @@ def _push(row_N: np.ndarray, run: Run) -> Push:
 def _contexts(run: Run, store: FeatureStore, settings: AuditSettings) -> list[str]:
     """Contexts of the run that hold the asked row; data clusters go by its responses, so a prompt alone is in none."""
     rule = ContextRule.of(run.features, run.clusters, settings)
-    names = [f"P{place + 1}" for place in np.flatnonzero(rule.prompt_members(store)[:, 0])]
-    if store.sides != Response.sides and (label := int(rule.data_labels(store)[0])):
-        names.append(f"D{label}")
-    return names
+    found = rule.prompt_contexts(rule.prompt_members(store))
+    if store.sides != Response.sides:
+        found += rule.feature_contexts(rule.data_labels(store))
+    return [context.name for context in found if context.inside_N[0]]
 
 
 def _tests(run: Run, contexts: Sequence[str]) -> pd.DataFrame:
     """Findings everywhere and in ``contexts``, the strongest of each response first."""
-    found = run.findings.select([*TEST, "stable"]).to_pandas()
-    kept = found["stable"] & (found["q"] <= run.settings.q_threshold) & found["context"].isin([EVERYWHERE, *contexts])
-    tests: pd.DataFrame = found.loc[kept, list(TEST)].sort_values(["response", "q"], kind="stable")
-    return tests
+    table = Hypotheses.of_table(run.findings)
+    kept = findings(table, run.settings.q_threshold, repeats=True) & np.isin(table.context, [EVERYWHERE, *contexts])
+    found = pd.DataFrame(table.take(kept).columns())[list(TEST)]
+    return found.sort_values(["response", "q"], kind="stable")
 
 
 def _differ(found: _Difference, tests: pd.DataFrame) -> pd.DataFrame:

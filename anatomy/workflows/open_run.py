@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,9 +69,7 @@ class AuditedRun:
         with Run.read(self.path) as run:
             run.require("hypotheses")
             settings, table = run.settings, run.findings
-        return Hypotheses(
-            **{field.name: table[field.name].to_numpy() for field in dataclasses.fields(Hypotheses)}
-        ), settings
+        return Hypotheses.of_table(table), settings
 
     def _labelled(self, found: Hypotheses) -> pd.DataFrame:
         with Run.read(self.path) as run:

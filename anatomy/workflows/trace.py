@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ from anatomy.runs.run import Run
 from anatomy.settings import load_settings
 from anatomy.stages.run_prediction import Prediction
 from anatomy.stages.summary_stage import EXCERPT
-from anatomy.types import Message
+from anatomy.types import SPANS
 from anatomy.workflows.outcome import Outcome, Where
+from anatomy.workflows.row_table import row_table
 
 
 class CarryingRow(BaseModel, frozen=True):
@@ -108,23 +108,15 @@ def _rows(run: Run, contribution_N: np.ndarray, top: int) -> list[CarryingRow]:
     """The rows that carry most of the shift and those most against it, with excerpts."""
     order = np.argsort(-contribution_N * np.sign(contribution_N.sum() or 1.0), kind="stable")
     wanted = dict.fromkeys([*order[:top].tolist(), *order[-top:].tolist()])
-    found: dict[int, CarryingRow] = {}
-    for position, stored in enumerate(run.rows()):
-        if position in wanted:
-            pair = stored.pair
-            found[position] = CarryingRow(
-                row_id=stored.row_id,
-                index=pair.index,
-                contribution=float(contribution_N[position]),
-                prompt=_excerpt(pair.prompt) if pair.prompt else "",
-                chosen=_excerpt(pair.chosen),
-                rejected=_excerpt(pair.rejected),
-            )
-    return [found[row] for row in wanted]
-
-
-def _excerpt(messages: Sequence[Message]) -> str:
-    return str(messages[-1]["content"])[:EXCERPT]
+    return [
+        CarryingRow(
+            row_id=row["row_id"],
+            index=row["index"],
+            contribution=float(contribution_N[place]),
+            **{span: row[span][:EXCERPT] for span in SPANS},
+        )
+        for place, row in zip(wanted, row_table(run, wanted).to_dict("records"), strict=True)
+    ]
 
 
 def _write(

@@ -41,7 +41,8 @@ def planted(seed: int, follows: str):
     frame = RowFrame(Prompts.from_ids(prompt_N.astype(str)), length_N * first_N, texts)
     u_NM = ((chosen > 0.01) * 1.0 - (rejected > 0.01))[:, :6].reshape(N, 2, 3).mean(axis=2)  # feature 3 is in R2
     concept_N1 = generator.normal(size=(N, 1))
-    signals = SimpleNamespace(frame=frame, disparity=Responses(np.hstack([u_NM, concept_N1]), ["R1", "R2", "bold"]))
+    tested = Responses(np.hstack([u_NM, concept_N1]), ["R1", "R2", "bold"])
+    signals = SimpleNamespace(frame=frame, disparity=tested, concept_ids=["bold"])
     shards = [PlantedShard(chosen[:250], rejected[:250]), PlantedShard(chosen[250:], rejected[250:])]
     return explained(signals, lambda: iter(shards), 0.01, 0)
 
