@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from anatomy.artifacts import read_yaml
 from anatomy.errors import SettingsError
-from anatomy.settings import read_yaml
 
 NAME = re.compile(r"\{(\w+)(?:\[(\w+)=([^\]]*)\])?\}")
 Binding = Mapping[str, str]

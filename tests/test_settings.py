@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anatomy.artifacts import read_yaml
 from anatomy.concepts.concept import load_library
 from anatomy.errors import AnatomyError, SettingsError, shown
-from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, load_settings, read_yaml
+from anatomy.settings import AuditSettings, CheckSettings, HarvestSettings, load_settings
 from interventions.plan.plan import load_plan
 
 

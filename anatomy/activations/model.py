@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from anatomy.artifacts import read_small_file
 from anatomy.data.hub import HUB_ID
 from anatomy.data.hub_reach import why_unreachable
 from anatomy.data.stamped_folder import require_whole
 from anatomy.errors import ModelError, one_line
 from anatomy.progress import logger
-from anatomy.settings import ModelSettings, expanded, read_small_file
+from anatomy.settings import ModelSettings, expanded
 from anatomy.text.visible import visible
 from anatomy.types import file_hash
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anatomy.activations.chat_template import TemplateError, apply_template
-from anatomy.data.health import TemplateFacts
+from anatomy.data.health_parts import TemplateFacts
 from anatomy.types import Message, Response
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from anatomy.data.faults import (
     TEMPLATE_REFUSES,
     TOO_LONG,
 )
-from anatomy.data.health import RowHealth, TrainingWindow
+from anatomy.data.health import RowHealth
+from anatomy.data.health_parts import TrainingWindow
 from anatomy.data.row_health import CheckResult
 from anatomy.settings import ModelSettings
 from anatomy.text.reasoning import reasoning_of

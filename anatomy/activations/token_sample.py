@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from anatomy.data.health import RowHealth, SampledTokens
+from anatomy.data.health import RowHealth
+from anatomy.data.health_parts import SampledTokens
 from anatomy.data.lengths import LengthTable
 from anatomy.types import SPANS
 

@@ -105,6 +105,7 @@ from anatomy.artifacts.parquet_tables import (
     require_columns,
     write_table,
 )
+from anatomy.artifacts.written_by_people import read_small_file, read_yaml
 
 __all__ = [
     "CALIBRATION",
@@ -182,7 +183,9 @@ __all__ = [
     "read_as_parquet",
     "read_columns",
     "read_json",
+    "read_small_file",
     "read_table",
+    "read_yaml",
     "record_outputs",
     "remove_unfinished",
     "require_columns",

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from anatomy.artifacts import read_yaml
 from anatomy.errors import SettingsError
-from anatomy.settings import Settings, listed, read_yaml
+from anatomy.settings import Settings, listed
 from anatomy.text.matchers import MATCHERS
 
 LIBRARY = Path(__file__).parent / "library"

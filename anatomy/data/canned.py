@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 from scipy import special
 
-from anatomy.data.health import CannedHealth, CannedText
+from anatomy.data.health_parts import CannedHealth, CannedText
 from anatomy.types import Pair, bytes_digest, messages_digest
 
 MOST_ROWS = 1 << 19

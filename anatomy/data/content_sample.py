@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anatomy.data.health import (
+from anatomy.data.health_parts import (
     ContentCheck,
     ContentHealth,
     LanguageHealth,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from anatomy.data.faults import IDENTICAL_PAIR, RETAINED, TIE
-from anatomy.data.health import GroupedRows, GroupHealth, GroupRows, ModelSides, ShareEstimate
+from anatomy.data.health_parts import GroupedRows, GroupHealth, GroupRows, ModelSides, ShareEstimate
 from anatomy.data.row_map import nearest
 from anatomy.errors import RowsError
 from anatomy.settings import RowSettings

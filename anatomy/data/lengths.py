@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from anatomy.data.health import SpanLengths
+from anatomy.data.health_parts import SpanLengths
 
 EXACT_BELOW = 1000
 MOST_NEW = 4096

@@ -17,7 +17,7 @@ import regex
 from datasketch import MinHash
 from jaxtyping import UInt32
 
-from anatomy.data.health import NearDuplicates, NotedRow, PromptGroup
+from anatomy.data.health_parts import NearDuplicates, NotedRow, PromptGroup
 from anatomy.text.form_differences import difference_at
 from anatomy.types import Message, Pair
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from anatomy.data.faults import STRUCTURAL, UNPAIRED, Fault
 from anatomy.data.grouping import GroupIndex
-from anatomy.data.health import RowReading
+from anatomy.data.health_parts import RowReading
 from anatomy.data.judged import Judged, RecordReader
 from anatomy.data.layouts import recognise
 from anatomy.data.pairing import Votes, pair_key, pairs_of, prompt_key, together

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from anatomy.data.column_names import LENGTH, RANK, SCORE, words_of
-from anatomy.data.health import NotedRow, RatedRows
+from anatomy.data.health_parts import NotedRow, RatedRows
 from anatomy.types import SIDES
 
 _OVERALL = re.compile(r"(?:overall|fine[-_ ]?grained|avg|average|mean|total)[-_ ]?(?:score|rating|reward)?")

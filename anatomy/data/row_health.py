@@ -18,14 +18,8 @@ from anatomy.data.content_sample import ContentSample
 from anatomy.data.digest_tables import DigestCounts, DigestSet
 from anatomy.data.faults import Fault
 from anatomy.data.groups import GroupTable
-from anatomy.data.health import (
-    ModelSides,
-    NotedRow,
-    NotedRows,
-    PromptRepeats,
-    ResponseRepeats,
-    RowHealth,
-)
+from anatomy.data.health import RowHealth
+from anatomy.data.health_parts import ModelSides, NotedRow, NotedRows, PromptRepeats, ResponseRepeats
 from anatomy.data.lengths import LengthTable
 from anatomy.data.near_duplicates import PromptSample
 from anatomy.data.pair_faults import pair_faults

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from anatomy.data.health import ChatMarkup, ReasoningRows
+from anatomy.data.health_parts import ChatMarkup, ReasoningRows
 from anatomy.text.chat_markup import STARTS, has_end_token, has_turns
 from anatomy.text.hints import Hints
 from anatomy.text.reasoning import TAGS, reasoning_of

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from anatomy.data.health import VoteAgreement
+from anatomy.data.health_parts import VoteAgreement
 
 MOST_PEOPLE = 10_000
 """People, and twos of people, that are counted apart: with more of them the error is by pair alone, or too large."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anatomy.data.health import ContentCheck, Health, ShareEstimate
+from anatomy.data.health import Health
+from anatomy.data.health_parts import ContentCheck, ShareEstimate
 from anatomy.report.layout import WIDTH, count, fit, share, table
 
 TOP_LANGUAGES = 6

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anatomy.data.health import GroupRows, Health
+from anatomy.data.health import Health
+from anatomy.data.health_parts import GroupRows
 from anatomy.report.layout import WIDTH, count, fit, share, table
 
 TOP_VALUES = 12

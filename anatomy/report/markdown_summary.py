@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from anatomy.data.health import CannedText, MeasuredModel
+from anatomy.data.health_parts import CannedText, MeasuredModel
 from anatomy.hypotheses.views import EVERYWHERE
 from anatomy.report.layout import count, countable
 from anatomy.report.leads import said, with_members

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anatomy.data.health import CannedText, Health
+from anatomy.data.health import Health
+from anatomy.data.health_parts import CannedText
 from anatomy.report.layout import WIDTH, count, fit, share, table
 from anatomy.text.visible import visible
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from anatomy.data.health import Health, RowReading
+from anatomy.data.health import Health
+from anatomy.data.health_parts import RowReading
 from anatomy.report.layout import WIDTH, count, fit, share, wrap
 from anatomy.types import Message, Pair
 

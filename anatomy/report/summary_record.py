@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from anatomy.artifacts import Artifact, OrNaN
-from anatomy.data.health import CannedText, MeasuredModel
+from anatomy.data.health_parts import CannedText, MeasuredModel
 from anatomy.hypotheses.views import Direction, RankKey
 from anatomy.hypotheses.what_is_left import Survival
 from anatomy.prediction.expected_shift import ExpectedShift

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from anatomy.data.health import ChatMarkup, Health, ReasoningRows, TemplateFacts, TrainingWindow
+from anatomy.data.health import Health
+from anatomy.data.health_parts import ChatMarkup, ReasoningRows, TemplateFacts, TrainingWindow
 from anatomy.report.layout import count
 
 

@@ -18,7 +18,7 @@ from scipy.stats import norm
 
 from anatomy.artifacts import OrNaN
 from anatomy.concepts.concept import Concept, load_library
-from anatomy.data.health import CannedText
+from anatomy.data.health_parts import CannedText
 from anatomy.hypotheses.views import Direction
 from anatomy.hypotheses.what_is_left import AUTHOR, LENGTH, SUPPORT, UNDECIDED, Survival
 from anatomy.report.leads import said

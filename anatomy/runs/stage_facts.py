@@ -6,7 +6,8 @@ A stage that is asked for nothing (no concepts, no rollouts) leaves no facts, an
 from __future__ import annotations
 
 from anatomy.clusters.stored_clusters import ClusterOrigin
-from anatomy.data.health import MeasuredModel, MeasuredRule, MeasuredSAE, RowHealth
+from anatomy.data.health import RowHealth
+from anatomy.data.health_parts import MeasuredModel, MeasuredRule, MeasuredSAE
 from anatomy.runs.manifest import ScoredConcept, StageFacts
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from anatomy import artifacts
-from anatomy.data.health import MeasuredSAE
+from anatomy.data.health_parts import MeasuredSAE
 from anatomy.errors import SAEError
 from anatomy.progress import logger, progress_bar
 from anatomy.runs.manifest import ModelIdentity, SAEIdentity

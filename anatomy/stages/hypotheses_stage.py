@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from anatomy import artifacts
-from anatomy.data.health import MeasuredModel, MeasuredRule
+from anatomy.data.health_parts import MeasuredModel, MeasuredRule
 from anatomy.hypotheses.baselines import trivial_baselines
 from anatomy.hypotheses.explained import explained
 from anatomy.runs.run import Run

@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from anatomy.settings import read_yaml
+from anatomy.artifacts import read_yaml
 from anatomy.types import SIDES, Message, Pair
 
 HERE = Path(__file__).parent

@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from anatomy.artifacts import write_text
+from anatomy.artifacts import read_yaml, write_text
 from anatomy.errors import PlanError, shown
-from anatomy.settings import Settings, listed, read_yaml
+from anatomy.settings import Settings, listed
 
 Direction = Literal["suppress", "amplify"]
 DecisionKind = Literal["keep", "remove", "suppress", "amplify"]

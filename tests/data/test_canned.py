@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from anatomy.data.canned import CannedTexts, opening, wilson
-from anatomy.data.health import CannedHealth
+from anatomy.data.health_parts import CannedHealth
 from anatomy.data.ingest import measure
 from anatomy.settings import RowSettings
 from anatomy.types import Pair

@@ -11,7 +11,8 @@ import pytest
 
 from anatomy.data import groups
 from anatomy.data.groups import MOST_VALUES, GroupTable, groups_of
-from anatomy.data.health import GroupHealth, Health
+from anatomy.data.health import Health
+from anatomy.data.health_parts import GroupHealth
 from anatomy.data.ingest import measure
 from anatomy.errors import RowsError
 from anatomy.report.health_text import format_health

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anatomy.data.health import NearDuplicates
+from anatomy.data.health_parts import NearDuplicates
 from anatomy.data.ingest import measure
 from anatomy.data.near_duplicates import PromptSample, grams_of, jaccard, letters_of
 from anatomy.settings import RowSettings

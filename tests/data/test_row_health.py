@@ -13,7 +13,7 @@ import pytest
 from anatomy.artifacts import ROWS
 from anatomy.data import faults
 from anatomy.data.faults import Fault
-from anatomy.data.health import SpanLengths
+from anatomy.data.health_parts import SpanLengths
 from anatomy.data.ingest import ingest
 from anatomy.data.lengths import LengthTable
 from anatomy.data.row_health import CheckResult, HealthTable, read_ratings

@@ -8,10 +8,10 @@ import unicodedata
 import pytest
 
 from anatomy import artifacts
-from anatomy.data.health import (
+from anatomy.data.health import Health
+from anatomy.data.health_parts import (
     CannedHealth,
     CannedText,
-    Health,
     MeasuredSAE,
     NearDuplicates,
     NotedRow,

@@ -9,7 +9,8 @@ from scipy import stats
 from support.run_samples import HOSTILE, find_rows, hypothesis, read_rows
 
 from anatomy.concepts.concept import load_library
-from anatomy.data.health import CannedHealth, CannedText, Health
+from anatomy.data.health import Health
+from anatomy.data.health_parts import CannedHealth, CannedText
 from anatomy.report.markdown_summary import to_markdown
 from anatomy.report.summary import summarise
 from anatomy.report.summary_record import RuleAccuracy
